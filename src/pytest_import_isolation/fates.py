@@ -1,0 +1,341 @@
+"""What happens to the modules that a window loaded: forget, park or keep, each with its reason.
+
+Pure: it looks at modules and decides; nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import IntEnum
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery import ABSENT, ancestors, is_initializing, namespace, parent_of, top_level
+from pytest_import_isolation.origins import Origin, Origins, Verdict
+
+# A registry with more entries is data; looking at each would cost more than a wrong guess.
+_LARGEST_CONTAINER: Final = 1_000
+_CONTAINERS: Final = frozenset({list, tuple, set, frozenset})
+_module_of_type: Final = type.__dict__["__module__"].__get__
+_space_of_type: Final = type.__dict__["__dict__"].__get__
+
+
+class Outcome(IntEnum):
+    """The three things that can happen to a module; a later one overrules an earlier one."""
+
+    FORGET = 1
+    PARK = 2
+    KEEP = 3
+
+
+class Fate(NamedTuple):
+    """What happens to a module when its window closes, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Arrivals:
+    """The modules that a window loaded, with the means to find who refers to them."""
+
+    def __init__(self, modules: Mapping[str, object]) -> None:
+        self.modules = modules
+        self._by_identity = {
+            id(module): name for name, module in modules.items() if isinstance(module, ModuleType)
+        }
+        self._by_namespace = {
+            id(space): name for name, module in modules.items() if (space := namespace(module)) is not None
+        }
+
+    def home_of(self, value: object) -> str | None:
+        """Return the arrival that a value is, is defined in, or is an instance of a class of.
+
+        Identities decide, not names: an older copy of the same module may have left classes behind that
+        carry the same ``__module__``. No attribute of the value itself is read.
+        """
+        kind = type(value)
+        if issubclass(kind, ModuleType):
+            return self._by_identity.get(id(value))
+        if kind is FunctionType:
+            return self._by_namespace.get(id(value.__globals__))  # type: ignore[attr-defined]
+        if kind is MethodType:
+            value = value.__self__  # type: ignore[attr-defined]
+            kind = type(value)
+        return self._home_of_class(value if issubclass(kind, type) else kind)  # type: ignore[arg-type]
+
+    def _home_of_class(self, cls: type) -> str | None:
+        home = _module_of_type(cls)
+        if type(home) is not str or home not in self.modules:
+            return None
+        space = namespace(self.modules[home]) or {}
+        root, *rest = cls.__qualname__.split(".")
+        found = space.get(root)
+        if found is cls or any(value is cls for value in space.values()):
+            return home
+        # A nested class, or one made in a function of this module.
+        if "<locals>" in rest:
+            return home if found is not None else None
+        for part in rest:
+            found = _space_of_type(found).get(part) if isinstance(found, type) else None
+        return home if found is cls else None
+
+    def references(self, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """Yield the arrivals that a namespace refers to, each with the name that refers to it.
+
+        Looked at are the values, what builtin containers hold, and the attributes of the classes.
+        """
+        for key, value in list(space.items()):
+            home = self.home_of(value)
+            if home is not None:
+                yield home, str(key)
+            elif issubclass(type(value), type):
+                yield from self._references_of_class(key, value)  # type: ignore[arg-type]
+            else:
+                yield from self._references_of_container(str(key), value)
+
+    def _references_of_class(self, key: str, cls: type) -> Iterator[tuple[str, str]]:
+        if _module_of_type(cls) == "builtins":
+            return
+        for attribute, value in list(_space_of_type(cls).items()):
+            where = f"{key}.{attribute}"
+            home = self.home_of(value)
+            if home is not None:
+                yield home, where
+            else:
+                yield from self._references_of_container(where, value)
+
+    def _references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
+        if type(value) is dict:
+            items: Iterable[object] = value.values()
+        elif type(value) in _CONTAINERS:
+            items = value  # type: ignore[assignment]
+        else:
+            return
+        if 0 < len(value) <= _LARGEST_CONTAINER:  # type: ignore[arg-type]
+            for item in list(items):
+                home = self.home_of(item)
+                if home is not None:
+                    yield home, where
+
+
+class Circumstances(NamedTuple):
+    """What :func:`decide` must know about the window beside the modules themselves."""
+
+    #: Verdicts on modules.
+    origins: Origins
+    #: The modules that stay loaded because they were there before.
+    survivors: Mapping[Any, object]
+    #: Gives the reason to keep a module on request (``keep=``, plugins of the test runner), or None.
+    must_stay: Callable[[str, object], str | None]
+    #: What the window itself planted: fakes, whatever they are (``{"ujson": json}`` plants a real module).
+    planted: Mapping[Any, object]
+    #: Modules that asked for something faked or blocked while they were executed, and what they asked for.
+    tainted: Mapping[str, str]
+    #: Namespaces that other threads are executing, by identity, with the thread's name.
+    running: Mapping[int, str]
+    #: For a survivor, the names that importlib or a lazy ``__getattr__`` put there, which do not count.
+    lazy_names: Callable[[str], Iterable[str]]
+    #: Names whose older copy comes back: a newer one cannot be kept beside it.
+    superseded: frozenset[Any]
+
+
+def decide(modules: Mapping[Any, object], circumstances: Circumstances) -> dict[Any, Fate]:
+    """Decide the fate of every module that a window loaded.
+
+    Args:
+        modules: the entries of ``sys.modules`` that are not what they were when the window opened.
+        circumstances: what else matters.
+
+    Returns:
+        A fate for each entry.
+    """
+    return _Decision(modules, circumstances).run()
+
+
+class _Decision:
+    def __init__(self, modules: Mapping[Any, object], circumstances: Circumstances) -> None:
+        self.given = circumstances
+        self.all = modules
+        self.verdicts: dict[Any, Verdict] = {
+            name: circumstances.origins.verdict(name, module, {**circumstances.survivors, **modules})
+            if type(name) is not str or type(module) is not ModuleType
+            else circumstances.origins.verdict(name, module)
+            for name, module in modules.items()
+        }
+        for name, module in modules.items():
+            if circumstances.planted.get(name, ABSENT) is module:
+                self.verdicts[name] = Verdict(Origin.FAKE, "it was planted by fakes")
+        self.real = {
+            name: module
+            for name, module in modules.items()
+            if self.verdicts[name].origin is not Origin.FAKE and type(name) is str
+        }
+        for name, reason in self._other_names():
+            self.verdicts[name] = Verdict(Origin.FAKE, reason)
+            del self.real[name]
+        self.arrivals = Arrivals(self.real)
+        self.fates: dict[Any, Fate] = {}
+
+    def run(self) -> dict[Any, Fate]:
+        for name in self.all:
+            self.fates[name] = self._by_origin(name)
+        for name, module in self.real.items():
+            reason = self._reason_to_stay(name, module)
+            if reason:
+                self._raise(name, Outcome.KEEP, reason)
+        self._keep_what_survivors_refer_to()
+        self._pin_extension_modules()
+        self._park_what_tainted_extensions_need()
+        self._spread()
+        return self.fates
+
+    def _other_names(self) -> list[tuple[str, str]]:
+        """Return the entries that are a second name for a module, each with the reason to forget it.
+
+        ``sys.modules["ujson"] = json`` is a fake made of a real module: it must neither be parked nor kept
+        because somebody refers to json. What a package makes below itself (``six.moves``, ``py.error``)
+        comes and goes with the package.
+        """
+        second: dict[str, str] = {}
+        for name, module in self.real.items():
+            own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+            if type(own_name) is str and own_name != name:
+                entry = self.all.get(own_name, self.given.survivors.get(own_name, ABSENT))
+                if entry is module:
+                    second[name] = f"it is another name for {own_name}"
+        packages = {top_level(name) for name in self.real if name not in second}
+        return [(name, reason) for name, reason in second.items() if top_level(name) not in packages]
+
+    def _by_origin(self, name: Any) -> Fate:
+        verdict = self.verdicts[name]
+        if verdict.origin is Origin.FOREIGN:
+            if name in self.given.tainted:
+                return Fate(
+                    Outcome.FORGET, f"first imported while {self.given.tainted[name]} was faked or blocked"
+                )
+            if name in self.given.superseded and not verdict.is_extension:
+                return Fate(Outcome.FORGET, "the earlier copy comes back")
+            return Fate(Outcome.PARK, verdict.reason)
+        return Fate(Outcome.FORGET, verdict.reason)
+
+    def _reason_to_stay(self, name: str, module: object) -> str | None:
+        if is_initializing(module):
+            return "its import is still under way"
+        thread = self.given.running.get(id(namespace(module)))
+        if thread is not None:
+            return f"thread {thread!r} is still executing it"
+        return self.given.must_stay(name, module)
+
+    def _raise(self, name: str, outcome: Outcome, reason: str) -> bool:
+        """Raise a module to a stronger outcome; tell whether that changed anything."""
+        if name in self.given.superseded or name not in self.real or self.fates[name].outcome >= outcome:
+            return False
+        self.fates[name] = Fate(outcome, reason)
+        return True
+
+    def _keep_what_survivors_refer_to(self) -> None:
+        if not self.real:
+            return
+        for name, module in self.given.survivors.items():
+            space = namespace(module)
+            if space is None or not self.given.origins.is_first_party(name, module):
+                continue
+            lazy: frozenset[str] | None = None
+            for home, key in self.arrivals.references(space):
+                if f"{name}.{key}" == home:
+                    continue  # the attribute that importlib writes for a submodule
+                if lazy is None:
+                    lazy = frozenset(self.given.lazy_names(name))
+                if key not in lazy:
+                    self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _pin_extension_modules(self) -> None:
+        """Park a project's own extension modules, with the packages above and what they refer to."""
+        pinned = [
+            name
+            for name, verdict in self.verdicts.items()
+            if verdict.is_extension and self._has_first_party_parent(name)
+        ]
+        while pinned:
+            name = pinned.pop()
+            above = [ancestor for ancestor in ancestors(name) if ancestor in self.real]
+            below = {home for home, _ in self.arrivals.references(namespace(self.real[name]) or {})}
+            for other in (*above, *below):
+                if self._raise(other, Outcome.PARK, f"the extension module {name} holds on to it"):
+                    pinned.append(other)
+
+    def _has_first_party_parent(self, name: Any) -> bool:
+        return any(
+            ancestor in self.real and self.verdicts[ancestor].origin is Origin.FIRST_PARTY
+            for ancestor in ancestors(name)
+        )
+
+    def _park_what_tainted_extensions_need(self) -> None:
+        """Never forget the Python half of a package whose extension modules stay in the process.
+
+        A tainted foreign module that a parked one refers to is parked too: a second execution would give
+        two copies of its classes. The reason says that it is tainted.
+        """
+        tainted = [
+            name
+            for name in self.real
+            if name in self.given.tainted and self.verdicts[name].origin is Origin.FOREIGN
+        ]
+        if not tainted:
+            return
+        with_extension = {top_level(name) for name in self.real if self.verdicts[name].is_extension}
+        wanted: dict[str, str] = {
+            name: "its package holds extension modules"
+            for name in tainted
+            if top_level(name) in with_extension
+        }
+        for name, module in self.real.items():
+            if self.fates[name].outcome >= Outcome.PARK and top_level(name) not in with_extension:
+                for home, _ in self.arrivals.references(namespace(module) or {}):
+                    if home in tainted and top_level(home) != top_level(name):
+                        wanted.setdefault(home, f"{name} refers to it")
+        for name, reason in wanted.items():
+            self._raise(name, Outcome.PARK, f"tainted by {self.given.tainted[name]}, but {reason}")
+
+    def _spread(self) -> None:
+        """Keep the packages above a kept module, and all that it refers to."""
+        kept = [name for name, fate in self.fates.items() if fate.outcome is Outcome.KEEP]
+        while kept:
+            name = kept.pop()
+            for ancestor in ancestors(name):
+                if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
+                    kept.append(ancestor)
+            for home, key in self.arrivals.references(namespace(self.real[name]) or {}):
+                if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
+                    kept.append(home)
+
+
+def stale_names(
+    space: Mapping[str, object], before: Mapping[str, object], leaving: Arrivals
+) -> Iterator[tuple[str, bool]]:
+    """Yield the names of a surviving package that hold something of modules that leave.
+
+    Args:
+        space: the package's namespace now.
+        before: what it held before the first import of something below it.
+        leaving: the modules that leave.
+
+    Yields:
+        The name, and whether it is new (else it held another value before). New names count only in a
+        package with a ``__getattr__`` of its own, which computes them again.
+    """
+    lazy = "__getattr__" in space
+    for key, value in list(space.items()):
+        if key in before:
+            if before[key] is not value and leaving.home_of(value) is not None:
+                yield key, False
+        elif lazy and leaving.home_of(value) is not None:
+            yield key, True
+
+
+def submodule_names(package: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield the last parts of those names that lie directly below a package."""
+    for name in names:
+        parent, child = parent_of(name)
+        if parent == package:
+            yield child

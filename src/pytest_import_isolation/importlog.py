@@ -1,0 +1,62 @@
+"""The log of first importers: who asked for which module first, with file and line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pytest_import_isolation.machinery import Importer, ancestors, caller, namespace
+
+_LONGEST_CHAIN: Final = 50
+
+
+class ImportLog:
+    """Listens at the door and remembers the first importer of every module.
+
+    Args:
+        with_images: also copy the namespaces of the packages above a module before it is imported, which
+            is what an exact restore of their attributes needs.
+    """
+
+    def __init__(self, *, with_images: bool = False) -> None:
+        #: The first importer of each module, in the order of the imports.
+        self.importers: dict[str, Importer] = {}
+        #: For each package that was loaded before something below it was imported: its namespace, and
+        #: a copy of what that held then.
+        self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        #: For each module that was reloaded: who did it, the module, and what its namespace held before.
+        self.reloads: list[tuple[str, Importer | None, object, dict[str, Any]]] = []
+        self._with_images = with_images
+
+    def importing(self, name: str) -> None:
+        """Note an import of a module that is not loaded."""
+        if self._with_images:
+            for ancestor in ancestors(name):
+                space = namespace(sys.modules.get(ancestor))
+                if space is not None and ancestor not in self.images and ancestor not in self.importers:
+                    self.images[ancestor] = (space, space.copy())
+        if name not in self.importers:
+            importer = caller()
+            if importer is not None:
+                self.importers[name] = importer
+
+    def reloading(self, name: str, module: object) -> None:
+        """Note a reload in place."""
+        self.reloads.append((name, caller(), module, (namespace(module) or {}).copy()))
+
+    def chain(self, name: str) -> Iterator[tuple[str, Importer]]:
+        """Yield the modules that led to a module, from the module itself to the first statement.
+
+        Args:
+            name: a module.
+
+        Yields:
+            Each module with its importer: ``name``, then the module that imported it, and so on.
+        """
+        seen: set[str] = set()
+        while name in self.importers and name not in seen and len(seen) < _LONGEST_CHAIN:
+            seen.add(name)
+            importer = self.importers[name]
+            yield name, importer
+            name = importer.module

@@ -1,0 +1,263 @@
+"""What this package knows of CPython's import machinery beyond its documented interface.
+
+Every private name of importlib is read here and nowhere else, each with a fallback, so that a Python
+that renames one of them loses some precision and nothing more (:func:`self_test` says which).
+"""
+
+from __future__ import annotations
+
+import _imp
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import _bootstrap, _bootstrap_external
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+
+class _Absent:
+    """The type of :data:`ABSENT`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+#: Stands for "there was nothing" where ``None`` is a possible value.
+ABSENT: Final = _Absent()
+
+_PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
+_IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+
+
+def namespace(module: object) -> dict[str, Any] | None:
+    """Return the module's own ``__dict__``, without running any code of the module.
+
+    Entries of ``sys.modules`` may be anything; a module-level or class-level ``__getattr__`` may import
+    or raise. Only ``object.__getattribute__`` is asked.
+
+    Args:
+        module: any object.
+
+    Returns:
+        The namespace itself (not a copy), or None for an object that has none.
+    """
+    try:
+        found = object.__getattribute__(module, "__dict__")
+    except Exception:  # a hostile descriptor named __dict__ may raise anything
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def parent_of(name: str) -> tuple[str, str]:
+    """Split a module name into its parent package (``""`` for a top-level name) and its last part."""
+    parent, _, child = name.rpartition(".")
+    return parent, child
+
+
+def ancestors(name: str) -> Iterator[str]:
+    """Yield the packages above a module, the nearest first."""
+    parent = name.rpartition(".")[0]
+    while parent:
+        yield parent
+        parent = parent.rpartition(".")[0]
+
+
+def top_level(name: str) -> str:
+    """Return the first part of a module name."""
+    return name.partition(".")[0]
+
+
+def is_initializing(module: object) -> bool:
+    """Tell whether the import of this module is still under way in some thread."""
+    spec = (namespace(module) or {}).get("__spec__")
+    # A Mock in place of a spec would answer with a truthy Mock.
+    return (namespace(spec) or {}).get("_initializing") is True
+
+
+@contextmanager
+def import_lock() -> Iterator[None]:
+    """Hold the global import lock: no other thread can begin to import an uncached module.
+
+    Nothing that could import may run inside: the lock is the outermost of importlib's locks only for
+    the look-up of a module's own lock.
+    """
+    _imp.acquire_lock()
+    try:
+        yield
+    finally:
+        _imp.release_lock()
+
+
+def names_being_imported() -> dict[str, str]:
+    """Return the modules that other threads are importing now, with the name of the thread.
+
+    The packages above such a module count too: importlib looks them up in ``sys.modules`` in the middle
+    of the import and raises KeyError when they have gone. Must be called under :func:`import_lock`.
+    """
+    me = threading.get_ident()
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    busy: dict[str, str] = {}
+    # A private table; without it no module counts as busy, and is_initializing() still protects most.
+    for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):
+        lock = reference()
+        owner = getattr(lock, "owner", None)
+        if owner is None or owner == me:
+            continue
+        thread = threads.get(owner, f"thread {owner}")
+        busy[name] = thread
+        for ancestor in ancestors(name):
+            busy[ancestor] = thread
+    return busy
+
+
+@contextmanager
+def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0) -> Iterator[dict[str, str]]:
+    """Hold the import lock at a moment when no other thread is importing one of the wanted modules.
+
+    Args:
+        wanted: called under the lock; returns the names that are about to leave ``sys.modules``.
+        patience: seconds to wait for other threads to finish their imports.
+
+    Yields:
+        The wanted names that are busy all the same when the time is over, with the thread's name.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        _imp.acquire_lock()
+        try:
+            busy = names_being_imported()
+            if busy:
+                busy = {name: busy[name] for name in wanted() if name in busy}
+            if not busy or time.monotonic() >= deadline:
+                yield busy
+                return
+        finally:
+            _imp.release_lock()
+        time.sleep(0.002)
+
+
+def is_being_loaded(name: str) -> bool:
+    """Tell whether a finder is asked for this module in order to load it.
+
+    ``importlib.util.find_spec`` asks the same finders, and so do other finders that delegate: what counts
+    is whether importlib's loading of this very name is on the call stack.
+    """
+    if _find_and_load_code is None:
+        return True
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(16):
+        if frame is None:
+            break
+        if frame.f_code is _find_and_load_code and frame.f_locals.get("name") == name:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Importer(NamedTuple):
+    """Who asked for a module: the first frame outside the import machinery."""
+
+    module: str
+    file: str
+    line: int
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    if frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
+        return True
+    # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
+    return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
+
+
+def calling_frame() -> FrameType | None:
+    """Return the first frame on the stack that belongs neither to importlib nor to this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_machinery(frame):
+        frame = frame.f_back
+    return frame
+
+
+def caller() -> Importer | None:
+    """Return who called, as :func:`calling_frame` sees it."""
+    frame = calling_frame()
+    if frame is None:
+        return None
+    name = frame.f_globals.get("__name__")
+    return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno)
+
+
+def modules_in_execution() -> set[str]:
+    """Return the names of the modules whose body is running in this thread."""
+    names: set[str] = set()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            name = frame.f_globals.get("__name__")
+            if isinstance(name, str):
+                names.add(name)
+        frame = frame.f_back
+    return names
+
+
+def namespaces_on_other_threads() -> dict[int, str]:
+    """Return the identities of the global namespaces that other threads execute, with the thread's name."""
+    if threading.active_count() == 1:
+        return {}
+    me = threading.get_ident()
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    found: dict[int, str] = {}
+    for ident, top in sys._current_frames().items():
+        frame: FrameType | None = top
+        while frame is not None and ident != me:
+            found.setdefault(id(frame.f_globals), names.get(ident, f"thread {ident}"))
+            frame = frame.f_back
+    return found
+
+
+def namespaces_on_the_stack() -> dict[int, dict[str, Any]]:
+    """Return the global namespaces of all code on the call stack of any thread, by identity."""
+    found: dict[int, dict[str, Any]] = {}
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            found[id(frame.f_globals)] = frame.f_globals
+            frame = frame.f_back
+    return found
+
+
+def packages_on_the_stack() -> set[str]:
+    """Return the top-level packages of all code that is on the call stack of any thread."""
+    names = (space.get("__name__") for space in namespaces_on_the_stack().values())
+    return {top_level(name) for name in names if isinstance(name, str)}
+
+
+def drop_finder_caches() -> None:
+    """Make finders look at the file system again.
+
+    As ``importlib.invalidate_caches()``, except that a finder which raises does not stop the others, that
+    ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
+    standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet.
+    """
+    for finder in (*list(sys.meta_path), *list(sys.path_importer_cache.values())):
+        if finder is None or finder is _bootstrap_external.PathFinder:
+            continue
+        try:
+            finder.invalidate_caches()  # type: ignore[union-attr]
+        except Exception:  # a user's finder, or one without the method; the others must not stay stale
+            continue
+    # What PathFinder.invalidate_caches() does beside that.
+    namespace_path = getattr(_bootstrap_external, "_NamespacePath", None)
+    if namespace_path is not None and hasattr(namespace_path, "_epoch"):
+        namespace_path._epoch += 1
+    metadata = namespace(sys.modules.get("importlib.metadata")) or {}
+    clear = getattr(getattr(metadata.get("FastPath"), "__new__", None), "cache_clear", None)
+    if clear is not None:
+        clear()

@@ -1,0 +1,266 @@
+"""The parking lot, where foreign modules wait outside ``sys.modules``, and the door they return through.
+
+A foreign module must never be executed a second time in one process: many extension modules refuse,
+misbehave or crash, and what leans on them breaks. So a module that has to leave ``sys.modules`` is put
+aside, and the next import of it, wherever it happens, gets the same object back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from types import FunctionType, ModuleType
+from typing import Final, NamedTuple, Protocol
+
+from pytest_import_isolation.machinery import (
+    ABSENT,
+    import_lock,
+    is_being_loaded,
+    names_being_imported,
+    namespace,
+    top_level,
+)
+from pytest_import_isolation.state import bind, depth, insert_items, move_to_front, put_in, remove_finder
+
+
+class ParkedModule(NamedTuple):
+    """A module outside ``sys.modules``, and what its package held under its name."""
+
+    module: object
+    binding: object
+
+
+class Belonging(NamedTuple):
+    """A path entry, finder or hook that a package had installed, which leaves and returns with it."""
+
+    list_name: str
+    item: object
+    in_front: bool
+
+
+def owner_of(list_name: str, item: object, packages: Mapping[str, object]) -> str | None:
+    """Return the package that installed a finder, hook or path entry, or None.
+
+    A finder's class says where it comes from; a path entry belongs to the package whose folder holds it
+    (setuptools adds its ``_vendor``).
+
+    Args:
+        list_name: ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
+        item: what was found in that list.
+        packages: the top-level packages to choose from.
+    """
+    if list_name == "path":
+        if not isinstance(item, str):
+            return None
+        for package, module in packages.items():
+            folder = _folder(module)
+            if folder and item.startswith(folder + os.sep):
+                return package
+        return None
+    home = item.__module__ if isinstance(item, (type, FunctionType)) else type(item).__module__
+    package = top_level(home) if isinstance(home, str) else ""
+    return package if package in packages else None
+
+
+def _folder(module: object) -> str | None:
+    file = (namespace(module) or {}).get("__file__")
+    if isinstance(file, str) and os.path.basename(file).startswith("__init__."):
+        return os.path.dirname(file)
+    return None
+
+
+def item_text(item: object) -> str:
+    """Return a path entry as it is, and any other item as the name of its class or function."""
+    if isinstance(item, str):
+        return item
+    named = item if isinstance(item, (type, FunctionType)) else type(item)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+class ParkingLot:
+    """Modules by the top-level package they belong to; a package comes back as a whole."""
+
+    def __init__(self) -> None:
+        self._packages: dict[str, dict[str, ParkedModule]] = {}
+        self._belongings: dict[str, list[Belonging]] = {}
+        # Every module that ever came back, so that one which is thrown out of sys.modules behind our
+        # back (mock.patch.dict does it) can be parked again and is never freed.
+        self._returned: dict[str, object] = {}
+        self._retired: list[object] = []
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._packages.get(top_level(name), ())
+
+    def __bool__(self) -> bool:
+        return bool(self._packages)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for package in self._packages.values() for name in package)
+
+    def module(self, name: str) -> object:
+        """Return the parked module, or ABSENT."""
+        parked = self._packages.get(top_level(name), {}).get(name)
+        return ABSENT if parked is None else parked.module
+
+    def park(self, modules: Mapping[str, ParkedModule]) -> None:
+        """Take modules over."""
+        for name, parked in modules.items():
+            self._packages.setdefault(top_level(name), {})[name] = parked
+
+    def entrust(self, package: str, belonging: Belonging) -> None:
+        """Take over what a top-level package had installed; it returns with the package."""
+        known = self._belongings.setdefault(package, [])
+        if not any(belonging.item is other.item for other in known):
+            known.append(belonging)
+
+    def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:
+        """Take out of the lot, without bringing them back, the modules for which ``covers`` is true."""
+        taken: dict[str, ParkedModule] = {}
+        for package in list(self._packages):
+            parked = self._packages[package]
+            for name in [name for name in parked if covers(name)]:
+                taken[name] = parked.pop(name)
+            if not parked:
+                del self._packages[package]
+        return taken
+
+    def drop(self, covers: Callable[[str], object]) -> None:
+        """Give up the modules for which ``covers`` is true: another copy takes their place."""
+        self.retire(parked.module for parked in self.withdraw(covers).values())
+
+    def holds(self, item: object) -> bool:
+        """Tell whether a finder, hook or path entry is waiting here with its package."""
+        return any(item is belonging.item for items in self._belongings.values() for belonging in items)
+
+    def retire(self, modules: Iterable[object]) -> None:
+        """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
+        self._retired.extend(modules)
+
+    def bring_back(self, name: str) -> object:
+        """Put a parked module and its package's other parked modules back into ``sys.modules``.
+
+        A module that another thread is importing at this moment stays: that thread meets the door.
+
+        Returns:
+            The module.
+        """
+        package = top_level(name)
+        with import_lock():
+            parked = self._packages.pop(package)
+            busy = names_being_imported()
+            later = {n: p for n, p in parked.items() if n in busy and n != name}
+            for other in sorted(parked.keys() - later.keys(), key=depth):
+                module, binding = parked[other]
+                self._returned[other] = module
+                if other == name or other not in sys.modules:
+                    put_in(other, module, binding)
+            if later:
+                self._packages[package] = later
+            for belonging in self._belongings.pop(package, ()):
+                # Behind position 0, which is the door's.
+                after = 1 if belonging.list_name == "meta_path" else 0
+                insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
+        return parked[name].module
+
+    def returned(self, name: str) -> object:
+        """Return the module that came back under this name earlier in the process, or ABSENT."""
+        return self._returned.get(name, ABSENT)
+
+
+class _ParkedLoader:
+    """Hands one parked module to importlib in place of executing it."""
+
+    # What importlib writes into a module that it is about to execute.
+    _WRITTEN = ("__name__", "__loader__", "__package__", "__spec__", "__path__")
+
+    def __init__(self, lot: ParkingLot, name: str) -> None:
+        self._lot = lot
+        self._name = name
+        self._attributes: dict[str, object] = {}
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Return the parked module itself, where that is safe."""
+        module = self._lot.module(self._name)
+        # Only a plain module is handed over directly, which lets other threads wait for it properly.
+        # importlib would write attributes into any other object, or ask it for some: that gets a
+        # stand-in here, and exec_module() puts the object in its place.
+        if type(module) is not ModuleType:
+            return None
+        own = module.__dict__
+        self._attributes = {key: own.get(key, ABSENT) for key in self._WRITTEN}
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Bring the package back; nothing is executed."""
+        for key, value in self._attributes.items():
+            bind(namespace(module), key, value)
+        self._lot.bring_back(self._name)
+
+
+class Door:
+    """The finder at position 0 of ``sys.meta_path``.
+
+    It lets parked modules return, tells listeners of every import of an uncached module, and answers None
+    to all else. It is on ``sys.meta_path`` only while something is parked or somebody listens.
+    """
+
+    def __init__(self) -> None:
+        #: Where modules wait that left ``sys.modules``.
+        self.lot = ParkingLot()
+        self._listeners: list[Listener] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Answer importlib: a spec for a parked module that is to be loaded, else None."""
+        if target is not None:
+            for listener in tuple(self._listeners):
+                listener.reloading(name, target)
+            return None
+        if not self._listeners and name not in self.lot:
+            return None
+        # importlib.util.find_spec() must get the real spec, and is no import.
+        if not is_being_loaded(name):
+            return None
+        for listener in tuple(self._listeners):
+            listener.importing(name)
+        if name not in self.lot:
+            return None
+        return ModuleSpec(name, _ParkedLoader(self.lot, name), origin="parked")  # type: ignore[arg-type]
+
+    def listen(self, listener: Listener) -> None:
+        """Tell the listener of imports from now on."""
+        self._listeners.append(listener)
+        self.settle()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Stop telling the listener."""
+        self._listeners.remove(listener)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
+        if self.lot or self._listeners:
+            move_to_front(self)
+        else:
+            remove_finder(self)
+
+
+class Listener(Protocol):
+    """What the door tells of imports to."""
+
+    def importing(self, name: str) -> None:
+        """Note that an import statement, or its like, asks for a module that is not loaded."""
+
+    def reloading(self, name: str, module: object) -> None:
+        """Note that ``importlib.reload`` is about to execute a module again."""
+
+
+#: The one door of the process. Like ``sys.modules`` it belongs to the process and not to a run: a module
+#: parked by an inner pytest run must return in the outer one, or it would be executed twice.
+DOOR: Final = Door()
+
+
+def is_door(finder: object) -> bool:
+    """Tell whether a finder is a door of this package (a second copy of the package has another one)."""
+    return type(finder).__name__ == "Door" and type(finder).__module__ == __name__

@@ -1,0 +1,120 @@
+"""Module-name patterns: a dotted name that covers its submodules, or a glob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pytest_import_isolation.errors import ParameterError, PatternError
+
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+def check_module_name(name: object, who: str) -> str:
+    """Return ``name`` if it can be the absolute name of a module.
+
+    Args:
+        name: what the user gave as a module name.
+        who: the parameter or function it was given to, for the message.
+
+    Returns:
+        The name, unchanged.
+
+    Raises:
+        ParameterError: it is not a string.
+        PatternError: it is empty, relative, or has a part that no import statement can name.
+    """
+    if not isinstance(name, str):
+        raise ParameterError(f"{who}: a module name is a string, not {type(name).__name__} ({name!r})")
+    if name.startswith("."):
+        raise PatternError(f"{who}: {name!r} is relative; give the absolute name, such as 'package.module'")
+    if not name or not all(part.isidentifier() for part in name.split(".")):
+        raise PatternError(f"{who}: {name!r} is no module name; give a dotted name such as 'package.module'")
+    return name
+
+
+def _check_pattern(pattern: object, who: str) -> str:
+    if not isinstance(pattern, str):
+        raise ParameterError(
+            f"{who}: a pattern is a string such as 'numpy' or 'myapp.plugins.*', "
+            f"not {type(pattern).__name__} ({pattern!r})"
+        )
+    if _GLOB_CHARACTERS.isdisjoint(pattern):
+        return check_module_name(pattern, who)
+    if pattern.startswith(".") or any(character.isspace() for character in pattern):
+        raise PatternError(
+            f"{who}: {pattern!r} is no usable glob; it is matched against absolute module names, "
+            "as in 'myapp.plugins.*'"
+        )
+    return pattern
+
+
+class Patterns:
+    """A set of module-name patterns, parsed once.
+
+    A pattern without ``*``, ``?`` or ``[`` is a dotted name and covers that module and all below it;
+    any other is a glob, in which ``*`` matches dots too (``myapp.plugins.*``; ``*`` alone is everything).
+    """
+
+    __slots__ = ("_globs", "_names", "texts")
+
+    def __init__(self, patterns: str | Iterable[str] = (), who: str = "patterns") -> None:
+        """Parse the patterns.
+
+        Args:
+            patterns: one pattern, or an iterable of patterns.
+            who: the parameter they were given to, for the messages.
+
+        Raises:
+            ParameterError: ``patterns`` or one of them is of the wrong type.
+            PatternError: a pattern can match no module.
+        """
+        if isinstance(patterns, str):
+            patterns = (patterns,)
+        try:
+            given = list(patterns)
+        except TypeError:
+            raise ParameterError(
+                f"{who}: expected a pattern or a list of patterns, "
+                f"not {type(patterns).__name__} ({patterns!r})"
+            ) from None
+        #: The patterns as they were given, in order.
+        self.texts: tuple[str, ...] = tuple(_check_pattern(pattern, who) for pattern in given)
+        self._names = frozenset(text for text in self.texts if _GLOB_CHARACTERS.isdisjoint(text))
+        self._globs = tuple(text for text in self.texts if text not in self._names)
+        if self._globs:
+            # Loaded here and not at the first match: a match may happen inside a window.
+            import fnmatch  # noqa: F401
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __add__(self, other: Patterns) -> Patterns:
+        return Patterns((*self.texts, *(text for text in other.texts if text not in self.texts)))
+
+    def __repr__(self) -> str:
+        return f"Patterns({list(self.texts)!r})"
+
+    def match(self, name: object) -> str | None:
+        """Return the first pattern that covers the module name, or None.
+
+        Args:
+            name: a key of ``sys.modules``; keys that are no strings match nothing.
+        """
+        if not self.texts or not isinstance(name, str):
+            return None
+        if self._names:
+            covering = name
+            while covering:
+                if covering in self._names:
+                    return covering
+                covering = covering.rpartition(".")[0]
+        if self._globs:
+            from fnmatch import fnmatchcase
+
+            for pattern in self._globs:
+                if fnmatchcase(name, pattern):
+                    return pattern
+        return None

@@ -1,0 +1,91 @@
+"""The fixtures. Each is a thin door to the running context of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.isolation import IsolatedImportContext
+
+
+@pytest.fixture
+def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportContext]:
+    """Undo after the test what it does to sys.modules, sys.path and the import hooks.
+
+    The value is the running IsolatedImportContext.
+    """
+    from pytest_import_isolation.plugin import item_windows
+    from pytest_import_isolation.plugin.windows import context_key
+
+    running = request.node.stash.get(context_key, None)
+    if running is not None:
+        yield running
+        return
+    # Asked for with request.getfixturevalue(): the test has no window yet.
+    from pytest_import_isolation.parameters import Parameters
+
+    windows = item_windows(request.config)
+    context = windows.context(Parameters.parse("isolated_imports", {}))
+    windows.enter(context)
+    request.node.stash[context_key] = context
+    yield context
+    del request.node.stash[context_key]
+    windows.leave(context, request.node.nodeid)
+
+
+@pytest.fixture
+def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., ModuleType]:
+    """Execute a module anew and return the new copy; the old one comes back after the test.
+
+    Call it as fresh_import(name, *, deep=False, missing=(), fakes=None).
+    """
+    from pytest_import_isolation.fresh import fresh_import
+
+    return fresh_import
+
+
+@pytest.fixture
+def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
+    """Fake a module for the rest of the test, and return what stands for it.
+
+    Call it as fake_module(name, **attributes).
+    """
+
+    def fake(name: str, /, **attributes: object) -> object:
+        return isolated_imports.fake({name: attributes})[name]
+
+    return fake
+
+
+@pytest.fixture
+def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., None]:
+    """Let modules look as if they were not installed, for the rest of the test.
+
+    Call it as missing_modules(*patterns).
+    """
+    return isolated_imports.block
+
+
+@pytest.fixture
+def make_package(
+    isolated_imports: IsolatedImportContext, tmp_path: Path
+) -> Callable[[Mapping[str, str]], Path]:
+    """Write a package tree, and make it importable until the test is over.
+
+    Call it as make_package({"app/__init__.py": "..."}); it returns the directory, which is first on sys.path.
+    """
+    from pytest_import_isolation.packages import write_files
+
+    root = tmp_path / "packages"
+
+    def make(files: Mapping[str, str]) -> Path:
+        write_files(root, files)
+        isolated_imports.add_path(str(root))
+        return root
+
+    return make

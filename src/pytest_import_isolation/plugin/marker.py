@@ -1,0 +1,48 @@
+"""The marker ``isolated_imports``: from the marks of a test to the parameters of its window."""
+
+from __future__ import annotations
+
+import pytest
+from _pytest import nodes
+
+from pytest_import_isolation.errors import ImportIsolationError
+from pytest_import_isolation.parameters import NAMES, Parameters
+
+MARKER = "isolated_imports"
+FIXTURE = "isolated_imports"
+
+DESCRIPTION = (
+    f"{MARKER}({', '.join(f'{name}=...' for name in NAMES)}): undo after the test what it does to "
+    "sys.modules, sys.path and the import hooks. fresh, unloaded, missing and keep take module names or "
+    "globs; fakes maps module names to attributes or objects; path takes directories to put before sys.path."
+)
+
+
+def parameters_of(item: pytest.Item) -> Parameters | None:
+    """Return the combined parameters of all ``isolated_imports`` marks of a test, or None without a mark.
+
+    The nearest mark wins for each fake; patterns add up.
+
+    Raises:
+        pytest.UsageError: a mark has a parameter that does not exist or cannot be used.
+    """
+    combined: Parameters | None = None
+    for node, mark in item.iter_markers_with_node(MARKER):
+        parameters = _parse(node, mark)
+        combined = parameters if combined is None else combined.under(parameters)
+    if combined is None and FIXTURE in getattr(item, "fixturenames", ()):
+        return Parameters.parse(MARKER, {})
+    return combined
+
+
+def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
+    who = f"{node.nodeid}: @pytest.mark.{MARKER}"
+    if mark.args:
+        raise pytest.UsageError(
+            f"{who} takes keyword arguments only, not {mark.args[0]!r}; "
+            f'for example @pytest.mark.{MARKER}(fresh="myapp.settings")'
+        )
+    try:
+        return Parameters.parse(who, mark.kwargs)
+    except ImportIsolationError as error:
+        raise pytest.UsageError(str(error)) from None

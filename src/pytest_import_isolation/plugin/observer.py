@@ -1,0 +1,292 @@
+"""Watches the import state at every boundary of a run and says who changed it.
+
+Boundaries are the loading of a conftest, the collection of a file, and the phases of a test. Nothing is
+undone and no outcome is changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.machinery import namespace
+from pytest_import_isolation.origins import Origins
+from pytest_import_isolation.parking import DOOR, is_door
+from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.plugin.output import Output
+from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.report.judging import Atom, Judge, atoms
+from pytest_import_isolation.report.places import guess_line
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Location, Polluter, Report
+from pytest_import_isolation.state import Difference, ImportState
+
+_FILLER = "Empty module created by pytest"
+
+
+class _Pending(NamedTuple):
+    """What a fixture of a wider scope changed: no leak as long as the fixture is alive."""
+
+    polluter: Polluter
+    atoms: list[Atom]
+
+
+class Observer:
+    """The hooks that watch.
+
+    Args:
+        config: the run.
+        settings: its options.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._runner = Runner(config)
+        self._root = config.rootpath
+        self._origins = Origins(settings.first_party)
+        self._log = ImportLog()
+        self._judge = Judge(self._origins, self._log, self._shorten, self._locate)
+        self._leaks: list[Leak] = []
+        self._asked = 0
+        self._pending: dict[int, _Pending] = {}
+        # Atoms of the running test that are explained already, and the phase in which others appeared.
+        self._explained: list[Atom] = []
+        self._phases: list[tuple[Atom, str]] = []
+        self._test: str | None = None
+        self._interrupted = False
+        self._items: dict[str, range] = {}
+        self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
+        self._output = Output(config, settings)
+        DOOR.listen(self._log)
+        config.add_cleanup(lambda: DOOR.unlisten(self._log))
+        self._base = ImportState.capture()
+
+    # Boundaries
+
+    def _cut(self, polluter: Polluter, *, worst: str = ERROR, known: Iterable[Atom] = ()) -> None:
+        """Judge all that changed since the last boundary, and begin anew."""
+        difference = self._base.differences(is_door)
+        if difference or self._log.reloads or len(self._log.importers) != self._asked:
+            found = [atom for atom in atoms(difference) if not any(atom.same(other) for other in known)]
+            self._judge_all(found, polluter, worst)
+            self._base = ImportState.capture()
+
+    def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
+        leaks = [
+            leak
+            for atom in found
+            if not self._is_own(atom) and (leak := self._judge.leak(atom, self._blame(atom, polluter)))
+        ]
+        names = list(self._log.importers)[self._asked :]
+        self._asked += len(names)
+        leaks += self._judge.evicted(names, polluter)
+        for reload in self._log.reloads:
+            leaks.append(self._judge.reloaded(*reload, polluter))
+        self._log.reloads.clear()
+        leaks += self._judge.twice_loaded(
+            [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str], polluter
+        )
+        self._leaks += [
+            leak._replace(severity=WARNING) if worst == WARNING and leak.severity == ERROR else leak
+            for leak in leaks
+        ]
+
+    def _blame(self, atom: Atom, polluter: Polluter) -> Polluter:
+        for seen, phase in self._phases:
+            if atom.same(seen):
+                return polluter._replace(phase=phase)
+        return polluter
+
+    def _is_own(self, atom: Atom) -> bool:
+        """Tell whether a change is pytest's own way of importing tests and conftests."""
+        if atom.what == "path":
+            return atom.key in self._own_entries
+        if atom.what != "entry":
+            return False
+        space = namespace(atom.after) or {}
+        return (
+            atom.key == "__main__"
+            or str(space.get("__doc__") or "").startswith(_FILLER)
+            or self._runner.is_test_file(atom.after)
+        )
+
+    # The hooks of conftests and of collection
+
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        """Attribute what changed to a conftest that was just loaded."""
+        file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
+        if file and os.path.basename(file) == "conftest.py":
+            self._expect_entry_for(Path(file))
+            self._cut(Polluter(self._shorten(file), "conftest"), worst=WARNING)
+
+    def pytest_sessionstart(self) -> None:
+        """What happened before belongs to the configuration of the run."""
+        self._cut(Polluter("", "configure"), worst=WARNING)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
+        """Attribute to a file what its collection changes."""
+        self._cut(Polluter("", "session"), worst=WARNING)
+        if isinstance(collector, (pytest.Module, pytest.Package)):
+            self._expect_entry_for(collector.path)
+        try:
+            return (yield)
+        finally:
+            self._cut(Polluter(collector.nodeid, "collect"))
+
+    def _expect_entry_for(self, path: Path) -> None:
+        """Remember the path entry that pytest inserts for a test file or conftest."""
+        folder = path.parent
+        while (folder / "__init__.py").is_file() and folder != folder.parent:
+            folder = folder.parent
+        self._own_entries.add(str(folder))
+
+    # The hooks of tests
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Attribute to a test what is different after it."""
+        self._cut(Polluter("", "session"), worst=WARNING)
+        self._begin(item)
+        try:
+            return (yield)
+        finally:
+            self._end(item.nodeid)
+
+    def _begin(self, item: pytest.Item) -> None:
+        self._test = item.nodeid
+        self._phases, self._explained = [], []
+        code = getattr(getattr(item, "obj", None), "__code__", None)
+        if code is not None and hasattr(code, "co_lines"):
+            lines = [line for _, _, line in code.co_lines() if line]
+            if lines:
+                self._items[item.nodeid] = range(code.co_firstlineno, max(lines) + 1)
+
+    def _end(self, nodeid: str) -> None:
+        alive = [atom for pending in self._pending.values() for atom in pending.atoms]
+        explained = [*self._explained, *alive]
+        difference = self._base.differences(is_door)
+        known = [
+            atom
+            for atom in atoms(difference)
+            if any(atom.same(other) or atom.undoes(other) for other in explained)
+        ]
+        self._cut(Polluter(nodeid, "call"), known=known)
+        self._test, self._phases, self._explained = None, [], []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
+        """Note what the setup of a test changes."""
+        try:
+            return (yield)
+        finally:
+            self._note_phase("setup")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+        """Note what the call of a test changes."""
+        try:
+            return (yield)
+        finally:
+            self._note_phase("call")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None, Any, Any]:
+        """Note what the teardown of a test changes."""
+        try:
+            return (yield)
+        finally:
+            self._note_phase("teardown")
+
+    def _note_phase(self, phase: str) -> None:
+        for atom in atoms(self._base.differences(is_door)):
+            if not any(atom.same(seen) for seen, _ in self._phases):
+                self._phases.append((atom, phase))
+
+    # The hooks of fixtures of a wider scope
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, Any]:
+        """Put down to a fixture of a wider scope what its setup changes, until it is torn down."""
+        if fixturedef.scope == "function":
+            return (yield)
+        before = ImportState.capture()
+        try:
+            return (yield)
+        finally:
+            changed = [atom for atom in atoms(before.differences(is_door)) if not self._is_harmless(atom)]
+            if changed:
+                self._pending[id(fixturedef)] = _Pending(Polluter(request.node.nodeid, "setup"), changed)
+
+    def _is_harmless(self, atom: Atom) -> bool:
+        return self._judge.is_first_import(atom)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Report what a fixture of a wider scope did not undo."""
+        pending = self._pending.pop(id(fixturedef), None)
+        if pending is None:
+            return
+        self._explained += pending.atoms
+        for atom in pending.atoms:
+            if self._judge.is_in_place(atom) and not self._is_own(atom):
+                leak = self._judge.leak(atom, pending.polluter)
+                if leak is not None:
+                    self._leaks.append(leak)
+
+    # Contained by a window
+
+    def contained(self, difference: Difference) -> None:
+        """Record what a window is about to undo."""
+        if self._test is None:
+            return
+        polluter = Polluter(self._test, "call")
+        for atom in atoms(difference):
+            if not self._is_own(atom):
+                leak = self._judge.leak(atom, self._blame(atom, polluter))
+                if leak is not None and leak.severity != INFO:
+                    self._leaks.append(leak._replace(contained=True))
+
+    # The end
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that the user, or pytest.exit(), ended the run; errors at collection do not count."""
+        self._interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Close the books and hand the report over before the terminal's summary."""
+        if self._test is not None:  # the run was interrupted in a test
+            self._end(self._test)
+        self._cut(Polluter("", "session"), worst=WARNING)
+        self._output.finish(session, Report(tuple(self._leaks), complete=not self._interrupted))
+        return (yield)
+
+    # Places
+
+    def _shorten(self, file: str) -> str:
+        try:
+            return Path(file).relative_to(self._root).as_posix()
+        except ValueError:
+            return file
+
+    def _locate(self, polluter: Polluter, container: str, name: str) -> Location | None:
+        """Guess the statement of a polluter, from the text of its file."""
+        file = polluter.nodeid.partition("::")[0]
+        path = self._root / file
+        if not file or path.suffix != ".py":
+            return None
+        try:
+            source = path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        lines = self._items.get(polluter.nodeid)
+        line = guess_line(source, container, name, lines) if lines else None
+        line = line or guess_line(source, container, name)
+        return None if line is None else Location(file, line, exact=False)

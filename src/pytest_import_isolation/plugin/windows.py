@@ -1,0 +1,175 @@
+"""A window around every marked test: opened in its setup, closed after its teardown."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
+from pytest_import_isolation.isolation import IsolatedImportContext
+from pytest_import_isolation.machinery import Importer
+from pytest_import_isolation.origins import Origins
+from pytest_import_isolation.parameters import Parameters
+from pytest_import_isolation.plugin.marker import MARKER, parameters_of
+from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.window import Window, adopt_from, close_with_inner
+from pytest_import_isolation.wording import listing
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.observer import Observer
+
+#: The running context of a test.
+context_key = pytest.StashKey["ItemContext"]()
+_parameters_key = pytest.StashKey[Parameters]()
+
+
+class ItemContext(IsolatedImportContext):
+    """The context of a test: it also keeps what the test run itself needs.
+
+    Args:
+        parameters: what is different inside.
+        settings: the options of the run.
+        runner: knows the modules of pytest and its plugins.
+    """
+
+    _title = MARKER
+
+    def __init__(self, parameters: Parameters, settings: Settings, runner: Runner) -> None:
+        super().__init__()
+        self._parameters = parameters
+        self._settings = settings
+        self._runner = runner
+        self._origins = Origins(settings.first_party)
+
+    def reason_to_stay(self, name: str, module: object, importer: Importer | None) -> str | None:
+        """Keep what the ini file names, test modules, plugins, and what pytest imports for itself."""
+        pattern = self._settings.keep.match(name)
+        if pattern:
+            return f"import_isolation_keep names {pattern!r}"
+        return self._runner.reason_to_stay(name, module, importer)
+
+    def stop_with_inner(self) -> list[Window]:
+        """Close the window, and before it those inside it that somebody forgot to close.
+
+        Returns:
+            The forgotten windows.
+        """
+        self.changes, forgotten = close_with_inner(self.window)
+        self._windows.pop()
+        return forgotten
+
+
+class ItemWindows:
+    """The hooks that open and close the windows; registered when a test asks for one.
+
+    The hook points were found by trying: only these are right for session fixtures, reruns, unittest
+    methods, doctests and a fixture's teardown alike.
+
+    Args:
+        settings: the options of the run.
+        runner: knows the modules of pytest and its plugins.
+        observer: is told what the windows contain, if leaks are reported.
+    """
+
+    def __init__(self, settings: Settings, runner: Runner, observer: Observer | None) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._observer = observer
+        self._open: list[ItemContext] = []
+
+    def context(self, parameters: Parameters) -> ItemContext:
+        """Return a context for a test, not opened yet."""
+        return ItemContext(parameters, self._settings, self._runner)
+
+    def prepare(self, items: list[pytest.Item]) -> None:
+        """Parse the marks of every test, so that a mistake ends the run before it begins.
+
+        Raises:
+            pytest.UsageError: a mark cannot be used.
+        """
+        for item in items:
+            parameters = parameters_of(item)
+            if parameters is not None:
+                item.stash[_parameters_key] = parameters
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Open the window before any fixture is set up."""
+        parameters = item.stash.get(_parameters_key, None)
+        if parameters is not None:
+            self._enter(item, parameters)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Close the window after every fixture was torn down."""
+        try:
+            return (yield)
+        finally:
+            context = item.stash.get(context_key, None)
+            if context is not None:
+                del item.stash[context_key]
+                self.leave(context, item.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, Any]:
+        """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
+        try:
+            return (yield)
+        finally:
+            if self._open and fixturedef.scope != "function":
+                self._adopt(fixturedef)
+
+    def pytest_unconfigure(self) -> None:
+        """Close what an interrupted run left open."""
+        for context in reversed(self._open[:]):
+            self.leave(context, "an interrupted test")
+
+    def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
+        context = self.context(parameters)
+        try:
+            context.start()
+        except ImportIsolationError as error:
+            pytest.fail(f"{item.nodeid}: @pytest.mark.{MARKER}: {error}", pytrace=False)
+        item.stash[context_key] = context
+        self._open.append(context)
+
+    def enter(self, context: ItemContext) -> None:
+        """Open a window in the middle of a test, for a fixture that was asked for there."""
+        context.start()
+        self._open.append(context)
+
+    def leave(self, context: ItemContext, nodeid: str) -> None:
+        """Close a window, and before it those that the test forgot to close inside it."""
+        self._open.remove(context)
+        if self._observer is not None:
+            self._observer.contained(context.window.differences())
+        for window in context.stop_with_inner():
+            opened_by = window.opened_by
+            warnings.warn_explicit(
+                f"{nodeid} left {window} open; it was closed now. Use a with statement, or call stop().",
+                ImportIsolationWarning,
+                opened_by.file if opened_by else "<unknown>",
+                opened_by.line if opened_by else 0,
+            )
+
+    def _adopt(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        refused = adopt_from(self._open[-1].window)
+        if refused:
+            code = fixturedef.func.__code__
+            shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
+            warnings.warn_explicit(
+                f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up inside an isolated "
+                f"test while these modules were not what they are elsewhere: {shown}. They leave with the "
+                "test, and the fixture keeps what it took from them. Request the fixture in an earlier test "
+                "without the mark, or give it function scope.",
+                ImportIsolationWarning,
+                code.co_filename,
+                code.co_firstlineno,
+            )

@@ -1,0 +1,339 @@
+"""From differences of the import state to leaks.
+
+Every difference is taken apart into *atoms*, single changes of single things; an atom can be compared with
+another, so that a fixture's own undoing is recognised, and is judged alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.machinery import ABSENT, Importer, namespace, parent_of, top_level
+from pytest_import_isolation.origins import Origin, Origins, describe
+from pytest_import_isolation.parking import DOOR, item_text, owner_of
+from pytest_import_isolation.report.records import ERROR, Leak, Link, Location, Polluter, make_leak
+from pytest_import_isolation.state import Difference, bound_value
+from pytest_import_isolation.wording import listing
+
+_LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
+_MOST_HOLDERS: Final = 5
+
+
+class Atom(NamedTuple):
+    """One change of one thing."""
+
+    #: ``"entry"``, ``"attribute"``, ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"rebound"``.
+    what: str
+    #: The module name, the name of the container, or the identity of the item.
+    key: Any
+    before: object
+    after: object
+
+    def same(self, other: Atom) -> bool:
+        """Tell whether another atom is the same change."""
+        return (self.what, self.key) == (other.what, other.key) and self.after is other.after
+
+    def undoes(self, other: Atom) -> bool:
+        """Tell whether this atom takes back another one, wholly or in part."""
+        return (self.what, self.key) == (other.what, other.key) and self.before is other.after
+
+
+def atoms(difference: Difference) -> Iterator[Atom]:
+    """Take a difference apart."""
+    for name, module in difference.added.items():
+        yield Atom("entry", name, ABSENT, module)
+    for name, module in difference.removed.items():
+        yield Atom("entry", name, module, ABSENT)
+    for name, (before, after) in difference.replaced.items():
+        yield Atom("entry", name, before, after)
+    for name, binding in difference.bindings.items():
+        yield Atom("attribute", name, binding.before, binding.after)
+    for list_name, change in difference.lists.items():
+        for item in change.added:
+            yield Atom(list_name, item if type(item) is str else id(item), ABSENT, item)
+        for item in change.removed:
+            yield Atom(list_name, item if type(item) is str else id(item), item, ABSENT)
+        if change.moved:
+            yield Atom(list_name, "order", "one order", "another order")
+    for container in difference.rebound:
+        yield Atom("rebound", container, ABSENT, container)
+
+
+class Judge:
+    """Turns atoms into leaks.
+
+    Args:
+        origins: gives the verdicts on modules.
+        log: who imported what first.
+        shorten: makes a file name relative to rootdir where it lies below it.
+        locate: guesses the statement of a polluter that changed an entry of a container of ``sys``.
+    """
+
+    def __init__(
+        self,
+        origins: Origins,
+        log: ImportLog,
+        shorten: Callable[[str], str] = str,
+        locate: Callable[[Polluter, str, str], Location | None] = lambda polluter, container, name: None,
+    ) -> None:
+        self._origins = origins
+        self._log = log
+        self._shorten = shorten
+        self._locate = locate
+
+    def leak(self, atom: Atom, polluter: Polluter) -> Leak | None:
+        """Return the leak that an atom is, or None for a change that harms nobody."""
+        if atom.what == "entry":
+            return self._entry(atom, polluter)
+        if atom.what == "attribute":
+            return self._attribute(atom, polluter)
+        if atom.what == "rebound":
+            return make_leak(
+                "rebound",
+                atom.key,
+                polluter,
+                f"{atom.key} is another object than before; code that holds the old one sees no changes.",
+                location=self._locate(polluter, atom.key.rpartition(".")[2], atom.key),
+            )
+        return self._item(atom, polluter)
+
+    def is_first_import(self, atom: Atom) -> bool:
+        """Tell whether an atom is a real module that was not loaded before."""
+        return atom.what == "entry" and atom.before is ABSENT and self._is_real(atom.key, atom.after)
+
+    def is_in_place(self, atom: Atom) -> bool:
+        """Tell whether what an atom changed is still so."""
+        if atom.what == "entry":
+            return sys.modules.get(atom.key, ABSENT) is atom.after
+        if atom.what == "attribute":
+            return bound_value(atom.key) is atom.after
+        if atom.what == "rebound" or atom.key == "order":
+            return True
+        item, wanted = (atom.after, True) if atom.before is ABSENT else (atom.before, False)
+        return (item in getattr(sys, atom.what)) is wanted
+
+    # Entries of sys.modules
+
+    def _entry(self, atom: Atom, polluter: Polluter) -> Leak | None:
+        name, before, after = atom.key, atom.before, atom.after
+        was_real = before is not ABSENT and self._is_real(name, before)
+        if after is ABSENT:
+            if not was_real:
+                return None  # somebody cleaned up
+            return self._leak(
+                "removed",
+                atom,
+                polluter,
+                "It was loaded, and its entry is gone: the next import loads a second copy.",
+            )
+        if after is None:
+            return self._leak("blocked-left", atom, polluter, "Its entry is None: every import of it fails.")
+        if self._is_real(name, after):
+            if not was_real or self._replaced_itself(name, after):
+                return self.first_import(name, polluter) if before is ABSENT else None
+            detail = f"Its entry was {describe(before)} and is {self._second(before, after)} now."
+            return self._leak("replaced", atom, polluter, detail)
+        if before is ABSENT or not was_real:
+            return self._leak(
+                "fake-left", atom, polluter, f"Its entry is {describe(after)}: every later import gets that."
+            )
+        return self._leak(
+            "replaced", atom, polluter, f"Its entry was {describe(before)} and is {describe(after)} now."
+        )
+
+    def _is_real(self, name: object, module: object) -> bool:
+        return self._origins.verdict(name, module).origin is not Origin.FAKE
+
+    def _replaced_itself(self, name: object, after: object) -> bool:
+        """Tell whether a library put a stand-in for a module of its own into its place."""
+        home = type(after).__module__
+        return (
+            type(after) is not ModuleType
+            and isinstance(home, str)
+            and isinstance(name, str)
+            and top_level(home) == top_level(name)
+        )
+
+    def _second(self, before: object, after: object) -> str:
+        file = (namespace(after) or {}).get("__file__")
+        if file is not None and file == (namespace(before) or {}).get("__file__"):
+            return "a second copy of it"
+        return describe(after)
+
+    def _leak(self, kind: str, atom: Atom, polluter: Polluter, detail: str) -> Leak:
+        name = atom.key if isinstance(atom.key, str) else repr(atom.key)
+        return make_leak(kind, name, polluter, detail, location=self._locate(polluter, "modules", name))
+
+    def first_import(self, name: str, polluter: Polluter) -> Leak:
+        """Return the record of a module's first import, with the chain that led there."""
+        steps = list(self._log.chain(name)) if isinstance(name, str) else []
+        location = None
+        if steps:
+            importer = steps[0][1]
+            location = Location(self._shorten(importer.file), importer.line, exact=True)
+        chain = [Link(module, self._shorten(by.file), by.line) for module, by in reversed(steps)]
+        detail = f"{name} was imported for the first time."
+        return make_leak("loaded", str(name), polluter, detail, location=location, chain=chain)
+
+    # Attributes of packages
+
+    def _attribute(self, atom: Atom, polluter: Polluter) -> Leak | None:
+        entry = sys.modules.get(atom.key, ABSENT)
+        # A mismatch that was there before is the library's own affair; only the transition counts.
+        if entry is not atom.before or entry is atom.after:
+            return None
+        parent, child = parent_of(atom.key)
+        now = "it is gone" if atom.after is ABSENT else f"it is {describe(atom.after)} now"
+        detail = (
+            f"The attribute {child} of {parent} was the module in sys.modules, and {now}: "
+            f"'import {atom.key}' and '{atom.key}' give different objects."
+        )
+        return make_leak(
+            "stale-attribute",
+            atom.key,
+            polluter,
+            detail,
+            location=self._locate(polluter, "modules", atom.key),
+        )
+
+    # Lists of sys
+
+    def _item(self, atom: Atom, polluter: Polluter) -> Leak | None:
+        if atom.key == "order":
+            if atom.what != "path":
+                return None
+            detail = "sys.path holds the same entries in another order."
+            return make_leak(
+                "path-moved", "sys.path", polluter, detail, location=self._locate(polluter, "path", "")
+            )
+        added = atom.before is ABSENT
+        item = atom.after if added else atom.before
+        if added and self._installed_by_library(atom.what, item):
+            return None
+        kind = f"{_LIST_KINDS[atom.what]}-{'added' if added else 'removed'}"
+        text = item_text(item)
+        detail = f"It was {'added to' if added else 'removed from'} sys.{atom.what}."
+        return make_leak(kind, text, polluter, detail, location=self._locate(polluter, atom.what, text))
+
+    def _installed_by_library(self, list_name: str, item: object) -> bool:
+        """Tell whether an installed package put the item there for itself, when it was imported."""
+        packages = {
+            name: module
+            for name, module in sys.modules.copy().items()
+            if type(name) is str and "." not in name
+        }
+        owner = owner_of(list_name, item, packages)
+        return owner is not None and self._origins.verdict(owner, packages[owner]).origin is Origin.FOREIGN
+
+    # What leaves no difference, or another one than it is
+
+    def evicted(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
+        """Yield the foreign modules that were imported and are gone, though nobody restored anything.
+
+        ``mock.patch.dict(sys.modules)`` throws out what was first imported in its block. Nothing is
+        different afterwards, but the next import executes the module a second time.
+
+        Args:
+            names: modules that were asked for since the last time.
+            polluter: who asked.
+        """
+        gone = {name for name in names if name not in sys.modules and name not in DOOR.lot}
+        # Most absent names are optional dependencies that are not installed. A module that was executed
+        # has imported something itself, as a rule; only then it is worth a search through all objects.
+        if gone.isdisjoint(importer.module for importer in self._log.importers.values()):
+            return
+        alive = {
+            name
+            for candidate in gc.get_objects()
+            if type(candidate) is ModuleType and (name := candidate.__dict__.get("__name__")) in gone
+            if self._origins.verdict(name, candidate).origin is Origin.FOREIGN
+        }
+        for package in sorted({top_level(name) for name in alive}):
+            lost = sorted(name for name in alive if top_level(name) == package)
+            yield make_leak(
+                "evicted",
+                lost[0],
+                polluter,
+                f"{_with_others(lost)} first imported here, and no entry is left: "
+                "the next import executes a second copy.",
+                location=self._locate(polluter, "modules", package) or self._asked_at(lost[0]),
+            )
+
+    def _asked_at(self, name: str) -> Location | None:
+        importer = self._log.importers.get(name)
+        return (
+            None if importer is None else Location(self._shorten(importer.file), importer.line, exact=False)
+        )
+
+    def reloaded(
+        self,
+        name: str,
+        importer: Importer | None,
+        module: object,
+        before: Mapping[str, object],
+        polluter: Polluter,
+    ) -> Leak:
+        """Return the record of a reload in place, with the modules that hold objects of the old execution."""
+        now = namespace(module) or {}
+        old = {
+            id(value)
+            for key, value in before.items()
+            if isinstance(value, (type, FunctionType, BuiltinFunctionType))
+            and value.__module__ == name
+            and now.get(key) is not value
+        }
+        holders = list(self._holders(old, module)) if old else []
+        detail = f"{name} was executed again in place."
+        if holders:
+            detail = (
+                f"{name} was executed again in place, but objects of the old execution are still held by "
+                f"{listing(holders, _MOST_HOLDERS)}."
+            )
+        location = None
+        if importer is not None:
+            location = Location(self._shorten(importer.file), importer.line, exact=True)
+        severity = ERROR if holders else None
+        return make_leak("reloaded", name, polluter, detail, location=location, severity=severity)
+
+    def _holders(self, old: Collection[int], reloaded: object) -> Iterator[str]:
+        for name, module in sys.modules.copy().items():
+            if module is reloaded or type(name) is not str:
+                continue
+            for key, value in list((namespace(module) or {}).items()):
+                if id(value) in old:
+                    yield f"{name}.{key}"
+
+    def twice_loaded(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
+        """Yield the first-party files among these modules that are loaded under another name too."""
+        wanted = {file: name for name in names if (file := self._first_party_file(name))}
+        if not wanted:
+            return
+        for other, module in sys.modules.copy().items():
+            file = (namespace(module) or {}).get("__file__")
+            name = wanted.get(file) if isinstance(file, str) else None
+            if name is None or other in (name, "__main__") or module is sys.modules.get(name):
+                continue
+            detail = (
+                f"The file {self._shorten(str(file))} is loaded as {other} and as {name}: "
+                "two modules, two copies of every class."
+            )
+            step = self.first_import(name, polluter)
+            yield make_leak("twice-loaded", name, polluter, detail, location=step.location, chain=step.chain)
+
+    def _first_party_file(self, name: str) -> str | None:
+        module = sys.modules.get(name)
+        if module is None or not self._origins.is_first_party(name, module):
+            return None
+        file = (namespace(module) or {}).get("__file__")
+        return file if isinstance(file, str) else None
+
+
+def _with_others(names: list[str]) -> str:
+    if len(names) == 1:
+        return "It was"
+    return f"It and {len(names) - 1} more modules of its package were"

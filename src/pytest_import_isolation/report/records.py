@@ -1,0 +1,229 @@
+"""The records of a leak report: frozen values made of strings, numbers and booleans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+#: The version of the JSON format. Fields may be added under the same version, never renamed or removed.
+VERSION: Final = 1
+
+ERROR: Final = "error"
+WARNING: Final = "warning"
+INFO: Final = "info"
+#: Severities, the worst first.
+SEVERITIES: Final = (ERROR, WARNING, INFO)
+
+
+class Kind(NamedTuple):
+    """A kind of leak: how bad it is, and what somebody who meets one should do."""
+
+    severity: str
+    advice: str
+
+
+_USE_FAKES = (
+    "Fake it for the tests that need it only: mark them with "
+    '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}), or use the fake_module fixture.'
+)
+_USE_MISSING = 'Use @pytest.mark.isolated_imports(missing="{name}") or the missing_modules fixture.'
+_USE_FRESH = (
+    'Use @pytest.mark.isolated_imports(fresh="{name}") or the fresh_import fixture: '
+    "the first copy comes back after the test."
+)
+_USE_PATH = (
+    'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '
+    "or name the directory in the pythonpath option of pytest."
+)
+_USE_CONTEXT = "Mark the test with @pytest.mark.isolated_imports: the change is undone after it."
+
+#: What each kind means. The advice may name the leak with ``{name}``.
+KINDS: Final[Mapping[str, Kind]] = {
+    "fake-left": Kind(ERROR, _USE_FAKES),
+    "replaced": Kind(ERROR, _USE_FRESH),
+    "removed": Kind(ERROR, _USE_FRESH),
+    "blocked-left": Kind(ERROR, _USE_MISSING),
+    "name-clash": Kind(ERROR, _USE_PATH),
+    "stale-attribute": Kind(ERROR, _USE_CONTEXT),
+    "rebound": Kind(
+        ERROR, "Change the contents of {name} and leave the object; C code goes on to use the old one."
+    ),
+    "tainted": Kind(ERROR, _USE_CONTEXT),
+    "path-added": Kind(WARNING, _USE_PATH),
+    "path-removed": Kind(WARNING, _USE_CONTEXT),
+    "path-moved": Kind(WARNING, _USE_CONTEXT),
+    "finder-added": Kind(WARNING, _USE_CONTEXT),
+    "finder-removed": Kind(WARNING, _USE_CONTEXT),
+    "hook-added": Kind(WARNING, _USE_CONTEXT),
+    "hook-removed": Kind(WARNING, _USE_CONTEXT),
+    "evicted": Kind(
+        ERROR,
+        "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead.",
+    ),
+    "reloaded": Kind(WARNING, _USE_FRESH),
+    "twice-loaded": Kind(
+        WARNING, "Import the file under one name everywhere; check sys.path and pythonpath."
+    ),
+    "loaded": Kind(INFO, "Nothing to do: a first import is no leak."),
+}
+
+
+class Polluter(NamedTuple):
+    """Who made a change: a node id (or a file), and the phase of the run."""
+
+    nodeid: str
+    #: ``configure``, ``conftest``, ``collect``, ``setup``, ``call``, ``teardown`` or ``session``.
+    phase: str
+
+
+class Location(NamedTuple):
+    """A statement; ``exact`` is false where it was inferred and not observed."""
+
+    file: str
+    line: int
+    exact: bool
+
+
+class Link(NamedTuple):
+    """One step of a chain of imports: ``module`` was imported by that line of ``file``."""
+
+    module: str
+    file: str
+    line: int
+
+
+class Exposure(NamedTuple):
+    """A test or file that met a leak: it imported the leaked name while the leak was in place."""
+
+    nodeid: str
+    phase: str
+    file: str
+    line: int
+    outcome: str
+
+
+class Leak(NamedTuple):
+    """A change of the import state that outlives the test, or the collection of the file, that made it."""
+
+    kind: str
+    severity: str
+    name: str
+    polluter: Polluter
+    location: Location | None
+    chain: tuple[Link, ...]
+    detail: str
+    advice: str
+    allowed: bool = False
+    #: An isolated test made it, and it was undone.
+    contained: bool = False
+    exposed: tuple[Exposure, ...] = ()
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether it is more than information, and still in place."""
+        return self.severity != INFO and not self.contained and not self.allowed
+
+
+def make_leak(
+    kind: str,
+    name: str,
+    polluter: Polluter,
+    detail: str,
+    *,
+    location: Location | None = None,
+    chain: Iterable[Link] = (),
+    severity: str | None = None,
+    contained: bool = False,
+) -> Leak:
+    """Return a leak with the severity and the advice of its kind.
+
+    Args:
+        kind: a key of :data:`KINDS`.
+        name: the module, the path entry, the finder's class or the container.
+        polluter: who made it.
+        detail: one sentence on what happened.
+        location: the statement.
+        chain: how an import led there, from the statement to the module.
+        severity: in place of the kind's own.
+        contained: whether it was undone already.
+    """
+    own = KINDS[kind]
+    return Leak(
+        kind=kind,
+        severity=severity or own.severity,
+        name=name,
+        polluter=polluter,
+        location=location,
+        chain=tuple(chain),
+        detail=detail,
+        advice=own.advice.format(name=name),
+        contained=contained,
+    )
+
+
+class Report(NamedTuple):
+    """All leaks of a run, in the order in which they were made."""
+
+    leaks: tuple[Leak, ...] = ()
+    #: Whether everything was seen: false after an interruption, and when a worker sent nothing.
+    complete: bool = True
+    #: For each xdist worker, ``"ok"`` or what became of it.
+    workers: Mapping[str, str] = {}  # an empty default that nobody changes
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Counts by severity of what is neither allowed nor contained, and of what is."""
+        counted = dict.fromkeys((*SEVERITIES, "allowed", "contained"), 0)
+        for leak in self.leaks:
+            if leak.severity == INFO:
+                counted[INFO] += 1
+            else:
+                counted["allowed" if leak.allowed else "contained" if leak.contained else leak.severity] += 1
+        return counted
+
+    def as_builtins(self) -> dict[str, Any]:
+        """Return the report as dictionaries, lists, strings, numbers, booleans and None."""
+        return {
+            "version": VERSION,
+            "complete": self.complete,
+            "workers": dict(self.workers),
+            "summary": self.summary,
+            "leaks": [_as_builtins(leak) for leak in self.leaks],
+        }
+
+    @classmethod
+    def from_builtins(cls, data: Mapping[str, Any]) -> Report:
+        """Return the report that :meth:`as_builtins` gave.
+
+        Raises:
+            ValueError: it is of another version of the format, or no report at all.
+        """
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"this is no import leak report of version {VERSION} (its version is {data.get('version')!r})"
+            )
+        return cls(tuple(map(_leak, data["leaks"])), bool(data["complete"]), dict(data["workers"]))
+
+
+def _as_builtins(record: Any) -> Any:
+    if hasattr(record, "_asdict"):
+        return {key: _as_builtins(value) for key, value in record._asdict().items()}
+    if isinstance(record, tuple):
+        return [_as_builtins(item) for item in record]
+    return record
+
+
+def _leak(data: Mapping[str, Any]) -> Leak:
+    return Leak(
+        kind=data["kind"],
+        severity=data["severity"],
+        name=data["name"],
+        polluter=Polluter(**data["polluter"]),
+        location=None if data["location"] is None else Location(**data["location"]),
+        chain=tuple(Link(**link) for link in data["chain"]),
+        detail=data["detail"],
+        advice=data["advice"],
+        allowed=data["allowed"],
+        contained=data["contained"],
+        exposed=tuple(Exposure(**exposure) for exposure in data["exposed"]),
+    )

@@ -1,0 +1,525 @@
+"""The import state as a value: capture it, compare it with now, put it back in place.
+
+This module is the only one that writes to ``sys.modules``, ``sys.path``, ``sys.meta_path``,
+``sys.path_hooks``, ``sys.path_importer_cache`` and to the attributes that bind submodules to packages.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery import (
+    ABSENT,
+    drop_finder_caches,
+    is_initializing,
+    namespace,
+    parent_of,
+    quiet_import_lock,
+)
+
+#: Called with the key and the value of an entry that is about to leave.
+Leave = Callable[[Any, object], None]
+
+#: The lists of the import state, by their names in ``sys``.
+LISTS: Final = ("path", "meta_path", "path_hooks")
+
+
+class ListChange(NamedTuple):
+    """What became of one list of ``sys``."""
+
+    added: tuple[object, ...]
+    removed: tuple[object, ...]
+    moved: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.moved)
+
+
+class Binding(NamedTuple):
+    """The attribute by which a package holds a submodule."""
+
+    before: object
+    after: object
+
+
+class Difference(NamedTuple):
+    """How the import state differs from a captured one. Values are the objects themselves."""
+
+    added: dict[Any, object]
+    removed: dict[Any, object]
+    replaced: dict[Any, tuple[object, object]]
+    bindings: dict[str, Binding]
+    lists: dict[str, ListChange]
+    rebound: tuple[str, ...]
+    import_function: bool
+    importer_cache: bool
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
+    """Tell whether two copies of ``sys.modules`` hold the same keys with the very same objects.
+
+    ``==`` goes first because it is three times faster than a comparison of identities; but it asks the
+    ``__eq__`` of an object that took another's place, and such an object may answer True to everything
+    (``unittest.mock.ANY``) or raise. So a True is confirmed by identity, an exception means "changed".
+    """
+    try:
+        if len(before) != len(now) or before != now:
+            return False
+    except Exception:
+        return False
+    if all(map(operator.is_, before.values(), now.values())):
+        return True
+    return all(now.get(name, ABSENT) is module for name, module in before.items())
+
+
+def _items(value: object) -> tuple[object, ...]:
+    """Return the items of what should be a list in ``sys`` and may be anything."""
+    try:
+        return tuple(value)  # type: ignore[arg-type]
+    except Exception:  # a test left an object whose iteration fails
+        return ()
+
+
+def _key(item: object) -> object:
+    # Path entries are compared by value, because pytest and users insert equal strings again;
+    # finders, hooks and odd path entries by identity, because their __eq__ is not ours to call.
+    return item if type(item) is str else id(item)
+
+
+def compare_lists(before: Sequence[object], after: Sequence[object]) -> ListChange:
+    """Compare two versions of a list of ``sys`` as multisets and, if those are equal, by order."""
+    keys_before, keys_after = list(map(_key, before)), list(map(_key, after))
+    if keys_before == keys_after:
+        return ListChange((), (), moved=False)
+    added = beyond(after, before)
+    removed = beyond(before, after)
+    kept_before = [key for key in keys_before if key in set(keys_after)]
+    kept_after = [key for key in keys_after if key in set(keys_before)]
+    moved = not added and not removed and kept_before != kept_after
+    return ListChange(tuple(added), tuple(removed), moved)
+
+
+def beyond(items: Sequence[object], others: Sequence[object]) -> list[object]:
+    """Return the items that are more than those of another list, each as often as it is one more."""
+    left = list(map(_key, others))
+    more = []
+    for item in items:
+        try:
+            left.remove(_key(item))
+        except ValueError:
+            more.append(item)
+    return more
+
+
+class _BindingIndex:
+    """For each loaded submodule, the namespace of its package and the attribute's name.
+
+    Building it costs more than reading it, and ``sys.modules`` rarely changes between two windows: the
+    last one is kept and used again for an equal table.
+    """
+
+    __slots__ = ("children", "modules", "names", "spaces")
+    _last: _BindingIndex | None = None
+
+    def __init__(self, modules: dict[Any, object]) -> None:
+        self.modules = modules
+        self.names: list[str] = []
+        self.spaces: list[dict[str, Any]] = []
+        self.children: list[str] = []
+        for name in modules:
+            if type(name) is not str or "." not in name:
+                continue
+            parent, child = parent_of(name)
+            space = namespace(modules.get(parent))
+            if space is not None:
+                self.names.append(name)
+                self.spaces.append(space)
+                self.children.append(child)
+
+    @classmethod
+    def of(cls, modules: dict[Any, object]) -> _BindingIndex:
+        last = cls._last
+        if last is None or not same_entries(last.modules, modules):
+            last = cls._last = cls(modules)
+        return last
+
+    @classmethod
+    def forget(cls) -> None:
+        """Let go of the last table, if it is no longer that of now: it would keep forgotten modules alive."""
+        if cls._last is not None and not same_entries(cls._last.modules, sys.modules.copy()):
+            cls._last = None
+
+    def read(self) -> list[object]:
+        absent = ABSENT
+        return [space.get(child, absent) for space, child in zip(self.spaces, self.children, strict=True)]
+
+
+class ImportState:
+    """A snapshot of the whole import state.
+
+    It holds the containers themselves beside copies of their contents, so that :meth:`restore` can
+    change contents and keep identities: other code, C code included, holds on to the containers.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_cache_object",
+        "_import_function",
+        "_index",
+        "_lists",
+        "_values",
+        "modules",
+        "table",
+    )
+
+    def __init__(self) -> None:
+        """Capture the state as it is now. See :meth:`capture`."""
+        #: ``sys.modules`` itself.
+        self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
+        #: Its contents. ``dict()`` would cost five times more once a key was deleted from the table.
+        self.modules: dict[Any, object] = self.table.copy()
+        self._lists = {name: (found := getattr(sys, name, ABSENT), _items(found)) for name in LISTS}
+        self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
+        self._cache = self._cache_object.copy()
+        self._import_function = builtins.__import__
+        self._index = _BindingIndex.of(self.modules)
+        self._values = self._index.read()
+
+    @classmethod
+    def capture(cls) -> ImportState:
+        """Return the import state as it is now."""
+        return cls()
+
+    def contents(self, name: str) -> tuple[object, ...]:
+        """Return what one of the lists of ``sys`` held (``"path"``, ``"meta_path"`` or ``"path_hooks"``)."""
+        return self._lists[name][1]
+
+    def binding(self, name: str) -> object:
+        """Return what the package of a captured submodule held under its name, or ABSENT."""
+        try:
+            return self._values[self._index.names.index(name)]
+        except ValueError:
+            return ABSENT
+
+    def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
+        """Compare the import state of now with this one.
+
+        Args:
+            ignore: finders for which this is true are nobody's change (the parking lot's own door).
+        """
+        current = self._current_modules()
+        same = same_entries(self.modules, current)
+        return Difference(
+            added={} if same else {n: m for n, m in current.items() if n not in self.modules},
+            removed={} if same else {n: m for n, m in self.modules.items() if n not in current},
+            replaced={}
+            if same
+            else {
+                name: (module, current[name])
+                for name, module in self.modules.items()
+                if current.get(name, module) is not module
+            },
+            bindings=dict(self._changed_bindings()),
+            lists=dict(self._changed_lists(ignore)),
+            rebound=tuple(self._rebound()),
+            import_function=builtins.__import__ is not self._import_function,
+            importer_cache=self._importer_cache_changed(),
+        )
+
+    def _current_modules(self) -> dict[Any, object]:
+        """Return a copy of what imports see now, also when ``sys.modules`` is another object.
+
+        C code goes on to use the original dictionary and importlib uses the new one, so a module may
+        have landed in either.
+        """
+        now = getattr(sys, "modules", None)
+        merged = self.table.copy()
+        if now is not self.table:
+            # Anything may stand there; a failed update leaves the original's contents, or some more.
+            with suppress(Exception):
+                merged.update(now)  # type: ignore[arg-type]
+        return merged
+
+    def _changed_bindings(self) -> Iterator[tuple[str, Binding]]:
+        index = self._index
+        now = index.read()
+        if all(map(operator.is_, self._values, now)):
+            return
+        for name, before, after in zip(index.names, self._values, now, strict=True):
+            if before is not after:
+                yield name, Binding(before, after)
+
+    def _changed_lists(self, ignore: Callable[[object], bool]) -> Iterator[tuple[str, ListChange]]:
+        for name, (_, items) in self._lists.items():
+            now = _items(getattr(sys, name, None))
+            before: Sequence[object] = items
+            if name == "meta_path":
+                before = [finder for finder in before if not ignore(finder)]
+                now = tuple(finder for finder in now if not ignore(finder))
+            change = compare_lists(before, now)
+            if change:
+                yield name, change
+
+    def _rebound(self) -> Iterator[str]:
+        if getattr(sys, "modules", None) is not self.table:
+            yield "sys.modules"
+        for name, (found, _) in self._lists.items():
+            if getattr(sys, name, ABSENT) is not found:
+                yield f"sys.{name}"
+        if getattr(sys, "path_importer_cache", None) is not self._cache_object:
+            yield "sys.path_importer_cache"
+
+    def _importer_cache_changed(self) -> bool:
+        return not same_entries(self._cache, self._cache_object.copy())
+
+    def admit(self, entries: Mapping[Any, object]) -> None:
+        """Make entries part of this snapshot, as if they had been there, with their packages' attributes."""
+        if not entries:
+            return
+        self.modules = {**self.modules, **entries}
+        values = dict(zip(self._index.names, self._values, strict=True))
+        self._index = _BindingIndex(self.modules)
+        self._values = [
+            now if name in entries else values.get(name, now)
+            for name, now in zip(self._index.names, self._index.read(), strict=True)
+        ]
+
+    def admit_item(self, list_name: str, item: object) -> None:
+        """Make a path entry, finder or hook part of this snapshot, at the end where it now stands."""
+        found, items = self._lists[list_name]
+        now = _items(getattr(sys, list_name, None))
+        in_front = stands_in_front(item, now, items)
+        self._lists[list_name] = (found, (item, *items) if in_front else (*items, item))
+
+    def restore(self, leave: Leave = lambda name, module: None) -> Restored:
+        """Put everything back, in place.
+
+        Args:
+            leave: called for each entry before it leaves ``sys.modules``, under the import lock.
+
+        Returns:
+            What stayed, because another thread was in the middle of importing it, and the objects that
+            left. The caller drops those when it has nothing more to do: their destructors may import.
+        """
+        changed = self._restore_containers()
+        entries = self._restore_entries(leave)
+        for found, items in self._lists.values():
+            changed |= _refill(found, items)
+        changed |= self._restore_bindings(entries.stuck)
+        changed |= self._restore_importer_cache()
+        if builtins.__import__ is not self._import_function:
+            builtins.__import__ = self._import_function
+        if changed or entries.released:
+            drop_finder_caches()
+        if entries.released:
+            _BindingIndex.forget()
+        return entries
+
+    def _restore_containers(self) -> bool:
+        rebound = tuple(self._rebound())
+        if "sys.modules" in rebound:
+            merged = self._current_modules()
+            for name, module in merged.items():
+                if self.table.get(name, ABSENT) is not module:
+                    self.table[name] = module
+            sys.modules = self.table  # type: ignore[assignment]
+        for list_name, (found, _) in self._lists.items():
+            if f"sys.{list_name}" not in rebound:
+                continue
+            if found is ABSENT:  # somebody had deleted it, and a window inside that one must not make a None of it
+                delattr(sys, list_name)
+            else:
+                setattr(sys, list_name, found)
+        if "sys.path_importer_cache" in rebound:
+            sys.path_importer_cache = self._cache_object  # type: ignore[assignment]
+        return bool(rebound)
+
+    def _leaving(self) -> list[Any]:
+        """Return the keys whose entries must go or change, children before parents."""
+        now = self.table.copy()
+        if same_entries(self.modules, now):
+            return []
+        leaving = [name for name, module in now.items() if self.modules.get(name, ABSENT) is not module]
+        return sorted(leaving, key=depth, reverse=True)
+
+    def _restore_entries(self, leave: Leave) -> Restored:
+        released: list[object] = []
+        stuck: dict[Any, str] = {}
+        with quiet_import_lock(self._leaving) as busy:
+            for name in self._leaving():
+                module = self.table[name]
+                if name in busy:
+                    stuck[name] = f"thread {busy[name]!r} is still importing it"
+                elif is_initializing(module) and name not in self.modules:
+                    stuck[name] = "its import is still under way"
+                else:
+                    leave(name, module)
+                    released.append(self.table.pop(name))
+            for name, module in self.modules.items():
+                if name not in stuck and self.table.get(name, ABSENT) is not module:
+                    self.table[name] = module
+        return Restored(stuck, released)
+
+    def _restore_bindings(self, stuck: Mapping[Any, str]) -> bool:
+        changed = False
+        for name, binding in list(self._changed_bindings()):
+            if name not in stuck:
+                parent, child = parent_of(name)
+                bind(namespace(self.modules.get(parent)), child, binding.before)
+                changed = True
+        return changed
+
+    def _restore_importer_cache(self) -> bool:
+        if not self._importer_cache_changed():
+            return False
+        cache = self._cache_object
+        for entry in list(cache):
+            if entry not in self._cache:
+                del cache[entry]
+        cache.update(self._cache)
+        return True
+
+
+class Restored(NamedTuple):
+    """What :meth:`ImportState.restore` did."""
+
+    #: Names that could not leave, with the reason.
+    stuck: dict[Any, str]
+    #: Objects that left ``sys.modules``.
+    released: list[object]
+
+
+def _refill(found: object, items: tuple[object, ...]) -> bool:
+    if not isinstance(found, list):
+        return False  # it was no list when it was captured; the object itself is back, more is not ours
+    if len(found) == len(items) and all(map(operator.is_, found, items)):
+        return False
+    found[:] = items
+    return True
+
+
+def stands_in_front(item: object, now: Sequence[object], before: Iterable[object]) -> bool:
+    """Tell whether a new item of a list stands before all that were there before it."""
+    old = set(map(_key, before))
+    for other in now:
+        if other is item:
+            return True
+        if _key(other) in old:
+            return False
+    return False
+
+
+def depth(name: object) -> int:
+    """Return how many packages a module name names above it; 0 for a key that is no string."""
+    return name.count(".") if type(name) is str else 0
+
+
+def parent_namespace(name: str) -> dict[str, Any] | None:
+    """Return the namespace of the loaded package above a module, or None."""
+    parent = parent_of(name)[0]
+    return namespace(sys.modules.get(parent)) if parent else None
+
+
+def bound_value(name: str) -> object:
+    """Return what the package above a module holds under the module's last name, or ABSENT."""
+    space = parent_namespace(name)
+    return ABSENT if space is None else space.get(parent_of(name)[1], ABSENT)
+
+
+def bind(space: dict[str, Any] | None, child: str, value: object) -> None:
+    """Write a package's attribute for a submodule, or remove it where the value is ABSENT.
+
+    Written through the namespace: a package's class may have a ``__setattr__``.
+    """
+    if space is None:
+        return
+    if value is ABSENT:
+        space.pop(child, None)
+    else:
+        space[child] = value
+
+
+def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> dict[str, object]:
+    """Remove entries from ``sys.modules``, and the attributes for them of packages that stay.
+
+    Args:
+        names: the keys; those that some thread is importing stay.
+        leave: called for each entry before it leaves, under the import lock.
+
+    Returns:
+        The entries that left.
+    """
+    wanted = sorted(names, key=depth, reverse=True)
+    taken: dict[str, object] = {}
+    with quiet_import_lock(lambda: wanted) as busy:
+        for name in wanted:
+            module = sys.modules.get(name, ABSENT)
+            if name in busy or module is ABSENT or is_initializing(module):
+                continue
+            leave(name, module)
+            taken[name] = sys.modules.pop(name)
+        for name, module in taken.items():
+            # A package that leaves too keeps the attribute: its code may still run, and uses it.
+            space = parent_namespace(name)
+            if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
+                del space[parent_of(name)[1]]
+    return taken
+
+
+def put_in(name: str, module: object, binding: object = ABSENT) -> None:
+    """Enter a module under its name, and its package's attribute where ``binding`` is not ABSENT."""
+    sys.modules[name] = module  # type: ignore[assignment]
+    if binding is not ABSENT:
+        bind(parent_namespace(name), parent_of(name)[1], binding)
+
+
+def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, after: int = 0) -> None:
+    """Insert into one of the lists of ``sys`` what is not in it yet.
+
+    Args:
+        list_name: ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
+        items: what to insert, in order.
+        in_front: before the others, or behind them.
+        after: how many items at the front keep their place.
+    """
+    target = getattr(sys, list_name, None)
+    if not isinstance(target, list):
+        return
+    present = set(map(_key, target))
+    new = [item for item in items if _key(item) not in present]
+    position = after if in_front else len(target)
+    target[position:position] = new
+
+
+def prepend_path(entries: Sequence[str]) -> None:
+    """Put entries before ``sys.path``, also those that it holds already further back.
+
+    A directory that did not exist when it was first looked at is cached as unusable; it is looked at again.
+    """
+    sys.path[:0] = entries
+    for entry in entries:
+        if sys.path_importer_cache.get(entry, ABSENT) is None:
+            del sys.path_importer_cache[entry]
+    drop_finder_caches()
+
+
+def move_to_front(finder: object) -> None:
+    """Put a finder at position 0 of ``sys.meta_path``, wherever it was."""
+    finders = getattr(sys, "meta_path", None)
+    if isinstance(finders, list) and not (finders and finders[0] is finder):
+        finders[:] = [finder, *(other for other in finders if other is not finder)]  # type: ignore[list-item]
+
+
+def remove_finder(finder: object) -> None:
+    """Take a finder off ``sys.meta_path``; nothing happens if it is not there."""
+    finders = getattr(sys, "meta_path", None)
+    if isinstance(finders, list) and any(other is finder for other in finders):
+        finders[:] = [other for other in finders if other is not finder]

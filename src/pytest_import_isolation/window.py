@@ -1,0 +1,567 @@
+"""A window: from the moment the import state is captured to the moment it is put back."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from pytest_import_isolation.blocks import TOLL
+from pytest_import_isolation.changes import (
+    FORGOTTEN,
+    KEPT,
+    PARKED,
+    PUT_BACK,
+    Changes,
+    ItemChange,
+    ModuleChange,
+)
+from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
+from pytest_import_isolation.fakes import as_module, make_fake_module
+from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide, stale_names
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.machinery import (
+    ABSENT,
+    Importer,
+    caller,
+    calling_frame,
+    namespace,
+    namespaces_on_other_threads,
+    packages_on_the_stack,
+    parent_of,
+    top_level,
+)
+from pytest_import_isolation.origins import Origin, Origins, describe
+from pytest_import_isolation.parameters import Parameters
+from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, item_text, owner_of
+from pytest_import_isolation.patterns import Patterns
+from pytest_import_isolation.state import (
+    Difference,
+    ImportState,
+    beyond,
+    bind,
+    bound_value,
+    prepend_path,
+    put_in,
+    stands_in_front,
+    take_out,
+)
+from pytest_import_isolation.wording import listing
+
+# The open windows, the innermost last. Like sys.modules they belong to the process: an inner pytest run
+# must close its windows before the outer run can.
+_open_windows: Final[list[Window]] = []
+
+# A source file younger than this may be rewritten within the same second and with the same size, and
+# Python would then run the old bytecode.
+_YOUNG_SOURCE_SECONDS: Final = 2.0
+
+_OWN_PACKAGE: Final = top_level(__name__)
+
+# What a bare interpreter has loaded when it starts, and what its C code looks up by name.
+_START_UP: Final = Patterns(
+    (
+        "__main__", "_abc", "_codecs", "_collections_abc", "_frozen_importlib", "_frozen_importlib_external",
+        "_imp", "_io", "_signal", "_sitebuiltins", "_stat", "_thread", "_warnings", "_weakref", "abc",
+        "builtins", "codecs", "encodings", "genericpath", "importlib", "io", "marshal", "nt", "ntpath", "os",
+        "posix", "posixpath", "pytest_import_isolation", "site", "stat", "sys", "threading", "time",
+        "warnings", "winreg", "zipimport",
+    )
+)  # fmt: skip
+
+
+def innermost_window() -> Window | None:
+    """Return the window that was opened last and is still open."""
+    return _open_windows[-1] if _open_windows else None
+
+
+class Window:
+    """The running half of an IsolatedImportContext: one for each time that it is entered.
+
+    Args:
+        parameters: what is different inside.
+        origins: gives the verdicts on modules.
+        must_stay: gives the reason to keep a module at the end, or None.
+        title: what the messages call it.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        origins: Origins,
+        must_stay: Callable[[str, object, Importer | None], str | None] = lambda name, module, importer: None,
+        title: str = "window",
+    ) -> None:
+        self.parameters = parameters
+        self.log = ImportLog(with_images=True)
+        #: Where it was opened.
+        self.opened_by = caller()
+        # A block at the top level of a module binds what it imports in that module: what the block
+        # itself did there does not count as something that survives it.
+        frame = calling_frame()
+        at_top_level = frame is not None and frame.f_code.co_name == "<module>"
+        self._own_namespace = id(frame.f_globals) if frame is not None and at_top_level else 0
+        self._origins = origins
+        self._must_stay = must_stay
+        self._title = title
+        self._superseding: list[Callable[[str], object]] = []
+        self._put_aside: dict[str, ParkedModule] = {}
+        self._undo: list[Callable[[], object]] = []
+        self._taken_by_us: set[str] = set()
+        self._own_path: list[str] = []
+        self._planted: dict[str, object] = {}
+        self._tainted: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        if self.opened_by is None:
+            return f"the {self._title}"
+        return f"the {self._title} opened at {self.opened_by.file}:{self.opened_by.line}"
+
+    # Opening
+
+    def open(self) -> None:
+        """Capture the import state and apply the parameters.
+
+        If one of them cannot be applied, everything is put back and the error passes on.
+        """
+        DOOR.listen(self.log)
+        self._state = ImportState.capture()
+        _open_windows.append(self)
+        try:
+            self.add_path(self.parameters.path)
+            self.unload(self.parameters.unloaded)
+            self.block(self.parameters.missing)
+            self.refresh(self.parameters.fresh)
+            self.fake(self.parameters.fakes)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_innermost(self) -> bool:
+        """Whether no other window was opened in this one and is still open."""
+        return bool(_open_windows) and _open_windows[-1] is self
+
+    def add_path(self, entries: tuple[str, ...]) -> None:
+        """Put entries before ``sys.path``."""
+        if entries:
+            prepend_path(entries)
+            self._own_path.extend(entries)
+
+    def unload(self, patterns: Patterns) -> None:
+        """Let modules look as if nobody had imported them yet: the next import gives the same object."""
+        if not patterns:
+            return
+        stay = packages_on_the_stack() if any("*" in text for text in patterns) else set()
+        names = [
+            name
+            for name in list(sys.modules)
+            if patterns.match(name) and not _START_UP.match(name) and top_level(name) not in stay
+        ]
+        taken = take_out(names, _park)
+        self._taken_by_us.update(taken)
+        self._undo.append(lambda: DOOR.lot.drop(lambda name: name in taken))
+
+    def refresh(self, patterns: Patterns) -> None:
+        """Let modules be executed anew on their next import.
+
+        Raises:
+            ExtensionModuleError: one of them is an extension module, or belongs to the same pattern as one.
+        """
+        if not patterns:
+            return
+        self._refuse_extensions(patterns)
+        self._set_aside(patterns.match)
+
+    def _refuse_extensions(self, patterns: Patterns) -> None:
+        known = {**{name: DOOR.lot.module(name) for name in DOOR.lot}, **sys.modules.copy()}
+        found: dict[str, list[str]] = {}
+        for name, module in known.items():
+            pattern = patterns.match(name)
+            if pattern and self._origins.verdict(name, module).is_extension:
+                found.setdefault(pattern, []).append(name)
+        for pattern, names in found.items():
+            raise ExtensionModuleError(
+                f"fresh={pattern!r} covers extension modules ({listing(sorted(names))}), and executing those "
+                f"twice in one process fails or crashes. Use unloaded={pattern!r} to have them absent until "
+                "they are imported again (the same objects come back), or name the pure Python modules that "
+                "you need fresh."
+            )
+
+    def block(self, patterns: Patterns) -> None:
+        """Let modules look as if they were not installed."""
+        if patterns:
+            self._set_aside(patterns.match)
+            self._undo.append(TOLL.block(patterns.match, self._tainted.setdefault))
+
+    def fake(self, fakes: Mapping[str, object]) -> dict[str, object]:
+        """Plant fakes, with the packages above them.
+
+        Returns:
+            The objects that stand in ``sys.modules`` now, by name.
+        """
+        if not fakes:
+            return {}
+        covered = Patterns(tuple(fakes))
+        self._set_aside(covered.match)
+        planted: dict[str, object] = {}
+        for name in sorted(fakes, key=lambda name: name.count(".")):
+            is_package = any(other.startswith(f"{name}.") for other in fakes)
+            planted[name] = as_module(name, fakes[name], is_package=is_package)
+            put_in(name, planted[name])
+        self._planted.update(planted)
+        for name in planted:
+            self._bind_to_parent(name, planted)
+        self._undo.append(TOLL.watch(covered.match, self._tainted.setdefault))
+        return {name: planted[name] for name in fakes}
+
+    def _bind_to_parent(self, name: str, planted: dict[str, object]) -> None:
+        parent, child = parent_of(name)
+        if not parent:
+            return
+        if parent not in sys.modules:
+            try:
+                importlib.import_module(parent)
+            except Exception:  # whatever is wrong with the real package, it cannot be the parent
+                put_in(parent, make_fake_module(parent, is_package=True))
+                self._bind_to_parent(parent, planted)
+        bind(namespace(sys.modules.get(parent)), child, planted.get(name, sys.modules.get(name)))
+
+    def _set_aside(self, covers: Callable[[str], object]) -> None:
+        """Hide loaded and parked modules until the end of the window."""
+        self._superseding.append(covers)
+        self._taken_by_us.update(take_out([name for name in list(sys.modules) if covers(name)]))
+        self._put_aside.update(DOOR.lot.withdraw(covers))
+
+    # Closing
+
+    def is_first_party(self, name: object, module: object) -> bool:
+        """Tell whether a module is first-party in the eyes of this window."""
+        return self._origins.is_first_party(name, module)
+
+    def differences(self) -> Difference:
+        """Return what the code inside changed so far; what the parameters ask for does not count."""
+        return self._without_own(self._state.differences(is_door))
+
+    def _without_own(self, difference: Difference) -> Difference:
+        own = self._taken_by_us.union(self._planted)
+        path = difference.lists.get("path")
+        lists = dict(difference.lists)
+        if path is not None and self._own_path:
+            lists["path"] = path._replace(added=tuple(beyond(path.added, self._own_path)))
+        return difference._replace(
+            added={n: m for n, m in difference.added.items() if n not in self._planted},
+            removed={n: m for n, m in difference.removed.items() if n not in own},
+            replaced={n: pair for n, pair in difference.replaced.items() if n not in own},
+            bindings={n: binding for n, binding in difference.bindings.items() if n not in own},
+            lists={name: change for name, change in lists.items() if change},
+        )
+
+    def adopt(self) -> dict[str, str]:
+        """Let what was loaded so far belong to the surrounding state: it stays at the end.
+
+        For what a fixture of a wider scope loads. Fakes, fresh copies and tainted modules are not adopted.
+
+        Returns:
+            The modules that were not adopted, with the reason.
+        """
+        refused: dict[str, str] = {}
+        adopted: dict[Any, object] = {}
+        difference = self._state.differences(is_door)
+        tainted = self._all_tainted()
+        for name, module in difference.added.items():
+            is_planted = self._planted.get(name, ABSENT) is module
+            if is_planted or self._origins.verdict(name, module).origin is Origin.FAKE:
+                refused[name] = "it is a fake"
+            elif name in tainted:
+                refused[name] = f"it was first imported while {tainted[name]} was faked or blocked"
+            elif any(covers(name) for covers in self._superseding):
+                refused[name] = "it is a fresh copy"
+            else:
+                adopted[name] = module
+        self._state.admit(adopted)
+        self._admit_items(difference, dict.fromkeys(adopted, Outcome.KEEP))
+        return refused
+
+    def close(self) -> Changes:
+        """Put the import state back.
+
+        Returns:
+            What was undone and what was kept.
+
+        Raises:
+            WindowOrderError: another window was opened in this one and is still open.
+        """
+        if not self.is_innermost:
+            if self not in _open_windows:
+                raise WindowOrderError(f"{self} is closed already; every start() takes one stop()")
+            raise WindowOrderError(
+                f"{self} cannot be left before {_open_windows[-1]}, which is inside it: "
+                "leave windows in the reverse order of entering them"
+            )
+        for undo in reversed(self._undo):
+            undo()
+        changes = Changes()
+        try:
+            difference = self._state.differences(is_door)
+            if difference or self._superseding:
+                changes, stuck = self._put_back(difference)
+                # Now the last references to what left are dropped, and destructors run, which may import.
+                del difference
+                self._planted.clear()
+                if not stuck and self._state.differences(is_door):
+                    self._state.restore(_Departures(self._origins, self._state.modules).leave)
+        finally:
+            _open_windows.remove(self)
+            DOOR.unlisten(self.log)
+        return changes
+
+    def _all_tainted(self) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for window in _open_windows:
+            merged.update(window._tainted)
+        return merged
+
+    def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
+        arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
+        departures = _Departures(self._origins, self._state.modules)
+        try:
+            departures.fates.update(self._decide(arrivals))
+            kept = {n: arrivals[n] for n, fate in departures.fates.items() if fate.outcome is Outcome.KEEP}
+            self._state.admit(kept)
+            self._admit_items(difference, {name: fate.outcome for name, fate in departures.fates.items()})
+            self._park_evicted(arrivals)
+        finally:
+            restored = self._state.restore(departures.leave)
+            self._restore_lot()
+        attributes = self._clean_packages(departures)
+        for name, module in departures.left.items():
+            if departures.fates[name].outcome is Outcome.FORGET:
+                _remove_young_bytecode(module)
+        return self._describe(difference, departures, restored.stuck, attributes), restored.stuck
+
+    def _decide(self, arrivals: Mapping[Any, object]) -> dict[Any, Fate]:
+        if not arrivals:
+            return {}
+        return decide(
+            arrivals,
+            Circumstances(
+                origins=self._origins,
+                survivors={
+                    name: module
+                    for name, module in self._state.modules.items()
+                    if id(namespace(module)) != self._own_namespace
+                },
+                must_stay=self.reason_to_stay,
+                planted=self._planted,
+                tainted=self._all_tainted(),
+                running=namespaces_on_other_threads(),
+                lazy_names=self._lazy_names,
+                superseded=frozenset((*self._state.modules, *self._put_aside)),
+            ),
+        )
+
+    def reason_to_stay(self, name: str, module: object) -> str | None:
+        """Return why a module stays loaded at the end of this window, or None."""
+        if top_level(name) == _OWN_PACKAGE:
+            return "it is a part of the isolation itself"
+        pattern = self.parameters.keep.match(name)
+        if pattern:
+            return f"keep={pattern!r}"
+        return self._must_stay(name, module, self.log.importers.get(name))
+
+    def _lazy_names(self, package: str) -> Iterable[str]:
+        """Return the names that appeared in a surviving package with a module-level ``__getattr__``."""
+        space, before = self.log.images.get(package, ({}, {}))
+        return [key for key in space if key not in before] if "__getattr__" in space else []
+
+    def _admit_items(self, difference: Difference, outcomes: Mapping[Any, Outcome]) -> None:
+        """Sort new finders, hooks and path entries: they stay, or leave and return, with their package."""
+        packages: dict[str, Outcome] = {}
+        for name, outcome in outcomes.items():
+            if type(name) is str:
+                package = top_level(name)
+                packages[package] = max(outcome, packages.get(package, Outcome.FORGET))
+        known = {package: DOOR.lot.module(package) or sys.modules.get(package) for package in packages}
+        for list_name, change in difference.lists.items():
+            for item in change.added:
+                owner = owner_of(list_name, item, known)
+                if owner is None:
+                    continue
+                if packages[owner] is Outcome.KEEP:
+                    self._state.admit_item(list_name, item)
+                elif packages[owner] is Outcome.PARK:
+                    now = getattr(sys, list_name)
+                    in_front = stands_in_front(item, now, self._state.contents(list_name))
+                    DOOR.lot.entrust(owner, Belonging(list_name, item, in_front))
+
+    def _park_evicted(self, arrivals: Mapping[Any, object]) -> None:
+        """Park what came back in this window and was then thrown out behind our back.
+
+        ``mock.patch.dict(sys.modules)`` removes what its body imported; without this the next import
+        would execute an extension module a second time.
+        """
+        for name in self.log.importers:
+            module = DOOR.lot.returned(name)
+            if module is ABSENT or name in arrivals or name in self._state.modules or name in DOOR.lot:
+                continue
+            DOOR.lot.park({name: ParkedModule(module, ABSENT)})
+
+    def _restore_lot(self) -> None:
+        if not self._superseding:
+            return
+        DOOR.lot.drop(
+            lambda name: (
+                (name in self._put_aside or name in self._state.modules)
+                and any(covers(name) for covers in self._superseding)
+            )
+        )
+        DOOR.lot.park({n: parked for n, parked in self._put_aside.items() if n not in self._state.modules})
+
+    def _clean_packages(self, departures: _Departures) -> list[str]:
+        """Take what left off the packages that did not, and give those back what they held before."""
+        cleaned: list[str] = []
+        for name, module in departures.left.items():
+            parent, child = parent_of(name) if type(name) is str else ("", "")
+            if not parent or name in self._state.modules or departures.leave_together(name, parent):
+                continue
+            space = namespace(departures.left.get(parent, sys.modules.get(parent)))
+            if space is not None and space.get(child, ABSENT) is module:
+                bind(space, child, self.log.images.get(parent, ({}, {}))[1].get(child, ABSENT))
+                cleaned.append(name)
+        leaving = Arrivals({n: m for n, m in departures.left.items() if type(n) is str})
+        for package, (space, before) in self.log.images.items():
+            if namespace(self._state.modules.get(package)) is space:
+                for key, is_new in list(stale_names(space, before, leaving)):
+                    bind(space, key, ABSENT if is_new else before[key])
+                    cleaned.append(f"{package}.{key}")
+        return cleaned
+
+    # Telling
+
+    def _describe(
+        self, difference: Difference, departures: _Departures, stuck: Mapping[Any, str], attributes: list[str]
+    ) -> Changes:
+        seen = self._without_own(difference)
+        modules = [
+            ModuleChange(
+                str(name),
+                "nothing",
+                describe(departures.left.get(name, difference.added.get(name, ABSENT))),
+                KEPT if name in stuck else _OUTCOMES[fate.outcome],
+                stuck.get(name, fate.reason),
+            )
+            for name, fate in departures.fates.items()
+            if name not in difference.replaced and name not in self._planted
+        ]
+        for name, (before, after) in seen.replaced.items():
+            reason = f"it had been replaced by {describe(after)}"
+            modules.append(ModuleChange(str(name), describe(before), describe(after), PUT_BACK, reason))
+        for name, before in seen.removed.items():
+            modules.append(
+                ModuleChange(str(name), describe(before), "nothing", PUT_BACK, "it had been removed")
+            )
+        rebound = [*seen.rebound, *(["builtins.__import__"] if seen.import_function else [])]
+        return Changes(tuple(modules), tuple(self._describe_items(seen)), tuple(attributes), tuple(rebound))
+
+    def _describe_items(self, difference: Difference) -> Iterable[ItemChange]:
+        for list_name, change in difference.lists.items():
+            for item in change.added:
+                yield ItemChange(list_name, item_text(item), "added", self._outcome_of_item(list_name, item))
+            for item in change.removed:
+                yield ItemChange(list_name, item_text(item), "removed", "undone")
+            if change.moved:
+                yield ItemChange(list_name, f"sys.{list_name}", "moved", "undone")
+
+    def _outcome_of_item(self, list_name: str, item: object) -> str:
+        if any(item is other for other in self._state.contents(list_name)):
+            return KEPT
+        return PARKED if DOOR.lot.holds(item) else "undone"
+
+
+def adopt_from(window: Window) -> dict[str, str]:
+    """Adopt what was loaded so far in a window, and in the windows inside it, innermost first.
+
+    Returns:
+        The modules that were not adopted, with the reason.
+    """
+    refused: dict[str, str] = {}
+    for inner in reversed(_open_windows[_open_windows.index(window) :]):
+        refused.update(inner.adopt())
+    return refused
+
+
+def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
+    """Close a window, and before it those inside it that somebody forgot to close.
+
+    Returns:
+        What the window itself undid, and the forgotten windows.
+    """
+    forgotten: list[Window] = []
+    while window in _open_windows and _open_windows[-1] is not window:
+        forgotten.append(_open_windows[-1])
+        _open_windows[-1].close()
+    return window.close(), forgotten
+
+
+_OUTCOMES: Final = {Outcome.FORGET: FORGOTTEN, Outcome.PARK: PARKED, Outcome.KEEP: KEPT}
+
+
+class _Departures:
+    """Sees every entry leave, under the import lock, and parks what has to be parked before it is gone.
+
+    Between the decision and the moment of leaving, other threads may have imported more: those modules
+    are judged here by their origin alone.
+    """
+
+    def __init__(self, origins: Origins, old: Mapping[Any, object]) -> None:
+        self.fates: dict[Any, Fate] = {}
+        self.left: dict[Any, object] = {}
+        self._origins = origins
+        self._old = old
+
+    def leave(self, name: Any, module: object) -> None:
+        """Take note of an entry that is about to leave."""
+        verdict = self._origins.verdict(name, module)
+        fate = self.fates.get(name)
+        if fate is None:
+            outcome = Outcome.PARK if verdict.origin is Origin.FOREIGN else Outcome.FORGET
+            fate = self.fates[name] = Fate(outcome, "imported by another thread while the window was closed")
+        if name in self._old:
+            if verdict.origin is Origin.FOREIGN:
+                DOOR.lot.retire([module])  # a second copy, whose place the first one takes again
+        elif fate.outcome is Outcome.PARK:
+            _park(name, module)
+        self.left[name] = module
+
+    def leave_together(self, child: str, parent: str) -> bool:
+        """Tell whether a package and its submodule shared their fate, so that the attribute may stay."""
+        return parent in self.left and self.fates[parent].outcome is self.fates[child].outcome
+
+
+def _park(name: str, module: object) -> None:
+    DOOR.lot.park({name: ParkedModule(module, bound_value(name))})
+
+
+def _remove_young_bytecode(module: object) -> None:
+    """Let a source that was written a moment ago be compiled again.
+
+    The bytecode file stores the source's time in whole seconds and its size: a source that is rewritten
+    within the second and with the same size would run its old code.
+    """
+    own = namespace(module) or {}
+    file, cached = own.get("__file__"), own.get("__cached__")
+    if not isinstance(file, str) or not isinstance(cached, str):
+        return
+    try:
+        if time.time() - os.stat(file).st_mtime < _YOUNG_SOURCE_SECONDS:
+            os.unlink(cached)
+    except OSError:
+        pass  # the source or its bytecode is gone already, or is not ours to delete
+    else:
+        cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
+        if isinstance(cache, dict):
+            cache.pop(file, None)

@@ -1,0 +1,23 @@
+"""Small pieces of sentences that messages share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """Return names separated by commas, with dots in place of those beyond the first few."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def count(number: int, what: str) -> str:
+    """Return a number with its noun, in the plural where it is not one."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def suggestion(wrong: str, names: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for a name that is close to one of the names, else nothing."""
+    import difflib  # a large module that only a mistake needs
+
+    close = difflib.get_close_matches(wrong, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
