@@ -5,18 +5,28 @@ Pure: it looks at modules and decides; nothing is changed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from enum import IntEnum
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery import ABSENT, ancestors, is_initializing, namespace, parent_of, top_level
+from pytest_import_isolation.machinery import (
+    ABSENT,
+    ancestors,
+    is_initializing,
+    namespace,
+    parent_of,
+    top_level,
+)
 from pytest_import_isolation.origins import Origin, Origins, Verdict
 
 # A registry with more entries is data; looking at each would cost more than a wrong guess.
 _LARGEST_CONTAINER: Final = 1_000
+# Values that cannot refer to a module; most of what a namespace holds.
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None), property, type(len), type(str.join)})
 _CONTAINERS: Final = frozenset({list, tuple, set, frozenset})
 _module_of_type: Final = type.__dict__["__module__"].__get__
+_name_of_type: Final = type.__dict__["__qualname__"].__get__
 _space_of_type: Final = type.__dict__["__dict__"].__get__
 
 
@@ -41,11 +51,12 @@ class Arrivals:
     def __init__(self, modules: Mapping[str, object]) -> None:
         self.modules = modules
         self._by_identity = {
-            id(module): name for name, module in modules.items() if isinstance(module, ModuleType)
+            id(module): name for name, module in modules.items() if issubclass(type(module), ModuleType)
         }
         self._by_namespace = {
             id(space): name for name, module in modules.items() if (space := namespace(module)) is not None
         }
+        self._by_class: dict[type, str | None] = {}
 
     def home_of(self, value: object) -> str | None:
         """Return the arrival that a value is, is defined in, or is an instance of a class of.
@@ -64,11 +75,20 @@ class Arrivals:
         return self._home_of_class(value if issubclass(kind, type) else kind)  # type: ignore[arg-type]
 
     def _home_of_class(self, cls: type) -> str | None:
+        try:
+            return self._by_class[cls]
+        except KeyError:
+            home = self._by_class[cls] = self._find_class(cls)
+            return home
+        except Exception:  # a metaclass may have a __hash__ that raises
+            return self._find_class(cls)
+
+    def _find_class(self, cls: type) -> str | None:
         home = _module_of_type(cls)
         if type(home) is not str or home not in self.modules:
             return None
         space = namespace(self.modules[home]) or {}
-        root, *rest = cls.__qualname__.split(".")
+        root, *rest = _name_of_type(cls).split(".")
         found = space.get(root)
         if found is cls or any(value is cls for value in space.values()):
             return home
@@ -82,21 +102,26 @@ class Arrivals:
     def references(self, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         """Yield the arrivals that a namespace refers to, each with the name that refers to it.
 
-        Looked at are the values, what builtin containers hold, and the attributes of the classes.
+        Looked at are the values, what builtin containers hold, and the attributes of the namespace's own
+        classes.
         """
+        name = space.get("__name__")
         for key, value in list(space.items()):
+            if type(value) in _PLAIN:
+                continue
             home = self.home_of(value)
             if home is not None:
                 yield home, str(key)
             elif issubclass(type(value), type):
-                yield from self._references_of_class(key, value)  # type: ignore[arg-type]
+                if _module_of_type(value) == name:
+                    yield from self._references_of_class(key, value)  # type: ignore[arg-type]
             else:
                 yield from self._references_of_container(str(key), value)
 
     def _references_of_class(self, key: str, cls: type) -> Iterator[tuple[str, str]]:
-        if _module_of_type(cls) == "builtins":
-            return
         for attribute, value in list(_space_of_type(cls).items()):
+            if type(value) in _PLAIN:
+                continue
             where = f"{key}.{attribute}"
             home = self.home_of(value)
             if home is not None:
@@ -125,6 +150,8 @@ class Circumstances(NamedTuple):
     origins: Origins
     #: The modules that stay loaded because they were there before.
     survivors: Mapping[Any, object]
+    #: Those of them whose references count: the first-party ones.
+    referrers: Mapping[Any, object]
     #: Gives the reason to keep a module on request (``keep=``, plugins of the test runner), or None.
     must_stay: Callable[[str, object], str | None]
     #: What the window itself planted: fakes, whatever they are (``{"ujson": json}`` plants a real module).
@@ -135,8 +162,12 @@ class Circumstances(NamedTuple):
     running: Mapping[int, str]
     #: For a survivor, the names that importlib or a lazy ``__getattr__`` put there, which do not count.
     lazy_names: Callable[[str], Iterable[str]]
-    #: Names whose older copy comes back: a newer one cannot be kept beside it.
-    superseded: frozenset[Any]
+    #: Tells whether a name's older copy comes back: a newer one cannot be kept beside it.
+    is_superseded: Callable[[Any], bool]
+    #: Names of modules that came back from the parking lot in the window.
+    returned: Set[str]
+    #: What first-party survivors held before the first of those came back.
+    before_return: Mapping[Any, Mapping[str, object]]
 
 
 def decide(modules: Mapping[Any, object], circumstances: Circumstances) -> dict[Any, Fate]:
@@ -157,10 +188,7 @@ class _Decision:
         self.given = circumstances
         self.all = modules
         self.verdicts: dict[Any, Verdict] = {
-            name: circumstances.origins.verdict(name, module, {**circumstances.survivors, **modules})
-            if type(name) is not str or type(module) is not ModuleType
-            else circumstances.origins.verdict(name, module)
-            for name, module in modules.items()
+            name: circumstances.origins.verdict(name, module) for name, module in modules.items()
         }
         for name, module in modules.items():
             if circumstances.planted.get(name, ABSENT) is module:
@@ -170,9 +198,11 @@ class _Decision:
             for name, module in modules.items()
             if self.verdicts[name].origin is not Origin.FAKE and type(name) is str
         }
-        for name, reason in self._other_names():
-            self.verdicts[name] = Verdict(Origin.FAKE, reason)
+        for name, own_name in self._second_names().items():
+            # Whoever refers to the module does not refer to this name of it.
             del self.real[name]
+            if not self._is_foreign_package(top_level(name)):
+                self.verdicts[name] = Verdict(Origin.FAKE, f"it is another name for {own_name}")
         self.arrivals = Arrivals(self.real)
         self.fates: dict[Any, Fate] = {}
 
@@ -189,31 +219,41 @@ class _Decision:
         self._spread()
         return self.fates
 
-    def _other_names(self) -> list[tuple[str, str]]:
-        """Return the entries that are a second name for a module, each with the reason to forget it.
+    def _second_names(self) -> dict[str, str]:
+        """Return the entries that are a second name for a loaded module, with the module's own name.
 
         ``sys.modules["ujson"] = json`` is a fake made of a real module: it must neither be parked nor kept
-        because somebody refers to json. What a package makes below itself (``six.moves``, ``py.error``)
-        comes and goes with the package.
+        because somebody refers to json. Only what a foreign package makes below itself (``six.moves``,
+        ``py.error``) is parked with the package.
         """
         second: dict[str, str] = {}
         for name, module in self.real.items():
             own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
             if type(own_name) is str and own_name != name:
-                entry = self.all.get(own_name, self.given.survivors.get(own_name, ABSENT))
-                if entry is module:
-                    second[name] = f"it is another name for {own_name}"
-        packages = {top_level(name) for name in self.real if name not in second}
-        return [(name, reason) for name, reason in second.items() if top_level(name) not in packages]
+                tables = (self.all, self.given.survivors)
+                # The import system gives a top-level module no name but its own, loaded under that or not.
+                if "." not in name or any(table.get(own_name, ABSENT) is module for table in tables):
+                    second[name] = own_name
+        return second
+
+    def _is_foreign_package(self, name: str) -> bool:
+        if name in self.real:
+            return self.verdicts[name].origin is Origin.FOREIGN
+        module = self.given.survivors.get(name)
+        return module is not None and self.given.origins.verdict(name, module).origin is Origin.FOREIGN
 
     def _by_origin(self, name: Any) -> Fate:
         verdict = self.verdicts[name]
+        if name in self.given.returned:
+            # Also what looks like a fake now that the extension module which made it is not loaded.
+            foreign = verdict.origin is Origin.FOREIGN
+            return Fate(Outcome.PARK, verdict.reason if foreign else "it was parked when the window opened")
         if verdict.origin is Origin.FOREIGN:
             if name in self.given.tainted:
                 return Fate(
                     Outcome.FORGET, f"first imported while {self.given.tainted[name]} was faked or blocked"
                 )
-            if name in self.given.superseded and not verdict.is_extension:
+            if self.given.is_superseded(name) and not verdict.is_extension:
                 return Fate(Outcome.FORGET, "the earlier copy comes back")
             return Fate(Outcome.PARK, verdict.reason)
         return Fate(Outcome.FORGET, verdict.reason)
@@ -228,7 +268,7 @@ class _Decision:
 
     def _raise(self, name: str, outcome: Outcome, reason: str) -> bool:
         """Raise a module to a stronger outcome; tell whether that changed anything."""
-        if name in self.given.superseded or name not in self.real or self.fates[name].outcome >= outcome:
+        if self.given.is_superseded(name) or name not in self.real or self.fates[name].outcome >= outcome:
             return False
         self.fates[name] = Fate(outcome, reason)
         return True
@@ -236,18 +276,22 @@ class _Decision:
     def _keep_what_survivors_refer_to(self) -> None:
         if not self.real:
             return
-        for name, module in self.given.survivors.items():
-            space = namespace(module)
-            if space is None or not self.given.origins.is_first_party(name, module):
-                continue
+        for name, module in self.given.referrers.items():
+            space = namespace(module) or {}
             lazy: frozenset[str] | None = None
             for home, key in self.arrivals.references(space):
                 if f"{name}.{key}" == home:
                     continue  # the attribute that importlib writes for a submodule
                 if lazy is None:
                     lazy = frozenset(self.given.lazy_names(name))
+                if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
+                    continue
                 if key not in lazy:
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _is_old(self, survivor: Any, space: Mapping[str, object], key: str) -> bool:
+        """Tell whether a name held the same before any parked module came back."""
+        return self.given.before_return.get(survivor, {}).get(key, ABSENT) is space.get(key, None)
 
     def _pin_extension_modules(self) -> None:
         """Park a project's own extension modules, with the packages above and what they refer to."""
@@ -261,7 +305,8 @@ class _Decision:
             above = [ancestor for ancestor in ancestors(name) if ancestor in self.real]
             below = {home for home, _ in self.arrivals.references(namespace(self.real[name]) or {})}
             for other in (*above, *below):
-                if self._raise(other, Outcome.PARK, f"the extension module {name} holds on to it"):
+                holder = f"the extension module {name}" if self.verdicts[name].is_extension else name
+                if self._raise(other, Outcome.PARK, f"{holder} holds on to it"):
                     pinned.append(other)
 
     def _has_first_party_parent(self, name: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from pytest_import_isolation.errors import WindowOrderError
-from pytest_import_isolation.machinery import namespace, namespaces_on_the_stack
+from pytest_import_isolation.machinery import ancestors, namespace, namespaces_on_the_stack
 from pytest_import_isolation.parameters import check_fakes
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.window import Window, innermost_window
@@ -57,13 +57,18 @@ def fresh_import(
 
 
 def _first_party_names(window: Window) -> tuple[str, ...]:
-    """Return the loaded first-party modules, without those that are running and those that must stay."""
+    """Return the loaded first-party modules, without those that are running and those that must stay.
+
+    Without the packages above those either: the name of a package covers all that is below it.
+    """
     running = namespaces_on_the_stack()
-    return tuple(
-        name
-        for name, module in sys.modules.copy().items()
-        if window.is_first_party(name, module)
-        and id(namespace(module)) not in running
-        and window.reason_to_stay(name, module) is None
-        and all(part.isidentifier() for part in name.split("."))
-    )
+    names: list[str] = []
+    staying: set[str] = set()
+    for name, module in sys.modules.copy().items():
+        if not window.is_first_party(name, module):
+            continue
+        if id(namespace(module)) in running or window.reason_to_stay(name, module) is not None:
+            staying.update(ancestors(name))
+        elif all(part.isidentifier() for part in name.split(".")):
+            names.append(name)
+    return tuple(name for name in names if name not in staying)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from pytest_import_isolation.machinery import Importer, ancestors, caller, namespace
@@ -17,9 +17,12 @@ class ImportLog:
     Args:
         with_images: also copy the namespaces of the packages above a module before it is imported, which
             is what an exact restore of their attributes needs.
+        beforehand: called with the name of a module that is not loaded, before it is imported.
     """
 
-    def __init__(self, *, with_images: bool = False) -> None:
+    def __init__(
+        self, *, with_images: bool = False, beforehand: Callable[[str], object] = lambda name: None
+    ) -> None:
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
         #: For each package that was loaded before something below it was imported: its namespace, and
@@ -28,9 +31,11 @@ class ImportLog:
         #: For each module that was reloaded: who did it, the module, and what its namespace held before.
         self.reloads: list[tuple[str, Importer | None, object, dict[str, Any]]] = []
         self._with_images = with_images
+        self._beforehand = beforehand
 
     def importing(self, name: str) -> None:
         """Note an import of a module that is not loaded."""
+        self._beforehand(name)
         if self._with_images:
             for ancestor in ancestors(name):
                 space = namespace(sys.modules.get(ancestor))

@@ -69,7 +69,7 @@ class IsolatedImportContext:
             "keep": keep,
         }
         self._parameters = Parameters.parse(self._title, {**given, **misspelt})
-        self._origins = Origins()
+        self._origins = Origins.usual()
         self._windows: list[Window] = []
         #: What the last block that ended undid, and what it kept and why.
         self.changes: Changes = Changes()

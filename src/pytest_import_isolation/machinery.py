@@ -211,21 +211,28 @@ def namespaces_on_other_threads() -> dict[int, str]:
     """Return the identities of the global namespaces that other threads execute, with the thread's name."""
     if threading.active_count() == 1:
         return {}
-    me = threading.get_ident()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     found: dict[int, str] = {}
-    for ident, top in sys._current_frames().items():
+    for ident, top in _frames_of_other_threads().items():
         frame: FrameType | None = top
-        while frame is not None and ident != me:
+        while frame is not None:
             found.setdefault(id(frame.f_globals), names.get(ident, f"thread {ident}"))
             frame = frame.f_back
     return found
 
 
+def _frames_of_other_threads() -> dict[int, FrameType]:
+    # A frame that holds itself in a variable is a cycle, which keeps the variables of all its callers
+    # alive until the garbage collector runs: the modules that have just left among them.
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]
+    return frames
+
+
 def namespaces_on_the_stack() -> dict[int, dict[str, Any]]:
     """Return the global namespaces of all code on the call stack of any thread, by identity."""
     found: dict[int, dict[str, Any]] = {}
-    for top in sys._current_frames().values():
+    for top in (sys._getframe(1), *_frames_of_other_threads().values()):
         frame: FrameType | None = top
         while frame is not None:
             found[id(frame.f_globals)] = frame.f_globals
@@ -246,11 +253,14 @@ def drop_finder_caches() -> None:
     ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
     standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet.
     """
-    for finder in (*list(sys.meta_path), *list(sys.path_importer_cache.values())):
+    # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
+    finders = getattr(sys, "meta_path", None)
+    finders = finders.copy() if isinstance(finders, list) else []
+    for finder in (*finders, *list(sys.path_importer_cache.values())):
         if finder is None or finder is _bootstrap_external.PathFinder:
             continue
         try:
-            finder.invalidate_caches()  # type: ignore[union-attr]
+            finder.invalidate_caches()
         except Exception:  # a user's finder, or one without the method; the others must not stay stale
             continue
     # What PathFinder.invalidate_caches() does beside that.

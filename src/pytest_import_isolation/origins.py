@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Mapping
 from enum import Enum
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
-from types import BuiltinFunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery import ABSENT, ancestors, namespace, top_level
@@ -33,6 +33,7 @@ class Verdict(NamedTuple):
 
 _LIBRARY_PARTS: Final = ("site-packages", "dist-packages")
 _EXTENSION_SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
+_OWN_PACKAGE: Final = top_level(__name__)
 _PYTEST_FILLER: Final = "Empty module created by pytest"
 # Made by C code through PyImport_AddModule, without spec or file, next to an extension module.
 _MADE_BY_C: Final = ("cython_runtime", "_cython_", "_openssl", "__mp_main__")
@@ -52,7 +53,7 @@ def describe(module: object) -> str:
     if module is None:
         return "None"
     kind = type(module)
-    if not isinstance(module, ModuleType) or kind.__module__ == "unittest.mock":
+    if not issubclass(kind, ModuleType) or kind.__module__ == "unittest.mock":
         home = kind.__module__
         return f"a {kind.__name__}" if home == "builtins" else f"a {home}.{kind.__name__}"
     own = namespace(module) or {}
@@ -74,10 +75,19 @@ class Origins:
         first_party: patterns of modules that are first-party wherever their files lie.
     """
 
+    _usual: Origins | None = None
+
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._standard = _standard_library()
         self._verdicts: dict[object, tuple[weakref.ref[Any], Verdict]] = {}
+
+    @classmethod
+    def usual(cls) -> Origins:
+        """Return the one that knows no extra patterns; its verdicts are shared by all who use it."""
+        if cls._usual is None:
+            cls._usual = cls()
+        return cls._usual
 
     def verdict(self, name: object, module: object, modules: Mapping[Any, object] | None = None) -> Verdict:
         """Say what an entry of ``sys.modules`` is.
@@ -98,11 +108,17 @@ class Origins:
             self._verdicts[name] = (weakref.ref(module), verdict)
         return verdict
 
+    def first_party(self, modules: Mapping[Any, object]) -> dict[Any, object]:
+        """Return those modules of a table that are first-party."""
+        return {name: module for name, module in modules.items() if self.is_first_party(name, module)}
+
     def is_first_party(self, name: object, module: object) -> bool:
         """Tell whether an entry is a first-party module."""
         return self.verdict(name, module).origin is Origin.FIRST_PARTY
 
     def _judge(self, name: object, module: object, modules: Mapping[Any, object]) -> Verdict:
+        if type(name) is str and top_level(name) == _OWN_PACKAGE:
+            return Verdict(Origin.FOREIGN, "a part of the isolation itself")
         if module is None:
             return Verdict(Origin.FAKE, "the entry is None, which blocks the import")
         if not isinstance(name, str):
@@ -110,7 +126,8 @@ class Origins:
         own = namespace(module)
         if self._is_made_by_c(name, own or {}, modules):
             return Verdict(Origin.FOREIGN, "made by an extension module", is_extension=True)
-        if own is None or not isinstance(module, ModuleType):
+        # isinstance() would ask the object for its __class__.
+        if own is None or not issubclass(type(module), ModuleType):
             return self._judge_odd_object(name, module, own, modules)
         file = own.get("__file__")
         spec = own.get("__spec__")
@@ -136,7 +153,7 @@ class Origins:
         return Verdict(Origin.FIRST_PARTY, "its source lies outside of all installed packages")
 
     def _judge_without_file(
-        self, name: str, module: ModuleType, own: dict[str, Any], spec: object, modules: Mapping[Any, object]
+        self, name: str, module: object, own: dict[str, Any], spec: object, modules: Mapping[Any, object]
     ) -> Verdict:
         if isinstance(spec, ModuleSpec):
             if spec.origin in ("built-in", "frozen"):
@@ -180,10 +197,27 @@ class Origins:
             if isinstance(file, str) and isinstance((own or {}).get("__spec__"), ModuleSpec):
                 return self._judge_file(name, file)
             maker = modules.get(home)
+            if home == name and maker is module:
+                # It took the place of the module in which its class is defined; ask the package above.
+                above = (modules.get(ancestor) for ancestor in ancestors(name))
+                home, maker = next(
+                    (
+                        (str(own["__name__"]), real)
+                        for real in above
+                        if (own := namespace(real)) and "__name__" in own
+                    ),
+                    (home, None),
+                )
             if top_level(home) == top_level(name) and maker is not None and maker is not module:
                 return Verdict(
                     self.verdict(home, maker, modules).origin, f"put there by its own package ({home})"
                 )
+            if home == name:
+                # A module of the top level that put an instance of its own class into its place.
+                file = _file_of_class(kind)
+                if file is None:
+                    return Verdict(Origin.FOREIGN, "put there by its own code")
+                return self._judge_path(name, file)
         return Verdict(Origin.FAKE, f"it is {describe(module)}")
 
     def _is_made_by_c(self, name: str, own: dict[str, Any], modules: Mapping[Any, object]) -> bool:
@@ -203,6 +237,14 @@ class Origins:
                 return True
         public = [value for key, value in own.items() if not key.startswith("__")]
         return bool(public) and all(type(value) is BuiltinFunctionType for value in public)
+
+
+def _file_of_class(cls: type) -> str | None:
+    """Return the file of a class's first method."""
+    for value in type.__dict__["__dict__"].__get__(cls).values():
+        if isinstance(value, FunctionType):
+            return value.__code__.co_filename
+    return None
 
 
 def _path_entries(path: object) -> list[str]:

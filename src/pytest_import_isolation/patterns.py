@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 
 from pytest_import_isolation.errors import ParameterError, PatternError
 
@@ -81,9 +82,6 @@ class Patterns:
         self.texts: tuple[str, ...] = tuple(_check_pattern(pattern, who) for pattern in given)
         self._names = frozenset(text for text in self.texts if _GLOB_CHARACTERS.isdisjoint(text))
         self._globs = tuple(text for text in self.texts if text not in self._names)
-        if self._globs:
-            # Loaded here and not at the first match: a match may happen inside a window.
-            import fnmatch  # noqa: F401
 
     def __bool__(self) -> bool:
         return bool(self.texts)
@@ -112,8 +110,6 @@ class Patterns:
                     return covering
                 covering = covering.rpartition(".")[0]
         if self._globs:
-            from fnmatch import fnmatchcase
-
             for pattern in self._globs:
                 if fnmatchcase(name, pattern):
                     return pattern

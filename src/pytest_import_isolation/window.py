@@ -6,7 +6,8 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from pytest_import_isolation.blocks import TOLL
@@ -96,7 +97,7 @@ class Window:
         title: str = "window",
     ) -> None:
         self.parameters = parameters
-        self.log = ImportLog(with_images=True)
+        self.log = ImportLog(with_images=True, beforehand=self._remember_references)
         #: Where it was opened.
         self.opened_by = caller()
         # A block at the top level of a module binds what it imports in that module: what the block
@@ -114,6 +115,7 @@ class Window:
         self._own_path: list[str] = []
         self._planted: dict[str, object] = {}
         self._tainted: dict[str, str] = {}
+        self._before_return: dict[Any, dict[str, Any]] = {}
 
     def __str__(self) -> str:
         if self.opened_by is None:
@@ -268,9 +270,19 @@ class Window:
         Returns:
             The modules that were not adopted, with the reason.
         """
+        difference = self._state.differences(is_door)
+        adopted, refused = self._sort_for_adoption(difference)
+        self._state.admit(adopted)
+        self._admit_items(difference, dict.fromkeys(adopted, Outcome.KEEP))
+        return refused
+
+    def unadoptable(self) -> dict[str, str]:
+        """Return the modules that :meth:`adopt` would refuse now, with the reason."""
+        return self._sort_for_adoption(self._state.differences(is_door))[1]
+
+    def _sort_for_adoption(self, difference: Difference) -> tuple[dict[Any, object], dict[str, str]]:
         refused: dict[str, str] = {}
         adopted: dict[Any, object] = {}
-        difference = self._state.differences(is_door)
         tainted = self._all_tainted()
         for name, module in difference.added.items():
             is_planted = self._planted.get(name, ABSENT) is module
@@ -282,9 +294,7 @@ class Window:
                 refused[name] = "it is a fresh copy"
             else:
                 adopted[name] = module
-        self._state.admit(adopted)
-        self._admit_items(difference, dict.fromkeys(adopted, Outcome.KEEP))
-        return refused
+        return adopted, refused
 
     def close(self) -> Changes:
         """Put the import state back.
@@ -307,6 +317,7 @@ class Window:
         changes = Changes()
         try:
             difference = self._state.differences(is_door)
+            self._park_evicted(difference.added)  # they leave no difference
             if difference or self._superseding:
                 changes, stuck = self._put_back(difference)
                 # Now the last references to what left are dropped, and destructors run, which may import.
@@ -333,7 +344,6 @@ class Window:
             kept = {n: arrivals[n] for n, fate in departures.fates.items() if fate.outcome is Outcome.KEEP}
             self._state.admit(kept)
             self._admit_items(difference, {name: fate.outcome for name, fate in departures.fates.items()})
-            self._park_evicted(arrivals)
         finally:
             restored = self._state.restore(departures.leave)
             self._restore_lot()
@@ -350,9 +360,10 @@ class Window:
             arrivals,
             Circumstances(
                 origins=self._origins,
-                survivors={
+                survivors=self._state.modules,
+                referrers={
                     name: module
-                    for name, module in self._state.modules.items()
+                    for name, module in self._first_party_survivors().items()
                     if id(namespace(module)) != self._own_namespace
                 },
                 must_stay=self.reason_to_stay,
@@ -360,7 +371,9 @@ class Window:
                 tainted=self._all_tainted(),
                 running=namespaces_on_other_threads(),
                 lazy_names=self._lazy_names,
-                superseded=frozenset((*self._state.modules, *self._put_aside)),
+                is_superseded=lambda name: name in self._state.modules or name in self._put_aside,
+                returned={name for name, module in arrivals.items() if DOOR.lot.returned(name) is module},
+                before_return=self._before_return,
             ),
         )
 
@@ -372,6 +385,19 @@ class Window:
         if pattern:
             return f"keep={pattern!r}"
         return self._must_stay(name, module, self.log.importers.get(name))
+
+    def _first_party_survivors(self) -> dict[Any, object]:
+        return self._state.derive((self._origins, "first-party"), self._origins.first_party)
+
+    def _remember_references(self, name: str) -> None:
+        """Copy the first-party namespaces before the first parked module returns.
+
+        They may refer to it since an earlier window (or since before ``unloaded=``), and only a reference
+        that is made in this window is a reason to keep it.
+        """
+        if name in DOOR.lot and not self._before_return:
+            for survivor, module in self._first_party_survivors().items():
+                self._before_return[survivor] = (namespace(module) or {}).copy()
 
     def _lazy_names(self, package: str) -> Iterable[str]:
         """Return the names that appeared in a surviving package with a module-level ``__getattr__``."""
@@ -408,7 +434,9 @@ class Window:
             module = DOOR.lot.returned(name)
             if module is ABSENT or name in arrivals or name in self._state.modules or name in DOOR.lot:
                 continue
-            DOOR.lot.park({name: ParkedModule(module, ABSENT)})
+            # A first-party one may have come back after unloaded=, in some earlier window.
+            if self._origins.verdict(name, module).origin is Origin.FOREIGN:
+                DOOR.lot.park({name: ParkedModule(module, ABSENT)})
 
     def _restore_lot(self) -> None:
         if not self._superseding:
@@ -482,16 +510,29 @@ class Window:
         return PARKED if DOOR.lot.holds(item) else "undone"
 
 
-def adopt_from(window: Window) -> dict[str, str]:
-    """Adopt what was loaded so far in a window, and in the windows inside it, innermost first.
+@contextmanager
+def adopting(window: Window) -> Iterator[dict[str, str]]:
+    """Adopt, after the block, what is loaded in a window and in the windows inside it.
 
-    Returns:
-        The modules that were not adopted, with the reason.
+    Yields:
+        A dictionary that is filled at the end: the modules that the block loaded or asked for and that
+        were not adopted, with the reason.
     """
+    known = {name for inner in _with_inner(window) for name in inner.unadoptable()}
+    asked: set[str] = set()
+    unwatch = TOLL.watch(known.__contains__, lambda asker, name: asked.add(name)) if known else None
     refused: dict[str, str] = {}
-    for inner in reversed(_open_windows[_open_windows.index(window) :]):
-        refused.update(inner.adopt())
-    return refused
+    try:
+        yield refused
+    finally:
+        if unwatch is not None:
+            unwatch()
+        for inner in reversed(_with_inner(window)):
+            refused.update({n: why for n, why in inner.adopt().items() if n in asked or n not in known})
+
+
+def _with_inner(window: Window) -> list[Window]:
+    return _open_windows[_open_windows.index(window) :]
 
 
 def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:

@@ -26,6 +26,7 @@ __all__ = ["fake_module", "fresh_import", "isolated_imports", "make_package", "m
 _settings_key = pytest.StashKey[Settings]()
 _windows_key = pytest.StashKey["ItemWindows"]()
 _OBSERVER = "import-leak-observer"
+_MISTAKE = "import_isolation_mistake"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,11 +49,27 @@ def pytest_configure(config: pytest.Config) -> None:
     _start_observer(config)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Register the windows if a test asks for one."""
-    if any(parameters_of(item) is not None for item in items):
-        item_windows(config).prepare(items)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Register the windows if a test asks for one, when conftests have added their marks."""
+    yield
+    try:
+        if any(parameters_of(item) is not None for item in items):
+            item_windows(config).prepare(items)
+    except pytest.UsageError as error:
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[_MISTAKE] = str(error)
+        raise
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """End the run with the mistake that an xdist worker found in a mark."""
+    mistake = getattr(node, "workeroutput", {}).get(_MISTAKE)
+    if mistake is not None:
+        raise pytest.UsageError(mistake)
 
 
 def settings_of(config: pytest.Config) -> Settings:

@@ -7,6 +7,7 @@ undone and no outcome is changed.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.machinery import namespace
+from pytest_import_isolation.machinery import ABSENT, namespace
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
@@ -86,7 +87,9 @@ class Observer:
         self._asked += len(names)
         leaks += self._judge.evicted(names, polluter)
         for reload in self._log.reloads:
-            leaks.append(self._judge.reloaded(*reload, polluter))
+            name, _, module, _ = reload
+            if sys.modules.get(name) is module:  # a fresh copy that left with its window harms nobody
+                leaks.append(self._judge.reloaded(*reload, polluter))
         self._log.reloads.clear()
         leaks += self._judge.twice_loaded(
             [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str], polluter
@@ -108,6 +111,8 @@ class Observer:
             return atom.key in self._own_entries
         if atom.what != "entry":
             return False
+        if atom.key == "conftest" and atom.after is ABSENT and self._runner.is_test_file(atom.before):
+            return True  # pytest itself takes one conftest out before it imports another of that name
         space = namespace(atom.after) or {}
         return (
             atom.key == "__main__"
@@ -235,7 +240,9 @@ class Observer:
             return
         self._explained += pending.atoms
         for atom in pending.atoms:
-            if self._judge.is_in_place(atom) and not self._is_own(atom):
+            if not self._judge.is_in_place(atom):
+                self._explained.append(self._judge.undone(atom))
+            elif not self._is_own(atom):
                 leak = self._judge.leak(atom, pending.polluter)
                 if leak is not None:
                     self._leaks.append(leak)
@@ -286,7 +293,5 @@ class Observer:
             source = path.read_text(encoding="utf-8")
         except (OSError, ValueError):
             return None
-        lines = self._items.get(polluter.nodeid)
-        line = guess_line(source, container, name, lines) if lines else None
-        line = line or guess_line(source, container, name)
+        line = guess_line(source, container, name, self._items.get(polluter.nodeid))
         return None if line is None else Location(file, line, exact=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.report.merging import merge
 from pytest_import_isolation.report.records import ERROR, WARNING, Report
+from pytest_import_isolation.report.text import render
 
 _WORKER_KEY = "import_leak_report"
 _MARKUP: dict[str, dict[str, bool]] = {
@@ -33,6 +35,7 @@ class Output:
         self._settings = settings
         self._reports: list[Report] = []
         self._workers: dict[str, str] = {}
+        self._written: list[Path] = []
         self._failures: list[str] = []
         config.pluginmanager.register(self, "import-leak-output")
 
@@ -47,6 +50,7 @@ class Output:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(self._merged().as_builtins(), indent=2) + "\n", encoding="utf-8")
+                self._written.append(file)
             except OSError as error:
                 self._failures.append(f"the import leak report could not be written to {file}: {error}")
         if self._failures and session.exitstatus == pytest.ExitCode.OK:
@@ -73,13 +77,10 @@ class Output:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the report."""
-        from pytest_import_isolation.report.text import render
-
         terminalreporter.section("import leaks")
         for line in render(self._merged(), verbose=self._config.get_verbosity() > 0):
             terminalreporter.write_line(line.text, **_MARKUP.get(line.style, {}))
-        for file in self._settings.files:
-            if not self._failures:
-                terminalreporter.write_line(f"written to {file}")
+        for file in self._written:
+            terminalreporter.write_line(f"written to {file}")
         for failure in self._failures:
             terminalreporter.write_line(f"ERROR: {failure}", **_MARKUP[ERROR])

@@ -24,7 +24,7 @@ class Runner:
 
     def is_plugin(self, module: object) -> bool:
         """Tell whether an object is registered as a plugin (conftest modules are)."""
-        return isinstance(module, ModuleType) and self._manager.is_registered(module)
+        return any(plugin is module for plugin in self._manager.get_plugins())
 
     def imports_for_itself(self, importer: Importer) -> bool:
         """Tell whether a module is part of pytest or is one of its plugins, and no conftest."""

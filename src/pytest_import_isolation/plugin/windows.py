@@ -16,7 +16,7 @@ from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.window import Window, adopt_from, close_with_inner
+from pytest_import_isolation.window import Window, adopting, close_with_inner
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: The running context of a test.
 context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
+_refusal_key = pytest.StashKey[str]()
 
 
 class ItemContext(IsolatedImportContext):
@@ -34,16 +35,17 @@ class ItemContext(IsolatedImportContext):
         parameters: what is different inside.
         settings: the options of the run.
         runner: knows the modules of pytest and its plugins.
+        origins: gives the verdicts on modules.
     """
 
     _title = MARKER
 
-    def __init__(self, parameters: Parameters, settings: Settings, runner: Runner) -> None:
+    def __init__(self, parameters: Parameters, settings: Settings, runner: Runner, origins: Origins) -> None:
         super().__init__()
         self._parameters = parameters
         self._settings = settings
         self._runner = runner
-        self._origins = Origins(settings.first_party)
+        self._origins = origins
 
     def reason_to_stay(self, name: str, module: object, importer: Importer | None) -> str | None:
         """Keep what the ini file names, test modules, plugins, and what pytest imports for itself."""
@@ -79,11 +81,12 @@ class ItemWindows:
         self._settings = settings
         self._runner = runner
         self._observer = observer
+        self._origins = Origins(settings.first_party)
         self._open: list[ItemContext] = []
 
     def context(self, parameters: Parameters) -> ItemContext:
         """Return a context for a test, not opened yet."""
-        return ItemContext(parameters, self._settings, self._runner)
+        return ItemContext(parameters, self._settings, self._runner, self._origins)
 
     def prepare(self, items: list[pytest.Item]) -> None:
         """Parse the marks of every test, so that a mistake ends the run before it begins.
@@ -104,6 +107,14 @@ class ItemWindows:
             self._enter(item, parameters)
         return (yield)
 
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
+    def pytest_runtest_setup_refused(self, item: pytest.Item) -> None:
+        """Fail a test whose window could not be opened."""
+        # Here and not in the wrapper: the wrappers of other plugins have to begin before they can end.
+        refusal = item.stash.get(_refusal_key, "")
+        if refusal:
+            pytest.fail(refusal, pytrace=False)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Close the window after every fixture was torn down."""
@@ -120,11 +131,15 @@ class ItemWindows:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
         """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
-        try:
+        if not self._open or fixturedef.scope == "function":
             return (yield)
+        refused: dict[str, str] = {}
+        try:
+            with adopting(self._open[-1].window) as refused:
+                return (yield)
         finally:
-            if self._open and fixturedef.scope != "function":
-                self._adopt(fixturedef)
+            if refused:
+                self._warn_of(refused, fixturedef)
 
     def pytest_unconfigure(self) -> None:
         """Close what an interrupted run left open."""
@@ -133,10 +148,12 @@ class ItemWindows:
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
         context = self.context(parameters)
+        item.stash[_refusal_key] = ""
         try:
             context.start()
         except ImportIsolationError as error:
-            pytest.fail(f"{item.nodeid}: @pytest.mark.{MARKER}: {error}", pytrace=False)
+            item.stash[_refusal_key] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
+            return
         item.stash[context_key] = context
         self._open.append(context)
 
@@ -159,17 +176,15 @@ class ItemWindows:
                 opened_by.line if opened_by else 0,
             )
 
-    def _adopt(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        refused = adopt_from(self._open[-1].window)
-        if refused:
-            code = fixturedef.func.__code__
-            shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
-            warnings.warn_explicit(
-                f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up inside an isolated "
-                f"test while these modules were not what they are elsewhere: {shown}. They leave with the "
-                "test, and the fixture keeps what it took from them. Request the fixture in an earlier test "
-                "without the mark, or give it function scope.",
-                ImportIsolationWarning,
-                code.co_filename,
-                code.co_firstlineno,
-            )
+    def _warn_of(self, refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
+        code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
+        shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
+        warnings.warn_explicit(
+            f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up inside an isolated "
+            f"test while these modules were not what they are elsewhere: {shown}. They leave with the "
+            "test, and the fixture keeps what it took from them. Request the fixture in an earlier test "
+            "without the mark, or give it function scope.",
+            ImportIsolationWarning,
+            code.co_filename if code else "<unknown>",
+            code.co_firstlineno if code else 0,
+        )

@@ -17,7 +17,7 @@ from pytest_import_isolation.machinery import ABSENT, Importer, namespace, paren
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import DOOR, item_text, owner_of
 from pytest_import_isolation.report.records import ERROR, Leak, Link, Location, Polluter, make_leak
-from pytest_import_isolation.state import Difference, bound_value
+from pytest_import_isolation.state import Difference, bound_value, items_of
 from pytest_import_isolation.wording import listing
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
@@ -36,7 +36,9 @@ class Atom(NamedTuple):
 
     def same(self, other: Atom) -> bool:
         """Tell whether another atom is the same change."""
-        return (self.what, self.key) == (other.what, other.key) and self.after is other.after
+        if (self.what, self.key) != (other.what, other.key):
+            return False
+        return self.after is other.after or (self.key == "order" and self.after == other.after)
 
     def undoes(self, other: Atom) -> bool:
         """Tell whether this atom takes back another one, wholly or in part."""
@@ -59,9 +61,18 @@ def atoms(difference: Difference) -> Iterator[Atom]:
         for item in change.removed:
             yield Atom(list_name, item if type(item) is str else id(item), item, ABSENT)
         if change.moved:
-            yield Atom(list_name, "order", "one order", "another order")
+            yield Atom(list_name, "order", ABSENT, _order(list_name))
     for container in difference.rebound:
-        yield Atom("rebound", container, ABSENT, container)
+        yield Atom("rebound", container, ABSENT, _container(container))
+
+
+def _container(name: str) -> object:
+    return getattr(sys, name.rpartition(".")[2], ABSENT)
+
+
+def _order(list_name: str) -> tuple[object, ...]:
+    """Return the items of a list of ``sys``: path entries themselves, the identities of all else."""
+    return tuple(item if type(item) is str else id(item) for item in items_of(list_name))
 
 
 class Judge:
@@ -106,16 +117,25 @@ class Judge:
         """Tell whether an atom is a real module that was not loaded before."""
         return atom.what == "entry" and atom.before is ABSENT and self._is_real(atom.key, atom.after)
 
+    def undone(self, atom: Atom) -> Atom:
+        """Return the atom that shows, against a state with the change, that it was taken back."""
+        if atom.what == "rebound":
+            return atom._replace(after=_container(atom.key))
+        if atom.key == "order":
+            return atom._replace(after=_order(atom.what))
+        return atom
+
     def is_in_place(self, atom: Atom) -> bool:
         """Tell whether what an atom changed is still so."""
         if atom.what == "entry":
             return sys.modules.get(atom.key, ABSENT) is atom.after
         if atom.what == "attribute":
             return bound_value(atom.key) is atom.after
-        if atom.what == "rebound" or atom.key == "order":
-            return True
-        item, wanted = (atom.after, True) if atom.before is ABSENT else (atom.before, False)
-        return (item in getattr(sys, atom.what)) is wanted
+        if atom.what == "rebound":
+            return _container(atom.key) is atom.after
+        if atom.key == "order":
+            return _order(atom.what) == atom.after
+        return (atom.key in _order(atom.what)) is (atom.before is ABSENT)
 
     # Entries of sys.modules
 

@@ -21,7 +21,7 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
         source: the text of the file that made the change.
         container: ``"modules"``, ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
         name: the module name or path entry that was changed.
-        lines: the lines to look at, such as those of one test function; the whole file if None.
+        lines: the lines to look at first, such as those of one test function; the whole file if None.
 
     Returns:
         The line number of the best candidate, or None if nothing in the text points to one.
@@ -31,17 +31,15 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
     except (SyntaxError, ValueError):
         return None
     writes = [
-        statement
-        for statement in _statements(tree)
-        if (lines is None or statement.lineno in lines)
-        and _mentions(statement, container)
-        and _writes(statement)
+        statement for statement in _statements(tree) if _mentions(statement, container) and _writes(statement)
     ]
-    naming = [statement for statement in writes if _names(statement, name)]
-    if naming:
-        return naming[0].lineno
+    near = [statement for statement in writes if lines is None or statement.lineno in lines]
+    # A test may write through a helper of its file, which then must say the name.
+    for naming in ([s for s in near if _names(s, name)], [s for s in writes if _names(s, name)]):
+        if naming:
+            return naming[0].lineno
     # A loop or a helper writes under a variable; one candidate alone is worth telling.
-    return writes[0].lineno if len(writes) == 1 else None
+    return near[0].lineno if len(near) == 1 else None
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
@@ -78,10 +76,13 @@ def _mentions(statement: ast.stmt, container: str) -> bool:
 
 
 def _writes(statement: ast.stmt) -> bool:
-    if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Delete)):
-        targets = [statement.target] if isinstance(statement, ast.AugAssign) else statement.targets
-        if any(isinstance(target, (ast.Subscript, ast.Attribute)) for target in targets):
-            return True
+    targets: list[ast.expr] = []
+    if isinstance(statement, (ast.Assign, ast.Delete)):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        targets = [statement.target]
+    if any(isinstance(target, (ast.Subscript, ast.Attribute)) for target in targets):
+        return True
     return _any_node(
         statement,
         lambda node: (

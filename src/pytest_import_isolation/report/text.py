@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from pytest_import_isolation.report.records import ERROR, INFO, SEVERITIES, Leak, Report
 from pytest_import_isolation.wording import count, listing
 
-#: How many leaks are told in full without ``-v``.
+#: How many groups of leaks are told without ``-v``, and how many names and lines of each.
 _FULL: Final = 6
+_NAMES: Final = 6
+_LINES: Final = 8
 #: How many contained changes are named without ``-v``.
 _BRIEF: Final = 4
 _HOW_MANY_LOADED: Final = 200
@@ -29,17 +31,18 @@ def render(report: Report, *, verbose: bool = False) -> Iterator[Line]:
         report: what to tell.
         verbose: tell every leak in full, and list first imports and what was contained.
     """
-    harmful = sorted((leak for leak in report.leaks if leak.is_harmful), key=_rank)
-    shown = harmful if verbose else harmful[:_FULL]
-    for leak in shown:
-        yield from _one(leak)
-    if len(harmful) > len(shown):
-        yield Line(f"... and {count(len(harmful) - len(shown), 'more leak')} (-v shows all), by file:")
-        yield from _by_file(harmful[len(shown) :])
+    groups = _groups(leak for leak in report.leaks if leak.is_harmful)
+    shown = groups if verbose else groups[:_FULL]
+    for group in shown:
+        yield from _one(group, len(group) if verbose else _NAMES)
+    rest = [leak for group in groups[len(shown) :] for leak in group]
+    if rest:
+        yield Line(f"... and {count(len(rest), 'more leak')} (-v shows all), by file:")
+        yield from _by_file(rest)
     contained = [leak for leak in report.leaks if leak.contained and leak.severity != INFO]
     if contained:
-        names = listing(list(dict.fromkeys(f"{leak.kind} {leak.name}" for leak in contained)), _BRIEF)
-        yield Line(f"contained: {count(len(contained), 'change')} undone by isolation ({names})")
+        changed = listing(list(dict.fromkeys(f"{leak.kind} {leak.name}" for leak in contained)), _BRIEF)
+        yield Line(f"contained: {count(len(contained), 'change')} undone by isolation ({changed})")
         if verbose:
             for leak in contained:
                 yield Line(f"  {leak.kind} {leak.name}, by {_who(leak)}")
@@ -53,29 +56,41 @@ def render(report: Report, *, verbose: bool = False) -> Iterator[Line]:
     yield _verdict(report)
 
 
-def _rank(leak: Leak) -> int:
-    return SEVERITIES.index(leak.severity)
+def _groups(leaks: Iterable[Leak]) -> list[list[Leak]]:
+    """Return leaks that differ in nothing but their names and lines together, the worst first."""
+    groups: dict[object, list[Leak]] = {}
+    for leak in leaks:
+        file = leak.location and leak.location.file
+        groups.setdefault((leak.kind, leak.severity, leak.polluter, leak.detail, file), []).append(leak)
+    return sorted(groups.values(), key=lambda group: SEVERITIES.index(group[0].severity))
 
 
-def _one(leak: Leak) -> Iterator[Line]:
-    yield Line(f"{leak.severity}: {leak.kind} {leak.name}", leak.severity)
-    yield Line(f"    {_where(leak)}")
-    yield Line(f"    {leak.detail}")
-    if leak.exposed:
-        failed = sum(exposure.outcome in ("failed", "error") for exposure in leak.exposed)
-        yield Line(f"    {len(leak.exposed)} exposed, {failed} failed")
-    yield Line(f"    {leak.advice}", "advice")
+def _one(group: list[Leak], names: int) -> Iterator[Line]:
+    first = group[0]
+    yield Line(
+        f"{first.severity}: {first.kind} {listing([leak.name for leak in group], names)}", first.severity
+    )
+    yield Line(f"    by {_who(first)}{_where(group)}")
+    yield Line(f"    {first.detail}")
+    exposed = [exposure for leak in group for exposure in leak.exposed]
+    if exposed:
+        failed = sum(exposure.outcome in ("failed", "error") for exposure in exposed)
+        yield Line(f"    {len(exposed)} exposed, {failed} failed")
+    yield Line(f"    {first.advice}", "advice")
 
 
 def _who(leak: Leak) -> str:
     return f"{leak.polluter.nodeid or 'the test run'} ({leak.polluter.phase})"
 
 
-def _where(leak: Leak) -> str:
-    if leak.location is None:
-        return f"by {_who(leak)}"
-    probably = "" if leak.location.exact else "probably "
-    return f"by {_who(leak)}, {probably}at {leak.location.file}:{leak.location.line}"
+def _where(group: list[Leak]) -> str:
+    """Return the places of a group of leaks, or nothing if none is known."""
+    places = [leak.location for leak in group if leak.location is not None]
+    if not places:
+        return ""
+    probably = "" if all(place.exact for place in places) else "probably "
+    lines = listing(list(dict.fromkeys(str(place.line) for place in places)), _LINES)
+    return f", {probably}at {places[0].file}:{lines}"
 
 
 def _by_file(leaks: list[Leak]) -> Iterator[Line]:
@@ -92,7 +107,7 @@ def _loaded(report: Report) -> Iterator[Line]:
     if loaded:
         yield Line(f"first imports ({len(loaded)}):")
     for leak in loaded[:_HOW_MANY_LOADED]:
-        yield Line(f"  {leak.name} {_where(leak)}")
+        yield Line(f"  {leak.name} by {_who(leak)}{_where([leak])}")
     if len(loaded) > _HOW_MANY_LOADED:
         yield Line(
             f"  ... and {len(loaded) - _HOW_MANY_LOADED} more, all of them in the file of --import-leak-file"
