@@ -259,11 +259,12 @@ class _Decision:
         return Fate(Outcome.FORGET, verdict.reason)
 
     def _reason_to_stay(self, name: str, module: object) -> str | None:
-        if is_initializing(module):
-            return "its import is still under way"
         thread = self.given.running.get(id(namespace(module)))
         if thread is not None:
-            return f"thread {thread!r} is still executing it"
+            doing = "importing" if is_initializing(module) else "executing"
+            return f"thread {thread!r} is still {doing} it"
+        if is_initializing(module):
+            return "its import is still under way"
         return self.given.must_stay(name, module)
 
     def _raise(self, name: str, outcome: Outcome, reason: str) -> bool:

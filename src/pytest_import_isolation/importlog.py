@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery import Importer, ancestors, caller, namespace
 
 _LONGEST_CHAIN: Final = 50
+
+
+class Reload(NamedTuple):
+    """A module that was executed again in place."""
+
+    name: str
+    importer: Importer | None
+    module: object
+    #: What its namespace held before.
+    before: dict[str, Any]
 
 
 class ImportLog:
@@ -28,8 +38,8 @@ class ImportLog:
         #: For each package that was loaded before something below it was imported: its namespace, and
         #: a copy of what that held then.
         self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        #: For each module that was reloaded: who did it, the module, and what its namespace held before.
-        self.reloads: list[tuple[str, Importer | None, object, dict[str, Any]]] = []
+        #: The reloads in place, in order.
+        self.reloads: list[Reload] = []
         self._with_images = with_images
         self._beforehand = beforehand
 
@@ -48,7 +58,7 @@ class ImportLog:
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""
-        self.reloads.append((name, caller(), module, (namespace(module) or {}).copy()))
+        self.reloads.append(Reload(name, caller(), module, (namespace(module) or {}).copy()))
 
     def chain(self, name: str) -> Iterator[tuple[str, Importer]]:
         """Yield the modules that led to a module, from the module itself to the first statement.

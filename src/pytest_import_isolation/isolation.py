@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, Union
 
 from pytest_import_isolation.changes import Changes
 from pytest_import_isolation.errors import ParameterError, WindowOrderError
 from pytest_import_isolation.machinery import Importer
 from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.parameters import Parameters, check_fakes
+from pytest_import_isolation.parameters import Parameters, check_fakes, check_path
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.window import Window
+
+#: An entry of ``sys.path``, as it is given.
+Entry = Union[str, "os.PathLike[str]"]
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -55,7 +59,7 @@ class IsolatedImportContext:
         unloaded: str | Iterable[str] = (),
         missing: str | Iterable[str] = (),
         fakes: Mapping[str, object] | None = None,
-        path: str | Iterable[str] = (),
+        path: Entry | Iterable[Entry] = (),
         keep: str | Iterable[str] = (),
         **misspelt: NoReturn,
     ) -> None:
@@ -167,9 +171,9 @@ class IsolatedImportContext:
         """
         return self.window.fake(check_fakes(fakes, "fake"))
 
-    def add_path(self, *entries: str) -> None:
+    def add_path(self, *entries: Entry) -> None:
         """Put entries before ``sys.path`` (as ``path=``)."""
-        self.window.add_path(entries)
+        self.window.add_path(check_path(entries, "add_path"))
 
     @property
     def window(self) -> Window:

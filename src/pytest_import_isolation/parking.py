@@ -89,6 +89,11 @@ class ParkingLot:
         # back (mock.patch.dict does it) can be parked again and is never freed.
         self._returned: dict[str, object] = {}
         self._retired: list[object] = []
+        #: Counts what is parked.
+        self.clock = 0
+        # For each name: the identity of the module that was parked under it last, and when that was
+        # parked first.
+        self._since: dict[str, tuple[int, int]] = {}
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._packages.get(top_level(name), ())
@@ -108,6 +113,9 @@ class ParkingLot:
         """Take modules over."""
         for name, parked in modules.items():
             self._packages.setdefault(top_level(name), {})[name] = parked
+            if self._since.get(name, (0, 0))[0] != id(parked.module):
+                self.clock += 1
+                self._since[name] = (id(parked.module), self.clock)
 
     def entrust(self, package: str, belonging: Belonging) -> None:
         """Take over what a top-level package had installed; it returns with the package."""
@@ -163,6 +171,13 @@ class ParkingLot:
                 after = 1 if belonging.list_name == "meta_path" else 0
                 insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
         return parked[name].module
+
+    def was_parked(self, name: object, module: object, at: int) -> bool:
+        """Tell whether a module that is loaded now was parked when the clock stood there."""
+        if not isinstance(name, str) or self.returned(name) is not module:
+            return False
+        identity, since = self._since[name]
+        return identity == id(module) and since <= at
 
     def returned(self, name: str) -> object:
         """Return the module that came back under this name earlier in the process, or ABSENT."""

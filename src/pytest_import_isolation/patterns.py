@@ -95,6 +95,15 @@ class Patterns:
     def __repr__(self) -> str:
         return f"Patterns({list(self.texts)!r})"
 
+    @property
+    def has_globs(self) -> bool:
+        """Whether one of the patterns is a glob."""
+        return bool(self._globs)
+
+    def is_glob(self, pattern: str) -> bool:
+        """Tell whether one of the patterns is a glob."""
+        return pattern in self._globs
+
     def match(self, name: object) -> str | None:
         """Return the first pattern that covers the module name, or None.
 

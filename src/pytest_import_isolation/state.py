@@ -235,6 +235,19 @@ class ImportState:
             derived[key] = compute(self.modules)
         return derived[key]  # type: ignore[no-any-return]
 
+    def looks_same(self) -> bool:
+        """Take a first look, at a third of the cost of :meth:`differences`: is all that shows as it was?
+
+        It does not look at the attributes of packages, and believes an object that claims to be equal.
+        """
+        try:
+            same: bool = sys.modules == self.modules
+            return same and all(
+                len(getattr(sys, name)) == len(items) for name, (_, items) in self._lists.items()
+            )
+        except Exception:  # a test may have left anything
+            return False
+
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
         """Compare the import state of now with this one.
 
@@ -318,12 +331,35 @@ class ImportState:
             for name, now in zip(self._index.names, self._index.read(), strict=True)
         ]
 
-    def admit_item(self, list_name: str, item: object) -> None:
-        """Make a path entry, finder or hook part of this snapshot, at the end where it now stands."""
+    def admit_item(self, list_name: str, item: object, *, in_front: bool) -> None:
+        """Make a path entry, finder or hook part of this snapshot, before or behind all others."""
         found, items = self._lists[list_name]
-        now = _items(getattr(sys, list_name, None))
-        in_front = stands_in_front(item, now, items)
         self._lists[list_name] = (found, (item, *items) if in_front else (*items, item))
+
+    def follow(self, change: Difference) -> None:
+        """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
+
+        Args:
+            change: how the import state differs now from what it was a moment ago.
+        """
+        touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
+        values = dict(zip(self._index.names, self._values, strict=True))
+        values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
+        self.modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
+        self._index = _BindingIndex(self.modules)
+        self._values = [
+            now if name in touched else values.get(name, now)
+            for name, now in zip(self._index.names, self._index.read(), strict=True)
+        ]
+        for list_name, items in change.lists.items():
+            if f"sys.{list_name}" in change.rebound:
+                continue
+            found, known = self._lists[list_name]
+            self._lists[list_name] = (found, tuple(beyond(known, items.removed)))
+            for item in items.added:
+                if not any(item is other for other in known):
+                    now = _items(getattr(sys, list_name, None))
+                    self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
 
     def restore(self, leave: Leave = lambda name, module: None) -> Restored:
         """Put everything back, in place.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from pytest_import_isolation.machinery import (
     namespaces_on_other_threads,
     packages_on_the_stack,
     parent_of,
+    quiet_import_lock,
     top_level,
 )
 from pytest_import_isolation.origins import Origin, Origins, describe
@@ -45,6 +47,7 @@ from pytest_import_isolation.state import (
     beyond,
     bind,
     bound_value,
+    parent_namespace,
     prepend_path,
     put_in,
     stands_in_front,
@@ -131,6 +134,7 @@ class Window:
         """
         DOOR.listen(self.log)
         self._state = ImportState.capture()
+        self._opened_at = DOOR.lot.clock
         _open_windows.append(self)
         try:
             self.add_path(self.parameters.path)
@@ -157,13 +161,8 @@ class Window:
         """Let modules look as if nobody had imported them yet: the next import gives the same object."""
         if not patterns:
             return
-        stay = packages_on_the_stack() if any("*" in text for text in patterns) else set()
-        names = [
-            name
-            for name in list(sys.modules)
-            if patterns.match(name) and not _START_UP.match(name) and top_level(name) not in stay
-        ]
-        taken = take_out(names, _park)
+        covers = _covering(patterns)
+        taken = take_out([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)], _park)
         self._taken_by_us.update(taken)
         self._undo.append(lambda: DOOR.lot.drop(lambda name: name in taken))
 
@@ -176,7 +175,7 @@ class Window:
         if not patterns:
             return
         self._refuse_extensions(patterns)
-        self._set_aside(patterns.match)
+        self._set_aside(_covering(patterns))
 
     def _refuse_extensions(self, patterns: Patterns) -> None:
         known = {**{name: DOOR.lot.module(name) for name in DOOR.lot}, **sys.modules.copy()}
@@ -196,8 +195,9 @@ class Window:
     def block(self, patterns: Patterns) -> None:
         """Let modules look as if they were not installed."""
         if patterns:
-            self._set_aside(patterns.match)
-            self._undo.append(TOLL.block(patterns.match, self._tainted.setdefault))
+            covers = _covering(patterns)
+            self._set_aside(covers)
+            self._undo.append(TOLL.block(covers, self._tainted.setdefault))
 
     def fake(self, fakes: Mapping[str, object]) -> dict[str, object]:
         """Plant fakes, with the packages above them.
@@ -235,7 +235,15 @@ class Window:
     def _set_aside(self, covers: Callable[[str], object]) -> None:
         """Hide loaded and parked modules until the end of the window."""
         self._superseding.append(covers)
-        self._taken_by_us.update(take_out([name for name in list(sys.modules) if covers(name)]))
+        aside: dict[str, ParkedModule] = {}
+        names = [name for name in list(sys.modules) if covers(name)]
+        self._taken_by_us.update(
+            take_out(names, lambda n, module: aside.update({n: ParkedModule(module, bound_value(n))}))
+        )
+        for name, parked in aside.items():
+            # A foreign module that this window itself had loaded must not be executed again after it.
+            if self._origins.verdict(name, parked.module).origin is Origin.FOREIGN:
+                self._put_aside.setdefault(name, parked)
         self._put_aside.update(DOOR.lot.withdraw(covers))
 
     # Closing
@@ -296,6 +304,30 @@ class Window:
                 adopted[name] = module
         return adopted, refused
 
+    def follow(self, change: Difference) -> set[Any]:
+        """Let a change belong to the surrounding state, except for what :meth:`adopt` must not take over.
+
+        Returns:
+            The modules that are part of it.
+        """
+        tainted = self._all_tainted()
+
+        def belongs(name: Any, module: object) -> bool:
+            return (
+                self._planted.get(name, ABSENT) is not module
+                and name not in tainted
+                and not any(covers(name) for covers in self._superseding)
+            )
+
+        change = change._replace(
+            added={n: m for n, m in change.added.items() if belongs(n, m)},
+            replaced={n: pair for n, pair in change.replaced.items() if belongs(n, pair[1])},
+            removed={n: m for n, m in change.removed.items() if belongs(n, m)},
+            bindings={n: binding for n, binding in change.bindings.items() if belongs(n, binding.after)},
+        )
+        self._state.follow(change)
+        return {*change.added, *change.replaced}
+
     def close(self) -> Changes:
         """Put the import state back.
 
@@ -317,6 +349,11 @@ class Window:
         changes = Changes()
         try:
             difference = self._state.differences(is_door)
+            if difference.added and threading.active_count() > 1:
+                # What another thread is importing gets a second to be finished; then it stays.
+                with quiet_import_lock(lambda: difference.added):
+                    pass
+                difference = self._state.differences(is_door)
             self._park_evicted(difference.added)  # they leave no difference
             if difference or self._superseding:
                 changes, stuck = self._put_back(difference)
@@ -372,7 +409,7 @@ class Window:
                 running=namespaces_on_other_threads(),
                 lazy_names=self._lazy_names,
                 is_superseded=lambda name: name in self._state.modules or name in self._put_aside,
-                returned={name for name, module in arrivals.items() if DOOR.lot.returned(name) is module},
+                returned={n for n, m in arrivals.items() if DOOR.lot.was_parked(n, m, self._opened_at)},
                 before_return=self._before_return,
             ),
         )
@@ -418,11 +455,17 @@ class Window:
                 if owner is None:
                     continue
                 if packages[owner] is Outcome.KEEP:
-                    self._state.admit_item(list_name, item)
+                    self._state.admit_item(list_name, item, in_front=self._is_in_front(list_name, item))
                 elif packages[owner] is Outcome.PARK:
-                    now = getattr(sys, list_name)
-                    in_front = stands_in_front(item, now, self._state.contents(list_name))
+                    in_front = self._is_in_front(list_name, item)
                     DOOR.lot.entrust(owner, Belonging(list_name, item, in_front))
+
+    def _is_in_front(self, list_name: str, item: object) -> bool:
+        now, before = (
+            [other for other in items if not is_door(other)]  # what comes back stands behind the door
+            for items in (getattr(sys, list_name), self._state.contents(list_name))
+        )
+        return stands_in_front(item, now, before)
 
     def _park_evicted(self, arrivals: Mapping[Any, object]) -> None:
         """Park what came back in this window and was then thrown out behind our back.
@@ -514,6 +557,8 @@ class Window:
 def adopting(window: Window) -> Iterator[dict[str, str]]:
     """Adopt, after the block, what is loaded in a window and in the windows inside it.
 
+    What else the block changes, such as ``sys.path``, belongs to the surrounding state too.
+
     Yields:
         A dictionary that is filled at the end: the modules that the block loaded or asked for and that
         were not adopted, with the reason.
@@ -522,13 +567,25 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
     asked: set[str] = set()
     unwatch = TOLL.watch(known.__contains__, lambda asker, name: asked.add(name)) if known else None
     refused: dict[str, str] = {}
+    before = ImportState.capture()
     try:
         yield refused
     finally:
         if unwatch is not None:
             unwatch()
+        change = before.differences(is_door)
         for inner in reversed(_with_inner(window)):
-            refused.update({n: why for n, why in inner.adopt().items() if n in asked or n not in known})
+            new = {n: why for n, why in inner.adopt().items() if n in asked or n not in known}
+            followed = inner.follow(change)
+            refused.update({name: why for name, why in new.items() if name not in followed})
+
+
+def follow_from(window: Window, before: ImportState) -> None:
+    """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
+    change = before.differences(is_door)
+    if change:
+        for inner in _with_inner(window):
+            inner.follow(change)
 
 
 def _with_inner(window: Window) -> list[Window]:
@@ -549,6 +606,24 @@ def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
 
 
 _OUTCOMES: Final = {Outcome.FORGET: FORGOTTEN, Outcome.PARK: PARKED, Outcome.KEEP: KEPT}
+
+
+def _covering(patterns: Patterns) -> Callable[[object], bool]:
+    """Return a test for the modules that patterns mean.
+
+    Who writes a glob does not mean the interpreter's own modules, nor the code that is running now: the
+    test runner imports some of its modules when it needs them.
+    """
+    stay = packages_on_the_stack() if patterns.has_globs else frozenset()
+
+    def covers(name: object) -> bool:
+        pattern = patterns.match(name)
+        if pattern is None or not isinstance(name, str):
+            return False
+        needed = _START_UP.match(name) is not None or top_level(name) in stay
+        return not (needed and patterns.is_glob(pattern))
+
+    return covers
 
 
 class _Departures:
@@ -584,7 +659,9 @@ class _Departures:
 
 
 def _park(name: str, module: object) -> None:
-    DOOR.lot.park({name: ParkedModule(module, bound_value(name))})
+    # Where a package failed to import, its submodules are left without it: the next package gets them.
+    binding = module if parent_namespace(name) is None else bound_value(name)
+    DOOR.lot.park({name: ParkedModule(module, binding)})
 
 
 def _remove_young_bytecode(module: object) -> None:
@@ -598,11 +675,14 @@ def _remove_young_bytecode(module: object) -> None:
     if not isinstance(file, str) or not isinstance(cached, str):
         return
     try:
-        if time.time() - os.stat(file).st_mtime < _YOUNG_SOURCE_SECONDS:
-            os.unlink(cached)
+        if time.time() - os.stat(file).st_mtime >= _YOUNG_SOURCE_SECONDS:
+            return
     except OSError:
-        pass  # the source or its bytecode is gone already, or is not ours to delete
-    else:
-        cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
-        if isinstance(cache, dict):
-            cache.pop(file, None)
+        return  # the source has gone already
+    cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
+    if isinstance(cache, dict):
+        cache.pop(file, None)
+    try:
+        os.unlink(cached)
+    except OSError:
+        pass  # never written, gone already, or not ours to delete

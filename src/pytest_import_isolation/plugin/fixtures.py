@@ -85,7 +85,7 @@ def make_package(
 
     def make(files: Mapping[str, str]) -> Path:
         write_files(root, files)
-        isolated_imports.add_path(str(root))
+        isolated_imports.add_path(root)
         return root
 
     return make

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, namespace
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parking import DOOR, is_door
@@ -58,6 +58,8 @@ class Observer:
         # Atoms of the running test that are explained already, and the phase in which others appeared.
         self._explained: list[Atom] = []
         self._phases: list[tuple[Atom, str]] = []
+        # How many modules had been asked for, and reloaded, at the end of each phase.
+        self._marks: list[tuple[str, int, int]] = []
         self._test: str | None = None
         self._interrupted = False
         self._items: dict[str, range] = {}
@@ -69,11 +71,21 @@ class Observer:
 
     # Boundaries
 
-    def _cut(self, polluter: Polluter, *, worst: str = ERROR, known: Iterable[Atom] = ()) -> None:
-        """Judge all that changed since the last boundary, and begin anew."""
+    def _cut(self, polluter: Polluter, *, worst: str = ERROR, explained: Iterable[Atom] = ()) -> None:
+        """Judge all that changed since the last boundary, and begin anew.
+
+        Args:
+            polluter: who did it.
+            worst: the highest severity that it can have.
+            explained: changes that somebody else answers for; these, and their undoing, do not count.
+        """
         difference = self._base.differences(is_door)
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
-            found = [atom for atom in atoms(difference) if not any(atom.same(other) for other in known)]
+            found = [
+                atom
+                for atom in atoms(difference)
+                if not any(atom.same(other) or atom.undoes(other) for other in explained)
+            ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
 
@@ -83,13 +95,14 @@ class Observer:
             for atom in found
             if not self._is_own(atom) and (leak := self._judge.leak(atom, self._blame(atom, polluter)))
         ]
-        names = list(self._log.importers)[self._asked :]
-        self._asked += len(names)
-        leaks += self._judge.evicted(names, polluter)
-        for reload in self._log.reloads:
-            name, _, module, _ = reload
-            if sys.modules.get(name) is module:  # a fresh copy that left with its window harms nobody
-                leaks.append(self._judge.reloaded(*reload, polluter))
+        for phase, names, reloads in self._by_phase(polluter.phase):
+            leaks += self._judge.evicted(names, polluter._replace(phase=phase))
+            leaks += (
+                self._judge.reloaded(reload, polluter._replace(phase=phase))
+                for reload in reloads
+                if sys.modules.get(reload.name) is reload.module  # a fresh copy that left harms nobody
+            )
+        self._asked = len(self._log.importers)
         self._log.reloads.clear()
         leaks += self._judge.twice_loaded(
             [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str], polluter
@@ -98,6 +111,14 @@ class Observer:
             leak._replace(severity=WARNING) if worst == WARNING and leak.severity == ERROR else leak
             for leak in leaks
         ]
+
+    def _by_phase(self, last: str) -> Iterator[tuple[str, list[str], list[Reload]]]:
+        """Yield the modules that were asked for and the reloads since the last boundary, phase by phase."""
+        names = list(self._log.importers)
+        asked, reloaded = self._asked, 0
+        for phase, asked_until, reloaded_until in (*self._marks, (last, len(names), len(self._log.reloads))):
+            yield phase, names[asked:asked_until], self._log.reloads[reloaded:reloaded_until]
+            asked, reloaded = asked_until, reloaded_until
 
     def _blame(self, atom: Atom, polluter: Polluter) -> Polluter:
         for seen, phase in self._phases:
@@ -156,7 +177,8 @@ class Observer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Attribute to a test what is different after it."""
-        self._cut(Polluter("", "session"), worst=WARNING)
+        if not self._base.looks_same():
+            self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
         try:
             return (yield)
@@ -165,7 +187,7 @@ class Observer:
 
     def _begin(self, item: pytest.Item) -> None:
         self._test = item.nodeid
-        self._phases, self._explained = [], []
+        self._phases, self._marks, self._explained = [], [], []
         code = getattr(getattr(item, "obj", None), "__code__", None)
         if code is not None and hasattr(code, "co_lines"):
             lines = [line for _, _, line in code.co_lines() if line]
@@ -175,14 +197,9 @@ class Observer:
     def _end(self, nodeid: str) -> None:
         alive = [atom for pending in self._pending.values() for atom in pending.atoms]
         explained = [*self._explained, *alive]
-        difference = self._base.differences(is_door)
-        known = [
-            atom
-            for atom in atoms(difference)
-            if any(atom.same(other) or atom.undoes(other) for other in explained)
-        ]
-        self._cut(Polluter(nodeid, "call"), known=known)
-        self._test, self._phases, self._explained = None, [], []
+        # What the setup and the call left was noted; the rest is the teardown's.
+        self._cut(Polluter(nodeid, "teardown"), explained=explained)
+        self._test, self._phases, self._marks, self._explained = None, [], [], []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
@@ -200,18 +217,11 @@ class Observer:
         finally:
             self._note_phase("call")
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Generator[None, Any, Any]:
-        """Note what the teardown of a test changes."""
-        try:
-            return (yield)
-        finally:
-            self._note_phase("teardown")
-
     def _note_phase(self, phase: str) -> None:
         for atom in atoms(self._base.differences(is_door)):
             if not any(atom.same(seen) for seen, _ in self._phases):
                 self._phases.append((atom, phase))
+        self._marks.append((phase, len(self._log.importers), len(self._log.reloads)))
 
     # The hooks of fixtures of a wider scope
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.window import Window, adopting, close_with_inner
+from pytest_import_isolation.state import ImportState
+from pytest_import_isolation.window import Window, adopting, close_with_inner, follow_from
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class ItemWindows:
         self._observer = observer
         self._origins = Origins(settings.first_party)
         self._open: list[ItemContext] = []
+        # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
+        self._finalizing: dict[int, ImportState] = {}
 
     def context(self, parameters: Parameters) -> ItemContext:
         """Return a context for a test, not opened yet."""
@@ -131,15 +135,29 @@ class ItemWindows:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
         """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
-        if not self._open or fixturedef.scope == "function":
+        if fixturedef.scope == "function":
             return (yield)
         refused: dict[str, str] = {}
         try:
+            if not self._open:
+                return (yield)
             with adopting(self._open[-1].window) as refused:
                 return (yield)
         finally:
+            # Finalizers run in reverse order: this one before the fixture's own.
+            fixturedef.addfinalizer(functools.partial(self._before_finalizer, fixturedef))
             if refused:
                 self._warn_of(refused, fixturedef)
+
+    def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if self._open:
+            self._finalizing[id(fixturedef)] = ImportState.capture()
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
+        before = self._finalizing.pop(id(fixturedef), None)
+        if before is not None and self._open:
+            follow_from(self._open[-1].window, before)
 
     def pytest_unconfigure(self) -> None:
         """Close what an interrupted run left open."""

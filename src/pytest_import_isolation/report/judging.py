@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.machinery import ABSENT, Importer, namespace, parent_of, top_level
+from pytest_import_isolation.importlog import ImportLog, Reload
+from pytest_import_isolation.machinery import ABSENT, namespace, parent_of, top_level
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import DOOR, item_text, owner_of
-from pytest_import_isolation.report.records import ERROR, Leak, Link, Location, Polluter, make_leak
-from pytest_import_isolation.state import Difference, bound_value, items_of
+from pytest_import_isolation.report.records import ERROR, WARNING, Leak, Link, Location, Polluter, make_leak
+from pytest_import_isolation.state import LISTS, Difference, bound_value, items_of
 from pytest_import_isolation.wording import listing
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
+_SAME_CONTENTS: Final = "the same contents"
 _MOST_HOLDERS: Final = 5
 
 
@@ -63,7 +64,9 @@ def atoms(difference: Difference) -> Iterator[Atom]:
         if change.moved:
             yield Atom(list_name, "order", ABSENT, _order(list_name))
     for container in difference.rebound:
-        yield Atom("rebound", container, ABSENT, _container(container))
+        name = container.rpartition(".")[2]
+        same = name in LISTS and name not in difference.lists
+        yield Atom("rebound", container, _SAME_CONTENTS if same else ABSENT, _container(container))
 
 
 def _container(name: str) -> object:
@@ -104,14 +107,21 @@ class Judge:
         if atom.what == "attribute":
             return self._attribute(atom, polluter)
         if atom.what == "rebound":
-            return make_leak(
-                "rebound",
-                atom.key,
-                polluter,
-                f"{atom.key} is another object than before; code that holds the old one sees no changes.",
-                location=self._locate(polluter, atom.key.rpartition(".")[2], atom.key),
-            )
+            return self._rebound(atom, polluter)
         return self._item(atom, polluter)
+
+    def _rebound(self, atom: Atom, polluter: Polluter) -> Leak:
+        # A list with the same contents harms only those who hold the old one; nltk does it when imported.
+        same = atom.before is _SAME_CONTENTS
+        what = "another object than before, with the same contents" if same else "another object than before"
+        return make_leak(
+            "rebound",
+            atom.key,
+            polluter,
+            f"{atom.key} is {what}; code that holds the old one sees no changes.",
+            location=self._locate(polluter, atom.key.rpartition(".")[2], atom.key),
+            severity=WARNING if same else None,
+        )
 
     def is_first_import(self, atom: Atom) -> bool:
         """Tell whether an atom is a real module that was not loaded before."""
@@ -290,15 +300,9 @@ class Judge:
             None if importer is None else Location(self._shorten(importer.file), importer.line, exact=False)
         )
 
-    def reloaded(
-        self,
-        name: str,
-        importer: Importer | None,
-        module: object,
-        before: Mapping[str, object],
-        polluter: Polluter,
-    ) -> Leak:
+    def reloaded(self, reload: Reload, polluter: Polluter) -> Leak:
         """Return the record of a reload in place, with the modules that hold objects of the old execution."""
+        name, importer, module, before = reload
         now = namespace(module) or {}
         old = {
             id(value)

@@ -34,11 +34,14 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
         statement for statement in _statements(tree) if _mentions(statement, container) and _writes(statement)
     ]
     near = [statement for statement in writes if lines is None or statement.lineno in lines]
+    looping = _loops_over(tree, name)
     # A test may write through a helper of its file, which then must say the name.
-    for naming in ([s for s in near if _names(s, name)], [s for s in writes if _names(s, name)]):
-        if naming:
-            return naming[0].lineno
-    # A loop or a helper writes under a variable; one candidate alone is worth telling.
+    for candidates in (near, writes):
+        for naming in (lambda s: _names(s, name), looping.__contains__):
+            found = [statement.lineno for statement in candidates if naming(statement)]
+            if found:
+                return found[0]
+    # A helper writes under a variable; one candidate alone is worth telling.
     return near[0].lineno if len(near) == 1 else None
 
 
@@ -50,6 +53,30 @@ def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
             node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.With, ast.Return)
         ):
             yield node
+
+
+def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
+    """Return the nodes inside of loops over literals, or over names of literals, that hold the name."""
+
+    def holds(node: ast.AST) -> bool:
+        return any(isinstance(part, ast.Constant) and part.value == name for part in ast.walk(node))
+
+    nodes = list(ast.walk(tree))
+    lists = {
+        target.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and holds(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return {
+        inner
+        for node in nodes
+        if isinstance(node, (ast.For, ast.AsyncFor))
+        if holds(node.iter)
+        or any(isinstance(part, ast.Name) and part.id in lists for part in ast.walk(node.iter))
+        for inner in ast.walk(node)
+    }
 
 
 def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:

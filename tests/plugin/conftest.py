@@ -1,0 +1,199 @@
+"""What the tests of the plugin share: inner pytest runs, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, NamedTuple
+
+import pytest
+
+#: Plugins that are not loaded unless an inner run asks for them: loading all takes longer than the run.
+_OPTIONAL = {
+    "asyncio": ("asyncio",),
+    "hypothesis": ("hypothesispytest",),
+    "rerunfailures": ("rerunfailures",),
+    "xdist": ("xdist", "xdist.looponfail"),
+    "cov": ("pytest_cov",),
+}
+
+#: The fields of a leak in the JSON report, in order.
+FIELDS = [
+    "kind",
+    "severity",
+    "name",
+    "polluter",
+    "location",
+    "chain",
+    "detail",
+    "advice",
+    "allowed",
+    "contained",
+    "exposed",
+]
+
+
+class Run(NamedTuple):
+    """What an inner run came to."""
+
+    status: int
+    #: Standard output and, after it, standard error.
+    output: str
+    #: Numbers by word: ``{"passed": 2}``.
+    outcomes: dict[str, int]
+    #: The parsed JSON report, empty if none was written.
+    report: dict[str, Any]
+
+    @property
+    def leaks(self) -> list[dict[str, Any]]:
+        """All leaks that are more than a first import."""
+        return [leak for leak in self.report["leaks"] if leak["severity"] != "info"]
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """Kind and name of all leaks that are more than a first import."""
+        return [(leak["kind"], leak["name"]) for leak in self.leaks]
+
+    def leak(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the one leak of a kind and a name."""
+        found = [leak for leak in self.report["leaks"] if (leak["kind"], leak["name"]) == (kind, name)]
+        assert len(found) == 1, (kind, name, self.kinds)
+        leak: dict[str, Any] = found[0]
+        return leak
+
+    def blamed(self, kind: str, name: str) -> tuple[str, str]:
+        """Return node id and phase of the polluter of the one leak of a kind and a name."""
+        polluter = self.leak(kind, name)["polluter"]
+        return polluter["nodeid"], polluter["phase"]
+
+    @property
+    def section(self) -> str:
+        """The lines of the report in the terminal, without the rule above and below."""
+        _, _, after = self.output.partition(" import leaks ===")
+        lines = after.splitlines()[1:]
+        end = next((i for i, line in enumerate(lines) if re.match(r"=+ |\d+ \w+.* in ", line)), len(lines))
+        return "\n".join(lines[:end])
+
+
+class Suite:
+    """Writes a small suite, and runs it.
+
+    Args:
+        root: its rootdir.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def python_path(self) -> str:
+        """A PYTHONPATH that has the rootdir beside what it has now."""
+        return os.pathsep.join(filter(None, (str(self.root), _environment().get("PYTHONPATH"))))
+
+    @property
+    def must_load(self) -> bool:
+        """Whether the plugin must be named with ``-p``: it is not installed, and has no entry point."""
+        return not entry_points(group="pytest11", name="pytest_import_isolation")
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files; their texts may be indented as a whole."""
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(dedent(text), encoding="utf-8")
+
+    def run(
+        self,
+        files: Mapping[str, str] | str = {},
+        *options: str,
+        report: bool = True,
+        plugins: tuple[str, ...] = (),
+        ini: str = "",
+        env: Mapping[str, str] = {},
+        load: bool = True,
+        measured: bool = True,
+    ) -> Run:
+        """Run pytest in a process of its own.
+
+        Args:
+            files: what to write first; a string is the text of ``test_it.py``.
+            options: more options of the inner run.
+            report: whether to write the JSON report.
+            plugins: which optional plugins it has.
+            ini: lines for ``pytest.ini``.
+            env: more environment variables.
+            load: whether the plugin is loaded.
+            measured: false where the suite breaks what coverage itself needs in that process.
+        """
+        self.write({"pytest.ini": "[pytest]\n" + dedent(ini)})
+        self.write({"test_it.py": files} if isinstance(files, str) else files)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        for name, modules in _OPTIONAL.items():
+            if name not in plugins:
+                command += [part for module in modules for part in ("-p", f"no:{module}")]
+        if load and self.must_load:
+            command += ["-p", "pytest_import_isolation.plugin"]
+        written = self.root / "report.json"
+        if written.is_file():
+            written.unlink()
+        if report:
+            command.append("--import-leak-file=report.json")
+        done = subprocess.run(
+            [*command, *options],
+            cwd=self.root,
+            env={
+                key: value
+                for key, value in {**_environment(), **env}.items()
+                if measured or not key.startswith("COVERAGE_")
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        print(output)  # for the outer run to show if the test fails
+        found = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
+        return Run(done.returncode, output, _outcomes(done.stdout), found)
+
+
+def _environment() -> dict[str, str]:
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS")
+        and not key.startswith("PYTEST_XDIST_")
+    }
+    if environment.get("PYTHONPATH"):  # the inner run starts in another directory
+        entries = environment["PYTHONPATH"].split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, entries))
+    return environment
+
+
+def _outcomes(output: str) -> dict[str, int]:
+    for line in reversed(output.splitlines()):
+        if re.search(r" in \d+\.\d+s", line):
+            found = re.findall(r"(\d+) (\w+)", line.partition(" in ")[0])
+            return {{"errors": "error", "warnings": "warning"}.get(w, w): int(n) for n, w in found}
+    return {}
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """Return what writes and runs a small suite in a directory of its own."""
+    root = tmp_path / "suite"
+    root.mkdir()
+    return Suite(root)
+
+
+@pytest.fixture(scope="session")
+def fields() -> list[str]:
+    """Return the names of the fields of a leak in the JSON report."""
+    return FIELDS

@@ -1,0 +1,85 @@
+"""What README.md shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.parameters import NAMES
+from pytest_import_isolation.report.records import KINDS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Kinds that the JSON format knows and that nothing reports yet.
+NOT_YET = {"name-clash", "tainted"}
+
+
+@pytest.fixture
+def examples(suite: Any) -> Any:
+    shutil.copytree(ROOT / "examples", suite.root, dirs_exist_ok=True)
+    return suite
+
+
+def _block(language: str, containing: str) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    found = [block for block in blocks if containing in block]
+    assert len(found) == 1, (language, containing)
+    return found[0]
+
+
+def test_the_leaking_test_and_its_report_are_those_of_the_first_example(examples: Any) -> None:
+    assert _block("python", "there is no database") in (ROOT / "examples/stubbed/test_alarm.py").read_text()
+    run = examples.run({}, "stubbed")
+    assert "cannot import name 'connect' from 'sqlite3' (unknown location)" in run.output
+    assert _block("text", "import leaks").partition("\n")[2] in run.section + "\n"
+
+
+def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) -> None:
+    run = examples.run({}, "stubbed", "lambdas", "guards", "--continue-on-collection-errors")
+    assert run.outcomes == {"failed": 2, "passed": 3, "error": 1}
+    assert sorted((leak["kind"], leak["polluter"]["nodeid"]) for leak in run.leaks) == [
+        ("fake-left", "stubbed/test_alarm.py"),
+        ("path-added", "lambdas/test_orders.py"),
+        ("path-added", "lambdas/test_payments.py"),
+    ]
+    first = run.leak("loaded", "xmlrpc.client")
+    assert first["polluter"]["nodeid"] == "guards/test_export.py::test_rows_are_exported"
+    assert first["location"] == {"file": "guards/shop/__init__.py", "line": 2, "exact": True}
+
+
+def test_the_clean_example_passes_and_leaves_nothing(examples: Any) -> None:
+    run = examples.run({}, "clean")
+    assert run.outcomes == {"passed": 6}
+    assert run.leaks == []
+
+
+def test_the_table_of_parameters_is_complete() -> None:
+    table = README.partition("| parameter | inside the test |")[2].partition("\n\n")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == NAMES
+
+
+def test_the_table_of_kinds_is_complete_and_gives_the_severities() -> None:
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| (\w+)", README, re.MULTILINE)
+    told = {kind: severity for kinds, severity in rows for kind in re.findall(r"`([a-z-]+)`", kinds)}
+    assert {kind: KINDS[kind].severity for kind in KINDS if kind not in NOT_YET} == {
+        kind: severity for kind, severity in told.items() if kind in KINDS
+    }
+
+
+def test_every_option_and_ini_key_of_the_readme_exists(suite: Any) -> None:
+    text = suite.run({}, "--help", report=False).output
+    for option in re.findall(r"`(--import-[a-z-]+)", README):
+        assert option in text, option
+    for key in re.findall(r"`(import_(?:leak|isolation)_\w+)`", README):
+        assert key in text, key
+
+
+def test_the_demo_runs_what_these_tests_run() -> None:
+    demo = README.partition("<!-- demo -->")[2].partition("```bash")[2].partition("```")[0]
+    assert "examples/stubbed examples/lambdas examples/guards" in demo
+    assert "examples/clean" in demo
