@@ -1,0 +1,472 @@
+"""Who is blamed: files at collection, conftests, tests by phase, fixtures of a wider scope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+
+def _blamed(run: object) -> list[tuple[str, str, str, str]]:
+    return [
+        (leak["kind"], leak["name"], leak["polluter"]["nodeid"], leak["polluter"]["phase"])
+        for leak in run.leaks  # type: ignore[attr-defined]
+    ]
+
+
+def test_a_file_is_blamed_for_what_its_collection_changes(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a_clean.py": "def test_it(): pass\n",
+            "test_b_stubs.py": """\
+                import sys, types
+                from unittest.mock import MagicMock
+
+                sys.modules["boto"] = MagicMock()
+                for name in ("aws", "aws.s3"):
+                    sys.modules[name] = types.ModuleType(name)
+                sys.path.insert(0, "/stubs")
+
+                def test_it(): pass
+            """,
+            "sub/test_c_class.py": """\
+                import sys
+
+                class TestIt:
+                    sys.modules["in_class"] = object()
+                    def test_it(self): pass
+            """,
+            "test_d_uses.py": "import boto\ndef test_it(): pass\n",
+            "test_e_broken.py": """\
+                import sys
+                sys.modules["broken"] = object()
+                raise RuntimeError("broken file")
+            """,
+            "test_f_skipped.py": """\
+                import sys, pytest
+                sys.modules["skipped"] = object()
+                pytest.skip("not here", allow_module_level=True)
+            """,
+        },
+        "--continue-on-collection-errors",
+    )
+    assert run.outcomes == {"passed": 4, "skipped": 1, "error": 1}
+    assert _blamed(run) == [
+        ("fake-left", "in_class", "sub/test_c_class.py", "collect"),
+        ("fake-left", "boto", "test_b_stubs.py", "collect"),
+        ("fake-left", "aws", "test_b_stubs.py", "collect"),
+        ("fake-left", "aws.s3", "test_b_stubs.py", "collect"),
+        ("path-added", "/stubs", "test_b_stubs.py", "collect"),
+        ("fake-left", "broken", "test_e_broken.py", "collect"),
+        ("fake-left", "skipped", "test_f_skipped.py", "collect"),
+    ]
+    places = [leak["location"] for leak in run.leaks]
+    assert [place and (place["file"], place["line"]) for place in places] == [
+        ("sub/test_c_class.py", 4),
+        ("test_b_stubs.py", 4),
+        ("test_b_stubs.py", 6),
+        ("test_b_stubs.py", 6),
+        ("test_b_stubs.py", 7),
+        ("test_e_broken.py", 2),
+        ("test_f_skipped.py", 2),
+    ]
+    assert run.report["complete"] is True
+
+
+def test_collection_errors_that_end_the_run_do_not_make_the_report_incomplete(suite: Suite) -> None:
+    run = suite.run("import sys\nsys.modules['fake'] = 1\nimport nothing_there\n")
+    assert run.status == 2
+    assert _blamed(run) == [("fake-left", "fake", "test_it.py", "collect")]
+    assert run.report["complete"] is True
+
+
+def test_phases_of_a_test(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys, unittest
+        import pytest
+
+        @pytest.fixture
+        def all_phases():
+            sys.modules["at_setup"] = 1
+            yield
+            sys.modules["at_teardown"] = 1
+
+        def test_function(all_phases):
+            sys.modules["at_call"] = 1
+
+        class TestMethods(unittest.TestCase):
+            def setUp(self):
+                sys.modules["at_set_up"] = 1
+            def tearDown(self):
+                sys.modules["at_tear_down"] = 1
+            def test_it(self):
+                sys.modules["at_method"] = 1
+
+        def test_that_fails():
+            sys.modules["at_failure"] = 1
+            assert False
+
+        def test_that_is_skipped():
+            sys.modules["at_skip"] = 1
+            pytest.skip()
+
+        @pytest.fixture
+        def broken():
+            sys.modules["at_broken"] = 1
+            raise RuntimeError
+
+        def test_with_a_broken_fixture(broken):
+            pass
+
+        @pytest.fixture
+        def undone():
+            sys.modules["undone"] = 1
+            yield
+            del sys.modules["undone"]
+
+        def test_what_a_fixture_undoes_is_no_leak(undone):
+            sys.modules["undone too"] = 1
+            del sys.modules["undone too"]
+        """
+    )
+    assert run.outcomes == {"passed": 3, "failed": 1, "skipped": 1, "error": 1}
+    assert {leak["name"]: leak["polluter"]["phase"] for leak in run.leaks} == {
+        "at_setup": "setup",
+        "at_call": "call",
+        "at_teardown": "teardown",
+        "at_set_up": "call",  # pytest runs it in the call
+        "at_method": "call",
+        "at_tear_down": "call",
+        "at_failure": "call",
+        "at_skip": "call",
+        "at_broken": "setup",
+    }
+
+
+def test_fixtures_of_a_wider_scope_that_undo_are_no_leaks(suite: Suite) -> None:
+    scopes = ("class", "module", "package", "session")
+    fixtures = "".join(
+        f"""
+@pytest.fixture(scope="{scope}")
+def {scope}_fixture():
+    sys.modules["{scope}_fake"] = 1
+    sys.path.append("/{scope}")
+    finder = Finder()
+    sys.meta_path.append(finder)
+    yield
+    sys.meta_path.remove(finder)
+    sys.path.remove("/{scope}")
+    del sys.modules["{scope}_fake"]
+"""
+        for scope in scopes
+    )
+    class_finder = "class Finder:\n    find_spec = staticmethod(lambda name, path=None, target=None: None)\n"
+    run = suite.run(
+        {
+            "conftest.py": f"import sys, pytest\n{class_finder}{fixtures}",
+            "test_it.py": """
+                import sys, unittest, pytest
+
+                class TestIt:
+                    def test_one(self, class_fixture, module_fixture, session_fixture, package_fixture):
+                        pass
+                    def test_two(self, class_fixture):
+                        assert "class_fake" in sys.modules
+
+                class TestUnit(unittest.TestCase):
+                    @classmethod
+                    def setUpClass(cls):
+                        sys.modules["unit"] = 1
+                    @classmethod
+                    def tearDownClass(cls):
+                        del sys.modules["unit"]
+                    def test_one(self):
+                        pass
+                    def test_two(self):
+                        pass
+
+                def setup_module():
+                    sys.modules["module"] = 1
+
+                def teardown_module():
+                    del sys.modules["module"]
+
+                def test_last():
+                    assert "class_fake" not in sys.modules
+            """,
+            "test_other.py": """
+                import sys
+
+                def test_session(session_fixture):
+                    assert "session_fake" in sys.modules
+                    assert "module_fake" not in sys.modules
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 6}
+    assert _blamed(run) == []
+
+
+def test_fixtures_of_a_wider_scope_that_do_not_undo_are_blamed_with_their_node(suite: Suite) -> None:
+    scopes = ("class", "module", "session")
+    fixtures = "".join(
+        f"""
+@pytest.fixture(scope="{scope}")
+def {scope}_fixture():
+    sys.modules["{scope}_fake"] = 1
+    sys.modules["{scope}_undone"] = 1
+    sys.path.append("/{scope}")
+    yield
+    del sys.modules["{scope}_undone"]
+"""
+        for scope in scopes
+    )
+    run = suite.run(
+        {
+            "conftest.py": f"import sys, pytest\n{fixtures}",
+            "sub/test_it.py": """
+                import sys
+
+                class TestIt:
+                    def test_one(self, session_fixture, module_fixture, class_fixture):
+                        sys.modules["mine"] = 1
+
+                    def test_two(self, session_fixture, module_fixture, class_fixture):
+                        pass
+
+                def test_three():
+                    pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert sorted(_blamed(run)) == [
+        ("fake-left", "class_fake", "sub/test_it.py::TestIt", "setup"),
+        ("fake-left", "mine", "sub/test_it.py::TestIt::test_one", "call"),
+        ("fake-left", "module_fake", "sub/test_it.py", "setup"),
+        ("fake-left", "session_fake", "", "setup"),
+        ("path-added", "/class", "sub/test_it.py::TestIt", "setup"),
+        ("path-added", "/module", "sub/test_it.py", "setup"),
+        ("path-added", "/session", "", "setup"),
+    ]
+
+
+def test_what_monkeypatch_undoes_is_no_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/db.py": "",
+            "test_it.py": """
+                import sys, types
+                import pytest
+                import app.db
+
+                def test_it(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "fake", object())
+                    monkeypatch.setitem(sys.modules, "app.db", types.ModuleType("app.db"))
+                    monkeypatch.setattr(app, "db", None)
+                    monkeypatch.syspath_prepend("/prepended")
+                    monkeypatch.setattr(sys, "path", [*sys.path, "/set"])
+                    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+                    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+                @pytest.fixture(scope="module")
+                def module_patch():
+                    with pytest.MonkeyPatch.context() as patch:
+                        patch.setitem(sys.modules, "fake", object())
+                        patch.delitem(sys.modules, "app.db")
+                        patch.setattr(sys, "path", sys.path[::-1])
+                        patch.setattr(sys, "modules", dict(sys.modules))
+                        yield
+
+                @pytest.fixture(scope="module")
+                def moved():
+                    before = sys.path[:]
+                    sys.path.reverse()
+                    yield
+                    sys.path[:] = before
+
+                def test_two(module_patch, moved):
+                    pass
+
+                def test_three(module_patch):
+                    assert "fake" in sys.modules
+            """,
+            "test_moved.py": """
+                import sys
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def moved():
+                    before = sys.path[:]
+                    sys.path.reverse()
+                    yield
+                    sys.path[:] = before
+
+                def test_one(moved):
+                    pass
+
+                def test_two(moved):
+                    pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 5}
+    assert _blamed(run) == []
+
+
+def test_conftests_are_blamed_for_what_they_change_with_a_warning_at_most(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                sys.modules["root_fake"] = MagicMock()
+                sys.path.insert(0, "/root")
+                pytest_plugins = ["helper_plugin"]
+
+                def pytest_configure(config):
+                    sys.modules["configured_fake"] = MagicMock()
+            """,
+            "helper_plugin.py": """
+                import sys
+                sys.modules["plugin_fake"] = object()
+            """,
+            "sub/conftest.py": """\
+                import sys
+                sys.modules["nested_fake"] = object()
+            """,
+            "sub/deeper/conftest.py": """\
+                import sys
+                sys.modules["deeper_fake"] = object()
+            """,
+            "sub/deeper/test_it.py": "def test_it(): pass\n",
+            "test_it.py": "def test_it(): pass\n",
+        },
+        "--import-mode=importlib",
+        env={"PYTHONPATH": suite.python_path},
+    )
+    assert run.outcomes == {"passed": 2}
+    blamed = {leak["name"]: leak["polluter"] for leak in run.leaks}
+    assert blamed["root_fake"] == {"nodeid": "conftest.py", "phase": "conftest"}
+    assert blamed["/root"] == {"nodeid": "conftest.py", "phase": "conftest"}
+    assert blamed["plugin_fake"]["phase"] in ("conftest", "configure")
+    assert blamed["configured_fake"] == {"nodeid": "", "phase": "configure"}
+    assert blamed["nested_fake"] == {"nodeid": "sub/conftest.py", "phase": "conftest"}
+    assert blamed["deeper_fake"] == {"nodeid": "sub/deeper/conftest.py", "phase": "conftest"}
+    assert len(run.leaks) == 6
+    assert {leak["severity"] for leak in run.leaks} == {"warning"}
+    assert run.leak("fake-left", "nested_fake")["location"] == {
+        "file": "sub/conftest.py",
+        "line": 2,
+        "exact": False,
+    }
+
+
+def test_hooks_between_the_tests_are_the_session_s(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+
+                def pytest_collection_modifyitems():
+                    sys.modules["at_modifyitems"] = 1
+
+                def pytest_sessionfinish():
+                    sys.modules["too_late"] = 1
+            """,
+            "test_it.py": "def test_it(): pass\n",
+        }
+    )
+    assert _blamed(run) == [("fake-left", "at_modifyitems", "", "session")]
+    assert run.leaks[0]["severity"] == "warning"
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+def test_pytest_s_own_entries_are_no_leaks_in_any_import_mode(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "rootless/conftest.py": "",
+            # Two conftests without packages around them cannot both be imported in the mode "append".
+            **({"conftest.py": ""} if mode != "append" else {}),
+            "rootless/test_one.py": "def test_it(): pass\n",
+            "package/__init__.py": "",
+            "package/conftest.py": "",
+            "package/inner/__init__.py": "",
+            "package/inner/test_two.py": "def test_it(): pass\n",
+            "other/deep/test_three.py": "import sys\ndef test_it(): assert __name__ in sys.modules\n",
+            "lib/shared.py": "",
+            "documented.py": '''
+                def function():
+                    """
+                    >>> 1
+                    1
+                    """
+            ''',
+        },
+        f"--import-mode={mode}",
+        "--doctest-modules",
+        "rootless",
+        "package",
+        "other",
+        "documented.py",
+        ini="pythonpath = lib",
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _blamed(run) == []
+
+
+def test_a_rerun_of_a_test_says_a_leak_once(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        import pytest
+        attempts = []
+
+        @pytest.mark.flaky(reruns=3)
+        def test_it():
+            attempts.append(1)
+            sys.modules["fake"] = object() if len(attempts) == 1 else sys.modules["fake"]
+            assert len(attempts) == 3
+        """,
+        plugins=("rerunfailures",),
+    )
+    assert run.outcomes == {"passed": 1, "rerun": 2}
+    assert _blamed(run) == [("fake-left", "fake", "test_it.py::test_it", "call")]
+
+
+def test_a_leak_is_said_once_at_who_did_it_and_not_at_who_met_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": "import sys\ndef test_it():\n    sys.modules['fake'] = object()\n",
+            "test_b.py": "def test_it():\n    import fake\n",
+            "test_c.py": "def test_it():\n    import fake\n",
+        }
+    )
+    assert _blamed(run) == [("fake-left", "fake", "test_a.py::test_it", "call")]
+
+
+def test_somebody_who_cleans_up_is_not_blamed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """
+                import sys
+                def test_it():
+                    sys.modules["fake"] = object()
+                    sys.modules["blocked"] = None
+            """,
+            "test_b.py": """
+                import sys
+                def test_it():
+                    del sys.modules["fake"], sys.modules["blocked"]
+            """,
+        }
+    )
+    assert _blamed(run) == [
+        ("fake-left", "fake", "test_a.py::test_it", "call"),
+        ("blocked-left", "blocked", "test_a.py::test_it", "call"),
+    ]

@@ -1,0 +1,206 @@
+"""Whatever a test leaves in the import system, the run goes on and says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+_ODD = """
+import sys, types
+from unittest import mock
+import pytest
+{mark}
+
+class Angry:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+    def __eq__(self, other):
+        raise RuntimeError("eq")
+    def __hash__(self):
+        raise RuntimeError("hash")
+    def __bool__(self):
+        raise RuntimeError("bool")
+    def __repr__(self):
+        raise RuntimeError("repr")
+
+class Liar:
+    @property
+    def __class__(self):
+        raise RuntimeError("class")
+    @property
+    def __dict__(self):
+        raise RuntimeError("dict")
+    __module__ = 3
+
+class Posing:
+    __class__ = types.ModuleType
+    __name__ = 7
+    __spec__ = mock.MagicMock()
+    __path__ = 3
+
+class ModuleLike(types.ModuleType):
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+odd_module = types.ModuleType("odd")
+odd_module.__dict__.update(__file__=3, __spec__=mock.MagicMock(), __path__=mock.MagicMock(), __doc__=b"")
+no_file = types.ModuleType("no_file")
+no_file.__dict__.clear()
+
+ODD = {{
+    "int": 1, "str": "text", "bytes": b"", "none": None, "false": False, "ellipsis": ..., "type": int,
+    "mock": mock.Mock(), "magic": mock.MagicMock(), "any": mock.ANY, "mock.sub": mock.sentinel.x,
+    "angry": Angry(), "angry.sub": Angry(), "liar": Liar(), "posing": Posing(),
+    "module_like": ModuleLike("module_like"), "odd": odd_module, "odd.child": odd_module, "no_file": no_file,
+    "no.parent.at.all": 1, "": 2, ".": 3, "..dots..": 4, "json.odd": Angry(),
+    3: "int key", None: "none key", (1, 2): "tuple key", b"bytes": "bytes key", float("nan"): "nan",
+}}
+
+@pytest.mark.parametrize("index", range(len(ODD)))
+def test_entry(index):
+    key = list(ODD)[index]
+    sys.modules[key] = ODD[key]
+
+def test_replaced_by_odd_things():
+    import wave, json.tool
+    sys.modules["wave"] = Angry()
+    sys.modules["json.tool"] = mock.ANY
+    json.tool = Liar()
+
+def test_after():
+    import colorsys
+
+def test_removed():
+    for key in ODD:
+        sys.modules.pop(key, None)
+"""
+
+
+@pytest.mark.parametrize("mark", ["", "pytestmark = pytest.mark.isolated_imports"], ids=["plain", "marked"])
+def test_odd_entries_are_reported_and_break_nothing(suite: Suite, mark: str) -> None:
+    run = suite.run(_ODD.format(mark=mark))
+    assert "INTERNALERROR" not in run.output
+    assert run.status == 0
+    assert list(run.outcomes) == ["passed"]
+    named = {leak["name"]: leak["kind"] for leak in run.leaks}
+    some = ("int", "none", "magic", "angry", "liar", "odd", "3", "None", "(1, 2)", "")
+    assert {name: named.get(name) for name in some} == {
+        "int": "fake-left",
+        "none": "blocked-left",
+        "magic": "fake-left",
+        "angry": "fake-left",
+        "liar": "fake-left",
+        "odd": "fake-left",
+        "3": "fake-left",
+        "None": "fake-left",
+        "(1, 2)": "fake-left",
+        "": "fake-left",
+    }
+    assert named["wave"] == "fake-left"  # it was not loaded before the test
+    assert all(leak["contained"] is bool(mark) for leak in run.leaks)
+
+
+_LISTS = """
+import sys
+import pytest
+{mark}
+
+class DictSubclass(dict):
+    def __getitem__(self, key):
+        return super().__getitem__(key)
+
+class Finder:
+    def __getattr__(self, name):
+        if name == "find_spec":
+            raise AttributeError(name)
+        raise RuntimeError(name)
+    __eq__ = None
+
+def hook(entry):
+    raise ImportError
+
+def test_modules_rebound_to_a_subclass():
+    sys.modules = DictSubclass(sys.modules)
+    sys.modules["in_subclass"] = object()
+
+def test_path_with_odd_items():
+    sys.path.extend([None, 3, b"bytes", object()])
+    sys.path.insert(0, "")
+
+def test_path_is_a_tuple():
+    sys.path = tuple(sys.path)
+
+def test_path_is_a_list_again():
+    sys.path = list(sys.path)
+
+def test_meta_path_with_odd_items():
+    sys.meta_path.append(Finder())
+    sys.meta_path.extend([3, "text"])
+
+def test_meta_path_cleared():
+    sys.meta_path.clear()
+
+def test_path_hooks_cleared():
+    sys.path_hooks[:] = [hook, None]
+
+def test_import_function():
+    import builtins
+    original = builtins.__import__
+    builtins.__import__ = lambda *args, **kwargs: original(*args, **kwargs)
+"""
+
+_GONE = {
+    "meta_path is None": "sys.meta_path = None",
+    "meta_path is deleted": "del sys.meta_path",
+    "path is None": "sys.path = None",
+    "path is deleted": "del sys.path",
+    "path_hooks is deleted": "del sys.path_hooks",
+    "path_importer_cache": "sys.path_importer_cache = {}",
+    "path_importer_cache cleared": "sys.path_importer_cache.clear()",
+    "modules cleared of tests": "[sys.modules.pop(n) for n in [*sys.modules] if n.startswith('test_')]",
+}
+
+
+@pytest.mark.parametrize("mark", ["", "pytestmark = pytest.mark.isolated_imports"], ids=["plain", "marked"])
+def test_odd_lists_are_reported_and_break_nothing(suite: Suite, mark: str) -> None:
+    run = suite.run(_LISTS.format(mark=mark), measured=bool(mark))
+    assert "INTERNALERROR" not in run.output
+    assert run.outcomes == {"passed": 8}
+    kinds = {leak["kind"] for leak in run.leaks}
+    assert {"rebound", "path-added", "finder-added", "finder-removed", "hook-added", "hook-removed"} <= kinds
+    assert ("rebound", "sys.modules") in run.kinds
+    assert ("fake-left", "in_subclass") in run.kinds
+    assert all(leak["contained"] is bool(mark) for leak in run.leaks)
+
+
+@pytest.mark.parametrize("what", list(_GONE))
+@pytest.mark.parametrize("marked", [False, True], ids=["plain", "marked"])
+def test_missing_parts_of_sys_end_no_run_with_an_internal_error(
+    suite: Suite, what: str, marked: bool
+) -> None:
+    mark = "@pytest.mark.isolated_imports" if marked else ""
+    run = suite.run(
+        f"""
+        import sys
+        import pytest
+
+        {mark}
+        def test_it():
+            {_GONE[what]}
+
+        def test_after():
+            assert {marked} is False or sys.path and sys.meta_path and sys.path_hooks
+            if {marked}:
+                import wave
+        """,
+        measured=marked,
+    )
+    assert "INTERNALERROR" not in run.output
+    assert run.outcomes == {"passed": 2}
+    if what.endswith(("None", "deleted")):
+        name = what.partition(" ")[0]
+        assert ("rebound", f"sys.{name}") in run.kinds

@@ -1,0 +1,151 @@
+"""fresh, doors, packages and wording need no pytest run."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import re
+import sys
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext, fake_module, fresh_import, missing_modules
+from pytest_import_isolation.errors import (
+    ExtensionModuleError,
+    ParameterError,
+    PatternError,
+    WindowOrderError,
+)
+from pytest_import_isolation.packages import write_files
+from pytest_import_isolation.wording import count, listing, suggestion
+
+_FILES = {
+    "purebox/__init__.py": "",
+    "purebox/thing.py": dedent(
+        """
+        import purebox.part
+        class Thing: pass
+        try:
+            import wave
+        except ImportError:
+            wave = None
+        """
+    ),
+    "purebox/part.py": "",
+}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    write_files(tmp_path, _FILES)
+    return tmp_path
+
+
+def test_fresh_import_outside_of_a_window_says_what_to_do() -> None:
+    with pytest.raises(
+        WindowOrderError,
+        match=re.escape(
+            "fresh_import('json') needs an open window to put the old copy back: use it inside "
+            "'with IsolatedImportContext():', or take the fresh_import fixture"
+        ),
+    ):
+        fresh_import("json")
+
+
+def test_fresh_import_stands_for_the_module_until_the_window_closes(box: Path) -> None:
+    with IsolatedImportContext(path=str(box)):
+        first: ModuleType = importlib.import_module("purebox.thing")
+        with IsolatedImportContext():
+            copy = fresh_import("purebox.thing")
+            assert copy is not first
+            assert sys.modules["purebox.thing"] is copy
+            assert sys.modules["purebox"].thing is copy
+            assert copy.purebox.part is first.purebox.part
+            assert type(pickle.loads(pickle.dumps(copy.Thing()))) is copy.Thing
+            assert fresh_import("purebox.thing", missing="wave").wave is None
+        assert sys.modules["purebox.thing"] is first
+        assert sys.modules["purebox"].thing is first
+        part = first.purebox.part
+        with IsolatedImportContext():
+            me = sys.modules.get(__name__)
+            deep = fresh_import("purebox.thing", deep=True, fakes={"wave": {"answer": 42}})
+            assert deep.wave.answer == 42
+            assert sys.modules["purebox.part"] is not part
+            assert sys.modules.get(__name__) is me
+        assert sys.modules["purebox.part"] is part
+    assert "purebox" not in sys.modules
+
+
+def test_fresh_import_refuses_extension_modules_and_bad_names(box: Path) -> None:
+    with IsolatedImportContext(path=str(box)):
+        importlib.import_module("_json")
+        with pytest.raises(ExtensionModuleError, match="executing those twice in one process fails"):
+            fresh_import("_json")
+        with pytest.raises(PatternError, match="is relative"):
+            fresh_import(".thing")
+        with pytest.raises(ParameterError, match="a module name is a string, not int"):
+            fresh_import(3)  # type: ignore[arg-type]
+        with pytest.raises(ModuleNotFoundError):
+            fresh_import("purebox.nothing")
+
+
+def test_doors_are_contexts_and_decorators() -> None:
+    with fake_module("cloudbox.client", answer=42):
+        from cloudbox import client  # type: ignore[import-not-found]
+
+        assert client.answer == 42
+    assert "cloudbox" not in sys.modules
+
+    @missing_modules("wave", "cloud*")
+    def look() -> object:
+        return importlib.util.find_spec("wave")
+
+    assert look() is None
+    assert importlib.util.find_spec("wave") is not None
+    with pytest.raises(PatternError):
+        missing_modules("")
+    with pytest.raises(PatternError):
+        fake_module("not a name")
+
+
+def test_written_files_lie_below_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    written = write_files(root, {"a/b/c.py": "x = 1", "data.txt": "é"})
+    assert written == [root / "a/b/c.py", root / "data.txt"]
+    assert written[0].read_text(encoding="utf-8") == "x = 1"
+    assert written[1].read_text(encoding="utf-8") == "é"
+    for name in ("/etc/x.py", "../x.py", "a/../../x.py", "", "."):
+        with pytest.raises(ParameterError, match=re.escape(f"make_package: {name!r} is no relative path")):
+            write_files(root, {name: ""})
+    with pytest.raises(ParameterError, match=r"the text of 'x\.py' is a string, not bytes"):
+        write_files(root, {"x.py": b""})  # type: ignore[dict-item]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
+
+
+def test_bytecode_of_what_is_written_goes_and_other_stays(tmp_path: Path) -> None:
+    write_files(tmp_path, {"one.py": "", "two.py": ""})
+    caches = {}
+    for name in ("one", "two"):
+        for optimization in ("", 1, 2):
+            path = Path(
+                importlib.util.cache_from_source(str(tmp_path / f"{name}.py"), optimization=optimization)
+            )
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"")
+            caches[name, optimization] = path
+    write_files(tmp_path, {"one.py": "", "two.txt": ""})
+    assert {key for key, path in caches.items() if path.exists()} == {("two", ""), ("two", 1), ("two", 2)}
+
+
+def test_words() -> None:
+    assert listing([]) == ""
+    assert listing(["a", "b", "c"]) == "a, b, c"
+    assert listing(["a", "b", "c", "d"]) == "a, b, c, ..."
+    assert listing(["a", "b"], 1) == "a, ..."
+    assert [count(number, "leak") for number in (0, 1, 2)] == ["0 leaks", "1 leak", "2 leaks"]
+    assert suggestion("frsh", ["fresh", "keep"]) == " (did you mean 'fresh'?)"
+    assert suggestion("xyz", ["fresh", "keep"]) == ""

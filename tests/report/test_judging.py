@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from pytest_import_isolation.importlog import ImportLog, Reload
+from pytest_import_isolation.machinery import ABSENT, Importer
+from pytest_import_isolation.origins import Origins
+from pytest_import_isolation.report.judging import Atom, Judge, atoms
+from pytest_import_isolation.report.records import Leak, Location, Polluter
+from pytest_import_isolation.state import Binding, Difference, ListChange
+
+_BY = Polluter("test_a.py::test", "call")
+
+
+@pytest.fixture
+def log() -> ImportLog:
+    return ImportLog()
+
+
+@pytest.fixture
+def judge(log: ImportLog) -> Judge:
+    return Judge(Origins(), log)
+
+
+@pytest.fixture
+def entries() -> Iterator[dict[str, Any]]:
+    """``sys.modules``, of which entries below ``judged`` are taken out after the test."""
+    yield sys.modules
+    for name in [name for name in sys.modules if name.startswith("judged")]:
+        del sys.modules[name]
+
+
+def _real(name: str, file: str) -> ModuleType:
+    module = ModuleType(name)
+    module.__file__ = file
+    return module
+
+
+def _difference(**parts: Any) -> Difference:
+    empty = Difference({}, {}, {}, {}, {}, (), import_function=False, importer_cache=False)
+    return empty._replace(**parts)
+
+
+def _kind(leak: Leak | None) -> str | None:
+    return None if leak is None else leak.kind
+
+
+def test_a_difference_is_taken_apart() -> None:
+    a, b, finder = ModuleType("a"), ModuleType("b"), object()
+    difference = _difference(
+        added={"new": a},
+        removed={"gone": b},
+        replaced={"other": (a, b)},
+        bindings={"p.c": Binding(a, ABSENT)},
+        lists={
+            "path": ListChange(("/x",), ("/y",), moved=False),
+            "meta_path": ListChange((finder,), (), moved=True),
+        },
+        rebound=("sys.path",),
+        import_function=True,
+        importer_cache=True,
+    )
+    assert list(atoms(difference)) == [
+        Atom("entry", "new", ABSENT, a),
+        Atom("entry", "gone", b, ABSENT),
+        Atom("entry", "other", a, b),
+        Atom("attribute", "p.c", a, ABSENT),
+        Atom("path", "/x", ABSENT, "/x"),
+        Atom("path", "/y", "/y", ABSENT),
+        Atom("meta_path", id(finder), ABSENT, finder),
+        Atom("meta_path", "order", ABSENT, tuple(map(id, sys.meta_path))),
+        Atom("rebound", "sys.path", ABSENT, sys.path),
+    ]
+    assert list(atoms(_difference())) == []
+
+
+def test_atoms_are_compared_by_identity() -> None:
+    one, two = mock.MagicMock(), mock.MagicMock()
+    added = Atom("entry", "x", ABSENT, one)
+    assert added.same(Atom("entry", "x", two, one))
+    assert not added.same(Atom("entry", "x", ABSENT, two))
+    assert not added.same(Atom("entry", "y", ABSENT, one))
+    assert not added.same(Atom("attribute", "x", ABSENT, one))
+    assert Atom("entry", "x", one, ABSENT).undoes(added)
+    assert not Atom("entry", "x", two, ABSENT).undoes(added)
+
+
+def test_entries(judge: Judge) -> None:
+    real, again = _real("judged", "/src/judged.py"), _real("judged", "/src/judged.py")
+    fake = ModuleType("judged")
+
+    def kind(before: object, after: object) -> str | None:
+        return _kind(judge.leak(Atom("entry", "judged", before, after), _BY))
+
+    assert kind(ABSENT, real) == "loaded"
+    assert kind(ABSENT, fake) == "fake-left"
+    assert kind(ABSENT, None) == "blocked-left"
+    assert kind(real, None) == "blocked-left"
+    assert kind(real, ABSENT) == "removed"
+    assert kind(real, again) == "replaced"
+    assert kind(real, fake) == "replaced"
+    assert kind(real, mock.Mock()) == "replaced"
+    assert kind(fake, mock.Mock()) == "fake-left"
+    assert kind(fake, ABSENT) is None
+    assert kind(None, ABSENT) is None
+    assert kind(fake, real) is None
+    assert kind(None, real) is None
+    odd = judge.leak(Atom("entry", (1, 2), ABSENT, 3), _BY)
+    assert odd is not None
+    assert odd.name == "(1, 2)"
+
+
+def test_a_stand_in_of_the_same_package_is_no_replacement(judge: Judge, entries: dict[str, Any]) -> None:
+    real = _real("judged", "/src/judged.py")
+    entries["judged"] = real
+    proxy_class = type("Proxy", (ModuleType,), {"__module__": "judged"})
+    proxy = proxy_class("judged")
+    proxy.__file__ = "/src/judged.py"
+    assert judge.leak(Atom("entry", "judged", real, proxy), _BY) is None
+
+
+def test_attributes_count_only_when_they_part_from_the_entry(judge: Judge, entries: dict[str, Any]) -> None:
+    before, after = _real("judged.sub", "/src/a.py"), ModuleType("judged.sub")
+    entries["judged.sub"] = before
+
+    def kind(old: object, new: object) -> str | None:
+        return _kind(judge.leak(Atom("attribute", "judged.sub", old, new), _BY))
+
+    assert kind(before, after) == "stale-attribute"
+    assert kind(before, ABSENT) == "stale-attribute"
+    assert kind(after, ABSENT) is None  # was stale before
+    assert kind(after, before) is None  # was mended
+    entries["judged.sub"] = after
+    assert kind(before, after) is None  # the entry went the same way
+
+
+def test_items_of_lists(judge: Judge) -> None:
+    class Finder:
+        pass
+
+    def leak(what: str, before: object, after: object, key: object = 1) -> tuple[str, str] | None:
+        found = judge.leak(Atom(what, key, before, after), _BY)
+        return None if found is None else (found.kind, found.name)
+
+    assert leak("path", ABSENT, "/x") == ("path-added", "/x")
+    assert leak("path", "/x", ABSENT) == ("path-removed", "/x")
+    assert leak("path", "", "", "order") == ("path-moved", "sys.path")
+    assert leak("meta_path", "", "", "order") is None
+    assert leak("path", ABSENT, 3) == ("path-added", "builtins.int")
+    finder = Finder()
+    name = f"{__name__}.{Finder.__qualname__}"
+    assert leak("meta_path", ABSENT, finder) == ("finder-added", name)
+    assert leak("meta_path", finder, ABSENT) == ("finder-removed", name)
+    assert leak("path_hooks", ABSENT, Finder) == ("hook-added", name)
+    assert leak("path_hooks", Finder, ABSENT) == ("hook-removed", name)
+    installed = type("Installed", (), {"__module__": "json.hooks"})()
+    assert leak("meta_path", ABSENT, installed) is None
+    assert leak("meta_path", installed, ABSENT) == ("finder-removed", "json.hooks.Installed")
+    assert leak("rebound", ABSENT, "sys.path", "sys.path") == ("rebound", "sys.path")
+
+
+def test_whether_a_change_is_still_in_place(judge: Judge, entries: dict[str, Any]) -> None:
+    fake, angry = ModuleType("judged"), mock.MagicMock(__eq__=mock.Mock(side_effect=RuntimeError))
+    entries["judged"] = fake
+    assert judge.is_in_place(Atom("entry", "judged", ABSENT, fake))
+    assert not judge.is_in_place(Atom("entry", "judged", ABSENT, ModuleType("judged")))
+    assert judge.is_in_place(Atom("entry", "judged_gone", fake, ABSENT))
+    entries["judged.sub"] = ModuleType("judged.sub")
+    assert judge.is_in_place(Atom("attribute", "judged.sub", fake, ABSENT))
+    assert not judge.is_in_place(Atom("path", "/x", ABSENT, "/x"))
+    assert judge.is_in_place(Atom("path", "/x", "/x", ABSENT))
+    sys.path_hooks.append(angry)
+    try:
+        other = object()
+        assert judge.is_in_place(Atom("path_hooks", id(angry), ABSENT, angry))
+        assert judge.is_in_place(Atom("path_hooks", id(other), other, ABSENT))
+    finally:
+        sys.path_hooks.pop()
+
+
+def test_what_was_put_back_is_no_longer_in_place(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = [*reversed(sys.path)]
+    monkeypatch.setattr(sys, "path", order)
+    moved = _difference(lists={"path": ListChange((), (), moved=True)}, rebound=("sys.path",))
+    now, again = list(atoms(moved)), list(atoms(moved))
+    assert all(judge.is_in_place(atom) for atom in now)
+    assert [one.same(other) for one, other in zip(now, again, strict=True)] == [True, True]
+    monkeypatch.undo()
+    assert not any(judge.is_in_place(atom) for atom in now)
+    monkeypatch.delattr(sys, "path_hooks")
+    assert not judge.is_in_place(Atom("path_hooks", 3, ABSENT, 3))
+
+
+def test_the_chain_of_a_first_import_leads_from_the_statement_to_the_module(log: ImportLog) -> None:
+    log.importers["judged.db"] = Importer("judged.user", "/root/judged/user.py", 3)
+    log.importers["judged.user"] = Importer("test_a", "/root/test_a.py", 5)
+    judge = Judge(Origins(), log, shorten=lambda file: file.removeprefix("/root/"))
+    leak = judge.first_import("judged.db", _BY)
+    assert leak.location == Location("judged/user.py", 3, exact=True)
+    assert [tuple(link) for link in leak.chain] == [
+        ("judged.user", "test_a.py", 5),
+        ("judged.db", "judged/user.py", 3),
+    ]
+    unknown = judge.first_import("judged.other", _BY)
+    assert (unknown.location, unknown.chain) == (None, ())
+
+
+def test_at_most_five_holders_of_an_old_execution_are_named(judge: Judge, entries: dict[str, Any]) -> None:
+    module = _real("judged", "/src/judged.py")
+    old = type("Thing", (), {"__module__": "judged"})
+    before: dict[str, object] = {"Thing": old, "limit": 3, "imported": ModuleType}
+    module.__dict__.update(before, Thing=type("Thing", (), {"__module__": "judged"}))
+    entries["judged"] = module
+    leak = judge.reloaded(Reload("judged", None, module, before), _BY)
+    assert (leak.severity, leak.location) == ("warning", None)
+    for number in range(6):
+        holder = entries[f"judged{number}"] = ModuleType(f"judged{number}")
+        holder.__dict__["held"] = old
+    leak = judge.reloaded(Reload("judged", Importer("t", "/t.py", 7), module, before), _BY)
+    assert leak.severity == "error"
+    assert leak.location == Location("/t.py", 7, exact=True)
+    assert leak.detail == (
+        "judged was executed again in place, but objects of the old execution are still held by "
+        "judged0.held, judged1.held, judged2.held, judged3.held, judged4.held, ...."
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_import_isolation.report.merging import merge
+from pytest_import_isolation.report.records import (
+    KINDS,
+    SEVERITIES,
+    Exposure,
+    Leak,
+    Link,
+    Location,
+    Polluter,
+    Report,
+    make_leak,
+)
+
+_TEXT = st.text(max_size=8)
+_LINE = st.integers(0, 10**6)
+_POLLUTERS = st.builds(Polluter, _TEXT, st.sampled_from(["collect", "setup", "call", "teardown", "session"]))
+_EXPOSURES = st.builds(Exposure, _TEXT, _TEXT, _TEXT, _LINE, _TEXT)
+_LEAKS = st.builds(
+    Leak,
+    kind=st.sampled_from(sorted(KINDS)),
+    severity=st.sampled_from(SEVERITIES),
+    name=_TEXT,
+    polluter=_POLLUTERS,
+    location=st.none() | st.builds(Location, _TEXT, _LINE, st.booleans()),
+    chain=st.lists(st.builds(Link, _TEXT, _TEXT, _LINE), max_size=3).map(tuple),
+    detail=_TEXT,
+    advice=_TEXT,
+    allowed=st.booleans(),
+    contained=st.booleans(),
+    exposed=st.lists(_EXPOSURES, max_size=3, unique=True).map(tuple),
+)
+_REPORTS = st.builds(
+    Report,
+    st.lists(_LEAKS, max_size=4).map(tuple),
+    st.booleans(),
+    st.dictionaries(_TEXT, _TEXT, max_size=2),
+)
+
+
+def _leak(name: str = "boto", nodeid: str = "test_a.py::test", **more: Any) -> Leak:
+    return make_leak("fake-left", name, Polluter(nodeid, "call"), "It was left.")._replace(**more)
+
+
+@given(_REPORTS)
+def test_a_report_is_the_same_after_a_trip_through_json(report: Report) -> None:
+    data = report.as_builtins()
+    assert Report.from_builtins(json.loads(json.dumps(data))) == report
+    assert list(data) == ["version", "complete", "workers", "summary", "leaks"]
+
+
+@given(_REPORTS)
+def test_the_summary_counts_every_leak_once(report: Report) -> None:
+    assert sum(report.summary.values()) == len(report.leaks)
+
+
+def test_the_summary_counts_allowed_and_contained_leaks_apart() -> None:
+    leaks = (
+        _leak(),
+        _leak(allowed=True),
+        _leak(contained=True),
+        _leak(severity="warning"),
+        _leak(severity="info", contained=True),
+        _leak(allowed=True, contained=True),
+    )
+    assert Report(leaks).summary == {"error": 1, "warning": 1, "info": 1, "allowed": 2, "contained": 1}
+    assert [leak.is_harmful for leak in leaks] == [True, False, False, True, False, False]
+
+
+@pytest.mark.parametrize("data", [{}, {"version": 2}, {"version": "1"}])
+def test_another_version_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="this is no import leak report of version 1"):
+        Report.from_builtins(data)
+
+
+def test_every_kind_has_a_severity_and_an_advice_that_can_name_the_leak() -> None:
+    assert set(KINDS) == {
+        *("fake-left", "replaced", "removed", "blocked-left", "name-clash", "stale-attribute", "rebound"),
+        *("tainted", "path-added", "path-removed", "path-moved", "finder-added", "finder-removed"),
+        *("hook-added", "hook-removed", "evicted", "reloaded", "twice-loaded", "loaded"),
+    }
+    for kind, known in KINDS.items():
+        leak = make_leak(kind, "some.name", Polluter("test_a.py", "collect"), "Detail.")
+        assert leak.severity == known.severity
+        assert "{name}" not in leak.advice
+        assert leak.advice.endswith((".", "outer object"))
+    assert make_leak("reloaded", "x", Polluter("", "call"), "", severity="error").severity == "error"
+
+
+def test_advice_for_a_fake_can_be_copied() -> None:
+    assert '@pytest.mark.isolated_imports(fakes={"boto": {...}})' in _leak().advice
+
+
+@given(st.lists(_REPORTS, max_size=3))
+def test_merging_is_idempotent_and_says_every_leak_once(reports: list[Report]) -> None:
+    merged = merge(reports)
+    assert merge([merged]) == merged
+    assert merge([merged, merged]) == merged
+    keys = [(leak.kind, leak.name, leak.polluter, leak.contained) for leak in merged.leaks]
+    assert len(keys) == len(set(keys))
+    every = [(leak.kind, leak.name, leak.polluter, leak.contained) for r in reports for leak in r.leaks]
+    assert keys == list(dict.fromkeys(every))
+    assert merged.complete is all(report.complete for report in reports)
+
+
+def test_merging_unites_who_was_exposed_and_what_became_of_the_workers() -> None:
+    one, two, three = (Exposure(f"test_{n}.py", "call", "", 1, "failed") for n in "abc")
+    merged = merge(
+        [
+            Report((_leak(exposed=(one, two)),), workers={"gw0": "ok"}),
+            Report((_leak(exposed=(two, three)), _leak(contained=True)), workers={"gw1": "crashed"}),
+        ]
+    )
+    assert [leak.exposed for leak in merged.leaks] == [(one, two, three), ()]
+    assert merged.workers == {"gw0": "ok", "gw1": "crashed"}
+    assert merge([]) == Report()
