@@ -352,7 +352,10 @@ class _Decision:
                 if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
                     kept.append(ancestor)
             for home, key in self.arrivals.references(namespace(self.real[name]) or {}):
-                if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
+                # The attribute that importlib writes for a submodule leaves with the submodule.
+                if f"{name}.{key}" != home and self._raise(
+                    home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"
+                ):
                     kept.append(home)
 
 

@@ -108,6 +108,10 @@ class Origins:
             self._verdicts[name] = (weakref.ref(module), verdict)
         return verdict
 
+    def of_file(self, name: str, file: str) -> Origin:
+        """Say where code comes from, by the name of its module and its file alone."""
+        return self._judge_file(name, file).origin
+
     def first_party(self, modules: Mapping[Any, object]) -> dict[Any, object]:
         """Return those modules of a table that are first-party."""
         return {name: module for name, module in modules.items() if self.is_first_party(name, module)}

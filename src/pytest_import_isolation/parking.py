@@ -109,6 +109,10 @@ class ParkingLot:
         parked = self._packages.get(top_level(name), {}).get(name)
         return ABSENT if parked is None else parked.module
 
+    def companions(self, name: str) -> list[str]:
+        """Return the parked modules of the package that a module belongs to."""
+        return list(self._packages.get(top_level(name), ()))
+
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
         """Take modules over."""
         for name, parked in modules.items():

@@ -22,6 +22,7 @@ from pytest_import_isolation.changes import (
     ModuleChange,
 )
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
+from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.fakes import as_module, make_fake_module
 from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide, stale_names
 from pytest_import_isolation.importlog import ImportLog
@@ -119,6 +120,7 @@ class Window:
         self._planted: dict[str, object] = {}
         self._tainted: dict[str, str] = {}
         self._before_return: dict[Any, dict[str, Any]] = {}
+        self._came_back: set[str] = set()
 
     def __str__(self) -> str:
         if self.opened_by is None:
@@ -354,7 +356,7 @@ class Window:
                 with quiet_import_lock(lambda: difference.added):
                     pass
                 difference = self._state.differences(is_door)
-            self._park_evicted(difference.added)  # they leave no difference
+            self._park_evicted()  # they leave no difference
             if difference or self._superseding:
                 changes, stuck = self._put_back(difference)
                 # Now the last references to what left are dropped, and destructors run, which may import.
@@ -432,7 +434,10 @@ class Window:
         They may refer to it since an earlier window (or since before ``unloaded=``), and only a reference
         that is made in this window is a reason to keep it.
         """
-        if name in DOOR.lot and not self._before_return:
+        if name not in DOOR.lot:
+            return
+        self._came_back.update(DOOR.lot.companions(name))
+        if not self._before_return:
             for survivor, module in self._first_party_survivors().items():
                 self._before_return[survivor] = (namespace(module) or {}).copy()
 
@@ -467,17 +472,17 @@ class Window:
         )
         return stands_in_front(item, now, before)
 
-    def _park_evicted(self, arrivals: Mapping[Any, object]) -> None:
-        """Park what came back in this window and was then thrown out behind our back.
+    def _park_evicted(self) -> None:
+        """Park the foreign modules that were loaded here and thrown out behind our back.
 
-        ``mock.patch.dict(sys.modules)`` removes what its body imported; without this the next import
-        would execute an extension module a second time.
+        Without this the next import would execute them a second time.
         """
-        for name in self.log.importers:
-            module = DOOR.lot.returned(name)
-            if module is ABSENT or name in arrivals or name in self._state.modules or name in DOOR.lot:
-                continue
-            # A first-party one may have come back after unloaded=, in some earlier window.
+        came: dict[str, object] = dict(evicted_modules(self.log.importers, self.log, self._origins))
+        for name in self._came_back:
+            if name not in sys.modules and name not in DOOR.lot and name not in self._state.modules:
+                came[name] = DOOR.lot.returned(name)
+        for name, module in came.items():
+            # A first-party one may have come back after unloaded=.
             if self._origins.verdict(name, module).origin is Origin.FOREIGN:
                 DOOR.lot.park({name: ParkedModule(module, ABSENT)})
 

@@ -27,7 +27,7 @@ def examples(suite: Any) -> Any:
 
 def _block(language: str, containing: str) -> str:
     blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    found = [block for block in blocks if containing in block]
+    found: list[str] = [block for block in blocks if containing in block]
     assert len(found) == 1, (language, containing)
     return found[0]
 

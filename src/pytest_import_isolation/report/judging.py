@@ -6,16 +6,16 @@ another, so that a fixture's own undoing is recognised, and is judged alone.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of, top_level
 from pytest_import_isolation.origins import Origin, Origins, describe
-from pytest_import_isolation.parking import DOOR, item_text, owner_of
+from pytest_import_isolation.parking import item_text, owner_of
 from pytest_import_isolation.report.records import ERROR, WARNING, Leak, Link, Location, Polluter, make_leak
 from pytest_import_isolation.state import LISTS, Difference, bound_value, items_of
 from pytest_import_isolation.wording import listing
@@ -263,26 +263,14 @@ class Judge:
     # What leaves no difference, or another one than it is
 
     def evicted(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
-        """Yield the foreign modules that were imported and are gone, though nobody restored anything.
-
-        ``mock.patch.dict(sys.modules)`` throws out what was first imported in its block. Nothing is
-        different afterwards, but the next import executes the module a second time.
+        """Yield the foreign modules that tests imported and that are gone, though nobody restored anything.
 
         Args:
             names: modules that were asked for since the last time.
             polluter: who asked.
         """
-        gone = {name for name in names if name not in sys.modules and name not in DOOR.lot}
-        # Most absent names are optional dependencies that are not installed. A module that was executed
-        # has imported something itself, as a rule; only then it is worth a search through all objects.
-        if gone.isdisjoint(importer.module for importer in self._log.importers.values()):
-            return
-        alive = {
-            name
-            for candidate in gc.get_objects()
-            if type(candidate) is ModuleType and (name := candidate.__dict__.get("__name__")) in gone
-            if self._origins.verdict(name, candidate).origin is Origin.FOREIGN
-        }
+        evicted = evicted_modules(names, self._log, self._origins)
+        alive = {name for name in evicted if self._tests_asked(name)}
         for package in sorted({top_level(name) for name in alive}):
             lost = sorted(name for name in alive if top_level(name) == package)
             yield make_leak(
@@ -293,6 +281,16 @@ class Judge:
                 "the next import executes a second copy.",
                 location=self._locate(polluter, "modules", package) or self._asked_at(lost[0]),
             )
+
+    def _tests_asked(self, name: str) -> bool:
+        """Tell whether first-party code stands in the chain that led to a module.
+
+        If none does, it is a plugin's own: an inner pytest run throws out what its plugins imported.
+        """
+        return any(
+            self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY
+            for _, importer in self._log.chain(name)
+        )
 
     def _asked_at(self, name: str) -> Location | None:
         importer = self._log.importers.get(name)
