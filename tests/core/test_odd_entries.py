@@ -1,0 +1,340 @@
+"""HAZARDS 17-20, 22-24, 26 and 49: odd entries, containers, paths, finders, and what peers break."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.machinery
+import linecache
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.state import ImportState, compare_lists, same_entries
+
+Tree = Callable[[dict[str, str]], Path]
+
+
+class Equal:
+    """Says that it is equal to everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Hostile:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("do not compare me")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("do not ask me")
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("do not test me")
+
+
+class LazyModule(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("do not ask me")
+
+
+class BadDict:
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("do not look")
+
+
+ODD: list[Any] = [
+    None, 7, "text", (), object(), Equal(), Hostile(), BadDict(), LazyModule("odd"), ModuleType("odd"), mock.ANY,
+    mock.MagicMock(), mock.Mock(spec=["x"]), Hostile, ImportState,
+]  # fmt: skip
+
+
+# By number: pytest asks parameters for attributes.
+@pytest.mark.parametrize("number", range(len(ODD)), ids=[type(value).__name__ for value in ODD])
+@pytest.mark.parametrize("name", ["odd_new", "odd_new.child", "json", "email.mime", 7, None, ("a",), b"x"], ids=repr)
+def test_any_object_under_any_key_is_undone(name: Any, number: int, picture: Any) -> None:
+    import email.mime.text  # noqa: F401
+    import json  # noqa: F401
+
+    before = picture()
+    with IsolatedImportContext() as context:
+        sys.modules[name] = ODD[number]
+    assert before.differences() == []
+    assert str(context.changes)
+    # And one that is there before a window stays.
+    if name == "odd_new":
+        sys.modules[name] = ODD[number]
+        before = picture()
+        try:
+            with IsolatedImportContext():
+                del sys.modules[name]
+            assert before.differences() == []
+        finally:
+            del sys.modules[name]
+
+
+def test_an_object_that_equals_everything_is_told_apart() -> None:
+    assert not same_entries({"a": 1}, {"a": Equal()})
+    assert not same_entries({"a": object()}, {"a": Hostile()})
+    assert same_entries({"a": sys, "b": builtins}, {"b": builtins, "a": sys})
+    assert not same_entries({"a": sys}, {"a": sys, "b": sys})
+
+
+@pytest.mark.parametrize("kind", ["dict", "subclass", "empty", "number", "none"])
+def test_a_rebound_sys_modules_is_the_original_again(kind: str, run_script: Callable[..., str]) -> None:
+    # In an interpreter of its own: with an empty table pytest itself could not go on.
+    run_script(
+        f"""
+        import sys
+        from picture import Picture
+        from pytest_import_isolation import IsolatedImportContext
+        class Table(dict): pass
+        before = Picture()
+        context = IsolatedImportContext()
+        context.start()
+        if {kind!r} == "number":
+            sys.modules = 7
+        elif {kind!r} == "none":
+            sys.modules = None
+        else:
+            sys.modules = {{"dict": dict, "subclass": Table, "empty": lambda modules: {{}}}}[{kind!r}](sys.modules)
+        try:
+            import colorsys
+        except Exception:
+            pass
+        context.stop()
+        assert before.differences() == []
+        assert context.changes.rebound == ("sys.modules",)
+        """
+    )
+
+
+@pytest.mark.parametrize("name", ["path", "meta_path", "path_hooks", "path_importer_cache"])
+@pytest.mark.parametrize("how", ["copy", "empty", "none", "deleted"])
+def test_a_rebound_container_is_the_same_object_with_the_same_contents(
+    name: str, how: str, picture: Any
+) -> None:
+    before = picture()
+    found = getattr(sys, name)
+    with IsolatedImportContext() as context:
+        if how == "copy":
+            setattr(sys, name, found.copy())
+        elif how == "empty":
+            setattr(sys, name, type(found)())
+            found.clear()
+        elif how == "none" and name != "path_importer_cache":
+            setattr(sys, name, None)
+        elif name != "path_importer_cache":
+            delattr(sys, name)
+            # A window inside leaves it deleted.
+            with IsolatedImportContext():
+                setattr(sys, name, [])
+            assert not hasattr(sys, name)
+    assert before.differences() == []
+    if getattr(context.changes, "rebound", ()):
+        assert context.changes.rebound == (f"sys.{name}",)
+
+
+def test_entries_of_sys_path_are_never_normalised(picture: Any) -> None:
+    strange: list[Any] = ["", ".", "/a/../b", "__editable__.x.finder.__path_hook__", Path("/p"), b"/b", None, 7]
+    sys.path.extend(strange)
+    try:
+        before = picture()
+        with IsolatedImportContext() as context:
+            sys.path[:] = [str(entry) for entry in sys.path if entry]
+        assert before.differences() == []
+        assert sys.path[-len(strange) :] == strange
+        removed = [item for item in context.changes.items if item.change == "removed"]
+        assert ("path", "", "removed", "undone") in removed
+    finally:
+        del sys.path[-len(strange) :]
+
+
+def test_lists_are_compared_as_multisets_and_then_by_order() -> None:
+    marker = object()
+    assert not compare_lists(["a", marker], ["a", marker])
+    assert compare_lists(["a", "b"], ["b", "a"]) == ((), (), True)
+    assert compare_lists(["a"], ["a", "a"]) == (("a",), (), False)
+    assert compare_lists(["a", "b"], ["b", "c", "a"]) == (("c",), (), False)
+    assert compare_lists([marker], [Equal()])[1] == (marker,)
+
+
+def test_a_replaced_import_function_is_put_back(picture: Any) -> None:
+    before = picture()
+    original = builtins.__import__
+    with IsolatedImportContext() as context:
+        builtins.__import__ = lambda *args, **kwargs: original(*args, **kwargs)
+    assert before.differences() == []
+    assert context.changes.rebound == ("builtins.__import__",)
+
+
+def test_finders_and_hooks_of_a_test_are_gone_and_those_removed_are_back(picture: Any) -> None:
+    class Finder:
+        @classmethod
+        def find_spec(cls, name: str, path: object = None, target: object = None) -> None:
+            return None
+
+    def hook(entry: str) -> None:
+        raise ImportError(entry)
+
+    before = picture()
+    with IsolatedImportContext() as context:
+        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(importlib.machinery.PathFinder)
+        sys.path_hooks[:] = [hook, *sys.path_hooks[1:]]  # type: ignore[list-item]
+    assert before.differences() == []
+    found = {(item.where, item.change) for item in context.changes.items}
+    assert found == {(where, change) for where in ("meta_path", "path_hooks") for change in ("added", "removed")}
+    assert f"undone: '{__name__}." in str(context.changes)
+
+
+def test_the_finder_of_a_parked_package_leaves_and_returns_with_it(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import os, sys
+        from picture import Picture
+        from pytest_import_isolation import IsolatedImportContext
+
+        folder = os.path.join(os.getcwd(), "site-packages")
+        os.makedirs(folder + "/findlib/_vendor", exist_ok=True)
+        with open(folder + "/findlib/__init__.py", "w") as file:
+            file.write(
+                "import os, sys\\n"
+                "class Finder:\\n    def find_spec(self, name, path=None, target=None): return None\\n"
+                "def hook(entry): raise ImportError(entry)\\n"
+                "finder = Finder()\\n"
+                "sys.meta_path.insert(0, finder)\\n"
+                "sys.path_hooks.append(hook)\\n"
+                "sys.path.append(os.path.join(os.path.dirname(__file__), '_vendor'))\\n"
+            )
+        with open(folder + "/findlib/_vendor/vendored.py", "w") as file:
+            file.write("VALUE = 1")
+        sys.path.insert(0, folder)
+
+        def run():
+            before = Picture()
+            for _ in range(3):
+                with IsolatedImportContext() as context:
+                    import findlib
+                    import vendored
+                    assert sum(finder is findlib.finder for finder in sys.meta_path) == 1
+                    assert sys.path_hooks[-1] is findlib.hook
+                    assert sys.path[-1].endswith("_vendor")
+                assert before.differences() == []
+                assert ("meta_path", "findlib.Finder", "added", "parked") in context.changes.items, context.changes
+            import findlib
+            assert findlib.finder in sys.meta_path[:2]
+            assert sys.path[-1].endswith("_vendor")
+        run()
+        """
+    )
+
+
+def test_the_finder_of_a_kept_package_stays(tree: Tree) -> None:
+    tree(
+        {
+            "odd_finder.py": """
+                import sys
+                class Finder:
+                    def find_spec(self, name, path=None, target=None): return None
+                finder = Finder()
+                sys.meta_path.append(finder)
+                """
+        }
+    )
+    with IsolatedImportContext(keep="odd_finder") as context:
+        module: Any = importlib.import_module("odd_finder")
+    try:
+        assert sys.meta_path[-1] is module.finder
+        assert context.changes.items == (("meta_path", "odd_finder.Finder", "added", "kept"),)
+    finally:
+        sys.meta_path.remove(module.finder)
+
+
+def test_a_module_written_in_one_window_and_rewritten_in_the_next_runs_its_new_code(
+    tree: Tree, picture: Any
+) -> None:
+    before = picture()
+    for number in range(10, 19):
+        # The same size, and within the same second: the bytecode of the first would be taken for valid.
+        tree({"odd_stale.py": f"VALUE = {number}"})
+        with IsolatedImportContext():
+            assert importlib.import_module("odd_stale").VALUE == number
+            assert linecache.getline(sys.modules["odd_stale"].__file__ or "", 1) == f"VALUE = {number}\n"
+    assert before.differences() == []
+
+
+def test_the_importer_cache_loses_what_the_window_added(tree: Tree, tmp_path: Path, picture: Any) -> None:
+    before = picture()
+    with IsolatedImportContext(path=tmp_path):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("odd_nowhere")
+        assert str(tmp_path) in sys.path_importer_cache
+        first = next(iter(before.cache))
+        sys.path_importer_cache[first] = None
+    assert before.differences() == []
+
+
+def test_a_relative_entry_that_was_tried_elsewhere_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}" / "odd_relative.py").write_text(f"VALUE = {number}")
+    for number in (1, 2):
+        monkeypatch.chdir(tmp_path / f"d{number}")
+        for entry in ("", "."):
+            with IsolatedImportContext(path=entry):
+                assert importlib.import_module("odd_relative").VALUE == number
+
+
+def test_mock_patch_dict_and_a_window_do_not_disturb_each_other(picture: Any, tree: Tree) -> None:
+    tree({"odd_patched.py": ""})
+    before = picture()
+    with IsolatedImportContext():
+        with mock.patch.dict(sys.modules, {"json": None}):
+            importlib.import_module("odd_patched")
+        with pytest.raises(KeyError):
+            sys.modules["odd_patched"]
+    with mock.patch.dict(sys.modules), IsolatedImportContext():
+        importlib.import_module("odd_patched")
+    assert before.differences() == []
+
+
+def test_a_finder_that_was_popped_blindly_is_back(picture: Any) -> None:
+    # As pyfakefs does; the door stands at position 0 then.
+    before = picture()
+    with IsolatedImportContext():
+        sys.meta_path.pop(0)
+        sys.meta_path.pop(0)
+        with IsolatedImportContext():
+            assert type(sys.meta_path[0]).__name__ == "Door"
+    assert before.differences() == []
+
+
+def test_a_captured_state_is_a_value() -> None:
+    state = ImportState.capture()
+    assert not state.differences()
+    assert state.contents("path") == tuple(sys.path)
+    sys.modules["odd_admitted"] = ModuleType("odd_admitted")
+    sys.path.append("/odd")
+    difference = state.differences()
+    assert list(difference.added) == ["odd_admitted"]
+    assert difference.lists["path"].added == ("/odd",)
+    state.admit(difference.added)
+    state.admit_item("path", "/odd", in_front=False)
+    assert not state.differences()
+    del sys.modules["odd_admitted"]
+    sys.path.remove("/odd")
+    assert list(state.differences().removed) == ["odd_admitted"]
