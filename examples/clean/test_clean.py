@@ -7,17 +7,17 @@ HERE = os.path.dirname(__file__)
 EXAMPLES = os.path.dirname(HERE)
 
 
-@pytest.mark.isolated_imports(fakes={"sqlite3": {}})
-def test_alarm_needs_no_database():
-    import sqlite3
+@pytest.mark.isolated_imports(fakes={"smtplib": {}})
+def test_alarm_sends_no_mail():
+    import smtplib
 
-    assert not hasattr(sqlite3, "connect")
+    assert not hasattr(smtplib, "SMTP")
 
 
-def test_history_is_empty_at_first():
-    from sqlite3 import connect
+def test_mail_goes_to_the_usual_port():
+    from smtplib import SMTP
 
-    assert connect(":memory:").execute("select 1").fetchall() == [(1,)]
+    assert SMTP.default_port == 25
 
 
 @pytest.mark.isolated_imports(path=[os.path.join(EXAMPLES, "lambdas", "orders")])

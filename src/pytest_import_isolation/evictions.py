@@ -30,7 +30,7 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     gone = {name for name in names if name not in sys.modules and name not in DOOR.lot}
     # Most absent names are optional dependencies that are not installed. A module that was executed has
     # imported something itself, as a rule; only then it is worth a search through all objects.
-    if gone.isdisjoint(importer.module for importer in log.importers.values()):
+    if gone.isdisjoint(importer.module for importer in list(log.importers.values())):
         return {}
     found: dict[str, ModuleType] = {}
     for candidate in gc.get_objects():

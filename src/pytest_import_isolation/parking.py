@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Final, NamedTuple, Protocol
 
+from pytest_import_isolation.bindings import bind, depth
 from pytest_import_isolation.machinery import (
     ABSENT,
     import_lock,
@@ -22,7 +23,7 @@ from pytest_import_isolation.machinery import (
     namespace,
     top_level,
 )
-from pytest_import_isolation.state import bind, depth, insert_items, move_to_front, put_in, remove_finder
+from pytest_import_isolation.state import insert_items, move_to_front, put_in, remove_finder
 
 
 class ParkedModule(NamedTuple):
@@ -130,12 +131,13 @@ class ParkingLot:
     def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:
         """Take out of the lot, without bringing them back, the modules for which ``covers`` is true."""
         taken: dict[str, ParkedModule] = {}
-        for package in list(self._packages):
-            parked = self._packages[package]
-            for name in [name for name in parked if covers(name)]:
-                taken[name] = parked.pop(name)
-            if not parked:
-                del self._packages[package]
+        with import_lock():  # another thread may be bringing a package back
+            for package in list(self._packages):
+                parked = self._packages[package]
+                for name in [name for name in parked if covers(name)]:
+                    taken[name] = parked.pop(name)
+                if not parked:
+                    del self._packages[package]
         return taken
 
     def drop(self, covers: Callable[[str], object]) -> None:
@@ -160,7 +162,10 @@ class ParkingLot:
         """
         package = top_level(name)
         with import_lock():
-            parked = self._packages.pop(package)
+            parked = self._packages.pop(package, {})
+            if name not in parked:  # another thread was faster: with the package, or with giving it up
+                self._packages.update({package: parked} if parked else {})
+                return sys.modules.get(name, ABSENT)
             busy = names_being_imported()
             later = {n: p for n, p in parked.items() if n in busy and n != name}
             for other in sorted(parked.keys() - later.keys(), key=depth):

@@ -11,8 +11,21 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from pytest_import_isolation.bindings import BindingIndex, bind, depth, parent_namespace
+from pytest_import_isolation.differences import (
+    LISTS,
+    Binding,
+    Difference,
+    ListChange,
+    beyond,
+    compare_lists,
+    items_in,
+    key_of,
+    same_entries,
+    stands_in_front,
+)
 from pytest_import_isolation.machinery import (
     ABSENT,
     drop_finder_caches,
@@ -26,166 +39,6 @@ T = TypeVar("T")
 
 #: Called with the key and the value of an entry that is about to leave.
 Leave = Callable[[Any, object], None]
-
-#: The lists of the import state, by their names in ``sys``.
-LISTS: Final = ("path", "meta_path", "path_hooks")
-
-
-class ListChange(NamedTuple):
-    """What became of one list of ``sys``."""
-
-    added: tuple[object, ...]
-    removed: tuple[object, ...]
-    moved: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.moved)
-
-
-class Binding(NamedTuple):
-    """The attribute by which a package holds a submodule."""
-
-    before: object
-    after: object
-
-
-class Difference(NamedTuple):
-    """How the import state differs from a captured one. Values are the objects themselves."""
-
-    added: dict[Any, object]
-    removed: dict[Any, object]
-    replaced: dict[Any, tuple[object, object]]
-    bindings: dict[str, Binding]
-    lists: dict[str, ListChange]
-    rebound: tuple[str, ...]
-    import_function: bool
-    importer_cache: bool
-
-    def __bool__(self) -> bool:
-        return any(self)
-
-
-def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
-    """Tell whether two copies of ``sys.modules`` hold the same keys with the very same objects.
-
-    ``==`` goes first because it is three times faster than a comparison of identities; but it asks the
-    ``__eq__`` of an object that took another's place, and such an object may answer True to everything
-    (``unittest.mock.ANY``) or raise. So a True is confirmed by identity, an exception means "changed".
-    """
-    try:
-        if len(before) != len(now) or before != now:
-            return False
-    except Exception:
-        return False
-    if all(map(operator.is_, before.values(), now.values())):
-        return True
-    return all(now.get(name, ABSENT) is module for name, module in before.items())
-
-
-def _items(value: object) -> tuple[object, ...]:
-    """Return the items of what should be a list in ``sys`` and may be anything."""
-    try:
-        return tuple(value)  # type: ignore[arg-type]
-    except Exception:  # a test left an object whose iteration fails
-        return ()
-
-
-def items_of(list_name: str) -> tuple[object, ...]:
-    """Return what one of the lists of ``sys`` holds now; nothing if something else stands there."""
-    return _items(getattr(sys, list_name, None))
-
-
-def _key(item: object) -> object:
-    # Path entries are compared by value, because pytest and users insert equal strings again;
-    # finders, hooks and odd path entries by identity, because their __eq__ is not ours to call.
-    return item if type(item) is str else id(item)
-
-
-def compare_lists(before: Sequence[object], after: Sequence[object]) -> ListChange:
-    """Compare two versions of a list of ``sys`` as multisets and, if those are equal, by order."""
-    keys_before, keys_after = list(map(_key, before)), list(map(_key, after))
-    if keys_before == keys_after:
-        return ListChange((), (), moved=False)
-    added = beyond(after, before)
-    removed = beyond(before, after)
-    kept_before = [key for key in keys_before if key in set(keys_after)]
-    kept_after = [key for key in keys_after if key in set(keys_before)]
-    moved = not added and not removed and kept_before != kept_after
-    return ListChange(tuple(added), tuple(removed), moved)
-
-
-def beyond(items: Sequence[object], others: Sequence[object]) -> list[object]:
-    """Return the items that are more than those of another list, each as often as it is one more."""
-    left = list(map(_key, others))
-    more = []
-    for item in items:
-        try:
-            left.remove(_key(item))
-        except ValueError:
-            more.append(item)
-    return more
-
-
-class _BindingIndex:
-    """For each loaded submodule, the namespace of its package and the attribute's name.
-
-    Building it costs more than reading it, and ``sys.modules`` rarely changes between two windows: the
-    last one is kept and used again for an equal table.
-    """
-
-    __slots__ = ("_readers", "derived", "modules", "names")
-    _last: _BindingIndex | None = None
-
-    def __init__(self, modules: dict[Any, object]) -> None:
-        self.modules = modules
-        #: What others computed from this table; see :meth:`ImportState.derive`.
-        self.derived: dict[object, Any] = {}
-        self.names: list[str] = []
-        packages: dict[str, list[str]] = {}
-        for name in modules:
-            if type(name) is str and "." in name:
-                parent, child = parent_of(name)
-                packages.setdefault(parent, []).append(child)
-        self._readers: list[tuple[dict[str, Any], tuple[str, ...], Callable[[Any], Any] | None]] = []
-        for parent, children in packages.items():
-            space = namespace(modules.get(parent))
-            if space is not None:
-                self.names += (f"{parent}.{child}" for child in children)
-                self._readers.append((space, tuple(children), _reader(space, children)))
-
-    @classmethod
-    def of(cls, modules: dict[Any, object]) -> _BindingIndex:
-        last = cls._last
-        if last is None or not same_entries(last.modules, modules):
-            last = cls._last = cls(modules)
-        return last
-
-    @classmethod
-    def forget(cls) -> None:
-        """Let go of the last table, if it is no longer that of now: it would keep forgotten modules alive."""
-        if cls._last is not None and not same_entries(cls._last.modules, {**sys.modules}):
-            cls._last = None
-
-    def read(self) -> list[object]:
-        """Return what the packages hold under :attr:`names` now."""
-        values: list[object] = []
-        for space, children, reader in self._readers:
-            if reader is not None:
-                try:
-                    values += reader(space)
-                    continue
-                except KeyError:  # an attribute was deleted since
-                    pass
-            values += [space.get(child, ABSENT) for child in children]
-        return values
-
-
-def _reader(space: dict[str, Any], children: list[str]) -> Callable[[Any], Any] | None:
-    """Return what reads all children at once, at the speed of C, where all are there now."""
-    # With one name, itemgetter() gives the bare value.
-    if len(children) > 1 and all(child in space for child in children):
-        return operator.itemgetter(*children)
-    return None
 
 
 class ImportState:
@@ -212,11 +65,11 @@ class ImportState:
         self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
         #: Its contents. ``dict()`` would cost five times more once a key was deleted from the table.
         self.modules: dict[Any, object] = self.table.copy()
-        self._lists = {name: (found := getattr(sys, name, ABSENT), _items(found)) for name in LISTS}
+        self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
         self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         self._cache = self._cache_object.copy()
         self._import_function = builtins.__import__
-        self._index = _BindingIndex.of(self.modules)
+        self._index = BindingIndex.of(self.modules)
         self._values = self._index.read()
 
     @classmethod
@@ -298,7 +151,7 @@ class ImportState:
 
     def _changed_lists(self, ignore: Callable[[object], bool]) -> Iterator[tuple[str, ListChange]]:
         for name, (_, items) in self._lists.items():
-            now = _items(getattr(sys, name, None))
+            now = items_in(getattr(sys, name, None))
             before: Sequence[object] = items
             if name == "meta_path":
                 before = [finder for finder in before if not ignore(finder)]
@@ -325,7 +178,7 @@ class ImportState:
             return
         self.modules = {**self.modules, **entries}
         values = dict(zip(self._index.names, self._values, strict=True))
-        self._index = _BindingIndex(self.modules)
+        self._index = BindingIndex(self.modules)
         self._values = [
             now if name in entries else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -346,7 +199,7 @@ class ImportState:
         values = dict(zip(self._index.names, self._values, strict=True))
         values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
         self.modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
-        self._index = _BindingIndex(self.modules)
+        self._index = BindingIndex(self.modules)
         self._values = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -358,7 +211,7 @@ class ImportState:
             self._lists[list_name] = (found, tuple(beyond(known, items.removed)))
             for item in items.added:
                 if not any(item is other for other in known):
-                    now = _items(getattr(sys, list_name, None))
+                    now = items_in(getattr(sys, list_name, None))
                     self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
 
     def restore(self, leave: Leave = lambda name, module: None) -> Restored:
@@ -382,7 +235,7 @@ class ImportState:
         if changed or entries.released:
             drop_finder_caches()
         if entries.released:
-            _BindingIndex.forget()
+            BindingIndex.forget()
         return entries
 
     def _restore_containers(self) -> bool:
@@ -470,47 +323,6 @@ def _refill(found: object, items: tuple[object, ...]) -> bool:
     return True
 
 
-def stands_in_front(item: object, now: Sequence[object], before: Iterable[object]) -> bool:
-    """Tell whether a new item of a list stands before all that were there before it."""
-    old = set(map(_key, before))
-    for other in now:
-        if other is item:
-            return True
-        if _key(other) in old:
-            return False
-    return False
-
-
-def depth(name: object) -> int:
-    """Return how many packages a module name names above it; 0 for a key that is no string."""
-    return name.count(".") if type(name) is str else 0
-
-
-def parent_namespace(name: str) -> dict[str, Any] | None:
-    """Return the namespace of the loaded package above a module, or None."""
-    parent = parent_of(name)[0]
-    return namespace(sys.modules.get(parent)) if parent else None
-
-
-def bound_value(name: str) -> object:
-    """Return what the package above a module holds under the module's last name, or ABSENT."""
-    space = parent_namespace(name)
-    return ABSENT if space is None else space.get(parent_of(name)[1], ABSENT)
-
-
-def bind(space: dict[str, Any] | None, child: str, value: object) -> None:
-    """Write a package's attribute for a submodule, or remove it where the value is ABSENT.
-
-    Written through the namespace: a package's class may have a ``__setattr__``.
-    """
-    if space is None:
-        return
-    if value is ABSENT:
-        space.pop(child, None)
-    else:
-        space[child] = value
-
-
 def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> dict[str, object]:
     """Remove entries from ``sys.modules``, and the attributes for them of packages that stay.
 
@@ -557,8 +369,8 @@ def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, aft
     target = getattr(sys, list_name, None)
     if not isinstance(target, list):
         return
-    present = set(map(_key, target))
-    new = [item for item in items if _key(item) not in present]
+    present = set(map(key_of, target))
+    new = [item for item in items if key_of(item) not in present]
     position = after if in_front else len(target)
     target[position:position] = new
 

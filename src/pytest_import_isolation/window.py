@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from pytest_import_isolation.account import Account
+from pytest_import_isolation.bindings import bind, bound_value
 from pytest_import_isolation.blocks import TOLL
-from pytest_import_isolation.changes import (
-    FORGOTTEN,
-    KEPT,
-    PARKED,
-    PUT_BACK,
-    Changes,
-    ItemChange,
-    ModuleChange,
-)
+from pytest_import_isolation.changes import Changes
+from pytest_import_isolation.departures import Departures, park
+from pytest_import_isolation.differences import Difference, beyond, stands_in_front
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.fakes import as_module, make_fake_module
-from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide, stale_names
+from pytest_import_isolation.fates import Circumstances, Fate, Outcome, decide
 from pytest_import_isolation.importlog import ImportLog
 from pytest_import_isolation.machinery import (
     ABSENT,
@@ -38,31 +32,16 @@ from pytest_import_isolation.machinery import (
     quiet_import_lock,
     top_level,
 )
-from pytest_import_isolation.origins import Origin, Origins, describe
+from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
-from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, item_text, owner_of
+from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.state import (
-    Difference,
-    ImportState,
-    beyond,
-    bind,
-    bound_value,
-    parent_namespace,
-    prepend_path,
-    put_in,
-    stands_in_front,
-    take_out,
-)
+from pytest_import_isolation.state import ImportState, prepend_path, put_in, take_out
 from pytest_import_isolation.wording import listing
 
 # The open windows, the innermost last. Like sys.modules they belong to the process: an inner pytest run
 # must close its windows before the outer run can.
 _open_windows: Final[list[Window]] = []
-
-# A source file younger than this may be rewritten within the same second and with the same size, and
-# Python would then run the old bytecode.
-_YOUNG_SOURCE_SECONDS: Final = 2.0
 
 _OWN_PACKAGE: Final = top_level(__name__)
 
@@ -164,9 +143,9 @@ class Window:
         if not patterns:
             return
         covers = _covering(patterns)
-        taken = take_out([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)], _park)
+        taken = take_out([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)], park)
         self._taken_by_us.update(taken)
-        self._undo.append(lambda: DOOR.lot.drop(lambda name: name in taken))
+        self._undo.append(lambda: DOOR.lot.withdraw(lambda name: name in taken))
 
     def refresh(self, patterns: Patterns) -> None:
         """Let modules be executed anew on their next import.
@@ -363,7 +342,7 @@ class Window:
                 del difference
                 self._planted.clear()
                 if not stuck and self._state.differences(is_door):
-                    self._state.restore(_Departures(self._origins, self._state.modules).leave)
+                    self._state.restore(Departures(self._origins, self._state.modules).leave)
         finally:
             _open_windows.remove(self)
             DOOR.unlisten(self.log)
@@ -377,7 +356,7 @@ class Window:
 
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
         arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
-        departures = _Departures(self._origins, self._state.modules)
+        departures = Departures(self._origins, self._state.modules)
         try:
             departures.fates.update(self._decide(arrivals))
             kept = {n: arrivals[n] for n, fate in departures.fates.items() if fate.outcome is Outcome.KEEP}
@@ -386,11 +365,17 @@ class Window:
         finally:
             restored = self._state.restore(departures.leave)
             self._restore_lot()
-        attributes = self._clean_packages(departures)
-        for name, module in departures.left.items():
-            if departures.fates[name].outcome is Outcome.FORGET:
-                _remove_young_bytecode(module)
-        return self._describe(difference, departures, restored.stuck, attributes), restored.stuck
+        attributes = departures.clean_packages(self.log.images)
+        departures.remove_young_bytecode()
+        account = Account(
+            seen=self._without_own(difference),
+            departures=departures,
+            planted=self._planted,
+            stuck=restored.stuck,
+            attributes=tuple(attributes),
+            contents=self._state.contents,
+        )
+        return account.changes(), restored.stuck
 
     def _decide(self, arrivals: Mapping[Any, object]) -> dict[Any, Fate]:
         if not arrivals:
@@ -497,66 +482,6 @@ class Window:
         )
         DOOR.lot.park({n: parked for n, parked in self._put_aside.items() if n not in self._state.modules})
 
-    def _clean_packages(self, departures: _Departures) -> list[str]:
-        """Take what left off the packages that did not, and give those back what they held before."""
-        cleaned: list[str] = []
-        for name, module in departures.left.items():
-            parent, child = parent_of(name) if type(name) is str else ("", "")
-            if not parent or name in self._state.modules or departures.leave_together(name, parent):
-                continue
-            space = namespace(departures.left.get(parent, sys.modules.get(parent)))
-            if space is not None and space.get(child, ABSENT) is module:
-                bind(space, child, self.log.images.get(parent, ({}, {}))[1].get(child, ABSENT))
-                cleaned.append(name)
-        leaving = Arrivals({n: m for n, m in departures.left.items() if type(n) is str})
-        for package, (space, before) in self.log.images.items():
-            if namespace(self._state.modules.get(package)) is space:
-                for key, is_new in list(stale_names(space, before, leaving)):
-                    bind(space, key, ABSENT if is_new else before[key])
-                    cleaned.append(f"{package}.{key}")
-        return cleaned
-
-    # Telling
-
-    def _describe(
-        self, difference: Difference, departures: _Departures, stuck: Mapping[Any, str], attributes: list[str]
-    ) -> Changes:
-        seen = self._without_own(difference)
-        modules = [
-            ModuleChange(
-                str(name),
-                "nothing",
-                describe(departures.left.get(name, difference.added.get(name, ABSENT))),
-                KEPT if name in stuck else _OUTCOMES[fate.outcome],
-                stuck.get(name, fate.reason),
-            )
-            for name, fate in departures.fates.items()
-            if name not in difference.replaced and name not in self._planted
-        ]
-        for name, (before, after) in seen.replaced.items():
-            reason = f"it had been replaced by {describe(after)}"
-            modules.append(ModuleChange(str(name), describe(before), describe(after), PUT_BACK, reason))
-        for name, before in seen.removed.items():
-            modules.append(
-                ModuleChange(str(name), describe(before), "nothing", PUT_BACK, "it had been removed")
-            )
-        rebound = [*seen.rebound, *(["builtins.__import__"] if seen.import_function else [])]
-        return Changes(tuple(modules), tuple(self._describe_items(seen)), tuple(attributes), tuple(rebound))
-
-    def _describe_items(self, difference: Difference) -> Iterable[ItemChange]:
-        for list_name, change in difference.lists.items():
-            for item in change.added:
-                yield ItemChange(list_name, item_text(item), "added", self._outcome_of_item(list_name, item))
-            for item in change.removed:
-                yield ItemChange(list_name, item_text(item), "removed", "undone")
-            if change.moved:
-                yield ItemChange(list_name, f"sys.{list_name}", "moved", "undone")
-
-    def _outcome_of_item(self, list_name: str, item: object) -> str:
-        if any(item is other for other in self._state.contents(list_name)):
-            return KEPT
-        return PARKED if DOOR.lot.holds(item) else "undone"
-
 
 @contextmanager
 def adopting(window: Window) -> Iterator[dict[str, str]]:
@@ -610,9 +535,6 @@ def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
     return window.close(), forgotten
 
 
-_OUTCOMES: Final = {Outcome.FORGET: FORGOTTEN, Outcome.PARK: PARKED, Outcome.KEEP: KEPT}
-
-
 def _covering(patterns: Patterns) -> Callable[[object], bool]:
     """Return a test for the modules that patterns mean.
 
@@ -629,65 +551,3 @@ def _covering(patterns: Patterns) -> Callable[[object], bool]:
         return not (needed and patterns.is_glob(pattern))
 
     return covers
-
-
-class _Departures:
-    """Sees every entry leave, under the import lock, and parks what has to be parked before it is gone.
-
-    Between the decision and the moment of leaving, other threads may have imported more: those modules
-    are judged here by their origin alone.
-    """
-
-    def __init__(self, origins: Origins, old: Mapping[Any, object]) -> None:
-        self.fates: dict[Any, Fate] = {}
-        self.left: dict[Any, object] = {}
-        self._origins = origins
-        self._old = old
-
-    def leave(self, name: Any, module: object) -> None:
-        """Take note of an entry that is about to leave."""
-        verdict = self._origins.verdict(name, module)
-        fate = self.fates.get(name)
-        if fate is None:
-            outcome = Outcome.PARK if verdict.origin is Origin.FOREIGN else Outcome.FORGET
-            fate = self.fates[name] = Fate(outcome, "imported by another thread while the window was closed")
-        if name in self._old:
-            if verdict.origin is Origin.FOREIGN:
-                DOOR.lot.retire([module])  # a second copy, whose place the first one takes again
-        elif fate.outcome is Outcome.PARK:
-            _park(name, module)
-        self.left[name] = module
-
-    def leave_together(self, child: str, parent: str) -> bool:
-        """Tell whether a package and its submodule shared their fate, so that the attribute may stay."""
-        return parent in self.left and self.fates[parent].outcome is self.fates[child].outcome
-
-
-def _park(name: str, module: object) -> None:
-    # Where a package failed to import, its submodules are left without it: the next package gets them.
-    binding = module if parent_namespace(name) is None else bound_value(name)
-    DOOR.lot.park({name: ParkedModule(module, binding)})
-
-
-def _remove_young_bytecode(module: object) -> None:
-    """Let a source that was written a moment ago be compiled again.
-
-    The bytecode file stores the source's time in whole seconds and its size: a source that is rewritten
-    within the second and with the same size would run its old code.
-    """
-    own = namespace(module) or {}
-    file, cached = own.get("__file__"), own.get("__cached__")
-    if not isinstance(file, str) or not isinstance(cached, str):
-        return
-    try:
-        if time.time() - os.stat(file).st_mtime >= _YOUNG_SOURCE_SECONDS:
-            return
-    except OSError:
-        return  # the source has gone already
-    cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
-    if isinstance(cache, dict):
-        cache.pop(file, None)
-    try:
-        os.unlink(cached)
-    except OSError:
-        pass  # never written, gone already, or not ours to delete

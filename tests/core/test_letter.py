@@ -111,16 +111,16 @@ def test_a_module_used_only_inside_comes_back_for_code_outside(run_script: Scrip
 
         def inside():
             with IsolatedImportContext():
-                import decimal
-                return decimal
+                import colorsys
+                return colorsys
 
         parked = inside()
-        assert "decimal" not in sys.modules
-        import decimal
-        assert decimal is parked
-        assert sys.modules["decimal"] is parked
-        assert decimal.__spec__.name == "decimal"
-        assert decimal.__spec__.origin != "parked"
+        assert "colorsys" not in sys.modules
+        import colorsys
+        assert colorsys is parked
+        assert sys.modules["colorsys"] is parked
+        assert colorsys.__spec__.name == "colorsys"
+        assert colorsys.__spec__.origin != "parked"
         """
     )
 

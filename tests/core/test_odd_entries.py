@@ -16,7 +16,8 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.state import ImportState, compare_lists, same_entries
+from pytest_import_isolation.differences import compare_lists, same_entries
+from pytest_import_isolation.state import ImportState
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -270,7 +271,7 @@ def test_a_module_written_in_one_window_and_rewritten_in_the_next_runs_its_new_c
         # The same size, and within the same second: the bytecode of the first would be taken for valid.
         tree({"odd_stale.py": f"VALUE = {number}"})
         with IsolatedImportContext():
-            assert importlib.import_module("odd_stale").VALUE == number
+            assert number == importlib.import_module("odd_stale").VALUE
             assert linecache.getline(sys.modules["odd_stale"].__file__ or "", 1) == f"VALUE = {number}\n"
     assert before.differences() == []
 
@@ -296,7 +297,7 @@ def test_a_relative_entry_that_was_tried_elsewhere_is_tried_again(
         monkeypatch.chdir(tmp_path / f"d{number}")
         for entry in ("", "."):
             with IsolatedImportContext(path=entry):
-                assert importlib.import_module("odd_relative").VALUE == number
+                assert number == importlib.import_module("odd_relative").VALUE
 
 
 def test_mock_patch_dict_and_a_window_do_not_disturb_each_other(picture: Any, tree: Tree) -> None:

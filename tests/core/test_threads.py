@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.machinery import names_being_imported, namespaces_on_other_threads, quiet_import_lock
+from pytest_import_isolation.machinery import (
+    names_being_imported,
+    namespaces_on_other_threads,
+    quiet_import_lock,
+)
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -108,8 +112,8 @@ def test_other_threads_import_while_windows_open_and_close(run_script: Callable[
             for thread in threads:
                 thread.start()
             for _ in range(60):
-                with IsolatedImportContext(unloaded="json"):
-                    import sched
+                with IsolatedImportContext(unloaded="xml"):
+                    import sched, xml.dom
             stop.set()
             for thread in threads:
                 thread.join(30)

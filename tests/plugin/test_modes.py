@@ -323,6 +323,7 @@ def test_a_plugin_loaded_by_a_conftest_watches_from_then_on(suite: Suite) -> Non
         report=False,
         ini="import_leak_file = report.json",
         load=False,
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
     assert run.outcomes == {"passed": 4}
     assert sorted(run.kinds) == [("fake-left", "at_collection"), ("fake-left", "in_test")]
@@ -340,6 +341,7 @@ def test_a_plugin_loaded_by_a_conftest_watches_from_then_on(suite: Suite) -> Non
         "test_m.py",
         report=False,
         load=False,
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
     assert run.outcomes == {"passed": 1}
 

@@ -8,12 +8,12 @@ from unittest import mock
 
 import pytest
 
+from pytest_import_isolation.differences import Binding, Difference, ListChange
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, Importer
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.report.judging import Atom, Judge, atoms
 from pytest_import_isolation.report.records import Leak, Location, Polluter
-from pytest_import_isolation.state import Binding, Difference, ListChange
 
 _BY = Polluter("test_a.py::test", "call")
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, namespace
 from pytest_import_isolation.origins import Origins
@@ -25,7 +26,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.judging import Atom, Judge, atoms
 from pytest_import_isolation.report.places import guess_line
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Location, Polluter, Report
-from pytest_import_isolation.state import Difference, ImportState
+from pytest_import_isolation.state import ImportState
 
 _FILLER = "Empty module created by pytest"
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.bindings import bound_value
+from pytest_import_isolation.differences import LISTS, Difference, items_of
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of, top_level
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import item_text, owner_of
 from pytest_import_isolation.report.records import ERROR, WARNING, Leak, Link, Location, Polluter, make_leak
-from pytest_import_isolation.state import LISTS, Difference, bound_value, items_of
 from pytest_import_isolation.wording import listing
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}

@@ -1,0 +1,120 @@
+"""How modules leave ``sys.modules`` when a window closes, and what is tidied behind them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from pytest_import_isolation.bindings import bind, bound_value, parent_namespace
+from pytest_import_isolation.fates import Arrivals, Fate, Outcome, stale_names
+from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
+from pytest_import_isolation.origins import Origin, Origins
+from pytest_import_isolation.parking import DOOR, ParkedModule
+
+# The namespaces of packages, each with a copy of what it held before something below it was imported.
+Images = Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
+
+# A source file younger than this may be rewritten within the same second and with the same size, and
+# Python would then run the old bytecode.
+_YOUNG_SOURCE_SECONDS: Final = 2.0
+
+
+class Departures:
+    """Sees every entry leave, under the import lock, and parks what has to be parked before it is gone.
+
+    Between the decision and the moment of leaving, other threads may have imported more: those modules
+    are judged here by their origin alone.
+    """
+
+    def __init__(self, origins: Origins, old: Mapping[Any, object]) -> None:
+        self.fates: dict[Any, Fate] = {}
+        self.left: dict[Any, object] = {}
+        self._origins = origins
+        self._old = old
+
+    def leave(self, name: Any, module: object) -> None:
+        """Take note of an entry that is about to leave."""
+        verdict = self._origins.verdict(name, module)
+        fate = self.fates.get(name)
+        if fate is None:
+            outcome = Outcome.PARK if verdict.origin is Origin.FOREIGN else Outcome.FORGET
+            fate = self.fates[name] = Fate(outcome, "imported by another thread while the window was closed")
+        if name in self._old:
+            if verdict.is_extension:
+                DOOR.lot.retire([module])  # a second copy, whose place the first one takes again
+        elif fate.outcome is Outcome.PARK:
+            park(name, module)
+        self.left[name] = module
+
+    def is_old(self, name: Any) -> bool:
+        """Tell whether the window began with an entry of this name, which comes back."""
+        return name in self._old
+
+    def leave_together(self, child: str, parent: str) -> bool:
+        """Tell whether a package and its submodule shared their fate, so that the attribute may stay."""
+        return parent in self.left and self.fates[parent].outcome is self.fates[child].outcome
+
+    def clean_packages(self, images: Images) -> list[str]:
+        """Take what left off the packages that did not, and give those back what they held before.
+
+        Args:
+            images: what packages held before something below them was imported.
+
+        Returns:
+            The attributes that were put back or removed, as ``"package.name"``.
+        """
+        cleaned: list[str] = []
+        for name, module in self.left.items():
+            parent, child = parent_of(name) if type(name) is str else ("", "")
+            if not parent or self.is_old(name) or self.leave_together(name, parent):
+                continue
+            space = namespace(self.left.get(parent, sys.modules.get(parent)))
+            if space is not None and space.get(child, ABSENT) is module:
+                bind(space, child, images.get(parent, ({}, {}))[1].get(child, ABSENT))
+                cleaned.append(name)
+        leaving = Arrivals({n: m for n, m in self.left.items() if type(n) is str})
+        for package, (space, before) in images.items():
+            if namespace(self._old.get(package)) is space:
+                for key, is_new in list(stale_names(space, before, leaving)):
+                    bind(space, key, ABSENT if is_new else before[key])
+                    cleaned.append(f"{package}.{key}")
+        return cleaned
+
+    def remove_young_bytecode(self) -> None:
+        """Let the sources of forgotten modules that were written a moment ago be compiled again."""
+        for name, module in self.left.items():
+            if self.fates[name].outcome is Outcome.FORGET:
+                _remove_young_bytecode(module)
+
+
+def park(name: str, module: object) -> None:
+    """Put a module that is about to leave into the parking lot, with its package's attribute for it."""
+    # Where a package failed to import, its submodules are left without it: the next package gets them.
+    binding = module if parent_namespace(name) is None else bound_value(name)
+    DOOR.lot.park({name: ParkedModule(module, binding)})
+
+
+def _remove_young_bytecode(module: object) -> None:
+    """Let a source that was written a moment ago be compiled again.
+
+    The bytecode file stores the source's time in whole seconds and its size: a source that is rewritten
+    within the second and with the same size would run its old code.
+    """
+    own = namespace(module) or {}
+    file, cached = own.get("__file__"), own.get("__cached__")
+    if not isinstance(file, str) or not isinstance(cached, str):
+        return
+    try:
+        if time.time() - os.stat(file).st_mtime >= _YOUNG_SOURCE_SECONDS:
+            return
+    except OSError:
+        return  # the source has gone already
+    cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
+    if isinstance(cache, dict):
+        cache.pop(file, None)
+    with suppress(OSError):  # never written, gone already, or not ours to delete
+        os.unlink(cached)

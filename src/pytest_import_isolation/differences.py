@@ -1,0 +1,122 @@
+"""What can differ between two import states, and how parts of them are compared."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery import ABSENT
+
+#: The lists of the import state, by their names in ``sys``.
+LISTS: Final = ("path", "meta_path", "path_hooks")
+
+
+class ListChange(NamedTuple):
+    """What became of one list of ``sys``."""
+
+    added: tuple[object, ...]
+    removed: tuple[object, ...]
+    moved: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.moved)
+
+
+class Binding(NamedTuple):
+    """The attribute by which a package holds a submodule."""
+
+    before: object
+    after: object
+
+
+class Difference(NamedTuple):
+    """How the import state differs from a captured one. Values are the objects themselves."""
+
+    added: dict[Any, object]
+    removed: dict[Any, object]
+    replaced: dict[Any, tuple[object, object]]
+    bindings: dict[str, Binding]
+    lists: dict[str, ListChange]
+    rebound: tuple[str, ...]
+    import_function: bool
+    importer_cache: bool
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
+    """Tell whether two copies of ``sys.modules`` hold the same keys with the very same objects.
+
+    ``==`` goes first because it is three times faster than a comparison of identities; but it asks the
+    ``__eq__`` of an object that took another's place, and such an object may answer True to everything
+    (``unittest.mock.ANY``) or raise. So a True is confirmed by identity, an exception means "changed".
+    """
+    try:
+        if len(before) != len(now) or before != now:
+            return False
+    except Exception:
+        return False
+    if all(map(operator.is_, before.values(), now.values())):
+        return True
+    return all(now.get(name, ABSENT) is module for name, module in before.items())
+
+
+def items_in(value: object) -> tuple[object, ...]:
+    """Return the items of what should be a list in ``sys`` and may be anything."""
+    try:
+        return tuple(value)  # type: ignore[arg-type]
+    except Exception:  # a test left an object whose iteration fails
+        return ()
+
+
+def items_of(list_name: str) -> tuple[object, ...]:
+    """Return what one of the lists of ``sys`` holds now; nothing if something else stands there."""
+    return items_in(getattr(sys, list_name, None))
+
+
+def key_of(item: object) -> object:
+    """Return what an item of a list of ``sys`` is compared by.
+
+    Path entries are compared by value, because pytest and users insert equal strings again; finders, hooks
+    and odd path entries by identity, because their ``__eq__`` is not ours to call.
+    """
+    return item if type(item) is str else id(item)
+
+
+def compare_lists(before: Sequence[object], after: Sequence[object]) -> ListChange:
+    """Compare two versions of a list of ``sys`` as multisets and, if those are equal, by order."""
+    keys_before, keys_after = list(map(key_of, before)), list(map(key_of, after))
+    if keys_before == keys_after:
+        return ListChange((), (), moved=False)
+    added = beyond(after, before)
+    removed = beyond(before, after)
+    kept_before = [key for key in keys_before if key in set(keys_after)]
+    kept_after = [key for key in keys_after if key in set(keys_before)]
+    moved = not added and not removed and kept_before != kept_after
+    return ListChange(tuple(added), tuple(removed), moved)
+
+
+def beyond(items: Sequence[object], others: Sequence[object]) -> list[object]:
+    """Return the items that are more than those of another list, each as often as it is one more."""
+    left = list(map(key_of, others))
+    more = []
+    for item in items:
+        try:
+            left.remove(key_of(item))
+        except ValueError:
+            more.append(item)
+    return more
+
+
+def stands_in_front(item: object, now: Sequence[object], before: Iterable[object]) -> bool:
+    """Tell whether a new item of a list stands before all that were there before it."""
+    old = set(map(key_of, before))
+    for other in now:
+        if other is item:
+            return True
+        if key_of(other) in old:
+            return False
+    return False

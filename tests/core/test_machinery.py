@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext, machinery
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.parking import DOOR, item_text, owner_of
+
+Tree = Callable[[dict[str, str]], Path]
+
+
+def test_names_are_split() -> None:
+    assert machinery.parent_of("a.b.c") == ("a.b", "c")
+    assert machinery.parent_of("a") == ("", "a")
+    assert list(machinery.ancestors("a.b.c")) == ["a.b", "a"]
+    assert machinery.top_level("a.b.c") == "a"
+
+
+def test_absent_is_false_and_says_its_name() -> None:
+    assert not machinery.ABSENT
+    assert repr(machinery.ABSENT) == "ABSENT"
+
+
+def test_a_namespace_is_read_without_running_code() -> None:
+    module = ModuleType("x")
+    assert machinery.namespace(module) is module.__dict__
+    assert machinery.namespace(7) is None
+
+    class Raising:
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            raise RuntimeError
+
+    assert machinery.namespace(Raising()) is None
+
+
+def test_a_mock_is_not_initializing() -> None:
+    assert not machinery.is_initializing(mock.MagicMock())
+    assert machinery.is_initializing(SimpleNamespace(__spec__=SimpleNamespace(_initializing=True)))
+
+
+def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising:
+        def invalidate_caches(self) -> None:
+            raise RuntimeError
+
+    asked = mock.Mock()
+    monkeypatch.setattr(sys, "meta_path", [Raising(), asked])
+    machinery.drop_finder_caches()
+    asked.invalidate_caches.assert_called_once_with()
+
+
+def test_the_distributions_cache_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.version("mac-dist")
+    info = tmp_path / "mac_dist-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mac-dist\nVersion: 1.0\n")
+    machinery.drop_finder_caches()
+    assert metadata.version("mac-dist") == "1.0"
+
+
+def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> None:
+    tree({"mac_a.py": "x = 1\nimport mac_b", "mac_b.py": "import importlib\nimportlib.import_module('mac_c')", "mac_c.py": ""})
+    log = ImportLog()
+    DOOR.listen(log)
+    try:
+        importlib.import_module("mac_a")
+        line = sys._getframe().f_lineno - 1
+        importlib.reload(sys.modules["mac_c"])
+        assert importlib.util.find_spec("mac_nothing") is None
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("mac_none")
+    finally:
+        DOOR.unlisten(log)
+    chain = list(log.chain("mac_c"))
+    assert [(name, importer.module, importer.line) for name, importer in chain] == [
+        ("mac_c", "mac_b", 2),
+        ("mac_b", "mac_a", 2),
+        ("mac_a", __name__, line),
+    ]
+    assert chain[-1][1].file == __file__
+    [(name, importer, module, before)] = log.reloads
+    assert (name, module) == ("mac_c", sys.modules["mac_c"])
+    assert importer is not None
+    assert importer.line == line + 2
+    assert before["__name__"] == "mac_c"
+    assert "mac_nothing" not in log.importers
+    assert "mac_none" in log.importers
+
+
+def test_without_the_private_loader_every_request_counts_as_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machinery, "_find_and_load_code", None)
+    assert machinery.is_being_loaded("anything")
+
+
+def test_namespaces_of_other_threads_are_named_and_no_frame_holds_itself() -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        go.wait(30)
+
+    assert machinery.namespaces_on_other_threads() == {} or threading.active_count() > 1
+    thread = threading.Thread(target=wait, name="the-waiter")
+    thread.start()
+    try:
+        assert entered.wait(30)
+        assert machinery.namespaces_on_other_threads()[id(globals())] == "the-waiter"
+        assert machinery.namespaces_on_the_stack()[id(globals())] is globals()
+        assert __name__.partition(".")[0] in machinery.packages_on_the_stack()
+    finally:
+        go.set()
+        thread.join(30)
+
+
+def test_the_door_is_there_only_while_it_is_needed(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import sys
+        from pytest_import_isolation import IsolatedImportContext
+        def doors():
+            return [n for n, finder in enumerate(sys.meta_path) if type(finder).__name__ == "Door"]
+        def run():
+            assert doors() == []
+            with IsolatedImportContext():
+                assert doors() == [0]
+            assert doors() == []
+            with IsolatedImportContext():
+                import colorsys
+            assert doors() == [0]
+            sys.meta_path.insert(0, sys.meta_path.pop())
+            with IsolatedImportContext():
+                assert doors() == [0]
+            import importlib.util
+            assert importlib.util.find_spec("colorsys").origin.endswith("colorsys.py")
+            assert "colorsys" not in sys.modules
+        run()
+        """
+    )
+
+
+def test_finders_and_path_entries_belong_to_the_package_that_installed_them(tmp_path: Path) -> None:
+    package = ModuleType("lib")
+    package.__file__ = str(tmp_path / "lib" / "__init__.py")
+    packages = {"lib": package, "other": ModuleType("other")}
+
+    class Finder:
+        pass
+
+    Finder.__module__ = "lib.finders"
+
+    def hook() -> None: ...
+
+    hook.__module__ = "elsewhere"
+    assert owner_of("path", str(tmp_path / "lib" / "_vendor"), packages) == "lib"
+    assert owner_of("path", str(tmp_path / "library"), packages) is None
+    assert owner_of("path", 7, packages) is None
+    assert owner_of("meta_path", Finder(), packages) == "lib"
+    assert owner_of("meta_path", Finder, packages) == "lib"
+    assert owner_of("path_hooks", hook, packages) is None
+    assert item_text("/x") == "/x"
+    assert item_text(Finder()).startswith("lib.finders.")
+
+
+def test_the_package_loads_no_pytest(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import sys
+        import pytest_import_isolation
+        for name in pytest_import_isolation.__all__:
+            getattr(pytest_import_isolation, name)
+        assert not {"pytest", "_pytest", "pluggy"} & set(sys.modules)
+        """
+    )
+
+
+def test_a_context_with_globs_loads_nothing(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        from pytest_import_isolation import IsolatedImportContext
+        from picture import Picture
+        before = Picture()
+        for given in ({"unloaded": "*"}, {"missing": "x.*"}, {"keep": ["a?"]}, {"fresh": "y*"}):
+            with IsolatedImportContext(**given):
+                pass
+            assert before.differences() == []
+        """
+    )
+
+
+def test_a_module_keeps_its_spec_while_it_is_parked() -> None:
+    with IsolatedImportContext():
+        module = importlib.import_module("sched")
+        spec, loader = module.__spec__, module.__loader__
+    with IsolatedImportContext():
+        assert importlib.import_module("sched") is module
+        assert module.__spec__ is spec
+        assert module.__loader__ is loader
