@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,9 +28,17 @@ class Departures:
 
     Between the decision and the moment of leaving, other threads may have imported more: those modules
     are judged here by their origin alone.
+
+    Args:
+        origins: gives the verdicts on modules.
+        old: the entries with which the window began, and which come back.
+        is_refreshed: tells whether a new copy of a module was asked for.
     """
 
-    def __init__(self, origins: Origins, old: Mapping[Any, object]) -> None:
+    def __init__(
+        self, origins: Origins, old: Mapping[Any, object], is_refreshed: Callable[[Any], bool]
+    ) -> None:
+        self._is_refreshed = is_refreshed
         self.fates: dict[Any, Fate] = {}
         self.left: dict[Any, object] = {}
         self._origins = origins
@@ -44,8 +52,11 @@ class Departures:
             outcome = Outcome.PARK if verdict.origin is Origin.FOREIGN else Outcome.FORGET
             fate = self.fates[name] = Fate(outcome, "imported by another thread while the window was closed")
         if name in self._old:
-            if verdict.is_extension:
-                DOOR.lot.retire([module])  # a second copy, whose place the first one takes again
+            # A second copy, whose place the first one takes again. C code may still point to what it made
+            # (multiprocessing crashes on 3.10 and 3.11 when a copy is freed), so it stays alive; but not
+            # if it was asked for with fresh=, or every test would leave a copy.
+            if verdict.is_extension or not self._is_refreshed(name):
+                DOOR.lot.retire([module] if verdict.origin is Origin.FOREIGN else [])
         elif fate.outcome is Outcome.PARK:
             park(name, module)
         self.left[name] = module

@@ -91,7 +91,7 @@ class Window:
         self._origins = origins
         self._must_stay = must_stay
         self._title = title
-        self._superseding: list[Callable[[str], object]] = []
+        self._superseding: list[Callable[[Any], object]] = []
         self._put_aside: dict[str, ParkedModule] = {}
         self._undo: list[Callable[[], object]] = []
         self._taken_by_us: set[str] = set()
@@ -213,6 +213,10 @@ class Window:
                 self._bind_to_parent(parent, planted)
         bind(namespace(sys.modules.get(parent)), child, planted.get(name, sys.modules.get(name)))
 
+    def _is_superseded(self, name: object) -> bool:
+        """Tell whether the window hides the module that usually has this name."""
+        return any(covers(name) for covers in self._superseding)
+
     def _set_aside(self, covers: Callable[[str], object]) -> None:
         """Hide loaded and parked modules until the end of the window."""
         self._superseding.append(covers)
@@ -279,7 +283,7 @@ class Window:
                 refused[name] = "it is a fake"
             elif name in tainted:
                 refused[name] = f"it was first imported while {tainted[name]} was faked or blocked"
-            elif any(covers(name) for covers in self._superseding):
+            elif self._is_superseded(name):
                 refused[name] = "it is a fresh copy"
             else:
                 adopted[name] = module
@@ -297,7 +301,7 @@ class Window:
             return (
                 self._planted.get(name, ABSENT) is not module
                 and name not in tainted
-                and not any(covers(name) for covers in self._superseding)
+                and not self._is_superseded(name)
             )
 
         change = change._replace(
@@ -342,7 +346,9 @@ class Window:
                 del difference
                 self._planted.clear()
                 if not stuck and self._state.differences(is_door):
-                    self._state.restore(Departures(self._origins, self._state.modules).leave)
+                    self._state.restore(
+                        Departures(self._origins, self._state.modules, self._is_superseded).leave
+                    )
         finally:
             _open_windows.remove(self)
             DOOR.unlisten(self.log)
@@ -356,7 +362,7 @@ class Window:
 
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
         arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
-        departures = Departures(self._origins, self._state.modules)
+        departures = Departures(self._origins, self._state.modules, self._is_superseded)
         try:
             departures.fates.update(self._decide(arrivals))
             kept = {n: arrivals[n] for n, fate in departures.fates.items() if fate.outcome is Outcome.KEEP}
@@ -476,8 +482,7 @@ class Window:
             return
         DOOR.lot.drop(
             lambda name: (
-                (name in self._put_aside or name in self._state.modules)
-                and any(covers(name) for covers in self._superseding)
+                (name in self._put_aside or name in self._state.modules) and self._is_superseded(name)
             )
         )
         DOOR.lot.park({n: parked for n, parked in self._put_aside.items() if n not in self._state.modules})
