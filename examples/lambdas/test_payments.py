@@ -3,7 +3,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "payments"))
 
-import index  # noqa: E402
+import index
 
 
 def test_handler_handles_payments():

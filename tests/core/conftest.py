@@ -71,7 +71,9 @@ def run_script(tmp_path: Path) -> Callable[..., str]:
             check=False,
         )
         if done.returncode != 0:
-            pytest.fail(f"the script ended with {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+            pytest.fail(
+                f"the script ended with {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False
+            )
         return done.stdout
 
     return run

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from pytest_import_isolation.changes import FORGOTTEN, KEPT, PARKED, PUT_BACK, Changes, ItemChange, ModuleChange
+from pytest_import_isolation.changes import (
+    FORGOTTEN,
+    KEPT,
+    PARKED,
+    PUT_BACK,
+    Changes,
+    ItemChange,
+    ModuleChange,
+)
 
 
 def test_changes_are_sorted_by_outcome() -> None:

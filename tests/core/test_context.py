@@ -425,7 +425,15 @@ def test_a_decorated_class_runs_every_test_method_in_a_window(tree: Tree) -> Non
 
 
 def test_changes_say_what_was_undone_and_why(tree: Tree) -> None:
-    tree({"ctx_app/__init__.py": "", "ctx_app/a.py": "", "ctx_app/b.py": "", "ctx_gone.py": "", "ctx_kept.py": ""})
+    tree(
+        {
+            "ctx_app/__init__.py": "",
+            "ctx_app/a.py": "",
+            "ctx_app/b.py": "",
+            "ctx_gone.py": "",
+            "ctx_kept.py": "",
+        }
+    )
     package = importlib.import_module("ctx_app")
     importlib.import_module("ctx_gone")
     a = importlib.import_module("ctx_app.a")
@@ -453,7 +461,10 @@ def test_changes_say_what_was_undone_and_why(tree: Tree) -> None:
     }
     assert changes.kept == {"ctx_kept": "keep='ctx_kept'"}
     assert changes.parked["wave"] == "the standard library"
-    assert changes.put_back == {"ctx_app.a": "it had been replaced by a str", "ctx_gone": "it had been removed"}
+    assert changes.put_back == {
+        "ctx_app.a": "it had been replaced by a str",
+        "ctx_gone": "it had been removed",
+    }
     assert ("path", "/ctx", "added", "undone") in changes.items
     assert ("path_hooks", "sys.path_hooks", "moved", "undone") in changes.items
     assert changes.attributes == ("ctx_app.b",)

@@ -59,12 +59,16 @@ def test_a_projects_own_extension_module_is_parked_with_the_packages_above(speed
             seen.append((sys.modules["ext_proj"], getattr(core, speed), core))
         assert before.differences() == []
         # The code of a package may use what importlib bound in it, so its submodules stay with it.
-        assert context.changes.parked == {
-            "ext_proj": f"the extension module ext_proj.{speed} holds on to it",
-            f"ext_proj.{speed}": "an extension module",
-            "ext_proj.core": "ext_proj holds on to it",
-            "ext_proj.registry": "ext_proj holds on to it",
-        } or len(seen) > 1
+        assert (
+            context.changes.parked
+            == {
+                "ext_proj": f"the extension module ext_proj.{speed} holds on to it",
+                f"ext_proj.{speed}": "an extension module",
+                "ext_proj.core": "ext_proj holds on to it",
+                "ext_proj.registry": "ext_proj holds on to it",
+            }
+            or len(seen) > 1
+        )
         assert len(context.changes.parked) == 4
     assert all(one is other for each in seen for one, other in zip(each, seen[0], strict=True))
 

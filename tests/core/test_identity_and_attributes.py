@@ -187,7 +187,13 @@ def test_deleting_an_entry_and_importing_again_gives_both_back(tree: Tree, pictu
 
 
 def test_a_name_shared_by_a_function_and_a_submodule_is_the_function_again(tree: Tree, picture: Any) -> None:
-    tree({"ida_twin/__init__.py": "from ._impl import b", "ida_twin/_impl.py": "def b(): pass", "ida_twin/b.py": ""})
+    tree(
+        {
+            "ida_twin/__init__.py": "from ._impl import b",
+            "ida_twin/_impl.py": "def b(): pass",
+            "ida_twin/b.py": "",
+        }
+    )
     package = importlib.import_module("ida_twin")
     function = package.b
     before = picture("ida_twin")

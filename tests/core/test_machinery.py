@@ -74,7 +74,13 @@ def test_the_distributions_cache_is_cleared(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> None:
-    tree({"mac_a.py": "x = 1\nimport mac_b", "mac_b.py": "import importlib\nimportlib.import_module('mac_c')", "mac_c.py": ""})
+    tree(
+        {
+            "mac_a.py": "x = 1\nimport mac_b",
+            "mac_b.py": "import importlib\nimportlib.import_module('mac_c')",
+            "mac_c.py": "",
+        }
+    )
     log = ImportLog()
     DOOR.listen(log)
     try:
@@ -102,7 +108,9 @@ def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> No
     assert "mac_none" in log.importers
 
 
-def test_without_the_private_loader_every_request_counts_as_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_private_loader_every_request_counts_as_an_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(machinery, "_find_and_load_code", None)
     assert machinery.is_being_loaded("anything")
 

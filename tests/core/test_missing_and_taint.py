@@ -41,7 +41,9 @@ def answers(name: str) -> list[tuple[object, ...]]:
             found.append(("value", way()))
         except BaseException as error:
             message = str(error).replace(child or name, "<child>")
-            found.append((type(error), message, str(getattr(error, "name", "")).replace(child or name, "<child>")))
+            found.append(
+                (type(error), message, str(getattr(error, "name", "")).replace(child or name, "<child>"))
+            )
     return found
 
 
@@ -81,7 +83,13 @@ def test_a_pattern_may_block_the_submodules_alone(tree: Tree) -> None:
 
 
 def test_a_sibling_of_the_same_last_name_is_not_blocked(tree: Tree) -> None:
-    tree({"mis_app/__init__.py": "from . import mis_json", "mis_app/mis_json.py": "VALUE = 1", "mis_json.py": ""})
+    tree(
+        {
+            "mis_app/__init__.py": "from . import mis_json",
+            "mis_app/mis_json.py": "VALUE = 1",
+            "mis_json.py": "",
+        }
+    )
     with missing_modules("mis_json"):
         assert importlib.import_module("mis_app").mis_json.VALUE == 1
 

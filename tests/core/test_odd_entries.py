@@ -63,7 +63,9 @@ ODD: list[Any] = [
 
 # By number: pytest asks parameters for attributes.
 @pytest.mark.parametrize("number", range(len(ODD)), ids=[type(value).__name__ for value in ODD])
-@pytest.mark.parametrize("name", ["odd_new", "odd_new.child", "json", "email.mime", 7, None, ("a",), b"x"], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["odd_new", "odd_new.child", "json", "email.mime", 7, None, ("a",), b"x"], ids=repr
+)
 def test_any_object_under_any_key_is_undone(name: Any, number: int, picture: Any) -> None:
     import email.mime.text  # noqa: F401
     import json  # noqa: F401
@@ -148,7 +150,16 @@ def test_a_rebound_container_is_the_same_object_with_the_same_contents(
 
 
 def test_entries_of_sys_path_are_never_normalised(picture: Any) -> None:
-    strange: list[Any] = ["", ".", "/a/../b", "__editable__.x.finder.__path_hook__", Path("/p"), b"/b", None, 7]
+    strange: list[Any] = [
+        "",
+        ".",
+        "/a/../b",
+        "__editable__.x.finder.__path_hook__",
+        Path("/p"),
+        b"/b",
+        None,
+        7,
+    ]
     sys.path.extend(strange)
     try:
         before = picture()
@@ -196,7 +207,9 @@ def test_finders_and_hooks_of_a_test_are_gone_and_those_removed_are_back(picture
         sys.path_hooks[:] = [hook, *sys.path_hooks[1:]]  # type: ignore[list-item]
     assert before.differences() == []
     found = {(item.where, item.change) for item in context.changes.items}
-    assert found == {(where, change) for where in ("meta_path", "path_hooks") for change in ("added", "removed")}
+    assert found == {
+        (where, change) for where in ("meta_path", "path_hooks") for change in ("added", "removed")
+    }
     assert f"undone: '{__name__}." in str(context.changes)
 
 

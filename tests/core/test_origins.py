@@ -106,7 +106,10 @@ def test_what_a_package_puts_below_itself_is_of_the_packages_origin() -> None:
         pass
 
     Lazy.__module__ = "lib.tools"
-    table = {"lib": module("lib", "/v/site-packages/lib/__init__.py"), "lib.tools": module("lib.tools", "/v/site-packages/lib/tools.py")}
+    table = {
+        "lib": module("lib", "/v/site-packages/lib/__init__.py"),
+        "lib.tools": module("lib.tools", "/v/site-packages/lib/tools.py"),
+    }
     verdict = Origins().verdict("lib.lazy", Lazy(), table)
     assert verdict == (Origin.FOREIGN, "put there by its own package (lib.tools)", False)
     assert Origins().verdict("other.lazy", Lazy(), table).origin is Origin.FAKE

@@ -10,10 +10,12 @@ from pytest_import_isolation.parameters import Parameters, check_path
 
 def test_parameters_of_an_inner_scope_add_up_with_those_outside() -> None:
     outer = Parameters.parse(
-        "outer", {"fresh": "a", "missing": ["m", "n"], "fakes": {"f": 1, "g": 2}, "path": ["/x", "/y"], "keep": "k"}
+        "outer",
+        {"fresh": "a", "missing": ["m", "n"], "fakes": {"f": 1, "g": 2}, "path": ["/x", "/y"], "keep": "k"},
     )
     inner = Parameters.parse(
-        "inner", {"fresh": ["b", "a"], "unloaded": "u*", "fakes": {"f": 3}, "path": ["/y", "/z"], "missing": "m"}
+        "inner",
+        {"fresh": ["b", "a"], "unloaded": "u*", "fakes": {"f": 3}, "path": ["/y", "/z"], "missing": "m"},
     )
     both = inner.under(outer)
     assert both.fresh.texts == ("b", "a")
@@ -31,7 +33,9 @@ def test_no_parameters_are_empty() -> None:
     assert Parameters.parse("x", {"fakes": None}).fakes == {}
 
 
-@pytest.mark.parametrize(("given", "expected"), [("x", ("x",)), (Path("/a"), ("/a",)), ([b"b", ""], ("b", "")), ((), ())])
+@pytest.mark.parametrize(
+    ("given", "expected"), [("x", ("x",)), (Path("/a"), ("/a",)), ([b"b", ""], ("b", "")), ((), ())]
+)
 def test_path_entries_stay_as_they_are(given: object, expected: tuple[str, ...]) -> None:
     assert check_path(given, "path") == expected
 

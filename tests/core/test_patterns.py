@@ -51,11 +51,19 @@ def test_adding_patterns_keeps_the_order_and_repeats_nothing() -> None:
     ("patterns", "error", "message"),
     [
         (None, ParameterError, "keep: expected a pattern or a list of patterns, not NoneType (None)"),
-        ([None], ParameterError, "keep: a pattern is a string such as 'numpy' or 'myapp.plugins.*', not NoneType (None)"),
+        (
+            [None],
+            ParameterError,
+            "keep: a pattern is a string such as 'numpy' or 'myapp.plugins.*', not NoneType (None)",
+        ),
         ("", PatternError, "keep: '' is no module name; give a dotted name such as 'package.module'"),
         ("a..b", PatternError, "keep: 'a..b' is no module name; give a dotted name such as 'package.module'"),
         (".a", PatternError, "keep: '.a' is relative; give the absolute name, such as 'package.module'"),
-        ("my-app", PatternError, "keep: 'my-app' is no module name; give a dotted name such as 'package.module'"),
+        (
+            "my-app",
+            PatternError,
+            "keep: 'my-app' is no module name; give a dotted name such as 'package.module'",
+        ),
         (
             ".a*",
             PatternError,

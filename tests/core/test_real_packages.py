@@ -38,7 +38,9 @@ QUIET = ("-W", "ignore")
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_package_works_in_five_windows_and_after_them_as_the_same_object(name: str, run_script: Script) -> None:
+def test_a_package_works_in_five_windows_and_after_them_as_the_same_object(
+    name: str, run_script: Script
+) -> None:
     if not is_installed(PACKAGES[name]):
         pytest.skip(f"{PACKAGES[name]} is not installed")
     run_script(

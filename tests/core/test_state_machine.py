@@ -58,7 +58,16 @@ TREE = {
 }
 OWN = tuple(sorted({name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in TREE}))
 OWN_AND_ABOVE = tuple(sorted({*OWN, "smt_ns", "smt_ns.part"}))
-HARMLESS = ("wave", "colorsys", "sched", "netrc", "xml.dom.minidom", "email.mime.text", "html.entities", "json.tool")
+HARMLESS = (
+    "wave",
+    "colorsys",
+    "sched",
+    "netrc",
+    "xml.dom.minidom",
+    "email.mime.text",
+    "html.entities",
+    "json.tool",
+)
 NAMES = (*OWN_AND_ABOVE, *HARMLESS)
 PACKAGES = tuple(sorted({name.rpartition(".")[0] for name in NAMES if "." in name}))
 
@@ -155,7 +164,7 @@ def import_by_statement(n: int) -> None:
 
 @operation
 def ask_lazy_package(n: int) -> None:
-    importlib.import_module("smt_lazy").late
+    assert importlib.import_module("smt_lazy").late is not None
 
 
 @operation
@@ -326,7 +335,8 @@ def replace_import(n: int) -> None:
 
 
 some = st.lists(
-    st.sampled_from(("smt_app", "smt_app.sub", "smt_app.a", "smt_*", "smt_lazy", "smt_ns", "smt_*.*")), max_size=2
+    st.sampled_from(("smt_app", "smt_app.sub", "smt_app.a", "smt_*", "smt_lazy", "smt_ns", "smt_*.*")),
+    max_size=2,
 )
 parameters = st.fixed_dictionaries(
     {},
@@ -362,7 +372,9 @@ blocks: st.SearchStrategy[Block] = st.deferred(
 
 def context_of(given: dict[str, Any]) -> IsolatedImportContext:
     fakes = {name: fake(n) or {"value": n} for name, n in given.get("fakes", {}).items() if n not in (3, 4)}
-    return IsolatedImportContext(**{**given, "fakes": {**fakes, **{f"smt_hostile{n}": fake(n) for n in (3, 4)}}})
+    return IsolatedImportContext(
+        **{**given, "fakes": {**fakes, **{f"smt_hostile{n}": fake(n) for n in (3, 4)}}}
+    )
 
 
 class ImportStateMachine(RuleBasedStateMachine):
@@ -469,5 +481,3 @@ def test_after_the_last_window_everything_is_as_before(machine: type[ImportState
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
     )
-
-

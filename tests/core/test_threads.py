@@ -19,7 +19,9 @@ from pytest_import_isolation.machinery import (
 Tree = Callable[[dict[str, str]], Path]
 
 
-def test_a_module_in_the_middle_of_its_import_stays_and_names_the_thread(run_script: Callable[..., str]) -> None:
+def test_a_module_in_the_middle_of_its_import_stays_and_names_the_thread(
+    run_script: Callable[..., str],
+) -> None:
     run_script(
         """
         import sys, threading, types, os

@@ -62,7 +62,7 @@ def test_the_whole_report(suite: Suite) -> None:
             It was added to sys.path.
             Use @pytest.mark.isolated_imports(path=["/vendor"]) or monkeypatch.syspath_prepend(), or name the directory in the pythonpath option of pytest.
         contained: 1 change undone by isolation (blocked-left undone)
-        import leaks: 3 errors, 1 warning (N first imports)"""  # noqa: E501 - the report does not wrap
+        import leaks: 3 errors, 1 warning (N first imports)"""
     )
 
 

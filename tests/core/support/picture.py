@@ -48,7 +48,9 @@ class Picture:
                 parent, _, child = name.rpartition(".")
                 space = _space(self.modules.get(parent))
                 self.bindings.append((name, space, child, space.get(child, _NOTHING)))
-        self.spaces = {name: (_space(sys.modules[name]), _space(sys.modules[name]).copy()) for name in packages}
+        self.spaces = {
+            name: (_space(sys.modules[name]), _space(sys.modules[name]).copy()) for name in packages
+        }
 
     def differences(self) -> list[str]:
         """Return what is not as it was, by identity, in sentences."""
@@ -58,7 +60,7 @@ class Picture:
             if now is not container:
                 found.append(f"sys.{name} is another object: {now!r:.200}")
             left = _items(container)
-            if len(left) != len(items) or any(a is not b for a, b in zip(left, items)):
+            if len(left) != len(items) or any(a is not b for a, b in zip(left, items, strict=True)):
                 found.append(f"sys.{name} held {items!r:.2000} and holds {left!r:.2000}")
         if sys.path_importer_cache is not self.cache_object:
             found.append("sys.path_importer_cache is another object")
@@ -67,7 +69,9 @@ class Picture:
             found.append("builtins.__import__ is another function")
         for name, space, child, value in self.bindings:
             if space.get(child, _NOTHING) is not value:
-                found.append(f"the attribute {name} is {type(space.get(child, _NOTHING))}, and was {type(value)}")
+                found.append(
+                    f"the attribute {name} is {type(space.get(child, _NOTHING))}, and was {type(value)}"
+                )
         for name, (space, before) in self.spaces.items():
             found += _compare(f"the namespace of {name}", before, space)
         return found
