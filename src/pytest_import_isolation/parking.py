@@ -185,6 +185,8 @@ class ParkingLot:
         """Tell whether a module that is loaded now was parked when the clock stood there."""
         if not isinstance(name, str) or self.returned(name) is not module:
             return False
+        if namespace(module) is None:  # a number or a string is the same object each time it is made
+            return False
         identity, since = self._since[name]
         return identity == id(module) and since <= at
 

@@ -339,3 +339,31 @@ def test_a_real_module_given_as_a_fake_is_gone_after_the_window(picture: Any) ->
     assert before.differences() == []
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("ext_no_such_json")
+
+
+def test_a_module_that_is_a_number_does_not_pass_for_one_that_was_parked(
+    tree: Callable[[dict[str, str]], Path],
+) -> None:
+    tree({"ext_number.py": "import sys\nsys.modules[__name__] = 42"})
+    with IsolatedImportContext():
+        importlib.import_module("ext_number")
+        with IsolatedImportContext(unloaded="ext_number"):
+            importlib.import_module("ext_number")
+    with IsolatedImportContext() as context:
+        importlib.import_module("ext_number")
+    assert context.changes.forgotten == {"ext_number": "it is a int"}
+    assert "ext_number" not in DOOR.lot
+
+
+def test_what_an_outer_window_loaded_is_forgotten_though_an_inner_one_unloaded_it(
+    tree: Callable[[dict[str, str]], Path], picture: Any
+) -> None:
+    tree({"ext_plain.py": ""})
+    before = picture()
+    with IsolatedImportContext() as context:
+        first = importlib.import_module("ext_plain")
+        with IsolatedImportContext(unloaded="*"):
+            assert importlib.import_module("ext_plain") is first
+    assert before.differences() == []
+    assert list(context.changes.forgotten) == ["ext_plain"]
+    assert "ext_plain" not in DOOR.lot

@@ -100,7 +100,7 @@ def test_fakes_left_by_every_sort_of_statement(suite: Suite) -> None:
         ("TestIt::test_method", "call"),
     ]
     assert [leak["detail"] for leak in run.leaks] == [
-        f"Its entry is {what}: every later import gets that."
+        f"Its entry in sys.modules is {what}: every later import gets that."
         for what in (
             "a bare ModuleType()",
             "a unittest.mock.MagicMock",
@@ -143,7 +143,7 @@ def test_a_leak_has_exactly_the_documented_fields(suite: Suite, fields: list[str
         "polluter": {"nodeid": "test_it.py::test_it", "phase": "call"},
         "location": {"file": "test_it.py", "line": 3, "exact": False},
         "chain": [],
-        "detail": "Its entry is a object: every later import gets that.",
+        "detail": "Its entry in sys.modules is a object: every later import gets that.",
         "advice": "Fake it for the tests that need it only: mark them with "
         '@pytest.mark.isolated_imports(fakes={"boto": {...}}), or use the fake_module fixture.',
         "allowed": False,
@@ -215,26 +215,26 @@ def test_entries_replaced_removed_and_blocked(suite: Suite) -> None:
     root = suite.root
     found = {leak["name"]: (leak["kind"], leak["detail"]) for leak in run.leaks}
     wave = found["wave"][1].partition(" and is ")[0]
-    assert wave.startswith("Its entry was the module of /")
+    assert wave.startswith("Its entry in sys.modules was the module of /")
     assert wave.endswith("wave.py")
     found["wave"] = (found["wave"][0], found["wave"][1].replace(wave, "WAVE"))
     assert found == {
         "app.db": (
             "replaced",
-            f"Its entry was the module of {root}/app/db.py and is a second copy of it now.",
+            f"Its entry in sys.modules was the module of {root}/app/db.py and is a second copy of it now.",
         ),
         "plain": (
             "replaced",
-            f"Its entry was the module of {root}/plain.py and is the module of {root}/other_plain.py now.",
+            f"Its entry in sys.modules was the module of {root}/plain.py and is the module of {root}/other_plain.py now.",
         ),
         "wave": ("replaced", "WAVE and is a unittest.mock.MagicMock now."),
         "app.user": (
             "replaced",
-            f"Its entry was the module of {root}/app/user.py and is a bare ModuleType() now.",
+            f"Its entry in sys.modules was the module of {root}/app/user.py and is a bare ModuleType() now.",
         ),
         "colorsys": ("removed", "It was loaded, and its entry is gone: the next import loads a second copy."),
-        "netrc": ("blocked-left", "Its entry is None: every import of it fails."),
-        "never_there": ("blocked-left", "Its entry is None: every import of it fails."),
+        "netrc": ("blocked-left", "Its entry in sys.modules is None: every import of it fails."),
+        "never_there": ("blocked-left", "Its entry in sys.modules is None: every import of it fails."),
     }
     assert {leak["severity"] for leak in run.leaks} == {"error"}
     assert run.blamed("removed", "colorsys") == ("test_it.py::test_removed", "call")

@@ -51,7 +51,7 @@ def test_the_whole_report(suite: Suite) -> None:
         """\
         error: fake-left boto, boto.session
             by test_alarm.py (collect), probably at test_alarm.py:5
-            Its entry is a unittest.mock.MagicMock: every later import gets that.
+            Its entry in sys.modules is a unittest.mock.MagicMock: every later import gets that.
             Fake it for the tests that need it only: mark them with @pytest.mark.isolated_imports(fakes={"boto": {...}}), or use the fake_module fixture.
         error: removed shop.db
             by test_shop.py::test_reload (call), probably at test_shop.py:6

@@ -163,18 +163,28 @@ class Judge:
                 "It was loaded, and its entry is gone: the next import loads a second copy.",
             )
         if after is None:
-            return self._leak("blocked-left", atom, polluter, "Its entry is None: every import of it fails.")
+            return self._leak(
+                "blocked-left", atom, polluter, "Its entry in sys.modules is None: every import of it fails."
+            )
         if self._is_real(name, after):
             if not was_real or self._replaced_itself(name, after):
                 return self.first_import(name, polluter) if before is ABSENT else None
-            detail = f"Its entry was {describe(before)} and is {self._second(before, after)} now."
+            detail = (
+                f"Its entry in sys.modules was {describe(before)} and is {self._second(before, after)} now."
+            )
             return self._leak("replaced", atom, polluter, detail)
         if before is ABSENT or not was_real:
             return self._leak(
-                "fake-left", atom, polluter, f"Its entry is {describe(after)}: every later import gets that."
+                "fake-left",
+                atom,
+                polluter,
+                f"Its entry in sys.modules is {describe(after)}: every later import gets that.",
             )
         return self._leak(
-            "replaced", atom, polluter, f"Its entry was {describe(before)} and is {describe(after)} now."
+            "replaced",
+            atom,
+            polluter,
+            f"Its entry in sys.modules was {describe(before)} and is {describe(after)} now.",
         )
 
     def _is_real(self, name: object, module: object) -> bool:
