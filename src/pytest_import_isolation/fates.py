@@ -5,7 +5,7 @@ Pure: it looks at modules and decides; nothing is changed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from enum import IntEnum
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,6 @@ from pytest_import_isolation.machinery import (
     ancestors,
     is_initializing,
     namespace,
-    parent_of,
     top_level,
 )
 from pytest_import_isolation.origins import Origin, Origins, Verdict
@@ -106,38 +105,47 @@ class Arrivals:
         classes.
         """
         name = space.get("__name__")
-        for key, value in list(space.items()):
-            if type(value) in _PLAIN:
-                continue
+        for key, value in self._possible(space):
             home = self.home_of(value)
             if home is not None:
                 yield home, str(key)
             elif issubclass(type(value), type):
                 if _module_of_type(value) == name:
-                    yield from self._references_of_class(key, value)  # type: ignore[arg-type]
+                    yield from self._references_of_class(key, _space_of_type(value))
             else:
                 yield from self._references_of_container(str(key), value)
 
-    def _references_of_class(self, key: str, cls: type) -> Iterator[tuple[str, str]]:
-        for attribute, value in list(_space_of_type(cls).items()):
-            if type(value) in _PLAIN:
-                continue
-            where = f"{key}.{attribute}"
+    def _references_of_class(self, key: str, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        for attribute, value in self._possible(space):
             home = self.home_of(value)
             if home is not None:
-                yield home, where
+                yield home, f"{key}.{attribute}"
             else:
-                yield from self._references_of_container(where, value)
+                yield from self._references_of_container(f"{key}.{attribute}", value)
+
+    def _possible(self, space: Mapping[str, object]) -> list[tuple[str, object]]:
+        """Return the items that may be a reference; most values are data, or functions of survivors."""
+        arriving = self._by_namespace
+        return [
+            (key, value)
+            for key, value in list(space.items())
+            if type(value) not in _PLAIN
+            and key != "__builtins__"  # 150 values in each module, and none of them matters
+            and (type(value) is not FunctionType or id(value.__globals__) in arriving)
+        ]
 
     def _references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
         if type(value) is dict:
-            items: Iterable[object] = value.values()
+            items: Collection[object] = value.values()
         elif type(value) in _CONTAINERS:
             items = value  # type: ignore[assignment]
         else:
             return
-        if 0 < len(value) <= _LARGEST_CONTAINER:  # type: ignore[arg-type]
-            for item in list(items):
+        if not 0 < len(items) <= _LARGEST_CONTAINER:
+            return
+        items = list(items)
+        if not _PLAIN.issuperset(map(type, items)):
+            for item in items:
                 home = self.home_of(item)
                 if home is not None:
                     yield home, where
@@ -380,11 +388,3 @@ def stale_names(
                 yield key, False
         elif lazy and leaving.home_of(value) is not None:
             yield key, True
-
-
-def submodule_names(package: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield the last parts of those names that lie directly below a package."""
-    for name in names:
-        parent, child = parent_of(name)
-        if parent == package:
-            yield child

@@ -27,12 +27,11 @@ class ImportLog:
     Args:
         with_images: also copy the namespaces of the packages above a module before it is imported, which
             is what an exact restore of their attributes needs.
-        beforehand: called with the name of a module that is not loaded, before it is imported.
     """
 
-    def __init__(
-        self, *, with_images: bool = False, beforehand: Callable[[str], object] = lambda name: None
-    ) -> None:
+    def __init__(self, *, with_images: bool = False) -> None:
+        #: Called with the name of a module that is not loaded, before it is imported.
+        self.beforehand: Callable[[str], object] = lambda name: None
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
         #: For each package that was loaded before something below it was imported: its namespace, and
@@ -41,11 +40,10 @@ class ImportLog:
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
         self._with_images = with_images
-        self._beforehand = beforehand
 
     def importing(self, name: str) -> None:
         """Note an import of a module that is not loaded."""
-        self._beforehand(name)
+        self.beforehand(name)
         if self._with_images:
             for ancestor in ancestors(name):
                 space = namespace(sys.modules.get(ancestor))

@@ -10,7 +10,7 @@ import _imp
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
 from types import FrameType
@@ -96,31 +96,44 @@ def import_lock() -> Iterator[None]:
         _imp.release_lock()
 
 
-def names_being_imported() -> dict[str, str]:
+def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
     """Return the modules that other threads are importing now, with the name of the thread.
 
-    The packages above such a module count too: importlib looks them up in ``sys.modules`` in the middle
-    of the import and raises KeyError when they have gone. Must be called under :func:`import_lock`.
+    Must be called under :func:`import_lock`.
+
+    Args:
+        about_to: count a module too whose lock exists and is nobody's yet. Some thread is about to take it
+            and will not ask for the global import lock again; or is giving it up, and the lock vanishes.
     """
     me = threading.get_ident()
     threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    about_to = about_to and len(threads) > 1
     busy: dict[str, str] = {}
     # A private table; without it no module counts as busy, and is_initializing() still protects most.
     for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):
         lock = reference()
         owner = getattr(lock, "owner", None)
-        if owner is None or owner == me:
+        if lock is None or owner == me or (owner is None and not about_to):
             continue
-        thread = threads.get(owner, f"thread {owner}")
+        thread = "unknown" if owner is None else threads.get(owner, f"thread {owner}")
         busy[name] = thread
-        for ancestor in ancestors(name):
-            busy[ancestor] = thread
     return busy
+
+
+def _of_same_packages(names: Iterable[Any], importing: Mapping[str, str]) -> dict[Any, str]:
+    """Return those names that share a top-level package with a module that is being imported.
+
+    importlib looks the packages above it up in ``sys.modules`` in the middle of the import, and the code of
+    a half imported package uses the submodules that it has imported already.
+    """
+    packages = {top_level(name): thread for name, thread in importing.items()}
+    tops = ((name, top_level(name)) for name in names if type(name) is str)
+    return {name: packages[top] for name, top in tops if top in packages}
 
 
 @contextmanager
 def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0) -> Iterator[dict[str, str]]:
-    """Hold the import lock at a moment when no other thread is importing one of the wanted modules.
+    """Hold the import lock at a moment when no other thread is importing from the wanted modules' packages.
 
     Args:
         wanted: called under the lock; returns the names that are about to leave ``sys.modules``.
@@ -133,10 +146,10 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
     while True:
         _imp.acquire_lock()
         try:
-            busy = names_being_imported()
-            if busy:
-                busy = {name: busy[name] for name in wanted() if name in busy}
-            if not busy or time.monotonic() >= deadline:
+            is_over = time.monotonic() >= deadline
+            importing = names_being_imported(about_to=not is_over)
+            busy = _of_same_packages(wanted(), importing) if importing else {}
+            if not busy or is_over:
                 yield busy
                 return
         finally:

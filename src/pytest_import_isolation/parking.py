@@ -152,20 +152,17 @@ class ParkingLot:
         """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
         self._retired.extend(modules)
 
-    def bring_back(self, name: str) -> object:
+    def bring_back(self, name: str) -> None:
         """Put a parked module and its package's other parked modules back into ``sys.modules``.
 
         A module that another thread is importing at this moment stays: that thread meets the door.
-
-        Returns:
-            The module.
         """
         package = top_level(name)
         with import_lock():
             parked = self._packages.pop(package, {})
             if name not in parked:  # another thread was faster: with the package, or with giving it up
                 self._packages.update({package: parked} if parked else {})
-                return sys.modules.get(name, ABSENT)
+                return
             busy = names_being_imported()
             later = {n: p for n, p in parked.items() if n in busy and n != name}
             for other in sorted(parked.keys() - later.keys(), key=depth):
@@ -179,7 +176,6 @@ class ParkingLot:
                 # Behind position 0, which is the door's.
                 after = 1 if belonging.list_name == "meta_path" else 0
                 insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
-        return parked[name].module
 
     def was_parked(self, name: object, module: object, at: int) -> bool:
         """Tell whether a module that is loaded now was parked when the clock stood there."""
@@ -204,11 +200,13 @@ class _ParkedLoader:
     def __init__(self, lot: ParkingLot, name: str) -> None:
         self._lot = lot
         self._name = name
+        # Now, under the import lock: when the module is loaded, another thread may have brought it back.
+        self._module = lot.module(name)
         self._attributes: dict[str, object] = {}
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Return the parked module itself, where that is safe."""
-        module = self._lot.module(self._name)
+        module = self._module
         # Only a plain module is handed over directly, which lets other threads wait for it properly.
         # importlib would write attributes into any other object, or ask it for some: that gets a
         # stand-in here, and exec_module() puts the object in its place.
@@ -223,6 +221,8 @@ class _ParkedLoader:
         for key, value in self._attributes.items():
             bind(namespace(module), key, value)
         self._lot.bring_back(self._name)
+        # In place of a stand-in, and also if the module is no longer waiting in the lot.
+        put_in(self._name, self._module)
 
 
 class Door:

@@ -30,6 +30,7 @@ from pytest_import_isolation.machinery import (
     ABSENT,
     drop_finder_caches,
     is_initializing,
+    names_being_imported,
     namespace,
     parent_of,
     quiet_import_lock,
@@ -267,10 +268,17 @@ class ImportState:
         leaving = [name for name, module in now.items() if self.modules.get(name, ABSENT) is not module]
         return sorted(leaving, key=depth, reverse=True)
 
+    def _returning(self) -> list[Any]:
+        """Return the keys whose entries are not those of the snapshot."""
+        now = self.table.copy()
+        if same_entries(self.modules, now):
+            return []
+        return [name for name, module in self.modules.items() if now.get(name, ABSENT) is not module]
+
     def _restore_entries(self, leave: Leave) -> Restored:
         released: list[object] = []
         stuck: dict[Any, str] = {}
-        with quiet_import_lock(self._leaving) as busy:
+        with quiet_import_lock(lambda: [*self._leaving(), *self._returning()]) as busy:
             for name in self._leaving():
                 module = self.table[name]
                 if name in busy:
@@ -280,9 +288,12 @@ class ImportState:
                 else:
                     leave(name, module)
                     released.append(self.table.pop(name))
-            for name, module in self.modules.items():
-                if name not in stuck and self.table.get(name, ABSENT) is not module:
-                    self.table[name] = module
+            importing = names_being_imported()
+            for name in self._returning():
+                # importlib executes a module again that appears while it looks for it; a module that is
+                # being looked for comes from where it waits.
+                if name not in stuck and name not in importing:
+                    self.table[name] = self.modules[name]
         return Restored(stuck, released)
 
     def _restore_bindings(self, stuck: Mapping[Any, str]) -> bool:

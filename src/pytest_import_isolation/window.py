@@ -80,7 +80,7 @@ class Window:
         title: str = "window",
     ) -> None:
         self.parameters = parameters
-        self.log = ImportLog(with_images=True, beforehand=self._remember_references)
+        self.log = ImportLog(with_images=True)
         #: Where it was opened.
         self.opened_by = caller()
         # A block at the top level of a module binds what it imports in that module: what the block
@@ -95,6 +95,7 @@ class Window:
         self._put_aside: dict[str, ParkedModule] = {}
         self._undo: list[Callable[[], object]] = []
         self._taken_by_us: set[str] = set()
+        self._unloaded: set[str] = set()
         self._own_path: list[str] = []
         self._planted: dict[str, object] = {}
         self._tainted: dict[str, str] = {}
@@ -116,6 +117,7 @@ class Window:
         DOOR.listen(self.log)
         self._state = ImportState.capture()
         self._opened_at = DOOR.lot.clock
+        self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
         try:
             self.add_path(self.parameters.path)
@@ -145,7 +147,7 @@ class Window:
         covers = _covering(patterns)
         taken = take_out([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)], park)
         self._taken_by_us.update(taken)
-        self._undo.append(lambda: DOOR.lot.withdraw(lambda name: name in taken))
+        self._unloaded.update(taken)
 
     def refresh(self, patterns: Patterns) -> None:
         """Let modules be executed anew on their next import.
@@ -350,6 +352,8 @@ class Window:
                         Departures(self._origins, self._state.modules, self._is_superseded).leave
                     )
         finally:
+            # Not before they are back: a thread that asks in between would execute them again.
+            DOOR.lot.withdraw(self._unloaded.__contains__)
             _open_windows.remove(self)
             DOOR.unlisten(self.log)
         return changes

@@ -1,4 +1,4 @@
-"""HAZARDS 1, 5-8, 46, 47: extension modules and what leans on them."""
+"""Extension modules and what leans on them."""
 
 from __future__ import annotations
 
@@ -367,3 +367,26 @@ def test_what_an_outer_window_loaded_is_forgotten_though_an_inner_one_unloaded_i
     assert before.differences() == []
     assert list(context.changes.forgotten) == ["ext_plain"]
     assert "ext_plain" not in DOOR.lot
+
+
+def test_a_fake_with_the_file_of_an_installed_package_is_not_parked(picture: Any) -> None:
+    module = ModuleType("ext_planted")
+    module.__file__ = "/v/site-packages/ext_planted.py"
+    before = picture()
+    with IsolatedImportContext(fakes={"ext_planted": module}):
+        assert importlib.import_module("ext_planted") is module
+    assert before.differences() == []
+    assert "ext_planted" not in DOOR.lot
+
+
+def test_a_hand_made_module_that_was_unloaded_comes_back_a_second_time() -> None:
+    made = sys.modules["ext_made"] = ModuleType("ext_made")
+    try:
+        with IsolatedImportContext(unloaded="ext_made"):
+            with IsolatedImportContext() as context:
+                assert importlib.import_module("ext_made") is made
+            assert context.changes.parked == {"ext_made": "it was parked when the window opened"}
+            assert importlib.import_module("ext_made") is made
+        assert sys.modules["ext_made"] is made
+    finally:
+        del sys.modules["ext_made"]

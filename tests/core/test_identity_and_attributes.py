@@ -1,4 +1,4 @@
-"""HAZARDS 9-11, 14-16 and 27: what outlives a module, and the attributes of packages."""
+"""What outlives a module, and the attributes of packages."""
 
 from __future__ import annotations
 

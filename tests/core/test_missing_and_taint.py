@@ -1,4 +1,4 @@
-"""HAZARDS 33, 34, 43: modules that look missing, and what was imported meanwhile."""
+"""Modules that look missing, and what was imported meanwhile."""
 
 from __future__ import annotations
 

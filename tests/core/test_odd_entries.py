@@ -1,4 +1,4 @@
-"""HAZARDS 17-20, 22-24, 26 and 49: odd entries, containers, paths, finders, and what peers break."""
+"""Odd entries, containers, paths, finders, and what peers break."""
 
 from __future__ import annotations
 
