@@ -76,10 +76,6 @@ class Toll:
 
         return undo
 
-    def is_blocked(self, name: str) -> bool:
-        """Tell whether the module is made to look missing now."""
-        return any(covers(name) for covers, _ in self._blocks)
-
     def refuse(self, name: str) -> bool:
         """Tell whether the module is made to look missing, and note who asked if it is."""
         refused = False

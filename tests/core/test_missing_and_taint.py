@@ -104,11 +104,11 @@ def test_blocks_nest(tree: Tree) -> None:
         with missing_modules("mis_two"):
             assert is_missing("mis_one")
             assert is_missing("mis_two")
-            assert TOLL.is_blocked("mis_one")
+            assert TOLL.refuse("mis_one")
         assert is_missing("mis_one")
         assert not is_missing("mis_two")
     assert not is_missing("mis_one")
-    assert not TOLL.is_blocked("mis_one")
+    assert not TOLL.refuse("mis_one")
 
 
 def test_a_parked_module_can_be_missing_and_comes_back(run_script: Callable[..., str]) -> None:
