@@ -88,7 +88,7 @@ class Departures:
                 bind(space, child, images.get(parent, ({}, {}))[1].get(child, ABSENT))
                 cleaned.append(name)
         leaving = Arrivals({n: m for n, m in self.left.items() if type(n) is str})
-        for package, (space, before) in images.items():
+        for package, (space, before) in list(images.items()):  # other threads add to it
             if namespace(self._old.get(package)) is space:
                 for key, is_new in list(stale_names(space, before, leaving)):
                     bind(space, key, ABSENT if is_new else before[key])

@@ -472,8 +472,8 @@ class Window:
 
         Without this the next import would execute them a second time.
         """
-        came: dict[str, object] = dict(evicted_modules(self.log.importers, self.log, self._origins))
-        for name in self._came_back:
+        came: dict[str, object] = dict(evicted_modules(list(self.log.importers), self.log, self._origins))
+        for name in self._came_back.copy():  # other threads add to it
             if name not in sys.modules and name not in DOOR.lot and name not in self._state.modules:
                 came[name] = DOOR.lot.returned(name)
         for name, module in came.items():
