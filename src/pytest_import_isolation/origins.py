@@ -68,6 +68,11 @@ def describe(module: object) -> str:
     return "a bare ModuleType()"
 
 
+def is_pytest_filler(space: Mapping[str, object]) -> bool:
+    """Tell whether a namespace is that of an empty module that pytest puts between rootdir and a test."""
+    return str(space.get("__doc__") or "").startswith(_PYTEST_FILLER)
+
+
 class Origins:
     """Gives verdicts, and remembers them by (name, identity).
 
@@ -171,7 +176,7 @@ class Origins:
             return self._judge_loader(name, spec.loader, modules)
         if name in sys.builtin_module_names or name == "__main__":
             return Verdict(Origin.FOREIGN, "a part of the interpreter")
-        if str(own.get("__doc__") or "").startswith(_PYTEST_FILLER):
+        if is_pytest_filler(own):
             return Verdict(Origin.FIRST_PARTY, "made by pytest between rootdir and a test module")
         if type(module) is not ModuleType:
             return self._judge_odd_object(name, module, own, modules)

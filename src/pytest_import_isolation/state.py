@@ -250,9 +250,8 @@ class ImportState:
         for list_name, (found, _) in self._lists.items():
             if f"sys.{list_name}" not in rebound:
                 continue
-            if (
-                found is ABSENT
-            ):  # somebody had deleted it, and a window inside that one must not make a None of it
+            if found is ABSENT:
+                # Somebody had deleted it, and a window inside that one must not make a None of it.
                 delattr(sys, list_name)
             else:
                 setattr(sys, list_name, found)
@@ -270,10 +269,7 @@ class ImportState:
 
     def _returning(self) -> list[Any]:
         """Return the keys whose entries are not those of the snapshot."""
-        now = self.table.copy()
-        if same_entries(self.modules, now):
-            return []
-        return [name for name, module in self.modules.items() if now.get(name, ABSENT) is not module]
+        return [name for name, module in self.modules.items() if self.table.get(name, ABSENT) is not module]
 
     def _restore_entries(self, leave: Leave) -> Restored:
         released: list[object] = []

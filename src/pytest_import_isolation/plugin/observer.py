@@ -18,7 +18,7 @@ import pytest
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, namespace
-from pytest_import_isolation.origins import Origins
+from pytest_import_isolation.origins import Origins, is_pytest_filler
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
@@ -27,8 +27,6 @@ from pytest_import_isolation.report.judging import Atom, Judge, atoms
 from pytest_import_isolation.report.places import guess_line
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Location, Polluter, Report
 from pytest_import_isolation.state import ImportState
-
-_FILLER = "Empty module created by pytest"
 
 
 class _Pending(NamedTuple):
@@ -47,7 +45,6 @@ class Observer:
     """
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config = config
         self._runner = Runner(config)
         self._root = config.rootpath
         self._origins = Origins(settings.first_party)
@@ -136,11 +133,7 @@ class Observer:
         if atom.key == "conftest" and atom.after is ABSENT and self._runner.is_test_file(atom.before):
             return True  # pytest itself takes one conftest out before it imports another of that name
         space = namespace(atom.after) or {}
-        return (
-            atom.key == "__main__"
-            or str(space.get("__doc__") or "").startswith(_FILLER)
-            or self._runner.is_test_file(atom.after)
-        )
+        return atom.key == "__main__" or is_pytest_filler(space) or self._runner.is_test_file(atom.after)
 
     # The hooks of conftests and of collection
 
