@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery import ABSENT
@@ -42,6 +43,24 @@ class Difference(NamedTuple):
     rebound: tuple[str, ...]
     import_function: bool
     importer_cache: bool
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+class Overlay(NamedTuple):
+    """Changes of the import state as they can be laid over it again. Values are the objects themselves."""
+
+    #: What stands in ``sys.modules``.
+    entries: Mapping[str, object] = MappingProxyType({})
+    #: What is not there.
+    removed: tuple[str, ...] = ()
+    #: What packages hold under the last names of these modules; ABSENT for nothing.
+    bindings: Mapping[str, object] = MappingProxyType({})
+    #: For lists of ``sys``, what they held before and after the changes.
+    lists: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = MappingProxyType({})
+    #: What stands in the place of ``builtins.__import__``.
+    import_function: Callable[..., Any] | None = None
 
     def __bool__(self) -> bool:
         return any(self)
@@ -120,3 +139,24 @@ def stands_in_front(item: object, now: Sequence[object], before: Iterable[object
         if key_of(other) in old:
             return False
     return False
+
+
+def edited(now: Sequence[object], before: Sequence[object], after: Sequence[object]) -> list[object]:
+    """Make to a list the change that was made to an earlier version of it.
+
+    Args:
+        now: the list.
+        before: what it held when the change was made.
+        after: what it held then.
+
+    Returns:
+        ``after`` where the list is as it was; else what was added goes in front if it stood before all
+        others, or to the end, and what was removed goes.
+    """
+    if list(map(key_of, now)) == list(map(key_of, before)):
+        return list(after)
+    added = beyond(after, before)
+    in_front = [item for item in added if stands_in_front(item, after, before)]
+    front = set(map(key_of, in_front))
+    behind = [item for item in beyond(added, now) if key_of(item) not in front]
+    return [*in_front, *beyond(now, beyond(before, after)), *behind]

@@ -176,6 +176,8 @@ class Circumstances(NamedTuple):
     returned: Set[str]
     #: What first-party survivors held before the first of those came back.
     before_return: Mapping[Any, Mapping[str, object]]
+    #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
+    is_alone: bool = False
 
 
 def decide(modules: Mapping[Any, object], circumstances: Circumstances) -> dict[Any, Fate]:
@@ -295,8 +297,14 @@ class _Decision:
                     lazy = frozenset(self.given.lazy_names(name))
                 if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
                     continue
-                if key not in lazy:
+                if key not in lazy and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _is_for_itself(self, name: str) -> bool:
+        """Tell whether no reference is a reason to keep a module."""
+        return self.given.is_alone and (
+            self.verdicts[name].origin is not Origin.FOREIGN or name in self.given.tainted
+        )
 
     def _is_old(self, survivor: Any, space: Mapping[str, object], key: str) -> bool:
         """Tell whether a name held the same before any parked module came back."""
@@ -361,9 +369,9 @@ class _Decision:
                     kept.append(ancestor)
             for home, key in self.arrivals.references(namespace(self.real[name]) or {}):
                 # The attribute that importlib writes for a submodule leaves with the submodule.
-                if f"{name}.{key}" != home and self._raise(
-                    home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"
-                ):
+                if f"{name}.{key}" == home or self._is_for_itself(home):
+                    continue
+                if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
                     kept.append(home)
 
 

@@ -175,6 +175,38 @@ def is_being_loaded(name: str) -> bool:
     return False
 
 
+def location_in(spec: object) -> object:
+    """Return where a spec says that its module lies: a file, or the directories of a namespace package."""
+    own = namespace(spec) or {}
+    origin = own.get("origin")
+    if isinstance(origin, str) and origin != "namespace":
+        return origin
+    folders = own.get("submodule_search_locations")
+    # A _NamespacePath computes itself anew when it is iterated; its list does not.
+    folders = (namespace(folders) or {}).get("_path", folders)
+    return tuple(folders) if isinstance(folders, list) else None
+
+
+def find_location(name: str, ignore: Callable[[object], bool]) -> object:
+    """Return where an import of a top-level module would find it now, as :func:`location_in` says it.
+
+    Args:
+        name: the module, loaded or not.
+        ignore: finders for which this is true are not asked.
+    """
+    finders = getattr(sys, "meta_path", None)
+    for finder in finders.copy() if isinstance(finders, list) else []:
+        if ignore(finder):
+            continue
+        try:
+            spec = finder.find_spec(name, None)
+        except Exception:  # a user's finder; importlib would let it pass on, but nobody asked it yet
+            continue
+        if spec is not None:
+            return location_in(spec)
+    return None
+
+
 class Importer(NamedTuple):
     """Who asked for a module: the first frame outside the import machinery."""
 

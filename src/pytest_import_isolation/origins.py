@@ -113,6 +113,10 @@ class Origins:
             self._verdicts[name] = (weakref.ref(module), verdict)
         return verdict
 
+    def is_installed(self, file: str) -> bool:
+        """Tell whether a file belongs to an installed package, and not to the standard library."""
+        return not set(_LIBRARY_PARTS).isdisjoint(file.replace("\\", "/").split("/"))
+
     def of_file(self, name: str, file: str) -> Origin:
         """Say where code comes from, by the name of its module and its file alone."""
         return self._judge_file(name, file).origin

@@ -290,3 +290,8 @@ DOOR: Final = Door()
 def is_door(finder: object) -> bool:
     """Tell whether a finder is a door of this package (a second copy of the package has another one)."""
     return type(finder).__name__ == "Door" and type(finder).__module__ == __name__
+
+
+def without_doors(items: Iterable[object]) -> tuple[object, ...]:
+    """Return what a list of ``sys`` holds beside the door."""
+    return tuple(item for item in items if not is_door(item))

@@ -19,8 +19,10 @@ from pytest_import_isolation.differences import (
     Binding,
     Difference,
     ListChange,
+    Overlay,
     beyond,
     compare_lists,
+    edited,
     items_in,
     key_of,
     same_entries,
@@ -29,6 +31,7 @@ from pytest_import_isolation.differences import (
 from pytest_import_isolation.machinery import (
     ABSENT,
     drop_finder_caches,
+    import_lock,
     is_initializing,
     names_being_imported,
     namespace,
@@ -362,6 +365,33 @@ def put_in(name: str, module: object, binding: object = ABSENT) -> None:
     sys.modules[name] = module  # type: ignore[assignment]
     if binding is not ABSENT:
         bind(parent_namespace(name), parent_of(name)[1], binding)
+
+
+def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: False) -> None:
+    """Lay changes over the import state.
+
+    Args:
+        overlay: the changes; a module that another thread is importing at this moment is left out.
+        keep_first: finders for which this is true stay before all others (the parking lot's own door).
+    """
+    with import_lock():
+        importing = names_being_imported()
+        for name in sorted(overlay.entries, key=depth):
+            if name not in importing:
+                sys.modules[name] = overlay.entries[name]  # type: ignore[assignment]
+        for name in overlay.removed:
+            sys.modules.pop(name, None)
+        for name, value in overlay.bindings.items():
+            bind(parent_namespace(name), parent_of(name)[1], value)
+    for list_name, (before, after) in overlay.lists.items():
+        found = getattr(sys, list_name, None)
+        if isinstance(found, list):
+            first = [item for item in found if keep_first(item)]
+            found[:] = [*first, *edited([item for item in found if not keep_first(item)], before, after)]
+    if overlay.import_function is not None:
+        builtins.__import__ = overlay.import_function
+    if overlay.lists or overlay.entries:
+        drop_finder_caches()
 
 
 def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, after: int = 0) -> None:

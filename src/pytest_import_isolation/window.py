@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 import threading
@@ -14,7 +15,7 @@ from pytest_import_isolation.bindings import bind, bound_value
 from pytest_import_isolation.blocks import TOLL
 from pytest_import_isolation.changes import Changes
 from pytest_import_isolation.departures import Departures, park
-from pytest_import_isolation.differences import Difference, beyond, stands_in_front
+from pytest_import_isolation.differences import Difference, Overlay, beyond, items_of, stands_in_front
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.fakes import as_module, make_fake_module
@@ -34,7 +35,7 @@ from pytest_import_isolation.machinery import (
 )
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
-from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of
+from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of, without_doors
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state import ImportState, prepend_path, put_in, take_out
 from pytest_import_isolation.wording import listing
@@ -70,6 +71,9 @@ class Window:
         origins: gives the verdicts on modules.
         must_stay: gives the reason to keep a module at the end, or None.
         title: what the messages call it.
+        log: where the imports are noted; a new one by default.
+        is_alone: whether what it loads is for itself alone: then a surviving reference is no reason to
+            keep a first-party or tainted module.
     """
 
     def __init__(
@@ -78,16 +82,19 @@ class Window:
         origins: Origins,
         must_stay: Callable[[str, object, Importer | None], str | None] = lambda name, module, importer: None,
         title: str = "window",
+        log: ImportLog | None = None,
+        is_alone: bool = False,
     ) -> None:
         self.parameters = parameters
-        self.log = ImportLog(with_images=True)
+        self.log = ImportLog(with_images=True) if log is None else log
         #: Where it was opened.
         self.opened_by = caller()
         # A block at the top level of a module binds what it imports in that module: what the block
         # itself did there does not count as something that survives it.
         frame = calling_frame()
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
-        self._own_namespace = id(frame.f_globals) if frame is not None and at_top_level else 0
+        self._disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
+        self._is_alone = is_alone
         self._origins = origins
         self._must_stay = must_stay
         self._title = title
@@ -98,7 +105,8 @@ class Window:
         self._unloaded: set[str] = set()
         self._own_path: list[str] = []
         self._planted: dict[str, object] = {}
-        self._tainted: dict[str, str] = {}
+        #: Modules that asked for something faked or blocked while they were executed, and what that was.
+        self.tainted: dict[str, str] = {}
         self._before_return: dict[Any, dict[str, Any]] = {}
         self._came_back: set[str] = set()
 
@@ -180,7 +188,7 @@ class Window:
         if patterns:
             covers = _covering(patterns)
             self._set_aside(covers)
-            self._undo.append(TOLL.block(covers, self._tainted.setdefault))
+            self._undo.append(TOLL.block(covers, self.tainted.setdefault))
 
     def fake(self, fakes: Mapping[str, object]) -> dict[str, object]:
         """Plant fakes, with the packages above them.
@@ -200,8 +208,12 @@ class Window:
         self._planted.update(planted)
         for name in planted:
             self._bind_to_parent(name, planted)
-        self._undo.append(TOLL.watch(covered.match, self._tainted.setdefault))
+        self.mistrust(covered.match)
         return {name: planted[name] for name in fakes}
+
+    def mistrust(self, covers: Callable[[str], object]) -> None:
+        """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""
+        self._undo.append(TOLL.watch(covers, self.tainted.setdefault))
 
     def _bind_to_parent(self, name: str, planted: dict[str, object]) -> None:
         parent, child = parent_of(name)
@@ -256,6 +268,50 @@ class Window:
             bindings={n: binding for n, binding in difference.bindings.items() if n not in own},
             lists={name: change for name, change in lists.items() if change},
         )
+
+    def all_differences(self) -> Difference:
+        """Return what changed so far, whoever asked for it."""
+        return self._state.differences(is_door)
+
+    def overlay(self, difference: Difference) -> Overlay:
+        """Return changes in the form in which they can be laid over the import state again.
+
+        Args:
+            difference: those of :meth:`all_differences` that are meant.
+        """
+        entries = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
+        bindings = {name: binding.after for name, binding in difference.bindings.items()}
+        bound = {name: bound_value(name) for name in entries if type(name) is str}
+        bindings.update({name: value for name, value in bound.items() if value is not ABSENT})
+        return Overlay(
+            entries,
+            tuple(difference.removed),
+            bindings,
+            {
+                name: (without_doors(self._state.contents(name)), without_doors(items_of(name)))
+                for name in difference.lists
+            },
+            builtins.__import__ if difference.import_function else None,
+        )
+
+    def admit(self, entries: Mapping[Any, object], difference: Difference | None = None) -> None:
+        """Let modules belong to the surrounding state.
+
+        Args:
+            entries: the modules.
+            difference: where to look for what their packages put into the lists of ``sys``.
+        """
+        self._state.admit(entries)
+        if difference is not None:
+            self._admit_items(difference, dict.fromkeys(entries, Outcome.KEEP))
+
+    def admit_item(self, list_name: str, item: object) -> None:
+        """Let an item of a list of ``sys`` belong to the surrounding state."""
+        self._state.admit_item(list_name, item, in_front=self._is_in_front(list_name, item))
+
+    def disregard(self, module: object) -> None:
+        """Let references of a surviving module be no reason to keep what it refers to."""
+        self._disregarded.add(id(namespace(module)))
 
     def adopt(self) -> dict[str, str]:
         """Let what was loaded so far belong to the surrounding state: it stays at the end.
@@ -331,8 +387,7 @@ class Window:
                 f"{self} cannot be left before {_open_windows[-1]}, which is inside it: "
                 "leave windows in the reverse order of entering them"
             )
-        for undo in reversed(self._undo):
-            undo()
+        self.stop_watching()
         changes = Changes()
         try:
             difference = self._state.differences(is_door)
@@ -358,10 +413,25 @@ class Window:
             DOOR.unlisten(self.log)
         return changes
 
+    def stop_watching(self) -> None:
+        """Take off the import system what blocks modules and watches who asks for them."""
+        while self._undo:
+            self._undo.pop()()
+
+    def abandon(self) -> None:
+        """End the window and leave everything as it is now, part of the surrounding state.
+
+        Foreign modules that somebody threw out of ``sys.modules`` behind our back are parked all the same.
+        """
+        self.stop_watching()
+        self._park_evicted()
+        _open_windows.remove(self)
+        DOOR.unlisten(self.log)
+
     def _all_tainted(self) -> dict[str, str]:
         merged: dict[str, str] = {}
         for window in _open_windows:
-            merged.update(window._tainted)
+            merged.update(window.tainted)
         return merged
 
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
@@ -398,7 +468,7 @@ class Window:
                 referrers={
                     name: module
                     for name, module in self._first_party_survivors().items()
-                    if id(namespace(module)) != self._own_namespace
+                    if id(namespace(module)) not in self._disregarded
                 },
                 must_stay=self.reason_to_stay,
                 planted=self._planted,
@@ -408,6 +478,7 @@ class Window:
                 is_superseded=lambda name: name in self._state.modules or name in self._put_aside,
                 returned={n for n, m in arrivals.items() if DOOR.lot.was_parked(n, m, self._opened_at)},
                 before_return=self._before_return,
+                is_alone=self._is_alone,
             ),
         )
 
@@ -462,7 +533,7 @@ class Window:
 
     def _is_in_front(self, list_name: str, item: object) -> bool:
         now, before = (
-            [other for other in items if not is_door(other)]  # what comes back stands behind the door
+            without_doors(items)  # what comes back stands behind the door
             for items in (getattr(sys, list_name), self._state.contents(list_name))
         )
         return stands_in_front(item, now, before)

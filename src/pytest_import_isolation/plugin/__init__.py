@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -18,14 +18,19 @@ from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
 from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.origins import Origins
+    from pytest_import_isolation.plugin.executions import Executions
+    from pytest_import_isolation.plugin.runner import Runner
+    from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
 
 __all__ = ["fake_module", "fresh_import", "isolated_imports", "make_package", "missing_modules"]
 
 _settings_key = pytest.StashKey[Settings]()
 _windows_key = pytest.StashKey["ItemWindows"]()
+_parts_key = pytest.StashKey["_Parts"]()
 _OBSERVER = "import-leak-observer"
+_SUITE = "import-isolation-of-the-suite"
 _MISTAKE = "import_isolation_mistake"
 
 
@@ -36,17 +41,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
-    """Begin to watch before the first conftest is loaded."""
+    """Begin to watch, and to isolate, before the first conftest is loaded."""
     # Only the known arguments are parsed yet. A plugin that is loaded late misses this hook.
-    early_config.stash[_settings_key] = read_settings(early_config, early_config.known_args_namespace)
-    _start_observer(early_config)
-    return (yield)
+    option = early_config.known_args_namespace
+    early_config.stash[_settings_key] = read_settings(early_config, option)
+    suite = _start(early_config)
+    if suite is None:
+        return (yield)
+    from pytest_import_isolation.plugin.sources import initial_conftests
+
+    arguments = option.file_or_dir or early_config.getini("testpaths")
+    suite.begin_initial_conftests(initial_conftests(early_config.invocation_params.dir, arguments))
+    try:
+        return (yield)
+    finally:
+        suite.end_initial_conftests()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describe the marker; begin to watch now if the plugin was loaded too late for the conftests."""
+    """Describe the marker; begin now if the plugin was loaded too late for the conftests."""
     config.addinivalue_line("markers", DESCRIPTION)
-    _start_observer(config)
+    _start(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -56,7 +71,8 @@ def pytest_collection_modifyitems(
     """Register the windows if a test asks for one, when conftests have added their marks."""
     yield
     try:
-        if any(parameters_of(item) is not None for item in items):
+        isolates = settings_of(config).isolate is not None
+        if isolates or any(parameters_of(item) is not None for item in items):
             item_windows(config).prepare(items)
     except pytest.UsageError as error:
         if hasattr(config, "workeroutput"):
@@ -82,19 +98,58 @@ def settings_of(config: pytest.Config) -> Settings:
 def item_windows(config: pytest.Config) -> ItemWindows:
     """Return the object that opens and closes the windows of this run's tests."""
     if _windows_key not in config.stash:
-        from pytest_import_isolation.plugin.runner import Runner
         from pytest_import_isolation.plugin.windows import ItemWindows
 
-        windows = ItemWindows(settings_of(config), Runner(config), config.pluginmanager.get_plugin(_OBSERVER))
+        parts = _parts(config)
+        windows = ItemWindows(
+            settings_of(config),
+            parts.runner,
+            parts.origins,
+            config.pluginmanager.get_plugin(_OBSERVER),
+            parts.executions,
+            config.pluginmanager.get_plugin(_SUITE),
+        )
         config.stash[_windows_key] = windows
         config.pluginmanager.register(windows, "isolated-import-windows")
     return config.stash[_windows_key]
 
 
-def _start_observer(config: pytest.Config) -> None:
-    if config.pluginmanager.has_plugin(_OBSERVER) or not settings_of(config).report:
-        return
-    from pytest_import_isolation.plugin.observer import Observer
+class _Parts(NamedTuple):
+    """What the observer, the windows and the isolation of the suite share."""
 
-    observer: Observer = Observer(config, settings_of(config))
-    config.pluginmanager.register(observer, _OBSERVER)
+    origins: Origins
+    runner: Runner
+    executions: Executions
+
+
+def _parts(config: pytest.Config) -> _Parts:
+    if _parts_key not in config.stash:
+        from pytest_import_isolation.origins import Origins
+        from pytest_import_isolation.plugin.executions import Executions
+        from pytest_import_isolation.plugin.runner import Runner
+
+        origins = Origins(settings_of(config).first_party)
+        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), Executions())
+        config.pluginmanager.register(config.stash[_parts_key].executions, "import-executions")
+    return config.stash[_parts_key]
+
+
+def _start(config: pytest.Config) -> SuiteIsolation | None:
+    """Register the observer and the isolation of the suite, if the run asks for them."""
+    settings, manager = settings_of(config), config.pluginmanager
+    if settings.report and not manager.has_plugin(_OBSERVER):
+        from pytest_import_isolation.plugin.observer import Observer
+
+        parts = _parts(config)
+        manager.register(Observer(config, settings, parts.runner, parts.origins), _OBSERVER)
+    if settings.isolate is None or manager.has_plugin(_SUITE):
+        return None
+    from pytest_import_isolation.plugin.suite import SuiteIsolation
+
+    parts = _parts(config)
+    suite = SuiteIsolation(
+        config, settings, parts.runner, parts.origins, manager.get_plugin(_OBSERVER), parts.executions
+    )
+    manager.register(suite, _SUITE)
+    item_windows(config)
+    return suite

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,8 +18,7 @@ import pytest
 
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, namespace
-from pytest_import_isolation.origins import Origins, is_pytest_filler
+from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
@@ -42,12 +42,14 @@ class Observer:
     Args:
         config: the run.
         settings: its options.
+        runner: knows the modules of pytest and its plugins.
+        origins: gives the verdicts on modules.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._runner = Runner(config)
+    def __init__(self, config: pytest.Config, settings: Settings, runner: Runner, origins: Origins) -> None:
+        self._runner = runner
         self._root = config.rootpath
-        self._origins = Origins(settings.first_party)
+        self._origins = origins
         self._log = ImportLog()
         self._judge = Judge(self._origins, self._log, self._shorten, self._locate)
         self._leaks: list[Leak] = []
@@ -60,8 +62,8 @@ class Observer:
         self._marks: list[tuple[str, int, int]] = []
         self._test: str | None = None
         self._interrupted = False
+        self._isolates = settings.isolate is not None
         self._items: dict[str, range] = {}
-        self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
         self._output = Output(config, settings)
         DOOR.listen(self._log)
         config.add_cleanup(lambda: DOOR.unlisten(self._log))
@@ -91,7 +93,7 @@ class Observer:
         leaks = [
             leak
             for atom in found
-            if not self._is_own(atom) and (leak := self._judge.leak(atom, self._blame(atom, polluter)))
+            if not self._runner.is_own(atom) and (leak := self._judge.leak(atom, self._blame(atom, polluter)))
         ]
         for phase, names, reloads in self._by_phase(polluter.phase):
             leaks += self._judge.evicted(names, polluter._replace(phase=phase))
@@ -124,24 +126,13 @@ class Observer:
                 return polluter._replace(phase=phase)
         return polluter
 
-    def _is_own(self, atom: Atom) -> bool:
-        """Tell whether a change is pytest's own way of importing tests and conftests."""
-        if atom.what == "path":
-            return atom.key in self._own_entries
-        if atom.what != "entry":
-            return False
-        if atom.key == "conftest" and atom.after is ABSENT and self._runner.is_test_file(atom.before):
-            return True  # pytest itself takes one conftest out before it imports another of that name
-        space = namespace(atom.after) or {}
-        return atom.key == "__main__" or is_pytest_filler(space) or self._runner.is_test_file(atom.after)
-
     # The hooks of conftests and of collection
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Attribute what changed to a conftest that was just loaded."""
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
-            self._expect_entry_for(Path(file))
+            self._runner.expect_entry_for(Path(file))
             self._cut(Polluter(self._shorten(file), "conftest"), worst=WARNING)
 
     def pytest_sessionstart(self) -> None:
@@ -153,18 +144,11 @@ class Observer:
         """Attribute to a file what its collection changes."""
         self._cut(Polluter("", "session"), worst=WARNING)
         if isinstance(collector, (pytest.Module, pytest.Package)):
-            self._expect_entry_for(collector.path)
+            self._runner.expect_entry_for(collector.path)
         try:
             return (yield)
         finally:
             self._cut(Polluter(collector.nodeid, "collect"))
-
-    def _expect_entry_for(self, path: Path) -> None:
-        """Remember the path entry that pytest inserts for a test file or conftest."""
-        folder = path.parent
-        while (folder / "__init__.py").is_file() and folder != folder.parent:
-            folder = folder.parent
-        self._own_entries.add(str(folder))
 
     # The hooks of tests
 
@@ -192,7 +176,14 @@ class Observer:
         alive = [atom for pending in self._pending.values() for atom in pending.atoms]
         explained = [*self._explained, *alive]
         # What the setup and the call left was noted; the rest is the teardown's.
+        first = len(self._leaks)
         self._cut(Polluter(nodeid, "teardown"), explained=explained)
+        if self._isolates:
+            # It goes when the last test of the file is over.
+            self._leaks[first:] = [
+                leak if leak.severity == INFO else leak._replace(contained=True)
+                for leak in self._leaks[first:]
+            ]
         self._test, self._phases, self._marks, self._explained = None, [], [], []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -246,23 +237,44 @@ class Observer:
         for atom in pending.atoms:
             if not self._judge.is_in_place(atom):
                 self._explained.append(self._judge.undone(atom))
-            elif not self._is_own(atom):
+            elif not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, pending.polluter)
                 if leak is not None:
                     self._leaks.append(leak)
 
-    # Contained by a window
+    # Contained by a window or a world
 
-    def contained(self, difference: Difference) -> None:
-        """Record what a window is about to undo."""
-        if self._test is None:
-            return
-        polluter = Polluter(self._test, "call")
+    def contained(self, difference: Difference, polluter: Polluter | None = None) -> None:
+        """Record what a window or world is about to undo.
+
+        Args:
+            difference: the changes.
+            polluter: who made them; the running test by default.
+        """
+        if polluter is None:
+            if self._test is None:
+                return
+            polluter = Polluter(self._test, "call")
+        elif os.path.isabs(polluter.nodeid):
+            polluter = polluter._replace(nodeid=self._shorten(polluter.nodeid))
         for atom in atoms(difference):
-            if not self._is_own(atom):
+            if not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, self._blame(atom, polluter))
                 if leak is not None and leak.severity != INFO:
                     self._leaks.append(leak._replace(contained=True))
+
+    @contextmanager
+    def swapping(self) -> Iterator[None]:
+        """Put down to nobody what changes in the block: one world makes room for another."""
+        self._cut(Polluter("", "session"), worst=WARNING)
+        yield
+        self.rebase()
+
+    def rebase(self) -> None:
+        """Take what is there now as the state with which everything is compared."""
+        self._asked = len(self._log.importers)
+        self._log.reloads.clear()
+        self._base = ImportState.capture()
 
     # The end
 

@@ -10,8 +10,10 @@ import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.patterns import Patterns
+from pytest_import_isolation.wording import suggestion
 
 _SUFFIXES = (".json",)
+_MODES = ("off", "file", "test")
 
 
 class Settings(NamedTuple):
@@ -21,6 +23,8 @@ class Settings(NamedTuple):
     files: tuple[Path, ...]
     keep: Patterns
     first_party: Patterns
+    #: ``"file"``, ``"test"`` or, for neither, None.
+    isolate: str | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -40,6 +44,17 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="Also write the import leak report to this file, as JSON (PATH ends in .json). "
         "May be given several times.",
+    )
+    group.addoption(
+        "--isolate-imports",
+        default=None,
+        metavar="off|file|test",
+        help="file: what collecting a test file and running its tests does to sys.modules, sys.path and the "
+        "import hooks is there for that file alone. test: besides, every test is undone by itself, as if it "
+        "were marked with isolated_imports.",
+    )
+    parser.addini(
+        "isolate_imports", "Isolate the imports of the whole suite: off, file or test.", default="off"
     )
     parser.addini("import_leak_report", "Report import leaks at the end (bool).", type="bool", default=False)
     parser.addini(
@@ -78,7 +93,16 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         raise pytest.UsageError(str(error)) from None
     files = tuple(_usable_file(config, name) for name in names)
     report = bool(config.getini("import_leak_report") if asked is None else asked)
-    return Settings(report or bool(files), files, keep, first_party)
+    return Settings(report or bool(files), files, keep, first_party, _mode(config, option))
+
+
+def _mode(config: pytest.Config, option: argparse.Namespace) -> str | None:
+    given = option.isolate_imports
+    mode = str(config.getini("isolate_imports") if given is None else given).strip()
+    if mode not in _MODES:
+        who = "isolate_imports in the ini file" if given is None else "--isolate-imports"
+        raise pytest.UsageError(f"{who}: expected off, file or test, not {mode!r}{suggestion(mode, _MODES)}")
+    return None if mode == "off" else mode
 
 
 def _usable_file(config: pytest.Config, name: str) -> Path:

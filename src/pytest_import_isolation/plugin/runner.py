@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import pytest
 
-from pytest_import_isolation.machinery import Importer, namespace, top_level
+from pytest_import_isolation.machinery import ABSENT, Importer, namespace, top_level
+from pytest_import_isolation.origins import Origins, is_pytest_filler
+from pytest_import_isolation.plugin.sources import import_root
+from pytest_import_isolation.report.judging import Atom
 
 # Packages that do nothing but run tests; what they import for themselves stays loaded.
-_RUNNERS = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
+_RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
 
 
 class Runner:
@@ -17,10 +23,13 @@ class Runner:
 
     Args:
         config: the run.
+        origins: gives the verdicts on modules.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, origins: Origins) -> None:
         self._manager = config.pluginmanager
+        self._origins = origins
+        self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
 
     def is_plugin(self, module: object) -> bool:
         """Tell whether an object is registered as a plugin (conftest modules are)."""
@@ -48,6 +57,39 @@ class Runner:
         if self.is_plugin(module):
             return "it is a plugin of this test run"
         # A test file that pytest loads inside a window is one of an inner run, and leaves with the window.
-        if importer is not None and self.imports_for_itself(importer) and not self.is_test_file(module):
+        if importer is None or self.is_test_file(module):
+            return None
+        if self._origins.is_first_party(name, module):
+            return self._reason_of_framework(importer)
+        if self.imports_for_itself(importer):
             return f"{importer.module} imported it for itself"
         return None
+
+    def _reason_of_framework(self, importer: Importer) -> str | None:
+        """Return why a first-party module stays that was imported by its name from an installed package.
+
+        Django's URL resolver, Celery, a template engine: what they look up by name they register and cache.
+        pytest and its plugins do so on behalf of a test (monkeypatch.setattr("app.x.f", ...)).
+        """
+        if self._origins.is_installed(importer.file) and not self.imports_for_itself(importer):
+            return f"{importer.module} imported it by its name, and may hold on to it"
+        return None
+
+    def expect_entry_for(self, path: Path) -> None:
+        """Remember the path entry that pytest inserts for a test file or conftest."""
+        self._own_entries.add(str(import_root(path)))
+
+    def is_own_entry(self, entry: object) -> bool:
+        """Tell whether a path entry is pytest's own."""
+        return type(entry) is str and entry in self._own_entries
+
+    def is_own(self, atom: Atom) -> bool:
+        """Tell whether a change is pytest's own way of importing tests and conftests."""
+        if atom.what == "path":
+            return self.is_own_entry(atom.key)
+        if atom.what != "entry":
+            return False
+        if atom.key == "conftest" and atom.after is ABSENT and self.is_test_file(atom.before):
+            return True  # pytest itself takes one conftest out before it imports another of that name
+        space = namespace(atom.after) or {}
+        return atom.key == "__main__" or is_pytest_filler(space) or self.is_test_file(atom.after)

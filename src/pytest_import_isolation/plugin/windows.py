@@ -14,6 +14,7 @@ from pytest_import_isolation.isolation import IsolatedImportContext
 from pytest_import_isolation.machinery import Importer
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parameters import Parameters
+from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
@@ -23,11 +24,13 @@ from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.suite import SuiteIsolation
 
 #: The running context of a test.
 context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
 _refusal_key = pytest.StashKey[str]()
+_NO_PARAMETERS = Parameters.parse(MARKER, {})
 
 
 class ItemContext(IsolatedImportContext):
@@ -76,14 +79,27 @@ class ItemWindows:
     Args:
         settings: the options of the run.
         runner: knows the modules of pytest and its plugins.
+        origins: gives the verdicts on modules.
         observer: is told what the windows contain, if leaks are reported.
+        executions: is told which modules were forgotten.
+        suite: knows the worlds in which the windows are, if the whole suite is isolated.
     """
 
-    def __init__(self, settings: Settings, runner: Runner, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        runner: Runner,
+        origins: Origins,
+        observer: Observer | None,
+        executions: Executions,
+        suite: SuiteIsolation | None,
+    ) -> None:
         self._settings = settings
         self._runner = runner
         self._observer = observer
-        self._origins = Origins(settings.first_party)
+        self._origins = origins
+        self._executions = executions
+        self._suite = suite
         self._open: list[ItemContext] = []
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
         self._finalizing: dict[int, ImportState] = {}
@@ -100,6 +116,8 @@ class ItemWindows:
         """
         for item in items:
             parameters = parameters_of(item)
+            if parameters is None and self._settings.isolate == "test":
+                parameters = _NO_PARAMETERS
             if parameters is not None:
                 item.stash[_parameters_key] = parameters
 
@@ -139,9 +157,10 @@ class ItemWindows:
             return (yield)
         refused: dict[str, str] = {}
         try:
-            if not self._open:
+            window = self._window_inside(fixturedef)
+            if window is None:
                 return (yield)
-            with adopting(self._open[-1].window) as refused:
+            with adopting(window) as refused:
                 return (yield)
         finally:
             # Finalizers run in reverse order: this one before the fixture's own.
@@ -149,15 +168,21 @@ class ItemWindows:
             if refused:
                 self._warn_of(refused, fixturedef)
 
+    def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
+        """Return the outermost window that ends before a fixture of a wider scope does."""
+        window = self._suite.window_inside(fixturedef) if self._suite else None
+        return self._open[-1].window if window is None and self._open else window
+
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if self._open:
+        if self._window_inside(fixturedef) is not None:
             self._finalizing[id(fixturedef)] = ImportState.capture()
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
         before = self._finalizing.pop(id(fixturedef), None)
-        if before is not None and self._open:
-            follow_from(self._open[-1].window, before)
+        window = self._window_inside(fixturedef)
+        if before is not None and window is not None:
+            follow_from(window, before)
 
     def pytest_unconfigure(self) -> None:
         """Close what an interrupted run left open."""
@@ -185,7 +210,9 @@ class ItemWindows:
         self._open.remove(context)
         if self._observer is not None:
             self._observer.contained(context.window.differences())
-        for window in context.stop_with_inner():
+        forgotten = context.stop_with_inner()
+        self._executions.note(context.changes, nodeid)
+        for window in forgotten:
             opened_by = window.opened_by
             warnings.warn_explicit(
                 f"{nodeid} left {window} open; it was closed now. Use a with statement, or call stop().",

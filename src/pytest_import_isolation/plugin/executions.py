@@ -1,0 +1,83 @@
+"""Modules that were executed, forgotten, and are executed again: a failure of theirs says so."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from types import TracebackType
+
+import pytest
+
+from pytest_import_isolation.changes import Changes
+from pytest_import_isolation.machinery import top_level
+
+_TITLE = "import isolation"
+
+
+class Executions:
+    """Remembers which modules the isolation forgot, and explains failures of their second execution."""
+
+    def __init__(self) -> None:
+        self._forgotten: dict[str, str] = {}
+
+    def note(self, changes: Changes, who: str) -> None:
+        """Take note of the modules that were forgotten after a test or file."""
+        for name in changes.forgotten:
+            self._forgotten.setdefault(name, who)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add to the report of a failing test which module failed when it was executed again."""
+        report = yield
+        self._explain(report, call.excinfo)
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add to the report of a file that cannot be collected which module failed again."""
+        report = yield
+        call = getattr(report, "call", None)
+        if report.failed and call is not None:
+            self._explain(report, call.excinfo)
+        return report
+
+    def _explain(
+        self,
+        report: pytest.TestReport | pytest.CollectReport,
+        failure: pytest.ExceptionInfo[BaseException] | None,
+    ) -> None:
+        if failure is None or not self._forgotten or report.outcome != "failed":
+            return
+        for name in _modules_in(failure.value):
+            if name in self._forgotten:
+                report.sections.append((_TITLE, _sentence(name, self._forgotten[name])))
+                return
+
+
+def _sentence(name: str, who: str) -> str:
+    return (
+        f"{name} failed while it was executed for the second time in this process: it was imported by {who} "
+        "first, and forgotten after that. If it can be executed only once, because it registers itself "
+        "somewhere, let it stay loaded:\n\n"
+        f"    [pytest]\n    import_isolation_keep = {top_level(name)}\n"
+    )
+
+
+def _modules_in(error: BaseException | None) -> Iterator[str]:
+    """Yield the modules whose body was running when an exception was raised, the innermost first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        names = list(_modules_on(error.__traceback__))
+        yield from reversed(names)
+        error = error.__cause__ or error.__context__
+
+
+def _modules_on(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        frame = traceback.tb_frame
+        name = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "<module>" and isinstance(name, str):
+            yield name
+        traceback = traceback.tb_next

@@ -1,0 +1,172 @@
+"""What can be known of a test file before it is imported: from its text, and from what lies beside it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+_NAMES: Final = frozenset(
+    ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
+)
+_TEXT: Final = re.compile(
+    r"\bsys\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
+    r"|\baddsitedir\b|\bbuiltins\s*\.\s*__import__"
+)
+_READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
+_Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+class Sources:
+    """Reads files and directories once."""
+
+    def __init__(self) -> None:
+        self._changing: dict[Path, bool] = {}
+        self._mentioning: dict[Path, bool] = {}
+        self._names: dict[Path, frozenset[str]] = {}
+
+    def changes_imports(self, path: Path) -> bool:
+        """Tell whether importing a file may change the import state; see :func:`changes_imports`."""
+        if path not in self._changing:
+            self._changing[path] = path.suffix == ".py" and changes_imports(_text_of(path))
+        return self._changing[path]
+
+    def mentions_imports(self, path: Path) -> bool:
+        """Tell whether a file names one of the containers of the import state at all."""
+        if path not in self._mentioning:
+            self._mentioning[path] = mentions_imports(_text_of(path))
+        return self._mentioning[path]
+
+    def names_in(self, folder: Path) -> frozenset[str]:
+        """Return the names of the modules and packages that lie in a directory."""
+        if folder not in self._names:
+            try:
+                found = [entry.name for entry in os.scandir(folder)]
+            except OSError:
+                found = []
+            self._names[folder] = frozenset(
+                name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name
+            )
+        return self._names[folder]
+
+
+def import_root(path: Path) -> Path:
+    """Return the directory from which pytest imports a test file or conftest: that above its packages."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def imported_with(path: Path) -> list[tuple[str, Path]]:
+    """Return the names under which the packages above a test file, and the file, are imported.
+
+    Returns:
+        Each name with its file, the outermost package first and the test file last.
+    """
+    root = import_root(path)
+    parts = path.relative_to(root).with_suffix("").parts
+    names = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    files = [root.joinpath(*parts[: i + 1], "__init__.py") for i in range(len(parts) - 1)]
+    return list(zip(names, [*files, path], strict=True))
+
+
+def initial_conftests(start: Path, arguments: Iterable[str]) -> list[Path]:
+    """Return the directories whose conftests pytest loads before it collects anything.
+
+    Args:
+        start: where pytest was started.
+        arguments: its files and directories, perhaps with node ids.
+    """
+    anchors = [start / argument.partition("::")[0] for argument in arguments]
+    found: list[Path] = []
+    for existing in [anchor for anchor in anchors if anchor.exists()] or [start]:
+        anchor = Path(os.path.abspath(existing))
+        below = (
+            sorted(folder for folder in anchor.glob("test*") if folder.is_dir()) if anchor.is_dir() else []
+        )
+        found += [
+            folder for folder in (anchor, *anchor.parents, *below) if (folder / "conftest.py").is_file()
+        ]
+    return list(dict.fromkeys(found))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def mentions_imports(source: str) -> bool:
+    """Tell whether a text names one of the containers of the import state at all."""
+    return _TEXT.search(source) is not None
+
+
+def changes_imports(source: str) -> bool:
+    """Tell whether the code that runs when a file is imported may change the import state itself.
+
+    What functions do counts if the file calls them at its top level. Reading does not count.
+
+    Args:
+        source: the text of the file.
+    """
+    if not mentions_imports(source):
+        return False
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, _Function[:2])}
+    bodies: list[ast.AST] = [tree]
+    seen: set[str] = set()
+    while bodies:
+        for node, parent in _running(bodies.pop()):
+            if _is_mention(node) and not _only_reads(node, parent):
+                return True
+            name = _called(node)
+            if name in functions and name not in seen:
+                seen.add(name)
+                bodies += functions[name].body
+    return False
+
+
+def _running(root: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Yield the nodes that run with a node, each with its parent; bodies of functions do not run."""
+    waiting: list[tuple[ast.AST, ast.AST]] = [(root, root)]
+    while waiting:
+        node, parent = waiting.pop()
+        yield node, parent
+        if not isinstance(node, _Function):
+            waiting += ((child, node) for child in ast.iter_child_nodes(node))
+
+
+def _called(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    if isinstance(node.func, ast.Name):
+        return node.func.id
+    return node.func.attr if isinstance(node.func, ast.Attribute) else ""
+
+
+def _is_mention(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return (
+            node.attr in _NAMES
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("sys", "site", "builtins")
+        )
+    if isinstance(node, ast.ImportFrom):
+        return node.module in ("sys", "site") and any(alias.name in _NAMES for alias in node.names)
+    return isinstance(node, ast.Constant) and node.value in ("sys.modules", "sys.path")
+
+
+def _only_reads(node: ast.AST, parent: ast.AST) -> bool:
+    if isinstance(parent, ast.Subscript):
+        return parent.value is node and isinstance(parent.ctx, ast.Load)
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in _READERS
+    return isinstance(parent, (ast.Compare, ast.For, ast.comprehension))
