@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +38,8 @@ class ImportLog:
         #: For each package that was loaded before something below it was imported: its namespace, and
         #: a copy of what that held then.
         self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        #: For modules that another thread than the main one asked for first: that thread.
+        self.threads: dict[str, threading.Thread] = {}
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
         self._with_images = with_images
@@ -53,6 +56,8 @@ class ImportLog:
             importer = caller()
             if importer is not None:
                 self.importers[name] = importer
+                if threading.get_ident() != threading.main_thread().ident:
+                    self.threads[name] = threading.current_thread()
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""

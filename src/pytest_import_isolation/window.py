@@ -123,6 +123,8 @@ class Window:
         If one of them cannot be applied, everything is put back and the error passes on.
         """
         DOOR.listen(self.log)
+        # A log may be older than the window.
+        self._asked_before = len(self.log.importers)
         self._state = ImportState.capture()
         self._opened_at = DOOR.lot.clock
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
@@ -136,6 +138,11 @@ class Window:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was asked for but to undo what happens: no fakes, no fresh or missing modules."""
+        return not (self._superseding or self._taken_by_us or self._planted)
 
     @property
     def is_innermost(self) -> bool:
@@ -543,7 +550,8 @@ class Window:
 
         Without this the next import would execute them a second time.
         """
-        came: dict[str, object] = dict(evicted_modules(list(self.log.importers), self.log, self._origins))
+        asked = list(self.log.importers)[self._asked_before :]
+        came: dict[str, object] = dict(evicted_modules(asked, self.log, self._origins))
         for name in self._came_back.copy():  # other threads add to it
             if name not in sys.modules and name not in DOOR.lot and name not in self._state.modules:
                 came[name] = DOOR.lot.returned(name)
@@ -573,7 +581,7 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
         A dictionary that is filled at the end: the modules that the block loaded or asked for and that
         were not adopted, with the reason.
     """
-    known = {name for inner in _with_inner(window) for name in inner.unadoptable()}
+    known = {name for inner in with_inner(window) for name in inner.unadoptable()}
     asked: set[str] = set()
     unwatch = TOLL.watch(known.__contains__, lambda asker, name: asked.add(name)) if known else None
     refused: dict[str, str] = {}
@@ -584,7 +592,7 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
         if unwatch is not None:
             unwatch()
         change = before.differences(is_door)
-        for inner in reversed(_with_inner(window)):
+        for inner in reversed(with_inner(window)):
             new = {n: why for n, why in inner.adopt().items() if n in asked or n not in known}
             followed = inner.follow(change)
             refused.update({name: why for name, why in new.items() if name not in followed})
@@ -594,11 +602,12 @@ def follow_from(window: Window, before: ImportState) -> None:
     """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
     change = before.differences(is_door)
     if change:
-        for inner in _with_inner(window):
+        for inner in with_inner(window):
             inner.follow(change)
 
 
-def _with_inner(window: Window) -> list[Window]:
+def with_inner(window: Window) -> list[Window]:
+    """Return an open window and those that were opened inside it."""
     return _open_windows[_open_windows.index(window) :]
 
 

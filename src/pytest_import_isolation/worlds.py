@@ -26,7 +26,7 @@ from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.parking import DOOR, ParkedModule, is_door
 from pytest_import_isolation.state import lay, put_in, take_out
-from pytest_import_isolation.window import Window, close_with_inner
+from pytest_import_isolation.window import Window, close_with_inner, with_inner
 
 _NO_PARAMETERS: Final = Parameters.parse("world", {})
 
@@ -272,7 +272,8 @@ class World:
     def borrow(self, modules: Mapping[str, ParkedModule]) -> None:
         """Let modules of another world, which are in place now, belong to what surrounds this one."""
         self.borrowed.update(modules)
-        self.window.admit({name: parked.module for name, parked in modules.items()})
+        for window in with_inner(self.window):
+            window.admit({name: parked.module for name, parked in modules.items()})
 
 
 class Worlds:
@@ -361,6 +362,8 @@ class Worlds:
         """Lend a module that would be executed a second time without need."""
         if name in DOOR.lot or not self.chain:
             return
+        if not all(window.is_plain for window in with_inner(self.chain[-1].window)):
+            return  # a test asked for something else than what others executed
         for lender in self._lenders:
             module = lender.lendable.get(name)
             if (

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -64,6 +67,8 @@ class Observer:
         self._interrupted = False
         self._isolates = settings.isolate is not None
         self._items: dict[str, range] = {}
+        # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
+        self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         self._output = Output(config, settings)
         DOOR.listen(self._log)
         config.add_cleanup(lambda: DOOR.unlisten(self._log))
@@ -79,6 +84,7 @@ class Observer:
             worst: the highest severity that it can have.
             explained: changes that somebody else answers for; these, and their undoing, do not count.
         """
+        self._note_threads(polluter)
         difference = self._base.differences(is_door)
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
             found = [
@@ -112,6 +118,11 @@ class Observer:
             for leak in leaks
         ]
 
+    def _note_threads(self, polluter: Polluter) -> None:
+        if threading.active_count() > 1:
+            for thread in threading.enumerate():
+                self._threads.setdefault(thread, polluter)
+
     def _by_phase(self, last: str) -> Iterator[tuple[str, list[str], list[Reload]]]:
         """Yield the modules that were asked for and the reloads since the last boundary, phase by phase."""
         names = list(self._log.importers)
@@ -121,6 +132,9 @@ class Observer:
             asked, reloaded = asked_until, reloaded_until
 
     def _blame(self, atom: Atom, polluter: Polluter) -> Polluter:
+        thread = self._log.threads.get(atom.key) if atom.what == "entry" else None
+        if thread is not None:
+            return self._threads.get(thread, polluter)
         for seen, phase in self._phases:
             if atom.same(seen):
                 return polluter._replace(phase=phase)
@@ -203,6 +217,8 @@ class Observer:
             self._note_phase("call")
 
     def _note_phase(self, phase: str) -> None:
+        if self._test is not None:
+            self._note_threads(Polluter(self._test, phase))
         for atom in atoms(self._base.differences(is_door)):
             if not any(atom.same(seen) for seen, _ in self._phases):
                 self._phases.append((atom, phase))

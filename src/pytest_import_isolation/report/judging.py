@@ -218,7 +218,9 @@ class Judge:
             importer = steps[0][1]
             location = Location(self._shorten(importer.file), importer.line, exact=True)
         chain = [Link(module, self._shorten(by.file), by.line) for module, by in reversed(steps)]
-        detail = f"{name} was imported for the first time."
+        thread = self._log.threads.get(name)
+        by = f", by the thread {thread.name!r}" if thread else ""
+        detail = f"{name} was imported for the first time{by}."
         return make_leak("loaded", str(name), polluter, detail, location=location, chain=chain)
 
     # Attributes of packages
