@@ -270,7 +270,7 @@ class _Decision:
 
     def _reason_to_stay(self, name: str, module: object) -> str | None:
         thread = self.given.running.get(id(namespace(module)))
-        if thread is not None:
+        if thread is not None and not (self._is_for_itself(name) and not is_initializing(module)):
             doing = "importing" if is_initializing(module) else "executing"
             return f"thread {thread!r} is still {doing} it"
         if is_initializing(module):

@@ -6,7 +6,7 @@ import builtins
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,11 +19,12 @@ from pytest_import_isolation.differences import Difference, Overlay, beyond, ite
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.fakes import as_module, make_fake_module
-from pytest_import_isolation.fates import Circumstances, Fate, Outcome, decide
+from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide
 from pytest_import_isolation.importlog import ImportLog
 from pytest_import_isolation.machinery import (
     ABSENT,
     Importer,
+    ancestors,
     caller,
     calling_frame,
     namespace,
@@ -74,6 +75,8 @@ class Window:
         log: where the imports are noted; a new one by default.
         is_alone: whether what it loads is for itself alone: then a surviving reference is no reason to
             keep a first-party or tainted module.
+        is_long: whether it is there for several tests: then a fixture of a wider scope takes over only what
+            it loads or asks for itself.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Window:
         title: str = "window",
         log: ImportLog | None = None,
         is_alone: bool = False,
+        is_long: bool = False,
     ) -> None:
         self.parameters = parameters
         self.log = ImportLog(with_images=True) if log is None else log
@@ -95,6 +99,7 @@ class Window:
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         self._disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
         self._is_alone = is_alone
+        self._is_long = is_long
         self._origins = origins
         self._must_stay = must_stay
         self._title = title
@@ -143,6 +148,10 @@ class Window:
     def is_plain(self) -> bool:
         """Whether nothing was asked for but to undo what happens: no fakes, no fresh or missing modules."""
         return not (self._superseding or self._taken_by_us or self._planted)
+
+    def began_with(self, name: str) -> bool:
+        """Tell whether a module was there when the window was opened, or has been admitted since."""
+        return name in self._state.modules
 
     @property
     def is_innermost(self) -> bool:
@@ -320,19 +329,34 @@ class Window:
         """Let references of a surviving module be no reason to keep what it refers to."""
         self._disregarded.add(id(namespace(module)))
 
-    def adopt(self) -> dict[str, str]:
-        """Let what was loaded so far belong to the surrounding state: it stays at the end.
+    def adopt(self, loaded: Collection[Any], asked: Collection[str]) -> dict[str, str]:
+        """Let what a fixture of a wider scope loaded belong to the surrounding state: it stays at the end.
 
-        For what a fixture of a wider scope loads. Fakes, fresh copies and tainted modules are not adopted.
+        Fakes, fresh copies and tainted modules are not adopted.
+
+        Args:
+            loaded: what was not there before.
+            asked: what the fixture imported that was there.
 
         Returns:
             The modules that were not adopted, with the reason.
         """
         difference = self._state.differences(is_door)
         adopted, refused = self._sort_for_adoption(difference)
-        self._state.admit(adopted)
-        self._admit_items(difference, dict.fromkeys(adopted, Outcome.KEEP))
+        if self._is_long:
+            if self._is_alone:
+                reason = f"it belongs to {self._title}, which changed what it imports"
+                refused.update({name: reason for name in adopted if name in asked and name not in loaded})
+                wanted = set(loaded)
+            else:
+                wanted = {*loaded, *_closure(difference.added, asked)}
+            adopted = {name: module for name, module in adopted.items() if name in wanted}
+        self.admit(adopted, difference)
         return refused
+
+    def loaded_names(self) -> set[Any]:
+        """Return the modules that were loaded so far."""
+        return set(self._state.differences(is_door).added)
 
     def unadoptable(self) -> dict[str, str]:
         """Return the modules that :meth:`adopt` would refuse now, with the reason."""
@@ -582,8 +606,9 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
         were not adopted, with the reason.
     """
     known = {name for inner in with_inner(window) for name in inner.unadoptable()}
+    there = known.union(*(inner.loaded_names() for inner in with_inner(window)))
     asked: set[str] = set()
-    unwatch = TOLL.watch(known.__contains__, lambda asker, name: asked.add(name)) if known else None
+    unwatch = TOLL.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
     before = ImportState.capture()
     try:
@@ -593,7 +618,8 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
             unwatch()
         change = before.differences(is_door)
         for inner in reversed(with_inner(window)):
-            new = {n: why for n, why in inner.adopt().items() if n in asked or n not in known}
+            declined = inner.adopt(change.added, asked)
+            new = {n: why for n, why in declined.items() if n in asked or n not in known}
             followed = inner.follow(change)
             refused.update({name: why for name, why in new.items() if name not in followed})
 
@@ -604,6 +630,19 @@ def follow_from(window: Window, before: ImportState) -> None:
     if change:
         for inner in with_inner(window):
             inner.follow(change)
+
+
+def _closure(modules: Mapping[Any, object], names: Iterable[str]) -> set[str]:
+    """Return those of the modules that others of them refer to, the packages above included."""
+    arrivals = Arrivals({name: module for name, module in modules.items() if type(name) is str})
+    waiting, found = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in arrivals.modules and name not in found:
+            found.add(name)
+            waiting += ancestors(name)
+            waiting += (home for home, _ in arrivals.references(namespace(modules[name]) or {}))
+    return found
 
 
 def with_inner(window: Window) -> list[Window]:

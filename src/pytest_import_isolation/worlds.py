@@ -80,6 +80,8 @@ class World:
         # What was loaded when somebody looked for fakes last; None if nobody looks.
         self._seen: dict[Any, object] | None = {} if is_watchful else None
         self._window: Window | None = None
+        # Computed when somebody borrows: what there is, and what of it a module cannot do without.
+        self._loan: dict[str, ParkedModule] | None = None
         self._needs: dict[str, frozenset[str]] = {}
 
     def __repr__(self) -> str:
@@ -104,7 +106,13 @@ class World:
     def open(self) -> None:
         """Be in place from now on: what is loaded from here on is part of this world."""
         window = Window(
-            _NO_PARAMETERS, self._origins, self._must_stay, self.name, log=self.log, is_alone=self._is_alone
+            _NO_PARAMETERS,
+            self._origins,
+            self._must_stay,
+            self.name,
+            log=self.log,
+            is_alone=self._is_alone,
+            is_long=True,
         )
         window.tainted.update(self._tainted)
         window.open()
@@ -136,14 +144,10 @@ class World:
         self.overlay = window.overlay(difference)
         self._tainted = {**window.tainted, **self._tainted_by_reference()}
         window.tainted.update(self._tainted)
-        self._needs = {}
+        self._loan, self._needs = None, {}
         self._seen = None
         changes, _ = close_with_inner(window)
         self._window = None
-        kept = changes.kept
-        if kept:
-            entries = {name: module for name, module in self.overlay.entries.items() if name not in kept}
-            self.overlay = self.overlay._replace(entries=entries)
         return changes
 
     def settle(self) -> Difference:
@@ -174,6 +178,11 @@ class World:
         self.window.abandon()
         self._window = None
 
+    def clear(self) -> None:
+        """Let go of everything."""
+        self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
+        self._loan, self._needs = None, {}
+
     def absorb(self, other: World) -> bool:
         """Take over the modules of a world, if none of them has the name of one of this world's own.
 
@@ -190,16 +199,23 @@ class World:
         bindings = {**borrowed, **mine.bindings, **new.bindings}
         self.overlay = mine._replace(entries={**mine.entries, **entries}, bindings=bindings)
         self.log.importers.update({n: i for n, i in other.log.importers.items() if n in entries})
-        self._needs = {}
+        self._loan, self._needs = None, {}
         return True
 
     def loan(self) -> dict[str, ParkedModule]:
         """Return what is in place with this world, in the form in which others borrow it."""
-        overlay = self.window.overlay(self.settle()) if self.is_in_place else self.overlay
-        return {
+        if self.is_in_place:
+            return self._holdings(self.window.overlay(self.settle()))
+        if self._loan is None:
+            self._loan = self._holdings(self.overlay)
+        return self._loan
+
+    def _holdings(self, overlay: Overlay) -> dict[str, ParkedModule]:
+        own = {
             name: ParkedModule(module, overlay.bindings.get(name, ABSENT))
             for name, module in overlay.entries.items()
         }
+        return {**self.borrowed, **own}
 
     # Fakes
 
@@ -235,9 +251,9 @@ class World:
     # Lending
 
     @property
-    def lendable(self) -> Mapping[str, object]:
-        """The modules that another world may use, if they are first-party."""
-        return self.overlay.entries if self.lends and not self.is_in_place else {}
+    def lendable(self) -> Mapping[str, ParkedModule]:
+        """The modules that another world may use, if they are first-party: its own and those it borrowed."""
+        return self.loan() if self.lends and not self.is_in_place else {}
 
     def needs(self, name: str) -> frozenset[str]:
         """Return the names of this world's modules that one of them cannot do without, with its own."""
@@ -247,7 +263,7 @@ class World:
         return found
 
     def _closure(self, name: str) -> set[str]:
-        entries = self.overlay.entries
+        entries = {name: parked.module for name, parked in self.loan().items()}
         arrivals = Arrivals(entries)
         imported: dict[str, list[str]] = {}
         for child, importer in self.log.importers.items():
@@ -269,9 +285,15 @@ class World:
             )
         return found
 
-    def borrow(self, modules: Mapping[str, ParkedModule]) -> None:
-        """Let modules of another world, which are in place now, belong to what surrounds this one."""
+    def borrow(self, modules: Mapping[str, ParkedModule], log: ImportLog) -> None:
+        """Let modules of another world, which are in place now, belong to what surrounds this one.
+
+        Args:
+            modules: what is borrowed.
+            log: who imported them first.
+        """
         self.borrowed.update(modules)
+        self.log.importers.update({n: i for n, i in log.importers.items() if n in modules})
         for window in with_inner(self.window):
             window.admit({name: parked.module for name, parked in modules.items()})
 
@@ -353,8 +375,7 @@ class Worlds:
     def drop(self, world: World) -> None:
         """Forget a world that is not in place and that nobody needs any more."""
         self._lenders = [lender for lender in self._lenders if lender is not world]
-        world.overlay = Overlay()
-        world.borrowed = {}
+        world.clear()
 
     # Lending
 
@@ -364,11 +385,13 @@ class Worlds:
             return
         if not all(window.is_plain for window in with_inner(self.chain[-1].window)):
             return  # a test asked for something else than what others executed
+        if any(window.began_with(name) for window in with_inner(self.chain[0].window)):
+            return  # somebody removed it, in order to have it executed again
         for lender in self._lenders:
-            module = lender.lendable.get(name)
+            parked = lender.lendable.get(name)
             if (
-                module is not None
-                and self._origins.is_first_party(name, module)
+                parked is not None
+                and self._origins.is_first_party(name, parked.module)
                 and not any(world.has_fakes() for world in self.chain)
                 and self._is_found_alike(lender, lender.needs(name))
             ):
@@ -388,29 +411,25 @@ class Worlds:
 
     def _is_found_alike(self, lender: World, group: Iterable[str]) -> bool:
         """Tell whether an import would find the very files of modules, as things are now."""
-        entries = lender.overlay.entries
-        if any(sys.modules.get(name, entries[name]) is not entries[name] for name in group):
+        loan = lender.lendable
+        if any(sys.modules.get(name, loan[name].module) is not loan[name].module for name in group):
             return False
         return all(
-            location_in((namespace(entries[name]) or {}).get("__spec__")) == find_location(name, is_door)
+            location_in((namespace(loan[name].module) or {}).get("__spec__")) == find_location(name, is_door)
             for name in {top_level(name) for name in group}
-            if name in entries
+            if name in loan
         )
 
     def _lend(self, lender: World, name: str) -> None:
-        overlay = lender.overlay
-        lent = {
-            other: ParkedModule(overlay.entries[other], overlay.bindings.get(other, ABSENT))
-            for other in lender.needs(name)
-            if other not in sys.modules
-        }
+        loan = lender.lendable
+        lent = {other: loan[other] for other in lender.needs(name) if other not in sys.modules}
         asked = lent[name]
         self._put_in({other: parked for other, parked in lent.items() if other != name})
         # importlib is in the middle of importing it: the door hands it over.
         bind(parent_namespace(name), parent_of(name)[1], asked.binding)
         DOOR.lot.park({name: asked})
         self._strip({name: asked}, lent)
-        self.chain[-1].borrow(lent)
+        self.chain[-1].borrow(lent, lender.log)
 
     def _put_in(self, borrowed: Mapping[str, ParkedModule]) -> None:
         for name in sorted(borrowed, key=lambda name: name.count(".")):
@@ -424,7 +443,7 @@ class Worlds:
         They get them back when their own world is entered.
         """
         for lender in self._lenders:
-            for name, module in lender.lendable.items():
+            for name, (module, _) in lender.lendable.items():
                 parent, child = parent_of(name) if type(name) is str else ("", "")
                 if parent in packages and name not in borrowed and name not in sys.modules:
                     space = namespace(packages[parent].module)
