@@ -191,21 +191,26 @@ class ParkingLot:
         return self._returned.get(name, ABSENT)
 
 
-class _ParkedLoader:
-    """Hands one parked module to importlib in place of executing it."""
+class _ReadyLoader:
+    """Hands a module that was executed before to importlib in place of executing it.
+
+    Args:
+        name: the module's name.
+        module: the object.
+        arrive: called in place of the execution.
+    """
 
     # What importlib writes into a module that it is about to execute.
     _WRITTEN = ("__name__", "__loader__", "__package__", "__spec__", "__path__")
 
-    def __init__(self, lot: ParkingLot, name: str) -> None:
-        self._lot = lot
+    def __init__(self, name: str, module: object, arrive: Callable[[], object]) -> None:
         self._name = name
-        # Now, under the import lock: when the module is loaded, another thread may have brought it back.
-        self._module = lot.module(name)
+        self._module = module
+        self._arrive = arrive
         self._attributes: dict[str, object] = {}
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Return the parked module itself, where that is safe."""
+        """Return the module itself, where that is safe."""
         module = self._module
         # Only a plain module is handed over directly, which lets other threads wait for it properly.
         # importlib would write attributes into any other object, or ask it for some: that gets a
@@ -217,11 +222,11 @@ class _ParkedLoader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Bring the package back; nothing is executed."""
+        """Let the module arrive; nothing is executed."""
         for key, value in self._attributes.items():
             bind(namespace(module), key, value)
-        self._lot.bring_back(self._name)
-        # In place of a stand-in, and also if the module is no longer waiting in the lot.
+        self._arrive()
+        # In place of a stand-in, and also if the module was no longer waiting.
         put_in(self._name, self._module)
 
 
@@ -236,6 +241,7 @@ class Door:
         #: Where modules wait that left ``sys.modules``.
         self.lot = ParkingLot()
         self._listeners: list[Listener] = []
+        self._lenders: list[Lender] = []
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Answer importlib: a spec for a parked module that is to be loaded, else None."""
@@ -243,16 +249,22 @@ class Door:
             for listener in tuple(self._listeners):
                 listener.reloading(name, target)
             return None
-        if not self._listeners and name not in self.lot:
+        if not self._listeners and not self._lenders and name not in self.lot:
             return None
         # importlib.util.find_spec() must get the real spec, and is no import.
         if not is_being_loaded(name):
             return None
         for listener in tuple(self._listeners):
             listener.importing(name)
-        if name not in self.lot:
+        if name in self.lot:
+            # The module now, under the import lock: when it is loaded, another thread may have been faster.
+            loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
+            return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
+        lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
+        if lent is None:
             return None
-        return ModuleSpec(name, _ParkedLoader(self.lot, name), origin="parked")  # type: ignore[arg-type]
+        loader = _ReadyLoader(name, lent.module, lambda: put_in(name, *lent))
+        return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
 
     def listen(self, listener: Listener) -> None:
         """Tell the listener of imports from now on."""
@@ -264,12 +276,26 @@ class Door:
         self._listeners.remove(listener)
         self.settle()
 
+    def lend_from(self, lender: Lender) -> None:
+        """Ask a lender for modules that are neither loaded nor parked, from now on."""
+        self._lenders.append(lender)
+        self.settle()
+
+    def stop_lending_from(self, lender: Lender) -> None:
+        """Ask it no more."""
+        self._lenders.remove(lender)
+        self.settle()
+
     def settle(self) -> None:
         """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
-        if self.lot or self._listeners:
+        if self.lot or self._listeners or self._lenders:
             move_to_front(self)
         else:
             remove_finder(self)
+
+
+#: Gives a module that is about to be executed, executed already; or None.
+Lender = Callable[[str], "ParkedModule | None"]
 
 
 class Listener(Protocol):

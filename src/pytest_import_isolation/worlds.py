@@ -313,14 +313,14 @@ class Worlds:
         self._lenders: list[World] = []
         #: The worlds that are in place, the outermost first.
         self.chain: tuple[World, ...] = ()
-        DOOR.listen(self)
+        DOOR.lend_from(self.lend)
 
     def close(self) -> None:
         """End all worlds that are in place and leave the import state as it is."""
         for world in reversed(self.chain):
             world.abandon()
         self.chain = ()
-        DOOR.unlisten(self)
+        DOOR.stop_lending_from(self.lend)
 
     def swap(self, *chain: World) -> dict[World, Changes]:
         """Put a chain of worlds in place.
@@ -379,14 +379,14 @@ class Worlds:
 
     # Lending
 
-    def importing(self, name: str) -> None:
-        """Lend a module that would be executed a second time without need."""
-        if name in DOOR.lot or not self.chain:
-            return
+    def lend(self, name: str) -> ParkedModule | None:
+        """Return a module that would be executed a second time without need, or None."""
+        if not self.chain:
+            return None
         if not all(window.is_plain for window in with_inner(self.chain[-1].window)):
-            return  # a test asked for something else than what others executed
+            return None  # a test asked for something else than what others executed
         if any(window.began_with(name) for window in with_inner(self.chain[0].window)):
-            return  # somebody removed it, in order to have it executed again
+            return None  # somebody removed it, in order to have it executed again
         for lender in self._lenders:
             parked = lender.lendable.get(name)
             if (
@@ -395,12 +395,9 @@ class Worlds:
                 and not any(world.has_fakes() for world in self.chain)
                 and self._is_found_alike(lender, lender.needs(name))
             ):
-                self._lend(lender, name)
-                return
+                return self._lend(lender, name)
         self._look_for_fakes()
-
-    def reloading(self, name: str, module: object) -> None:
-        """A reload borrows nothing."""
+        return None
 
     def _look_for_fakes(self) -> None:
         # Only first-party code plants fakes, and what it imports next could be tainted by them.
@@ -420,16 +417,16 @@ class Worlds:
             if name in loan
         )
 
-    def _lend(self, lender: World, name: str) -> None:
+    def _lend(self, lender: World, name: str) -> ParkedModule:
         loan = lender.lendable
         lent = {other: loan[other] for other in lender.needs(name) if other not in sys.modules}
         asked = lent[name]
         self._put_in({other: parked for other, parked in lent.items() if other != name})
-        # importlib is in the middle of importing it: the door hands it over.
+        # importlib is in the middle of importing it, and gets it from the door.
         bind(parent_namespace(name), parent_of(name)[1], asked.binding)
-        DOOR.lot.park({name: asked})
         self._strip({name: asked}, lent)
         self.chain[-1].borrow(lent, lender.log)
+        return asked
 
     def _put_in(self, borrowed: Mapping[str, ParkedModule]) -> None:
         for name in sorted(borrowed, key=lambda name: name.count(".")):
