@@ -404,6 +404,8 @@ class SuiteIsolation:
                 str(path),
                 self._origins,
                 self._must_stay_alone if path in self._own else self._must_stay,
+                self._is_common,
+                self._runner.is_own_entry,
                 is_alone=path in self._own,
                 is_watchful=path in self._own,
             )
