@@ -199,15 +199,8 @@ class ImportState:
         Args:
             change: how the import state differs now from what it was a moment ago.
         """
-        touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
-        values = dict(zip(self._index.names, self._values, strict=True))
-        values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
-        self.modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
-        self._index = BindingIndex(self.modules)
-        self._values = [
-            now if name in touched else values.get(name, now)
-            for name, now in zip(self._index.names, self._index.read(), strict=True)
-        ]
+        if change.added or change.replaced or change.removed or change.bindings:
+            self._follow_modules(change)
         for list_name, items in change.lists.items():
             if f"sys.{list_name}" in change.rebound:
                 continue
@@ -217,6 +210,17 @@ class ImportState:
                 if not any(item is other for other in known):
                     now = items_in(getattr(sys, list_name, None))
                     self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
+
+    def _follow_modules(self, change: Difference) -> None:
+        touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
+        values = dict(zip(self._index.names, self._values, strict=True))
+        values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
+        self.modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
+        self._index = BindingIndex(self.modules)
+        self._values = [
+            now if name in touched else values.get(name, now)
+            for name, now in zip(self._index.names, self._index.read(), strict=True)
+        ]
 
     def restore(self, leave: Leave = lambda name, module: None) -> Restored:
         """Put everything back, in place.
