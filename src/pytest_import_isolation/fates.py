@@ -5,6 +5,7 @@ Pure: it looks at modules and decides; nothing is changed here.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from enum import IntEnum
 from types import FunctionType, MethodType, ModuleType
@@ -287,8 +288,14 @@ class _Decision:
     def _keep_what_survivors_refer_to(self) -> None:
         if not self.real:
             return
+        # Only a reference that is made in the window counts for what was parked before it.
+        all_returned = self.real.keys() <= self.given.returned
         for name, module in self.given.referrers.items():
-            space = namespace(module) or {}
+            space: Mapping[str, object] = namespace(module) or {}
+            if all_returned:
+                space = changed_values(self.given.before_return.get(name, {}), space)
+                if not space:
+                    continue
             lazy: frozenset[str] | None = None
             for home, key in self.arrivals.references(space):
                 if f"{name}.{key}" == home:
@@ -373,6 +380,14 @@ class _Decision:
                     continue
                 if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
                     kept.append(home)
+
+
+def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:
+    """Return what a namespace did not hold before, with its name; nothing if nothing changed."""
+    if len(before) == len(now) and all(map(operator.is_, before.values(), now.values())):
+        return {}
+    changed = {key: value for key, value in list(now.items()) if before.get(key, ABSENT) is not value}
+    return {"__name__": now.get("__name__"), **changed} if changed else {}
 
 
 def stale_names(
