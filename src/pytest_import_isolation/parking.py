@@ -152,10 +152,14 @@ class ParkingLot:
         """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
         self._retired.extend(modules)
 
-    def bring_back(self, name: str) -> None:
+    def bring_back(self, name: str, *, is_asked: bool = True) -> None:
         """Put a parked module and its package's other parked modules back into ``sys.modules``.
 
         A module that another thread is importing at this moment stays: that thread meets the door.
+
+        Args:
+            name: the module.
+            is_asked: whether this thread is importing it now.
         """
         package = top_level(name)
         with import_lock():
@@ -164,11 +168,11 @@ class ParkingLot:
                 self._packages.update({package: parked} if parked else {})
                 return
             busy = names_being_imported()
-            later = {n: p for n, p in parked.items() if n in busy and n != name}
+            later = {n: p for n, p in parked.items() if n in busy and not (is_asked and n == name)}
             for other in sorted(parked.keys() - later.keys(), key=depth):
                 module, binding = parked[other]
                 self._returned[other] = module
-                if other == name or other not in sys.modules:
+                if (is_asked and other == name) or other not in sys.modules:
                     put_in(other, module, binding)
             if later:
                 self._packages[package] = later

@@ -129,7 +129,7 @@ class World:
         self.open()
         for name, module in self.overlay.entries.items():
             if DOOR.lot.module(name) is module:
-                DOOR.lot.bring_back(name)
+                DOOR.lot.bring_back(name, is_asked=False)
         lay(self.overlay, is_door)
 
     def leave(self) -> Changes:
