@@ -438,8 +438,9 @@ class Window:
                         Departures(self._origins, self._state.modules, self._is_superseded).leave
                     )
         finally:
-            # Not before they are back: a thread that asks in between would execute them again.
-            DOOR.lot.withdraw(self._unloaded.__contains__)
+            # Not before they are back: a thread that asks in between would execute them again. So would one
+            # that is looking for a module now, which is not put back under its hands.
+            DOOR.lot.withdraw(lambda name: name in self._unloaded and name in sys.modules)
             _open_windows.remove(self)
             DOOR.unlisten(self.log)
         return changes
