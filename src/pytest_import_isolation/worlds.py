@@ -168,7 +168,10 @@ class World:
         entries = [entry for entry in path.added if self._is_common_entry(entry)] if path else []
         if not staying and not entries:
             return difference
-        self.window.admit(staying, difference)
+        # What a library installed for itself stays with it; what a test file installed is the file's.
+        foreign = {n for n, m in staying.items() if self._origins.verdict(n, m).origin is Origin.FOREIGN}
+        self.window.admit({n: m for n, m in staying.items() if n in foreign}, difference)
+        self.window.admit({n: m for n, m in staying.items() if n not in foreign})
         for entry in entries:
             self.window.admit_item("path", entry)
         return self.window.all_differences()

@@ -188,7 +188,12 @@ class Judge:
         )
 
     def _is_real(self, name: object, module: object) -> bool:
-        return self._origins.verdict(name, module).origin is not Origin.FAKE
+        if self._origins.verdict(name, module).origin is Origin.FAKE:
+            return False
+        # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
+        own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+        is_second_name = type(own_name) is str and own_name != name and sys.modules.get(own_name) is module
+        return not is_second_name or type(name) is not str or "." in name or name.startswith("__")
 
     def _replaced_itself(self, name: object, after: object) -> bool:
         """Tell whether a library put a stand-in for a module of its own into its place."""

@@ -1,0 +1,433 @@
+"""``--isolate-imports=file``: what a test file does to the import state is there for that file alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+_FILE = "--isolate-imports=file"
+
+# colorsys stands for a dependency, app for the code under test.
+_APP = {
+    "app/__init__.py": "",
+    "app/paint.py": """
+        import colorsys
+        def hue():
+            return colorsys.rgb_to_hsv(1, 0, 0)
+    """,
+}
+
+_POLLUTER = """
+    import sys
+    from unittest.mock import MagicMock
+    fake = MagicMock()
+    sys.modules["colorsys"] = fake
+    from app import paint
+
+    def test_it_has_its_fake():
+        assert paint.colorsys is fake
+
+    def test_it_has_its_fake_at_call_time():
+        import colorsys
+        from app.paint import colorsys as again
+        assert colorsys is again is fake
+        assert sys.modules["app.paint"] is paint
+"""
+
+_VICTIM = """
+    from app import paint
+
+    def test_the_real_module():
+        import colorsys
+        assert paint.hue() == colorsys.rgb_to_hsv(1, 0, 0) == (0.0, 1.0, 1)
+"""
+
+
+@pytest.mark.parametrize(("polluter", "victim"), [("test_a.py", "test_b.py"), ("test_b.py", "test_a.py")])
+def test_a_fake_of_a_file_is_there_for_that_file_alone_in_both_orders(
+    suite: Suite, polluter: str, victim: str
+) -> None:
+    files = {**_APP, polluter: _POLLUTER, victim: _VICTIM}
+    assert "failed" in suite.run(files).outcomes
+    run = suite.run(files, _FILE, report=True)
+    assert run.outcomes == {"passed": 3}
+    assert run.report["summary"]["error"] == 0
+    # The file that was collected later replaced the real module.
+    leak = run.leak("fake-left" if polluter == "test_a.py" else "replaced", "colorsys")
+    assert (leak["polluter"], leak["contained"]) == ({"nodeid": polluter, "phase": "collect"}, True)
+    assert (leak["location"]["file"], leak["location"]["line"]) == (polluter, 5)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        'sys.modules["colorsys"] = ModuleType("colorsys")',
+        'sys.modules["colorsys"] = None',
+        'sys.modules.pop("colorsys", None); sys.modules.setdefault("colorsys", ModuleType("colorsys"))',
+        'for name in ("colorsys", "wave"):\n        sys.modules[name] = ModuleType(name)',
+        'sys.modules.update(colorsys=ModuleType("colorsys"))',
+        "import stubs",
+        'def plant():\n        sys.modules["colorsys"] = ModuleType("colorsys")\n    plant()',
+        'patcher = patch.dict("sys.modules", colorsys=ModuleType("colorsys")); patcher.start()',
+        'sys.modules["colorsys"] = sys',
+        'real = builtins.__import__\n    builtins.__import__ = lambda name, *a, **k: ModuleType(name) if name == "colorsys" else real(name, *a, **k)',
+    ],
+)
+@pytest.mark.parametrize("victim", ["test_a.py", "test_z.py"])
+def test_every_way_of_planting_is_contained(suite: Suite, plant: str, victim: str) -> None:
+    files = {
+        "stubs.py": """
+            import sys
+            from types import ModuleType
+            sys.modules["colorsys"] = ModuleType("colorsys")
+        """,
+        "test_m.py": f"""
+    import builtins, sys
+    from types import ModuleType
+    from unittest.mock import patch
+    {plant}
+
+    def test_planted():
+        try:
+            import colorsys
+        except ImportError:
+            colorsys = None
+        assert not hasattr(colorsys, "rgb_to_hsv")
+    """,
+        victim: """
+    def test_at_call_time():
+        import colorsys
+        assert colorsys.rgb_to_hsv
+    """,
+    }
+    assert suite.run(files).outcomes == {"passed": 1, "failed": 1}
+    assert suite.run(files, _FILE).outcomes == {"passed": 2}
+
+
+def test_removed_and_replaced_modules_are_back_for_other_files(suite: Suite) -> None:
+    files = {
+        **_APP,
+        "conftest.py": "import json.decoder, app.paint",
+        "test_a.py": """
+    import importlib, sys
+    import app
+    old = sys.modules.pop("app.paint")
+    from app import paint
+    new = importlib.import_module("app.paint")
+    del sys.modules["json.decoder"], sys.modules["json"].decoder
+
+    def test_its_own_copy():
+        assert new is sys.modules["app.paint"] is app.paint is not old
+        assert "json.decoder" not in sys.modules
+    """,
+        "test_b.py": """
+    import sys
+    import app, conftest, json
+    def test_the_first_copy():
+        assert sys.modules["app.paint"] is app.paint is conftest.app.paint
+        assert sys.modules["json.decoder"] is json.decoder
+    """,
+    }
+    assert "failed" in suite.run(files).outcomes or suite.run(files).outcomes.get("error")
+    assert suite.run(files, _FILE).outcomes == {"passed": 2}
+
+
+_LAMBDA = """
+    {insert}
+    import index
+    def test_top_level():
+        assert index.NAME == "{name}"
+    def test_at_call_time():
+        import index
+        import late
+        assert index.NAME == late.NAME == "{name}"
+"""
+_INSERT = "import sys, pathlib; sys.path.insert(0, str(pathlib.Path(__file__).parent / 'src'))"
+
+
+def _lambda(name: str) -> dict[str, str]:
+    return {
+        f"{name}/src/index.py": f"NAME = '{name}'\nimport common",
+        f"{name}/src/late.py": "from index import NAME",
+        f"{name}/src/common.py": f"NAME = '{name}'",
+    }
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+def test_two_files_that_each_insert_a_path_each_get_their_own_index(suite: Suite, mode: str) -> None:
+    files = {
+        **_lambda("one"),
+        **_lambda("two"),
+        "one/test_one.py": _LAMBDA.format(insert=_INSERT, name="one"),
+        "two/test_two.py": _LAMBDA.format(insert=_INSERT, name="two"),
+    }
+    plain = suite.run(files, f"--import-mode={mode}")
+    assert plain.outcomes["failed"] >= 2
+    assert suite.run(files, _FILE, f"--import-mode={mode}").outcomes == {"passed": 4}
+
+
+@pytest.mark.parametrize("arguments", [[], ["one", "two"], ["two/test_two.py", "one"]])
+def test_two_conftests_that_each_insert_a_path_belong_to_their_directories(
+    suite: Suite, arguments: list[str]
+) -> None:
+    files = {
+        **_lambda("one"),
+        **_lambda("two"),
+        "one/conftest.py": _INSERT + "\nimport index",
+        "two/conftest.py": _INSERT + "\nimport index",
+        "one/test_one.py": _LAMBDA.format(insert="", name="one"),
+        "two/test_two.py": _LAMBDA.format(insert="", name="two"),
+    }
+    assert suite.run(files, *arguments).outcomes["failed"] >= 2
+    assert suite.run(files, _FILE, *arguments).outcomes == {"passed": 4}
+
+
+def test_two_files_beside_their_index_each_get_their_own_without_any_insertion(suite: Suite) -> None:
+    files: dict[str, str] = {}
+    for name in ("one", "two"):
+        files |= {f"{name}/{key.partition('src/')[2]}": text for key, text in _lambda(name).items()}
+        files[f"{name}/test_{name}.py"] = _LAMBDA.format(insert="", name=name)
+    assert suite.run(files).outcomes["failed"] >= 1
+    assert suite.run(files, _FILE).outcomes == {"passed": 4}
+
+
+_COUNT = {
+    "app/__init__.py": "import os; open(os.environ['COUNT'], 'a').write('app ')",
+    "app/db.py": "import os; open(os.environ['COUNT'], 'a').write('app.db ')",
+}
+
+
+def test_what_no_fake_touched_is_executed_once_for_all_files(suite: Suite) -> None:
+    insert = "import sys, os; sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'src'))"
+    files = {
+        **{f"src/{name}": text for name, text in _COUNT.items()},
+        "test_a.py": f"{insert}\nfrom app import db\ndef test(): assert sys.modules['app'].db is db",
+        "test_b.py": f"{insert}\nfrom app import db\ndef test(): assert sys.modules['app'].db is db",
+        "test_c.py": f"{insert}\nimport app.db\ndef test(): import app.db",
+    }
+    count = suite.root / "count"
+    assert suite.run(files, _FILE, env={"COUNT": str(count)}).outcomes == {"passed": 3}
+    assert count.read_text().split() == ["app", "app.db"]
+
+
+def test_harmless_files_share_what_a_polluter_executes_for_itself(suite: Suite) -> None:
+    files = {
+        **_COUNT,
+        "test_a.py": "import app.db\ndef test(): pass",
+        "test_b.py": """
+            import sys
+            sys.modules["colorsys"] = object()
+            import app.db
+            def test():
+                assert sys.modules["app.db"] is app.db
+        """,
+        "test_c.py": "import app.db, test_a\ndef test(): assert test_a.app is app",
+        "test_d.py": "def test():\n    import app.db, test_a\n    assert test_a.app.db is app.db",
+    }
+    count = suite.root / "count"
+    assert suite.run(files, _FILE, env={"COUNT": str(count)}).outcomes == {"passed": 4}
+    assert count.read_text().split() == ["app", "app.db"] * 2
+
+
+def test_an_extension_module_is_the_same_object_in_every_file(suite: Suite) -> None:
+    plant = "import sys; sys.modules['boto3'] = object()"
+    use = "import numpy\ndef test(): assert numpy.arange(3).sum() == 3 and sys.modules['numpy'] is numpy"
+    files = {
+        "test_a.py": f"{plant}\n{use}",
+        "test_b.py": f"{plant}\n{use}",
+        "test_c.py": "import test_a, test_b, numpy\ndef test(): assert test_a.numpy is test_b.numpy is numpy",
+    }
+    assert suite.run(files, _FILE).outcomes == {"passed": 3}
+
+
+def test_what_the_init_file_of_a_test_package_does_belongs_to_the_package(suite: Suite) -> None:
+    files = {
+        "one/__init__.py": "import sys; sys.modules['colorsys'] = fake = object()",
+        "one/test_a.py": "import colorsys, one\ndef test(): assert colorsys is one.fake",
+        "one/test_b.py": "def test():\n    import colorsys, one\n    assert colorsys is one.fake",
+        "two/__init__.py": "",
+        "two/test_c.py": "import colorsys\ndef test(): assert colorsys.rgb_to_hsv",
+    }
+    assert suite.run(files).outcomes == {"passed": 2, "failed": 1}
+    assert suite.run(files, _FILE).outcomes == {"passed": 3}
+
+
+@pytest.mark.parametrize(
+    "end", ["1 / 0", "import not_there", "pytest.skip('no', allow_module_level=True)", "def ("]
+)
+def test_what_a_file_did_that_cannot_be_collected_is_undone(suite: Suite, end: str) -> None:
+    files = {
+        "test_a.py": f"import sys, pytest\nsys.modules['colorsys'] = None\nsys.path.insert(0, '/a')\n{end}",
+        "test_b.py": "import colorsys, sys\ndef test(): assert '/a' not in sys.path",
+    }
+    run = suite.run(files, _FILE, "--continue-on-collection-errors")
+    assert run.outcomes["passed"] == 1
+
+
+def test_what_tests_leave_is_there_for_the_next_test_of_the_file_and_for_no_other_file(suite: Suite) -> None:
+    files = {
+        **_APP,
+        "test_a.py": """
+    import sys
+    def test_leaves():
+        sys.modules["colorsys"] = sys
+        import app.paint
+        sys.path.append("/a")
+    def test_finds():
+        import colorsys
+        assert colorsys is sys
+        assert "app.paint" in sys.modules
+        assert sys.path[-1] == "/a"
+    """,
+        "test_b.py": """
+    import sys
+    def test_does_not_find():
+        import colorsys
+        assert colorsys is not sys
+        assert "app.paint" not in sys.modules
+        assert sys.path[-1] != "/a"
+    """,
+    }
+    assert suite.run(files).outcomes == {"passed": 2, "failed": 1}
+    run = suite.run(files, _FILE, report=True)
+    assert run.outcomes == {"passed": 3}
+    assert run.report["summary"] == {"error": 0, "warning": 0, "info": 2, "allowed": 0, "contained": 2} | {
+        "info": run.report["summary"]["info"]
+    }
+    assert run.blamed("fake-left", "colorsys") == ("test_a.py::test_leaves", "call")
+
+
+_INTERLEAVE = """
+    def pytest_collection_modifyitems(items):
+        items.sort(key=lambda item: item.name)
+"""
+
+
+def test_tests_of_two_files_may_alternate(suite: Suite) -> None:
+    one = """
+    import sys
+    sys.modules["colorsys"] = fake = object()
+    def test_1():
+        sys.modules["wave"] = fake
+    def test_3():
+        import colorsys, wave
+        assert colorsys is wave is fake
+    def test_5():
+        import colorsys, wave
+        assert colorsys is wave is fake
+    """
+    other = """
+    def test_2():
+        import colorsys, wave
+        assert colorsys.rgb_to_hsv and wave.open
+    def test_4():
+        import colorsys, wave
+        assert colorsys.rgb_to_hsv and wave.open
+    """
+    run = suite.run({"test_a.py": one, "test_b.py": other, "conftest.py": _INTERLEAVE}, _FILE, "-v")
+    assert run.outcomes == {"passed": 5}
+    names = [line.split()[0] for line in run.output.splitlines() if " PASSED " in line]
+    assert [name[-1] for name in names] == list("12345")
+
+
+@pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "worksteal"])
+def test_under_xdist_with_every_way_of_distributing(suite: Suite, dist: str) -> None:
+    tests = "\n".join(f"def test_{n}():\n    import colorsys\n    assert colorsys is fake" for n in range(6))
+    victims = "\n".join(
+        f"def test_{n}():\n    import colorsys\n    assert colorsys.rgb_to_hsv" for n in range(6)
+    )
+    files = {
+        "test_a.py": f"import sys\nsys.modules['colorsys'] = fake = object()\n{tests}",
+        "test_b.py": f"import colorsys\n{victims}",
+        "test_c.py": f"import sys\nsys.modules['colorsys'] = fake = object()\n{tests}",
+    }
+    run = suite.run(files, _FILE, "-n2", "--dist", dist, plugins=("xdist",), report=True)
+    assert run.outcomes == {"passed": 18}
+    assert run.report["summary"]["error"] == 0
+    assert run.report["complete"]
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        (["-k", "real or call_time"], 2),
+        (["test_b.py::test_the_real_module"], 1),
+        (["test_a.py::test_it_has_its_fake", "test_b.py", "test_a.py::test_it_has_its_fake_at_call_time"], 3),
+        (["test_b.py", "test_a.py"], 3),
+        (["test_a.py", "test_a.py", "test_b.py"], 3),
+        (["--import-mode=importlib"], 3),
+        (["--import-mode=append"], 3),
+        (["--doctest-modules"], 3),
+    ],
+)
+def test_with_every_way_of_choosing_tests(suite: Suite, options: list[str], passed: int) -> None:
+    run = suite.run(
+        {**_APP, "test_a.py": _POLLUTER, "test_b.py": _VICTIM},
+        _FILE,
+        "-o",
+        "pythonpath=.",
+        *options,
+    )
+    assert run.outcomes["passed"] == passed
+    assert "failed" not in run.outcomes
+
+
+def test_with_last_failed(suite: Suite) -> None:
+    files = {**_APP, "test_a.py": _POLLUTER, "test_b.py": _VICTIM + "\n    def test_fails(): assert False"}
+    cache = ["-p", "cacheprovider", "-o", "cache_dir=.cache"]
+    assert suite.run(files, _FILE, *cache).outcomes.items() >= {("passed", 3), ("failed", 1)}
+    for option in ("--lf", "--ff"):
+        outcomes = suite.run({}, _FILE, *cache, option).outcomes
+        assert outcomes["failed"] == 1
+        assert outcomes.get("passed", 0) == (3 if option == "--ff" else 0)
+
+
+def test_the_ini_key_asks_for_it_and_the_option_wins(suite: Suite) -> None:
+    files = {**_APP, "test_a.py": _POLLUTER, "test_b.py": _VICTIM}
+    ini = "isolate_imports = file"
+    assert suite.run(files, ini=ini).outcomes == {"passed": 3}
+    assert "failed" in suite.run(files, "--isolate-imports=off", ini=ini).outcomes
+
+
+@pytest.mark.parametrize(
+    ("options", "ini", "message"),
+    [
+        (
+            ["--isolate-imports=files"],
+            "",
+            "--isolate-imports: expected off, file or test, not 'files' (did you mean 'file'?)",
+        ),
+        (
+            [],
+            "isolate_imports = yes",
+            "isolate_imports in the ini file: expected off, file or test, not 'yes'",
+        ),
+    ],
+)
+def test_a_wrong_mode_is_a_usage_error(suite: Suite, options: list[str], ini: str, message: str) -> None:
+    run = suite.run("def test(): pass", *options, ini=ini)
+    assert run.status == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {message}\n" in run.output
+
+
+def test_a_suite_in_which_nothing_is_wrong_stays_as_it_is(suite: Suite) -> None:
+    files = {
+        **_APP,
+        "conftest.py": """
+            import pytest
+            @pytest.fixture(scope="session")
+            def paint():
+                from app import paint
+                return paint
+        """,
+        "test_a.py": "def test(paint):\n    from app import paint as mine\n    assert mine is paint",
+        "test_b.py": "from app import paint as mine\ndef test(paint):\n    assert mine is paint",
+    }
+    for mode in ("off", "file", "test"):
+        run = suite.run(files, f"--isolate-imports={mode}", report=True)
+        assert run.outcomes == {"passed": 2}
+        assert run.leaks == []
