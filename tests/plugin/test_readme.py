@@ -52,6 +52,15 @@ def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) 
     assert first["location"] == {"file": "guards/shop/__init__.py", "line": 2, "exact": True}
 
 
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_the_three_leaking_examples_pass_when_the_suite_is_isolated(examples: Any, mode: str) -> None:
+    run = examples.run({}, "stubbed", "lambdas", "guards", f"--isolate-imports={mode}")
+    assert run.outcomes == {"passed": 6}
+    assert run.report["summary"] | {"info": 0} == {
+        "error": 0, "warning": 0, "info": 0, "allowed": 0, "contained": 3,
+    }  # fmt: skip
+
+
 def test_the_clean_example_passes_and_leaves_nothing(examples: Any) -> None:
     run = examples.run({}, "clean")
     assert run.outcomes == {"passed": 6}
@@ -73,13 +82,14 @@ def test_the_table_of_kinds_is_complete_and_gives_the_severities() -> None:
 
 def test_every_option_and_ini_key_of_the_readme_exists(suite: Any) -> None:
     text = suite.run({}, "--help", report=False).output
-    for option in re.findall(r"`(--import-[a-z-]+)", README):
+    for option in re.findall(r"`(--(?:import|isolate)-[a-z-]+)", README):
         assert option in text, option
-    for key in re.findall(r"`(import_(?:leak|isolation)_\w+)`", README):
+    for key in re.findall(r"`((?:import_leak|import_isolation|isolate_imports)\w*)`", README):
         assert key in text, key
 
 
 def test_the_demo_runs_what_these_tests_run() -> None:
     demo = README.partition("<!-- demo -->")[2].partition("```bash")[2].partition("```")[0]
     assert "examples/stubbed examples/lambdas examples/guards" in demo
+    assert demo.count("--isolate-imports=file") == 1
     assert "examples/clean" in demo
