@@ -99,6 +99,8 @@ class Window:
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         self._disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
         self._is_alone = is_alone
+        #: Whether nothing in it differs from elsewhere: what a wider fixture asked for may be given to all.
+        self.is_for_all = False
         self._is_long = is_long
         self._origins = origins
         self._must_stay = must_stay
@@ -344,7 +346,7 @@ class Window:
         difference = self._state.differences(is_door)
         adopted, refused = self._sort_for_adoption(difference)
         if self._is_long:
-            if self._is_alone:
+            if self._is_alone and not self.is_for_all:
                 reason = f"it belongs to {self._title}, which changed what it imports"
                 refused.update({name: reason for name in adopted if name in asked and name not in loaded})
                 wanted = set(loaded)
@@ -365,7 +367,7 @@ class Window:
     def _sort_for_adoption(self, difference: Difference) -> tuple[dict[Any, object], dict[str, str]]:
         refused: dict[str, str] = {}
         adopted: dict[Any, object] = {}
-        tainted = self._all_tainted()
+        tainted = _tainted_in(with_inner(self))  # what is tainted by a fake outside is at home there
         for name, module in difference.added.items():
             is_planted = self._planted.get(name, ABSENT) is module
             if is_planted or self._origins.verdict(name, module).origin is Origin.FAKE:
@@ -384,7 +386,7 @@ class Window:
         Returns:
             The modules that are part of it.
         """
-        tainted = self._all_tainted()
+        tainted = _tainted_in(with_inner(self))
 
         def belongs(name: Any, module: object) -> bool:
             return (
@@ -460,12 +462,6 @@ class Window:
         _open_windows.remove(self)
         DOOR.unlisten(self.log)
 
-    def _all_tainted(self) -> dict[str, str]:
-        merged: dict[str, str] = {}
-        for window in _open_windows:
-            merged.update(window.tainted)
-        return merged
-
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
         arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
         departures = Departures(self._origins, self._state.modules, self._is_superseded)
@@ -504,7 +500,7 @@ class Window:
                 },
                 must_stay=self.reason_to_stay,
                 planted=self._planted,
-                tainted=self._all_tainted(),
+                tainted=_tainted_in(_open_windows),
                 running=namespaces_on_other_threads(),
                 lazy_names=self._lazy_names,
                 is_superseded=lambda name: name in self._state.modules or name in self._put_aside,
@@ -644,6 +640,13 @@ def _closure(modules: Mapping[Any, object], names: Iterable[str]) -> set[str]:
             waiting += ancestors(name)
             waiting += (home for home, _ in arrivals.references(namespace(modules[name]) or {}))
     return found
+
+
+def _tainted_in(windows: Iterable[Window]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for window in windows:
+        merged.update(window.tainted)
+    return merged
 
 
 def with_inner(window: Window) -> list[Window]:

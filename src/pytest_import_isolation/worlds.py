@@ -65,6 +65,8 @@ class World:
         self.is_common = is_common
         #: Whether other worlds may use the first-party modules that were executed in this one.
         self.lends = False
+        #: Whether nothing in it differs from elsewhere, except for what is loaded.
+        self.is_for_all = False
         self.log = ImportLog(with_images=True)
         self.overlay = Overlay()
         #: Modules of other worlds that are in place with this one, with their packages' attributes.
@@ -115,6 +117,7 @@ class World:
             is_long=True,
         )
         window.tainted.update(self._tainted)
+        window.is_for_all = self.is_for_all
         window.open()
         self._window = window
         if self._seen is not None:

@@ -22,6 +22,11 @@ _OPTIONAL = {
     "rerunfailures": ("rerunfailures",),
     "xdist": ("xdist", "xdist.looponfail"),
     "cov": ("pytest_cov",),
+    "mock": ("pytest_mock",),
+    "pyfakefs": ("fakefs",),
+    "randomly": ("randomly",),
+    "time-machine": ("time_machine",),
+    "django": ("django",),
 }
 
 #: The fields of a leak in the JSON report, in order.
@@ -119,6 +124,8 @@ class Suite:
         env: Mapping[str, str] = {},
         load: bool = True,
         measured: bool = True,
+        interpreter: tuple[str, ...] = (),
+        stdin: str | None = None,
     ) -> Run:
         """Run pytest in a process of its own.
 
@@ -131,10 +138,12 @@ class Suite:
             env: more environment variables.
             load: whether the plugin is loaded.
             measured: false where the suite breaks what coverage itself needs in that process.
+            interpreter: what stands between the interpreter and ``-m pytest``.
+            stdin: what is typed into the run.
         """
         self.write({"pytest.ini": "[pytest]\n" + dedent(ini)})
         self.write({"test_it.py": files} if isinstance(files, str) else files)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        command = [sys.executable, *interpreter, "-m", "pytest", "-p", "no:cacheprovider"]
         for name, modules in _OPTIONAL.items():
             if name not in plugins:
                 command += [part for module in modules for part in ("-p", f"no:{module}")]
@@ -154,6 +163,7 @@ class Suite:
                 if measured or not key.startswith("COVERAGE_")
             },
             capture_output=True,
+            input=stdin,
             text=True,
             timeout=120,
             check=False,

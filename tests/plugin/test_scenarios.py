@@ -1,13 +1,14 @@
-"""Twelve ways in which fixtures and tests share modules, each with the marker on every test."""
+"""Twelve ways in which fixtures and tests share modules, each in every way of isolating a suite."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Suite
+    from tests.plugin.conftest import Run, Suite
 
 # Written by hand so that nothing else loads it: a first-party module and a foreign one.
 _APP = {
@@ -21,20 +22,60 @@ _APP = {
     "app/errors.py": "class Broken(Exception): pass",
 }
 
-_MARK = """
+
+class Way(NamedTuple):
+    """A way of isolating all tests of a suite."""
+
+    #: What stands at the top of each test file.
+    mark: str = ""
+    options: tuple[str, ...] = ()
+    report: bool = True
+    #: Whether each test is isolated by itself.
+    per_test: bool = True
+    #: Whether each file is isolated: what belongs to its modules and classes is not there for other files.
+    per_file: bool = True
+
+    @property
+    def head(self) -> str:
+        """The first lines of a test file, indented like those after them."""
+        return f"""
     import sys
     import pytest
-    pytestmark = pytest.mark.isolated_imports
+    PER_TEST = {self.per_test}
+    PER_FILE = {self.per_file}
+    {self.mark}
 """
 
+    def run(self, suite: Suite, files: Mapping[str, str], *options: str, **more: Any) -> Run:
+        """Run a suite in this way."""
+        return suite.run(files, *self.options, *options, report=self.report, **more)
 
-@pytest.fixture(params=[False, True], ids=["no-report", "report"])
-def report(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+
+_NOTHING_IS_LEFT = """
+    import sys
+
+    def test_nothing_is_left():
+        assert not {"app", "app.db", "app.errors"} & set(sys.modules)
+"""
+_MARK = "pytestmark = pytest.mark.isolated_imports"
+_WAYS = {
+    "marker-no-report": Way(_MARK, report=False, per_file=False),
+    "marker": Way(_MARK, per_file=False),
+    "file": Way(options=("--isolate-imports=file",), per_test=False),
+    "test": Way(options=("--isolate-imports=test",)),
+}
 
 
-def test_what_a_session_fixture_imports_lazily_stays_loaded_for_all_tests(suite: Suite, report: bool) -> None:
-    run = suite.run(
+@pytest.fixture(params=list(_WAYS.values()), ids=list(_WAYS))
+def way(request: pytest.FixtureRequest) -> Way:
+    """Return each way in turn."""
+    found: Way = request.param
+    return found
+
+
+def test_what_a_session_fixture_imports_lazily_stays_loaded_for_all_tests(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
             "conftest.py": """
@@ -52,27 +93,37 @@ def test_what_a_session_fixture_imports_lazily_stays_loaded_for_all_tests(suite:
                     import app.errors
                     return app.errors
             """,
-            "test_it.py": f"""{_MARK}
-    def test_first(connection):
+            "test_it.py": f"""{way.head}
+    def test_first(connection, use):
         from app.db import Connection
         assert isinstance(connection, Connection)
+        import other
 
     def test_second(connection):
         assert "app.db" in sys.modules
+        assert PER_TEST is ("other" not in sys.modules)
         from app.db import Connection
         assert isinstance(connection, Connection)
         assert sys.modules["app"].db is sys.modules["app.db"]
     """,
+            "test_other_file.py": f"""{way.head}
+    def test_third(connection):
+        assert "app.db" in sys.modules
+        assert "other" not in sys.modules
+        from app.db import Connection
+        assert isinstance(connection, Connection)
+    """,
+            "other.py": "",
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 2}
+    assert run.outcomes == {"passed": 3}
 
 
 def test_a_session_fixture_asked_for_inside_the_test_belongs_to_the_outer_world(
-    suite: Suite, report: bool
+    suite: Suite, way: Way
 ) -> None:
-    run = suite.run(
+    run = way.run(
+        suite,
         {
             **_APP,
             "conftest.py": """
@@ -83,7 +134,7 @@ def test_a_session_fixture_asked_for_inside_the_test_belongs_to_the_outer_world(
                     from app.db import Connection
                     return Connection()
             """,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     def test_first(request):
         connection = request.getfixturevalue("connection")
         from app.db import Connection
@@ -96,7 +147,7 @@ def test_a_session_fixture_asked_for_inside_the_test_belongs_to_the_outer_world(
     def test_it_came_after_the_test_had_imported_part_of_it(request):
         assert "app.db" in sys.modules
     """,
-            "test_part.py": f"""{_MARK}
+            "test_part.py": f"""{way.head}
     @pytest.fixture(scope="module")
     def late():
         import other.deep
@@ -115,17 +166,22 @@ def test_a_session_fixture_asked_for_inside_the_test_belongs_to_the_outer_world(
     """,
             "other/__init__.py": "state = ['executed once']",
             "other/deep.py": "class Thing: pass",
+            "test_the_end.py": f"""{way.head}
+    def test_last(connection):
+        assert PER_FILE is ("other" not in sys.modules)
+        assert type(connection) is sys.modules["app.db"].Connection
+    """,
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 5}
+    assert run.outcomes == {"passed": 6}
 
 
-def test_setup_of_modules_and_classes_belongs_to_the_outer_world(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_setup_of_modules_and_classes_belongs_to_the_outer_world(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
-            "test_module.py": f"""{_MARK}
+            "test_module.py": f"""{way.head}
     def setup_module():
         global Connection
         from app.db import Connection
@@ -142,7 +198,7 @@ def test_setup_of_modules_and_classes_belongs_to_the_outer_world(suite: Suite, r
         from app.db import Connection as mine
         assert mine is Connection
     """,
-            "test_class.py": f"""{_MARK}
+            "test_class.py": f"""{way.head}
     import unittest
 
     class TestConnections(unittest.TestCase):
@@ -166,23 +222,27 @@ def test_setup_of_modules_and_classes_belongs_to_the_outer_world(suite: Suite, r
     """,
             "other/__init__.py": "",
             "other/deep.py": "class Thing: pass",
+            "test_the_end.py": f"""{way.head}
+    def test_last():
+        assert PER_FILE is ("app.db" not in sys.modules)
+        assert PER_FILE is ("other.deep" not in sys.modules)
+    """,
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 4}
+    assert run.outcomes == {"passed": 5}
 
 
 def test_what_function_fixtures_unittest_methods_and_doctests_import_is_undone(
-    suite: Suite, report: bool
+    suite: Suite, way: Way
 ) -> None:
-    run = suite.run(
+    run = way.run(
+        suite,
         {
             **_APP,
-            "pytest.ini": "",
-            "test_fixture.py": f"""{_MARK}
+            "test_fixture.py": f"""{way.head}
     @pytest.fixture
-    def connection():
-        assert "app.db" not in sys.modules
+    def connection(number):
+        assert ("app.db" in sys.modules) is (number == 2 and not PER_TEST)
         import app.db
         app.db.connections.append(1)
         yield app.db.Connection()
@@ -191,74 +251,66 @@ def test_what_function_fixtures_unittest_methods_and_doctests_import_is_undone(
     @pytest.mark.parametrize("number", [1, 2])
     def test_each_has_its_own(connection, number):
         import app.db
-        assert app.db.connections == [1]
+        assert len(app.db.connections) == (1 if PER_TEST else number)
         assert isinstance(connection, app.db.Connection)
     """,
-            "test_unittest.py": f"""{_MARK}
+            "test_unittest.py": f"""{way.head}
     import unittest
 
     class TestIt(unittest.TestCase):
         def setUp(self):
-            assert "app.db" not in sys.modules
+            self.was_loaded = "app.db" in sys.modules
             import app.db
             self.db = app.db
+            self.db.connections.append(1)
 
         def tearDown(self):
             assert sys.modules["app.db"] is self.db
 
         def test_first(self):
-            self.db.connections.append(1)
+            assert not self.was_loaded
             assert len(self.db.connections) == 1
 
         def test_second(self):
-            self.db.connections.append(1)
-            assert len(self.db.connections) == 1
+            assert self.was_loaded is not PER_TEST
+            assert len(self.db.connections) == (1 if PER_TEST else 2)
     """,
-            "documented.py": '''
-                import pytest
-                pytestmark = pytest.mark.isolated_imports
+            "documented.py": f'''{way.head}
+    def first():
+        """
+        >>> import app.db, sys
+        >>> app.db.connections.append(1)
+        >>> len(app.db.connections)
+        1
+        """
 
-                def first():
-                    """
-                    >>> import app.db, sys
-                    >>> app.db.connections.append(1)
-                    >>> len(app.db.connections)
-                    1
-                    """
-
-                def second():
-                    """
-                    >>> import sys
-                    >>> "app.db" in sys.modules
-                    False
-                    >>> import app.db
-                    >>> app.db.connections
-                    []
-                    """
-            ''',
-            "test_after.py": """
-                import sys
-
-                def test_nothing_is_left():
-                    assert "app" not in sys.modules
-                    assert "app.db" not in sys.modules
-            """,
+    def second():
+        """
+        >>> import sys
+        >>> ("app.db" in sys.modules) is PER_TEST
+        False
+        >>> import app.db
+        >>> len(app.db.connections) == (0 if PER_TEST else 1)
+        True
+        """
+    ''',
+            "test_the_end.py": _NOTHING_IS_LEFT,
         },
         "--doctest-modules",
         "documented.py",
         "test_fixture.py",
         "test_unittest.py",
-        "test_after.py",
-        report=report,
+        "test_the_end.py",
     )
     assert run.outcomes == {"passed": 7}
 
 
-def test_a_fixture_can_pickle_in_its_teardown_what_the_test_made(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_a_fixture_can_pickle_in_its_teardown_what_the_test_made(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     import pickle
 
     @pytest.fixture
@@ -274,20 +326,22 @@ def test_a_fixture_can_pickle_in_its_teardown_what_the_test_made(suite: Suite, r
         box.append(Connection())
 
     def test_second(box):
+        assert PER_TEST is ("app.db" not in sys.modules)
         from app.db import Connection
         box.append(Connection())
     """,
+            "test_the_end.py": _NOTHING_IS_LEFT,
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 2}
+    assert run.outcomes == {"passed": 3}
 
 
-def test_a_second_attempt_by_rerunfailures_starts_clean(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_a_second_attempt_by_rerunfailures_starts_clean(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     attempts = []
 
     @pytest.fixture(scope="module")
@@ -298,23 +352,24 @@ def test_a_second_attempt_by_rerunfailures_starts_clean(suite: Suite, report: bo
     @pytest.mark.flaky(reruns=2)
     def test_flaky(shared):
         attempts.append(1)
-        assert "app.db" not in sys.modules
+        assert ("app.db" in sys.modules) is (len(attempts) > 1 and not PER_TEST)
         import app.db, other
         assert other is shared
-        assert app.db.connections == []
         app.db.connections.append(1)
+        assert len(app.db.connections) == (1 if PER_TEST else len(attempts))
         assert len(attempts) == 3
     """,
             "other.py": "",
+            "test_the_end.py": _NOTHING_IS_LEFT,
         },
-        report=report,
         plugins=("rerunfailures",),
     )
-    assert run.outcomes == {"passed": 1, "rerun": 2}
+    assert run.outcomes == {"passed": 2, "rerun": 2}
 
 
-def test_a_class_cached_lazily_in_surviving_code_keeps_its_module(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_a_class_cached_lazily_in_surviving_code_keeps_its_module(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
             "cache.py": """
@@ -327,7 +382,7 @@ def test_a_class_cached_lazily_in_surviving_code_keeps_its_module(suite: Suite, 
                         _class = Connection
                     return _class
             """,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     import cache
 
     def test_first():
@@ -338,29 +393,33 @@ def test_a_class_cached_lazily_in_surviving_code_keeps_its_module(suite: Suite, 
         from app.db import Connection
         assert cache.connection_class() is Connection
     """,
+            "test_other_file.py": f"""{way.head}
+    def test_third():
+        import cache
+        from app.db import Connection
+        assert cache.connection_class() is Connection
+    """,
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 2}
+    assert run.outcomes == {"passed": 3}
 
 
-def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     pytest_plugins = ["pytester"]
-    INNER = '''
-    import sys, pytest
-    pytestmark = pytest.mark.isolated_imports
+    INNER = '''{way.head}
     def test_first():
         import inner_module
         inner_module.state.append(1)
         sys.modules["inner_fake"] = object()
     def test_second():
         import inner_module
-        assert inner_module.state == []
-        assert "inner_fake" not in sys.modules
+        assert inner_module.state == ([] if PER_TEST else [1])
+        assert PER_TEST is ("inner_fake" not in sys.modules)
     '''
 
     @pytest.mark.parametrize("attempt", [1, 2])
@@ -369,41 +428,40 @@ def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, report: bool) -
         pytester.makepyfile(inner_module="state = []", test_inner=INNER)
         import app.db
         app.db.connections.append(1)
-        without = ("cacheprovider", "asyncio", "xdist", "hypothesispytest")
-        options = [f"-pno:{{name}}" for name in without]
-        if MUST_LOAD:
+        without = ("cacheprovider", "anyio", "asyncio", "xdist", "hypothesispytest")
+        options = [*{way.options}, *(f"-pno:{{name}}" for name in without)]
+        if {suite.must_load}:
             options += ["-p", "pytest_import_isolation.plugin"]
         run = getattr(pytester, f"runpytest_{{method}}")
         result = run(*options)
         result.assert_outcomes(passed=2)
         assert app.db is sys.modules["app.db"]
-        assert len(app.db.connections) == 1
+        assert len(app.db.connections) == 1  # pytester, too, puts back what was loaded before it
 
     def test_after():
-        assert "inner_module" not in sys.modules
-        assert "test_inner" not in sys.modules
-        assert "app.db" not in sys.modules
-    """.replace("MUST_LOAD", repr(suite.must_load)),
+        assert not {{"inner_module", "inner_fake", "test_inner"}} & set(sys.modules)
+    """,
+            "test_the_end.py": _NOTHING_IS_LEFT,
         },
-        report=report,
     )
-    assert run.outcomes == {"passed": 5}
-    if report:
+    assert run.outcomes == {"passed": 6}
+    if way.report:
         # pytester throws out what the inner run's plugins were the first to import; nothing else is left.
         assert {leak["kind"] for leak in run.leaks if not leak["contained"]} <= {"evicted"}
 
 
-def test_async_tests_are_isolated_with_their_fixtures(suite: Suite, report: bool) -> None:
-    run = suite.run(
+def test_async_tests_are_isolated_with_their_fixtures(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             **_APP,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     import asyncio
     import pytest_asyncio
 
     @pytest_asyncio.fixture
-    async def connection():
-        assert "app.db" not in sys.modules
+    async def connection(number):
+        assert ("app.db" in sys.modules) is (number == 2 and not PER_TEST)
         from app.db import Connection
         await asyncio.sleep(0)
         yield Connection()
@@ -424,19 +482,20 @@ def test_async_tests_are_isolated_with_their_fixtures(suite: Suite, report: bool
         assert isinstance(connection, Connection)
         assert shared is other
         connections.append(1)
-        assert connections == [1]
+        assert len(connections) == (1 if PER_TEST else number)
     """,
             "other.py": "",
+            "test_the_end.py": _NOTHING_IS_LEFT,
         },
-        report=report,
         plugins=("asyncio",),
         ini="asyncio_default_fixture_loop_scope = function",
     )
-    assert run.outcomes == {"passed": 2}
+    assert run.outcomes == {"passed": 3}
 
 
-def test_what_pytest_and_its_plugins_import_for_themselves_in_a_window_stays(suite: Suite) -> None:
-    run = suite.run(
+def test_what_pytest_and_its_plugins_import_for_themselves_in_a_window_stays(suite: Suite, way: Way) -> None:
+    run = way.run(
+        suite,
         {
             "pytest_thing.py": """
                 def pytest_runtest_call(item):
@@ -446,7 +505,7 @@ def test_what_pytest_and_its_plugins_import_for_themselves_in_a_window_stays(sui
                 def pytest_runtest_teardown(item):
                     import colorsys
             """,
-            "test_it.py": f"""{_MARK}
+            "test_it.py": f"""{way.head}
     def test_failing():
         assert "wave" in sys.modules
         assert "colorsys" not in sys.modules
@@ -457,18 +516,25 @@ def test_what_pytest_and_its_plugins_import_for_themselves_in_a_window_stays(sui
         assert "wave" in sys.modules
         assert "colorsys" in sys.modules
         assert "difflib" in sys.modules
+        assert PER_TEST is ("netrc" not in sys.modules)
+    """,
+            "test_other_file.py": """
+    import sys
+    def test_third():
+        assert {"wave", "colorsys", "difflib"} <= set(sys.modules)
         assert "netrc" not in sys.modules
     """,
         },
         *("-vv", "-p", "pytest_thing", "-p", "other_plugin"),
         env={"PYTHONPATH": suite.python_path},
     )
-    assert run.outcomes == {"failed": 1, "passed": 1}
-    assert run.kinds == []
+    assert run.outcomes == {"failed": 1, "passed": 2}
+    if way.report:
+        assert run.kinds == []
 
 
 def test_what_a_wider_fixture_undoes_in_the_window_of_its_last_test_stays_undone(
-    suite: Suite, report: bool
+    suite: Suite, way: Way
 ) -> None:
     patches = """
     @pytest.fixture(scope="module")
@@ -503,7 +569,8 @@ def test_what_a_wider_fixture_undoes_in_the_window_of_its_last_test_stays_undone
         assert app.db is sys.modules["app.db"]
         assert app.db.Connection
     """
-    run = suite.run(
+    run = way.run(
+        suite,
         {
             **_APP,
             "lib/only_in_lib.py": "",
@@ -514,27 +581,26 @@ def test_what_a_wider_fixture_undoes_in_the_window_of_its_last_test_stays_undone
     def test_unmarked(patched):
         in_place()
 
-    @pytest.mark.isolated_imports
+    {way.mark and "@pytest.mark.isolated_imports"}
     def test_marked(patched):
         in_place()
     """,
             "test_b.py": f"    import sys\n{after}",
             # Set up inside of one window and torn down inside of another.
-            "test_c.py": f"""{_MARK}
+            "test_c.py": f"""{way.head}
     import types
     {patches}
     @pytest.mark.parametrize("number", [1, 2, 3])
     def test_marked(patched, number):
         in_place()
-        assert "only_in_lib" not in sys.modules
+        assert ("only_in_lib" in sys.modules) is (number > 1 and not PER_TEST)
         import only_in_lib
     """,
             "test_d.py": f"    import sys\n{after}",
         },
         "-W",
         "error",
-        report=report,
     )
     assert run.outcomes == {"passed": 7}
-    if report:
+    if way.report:
         assert run.kinds == []

@@ -137,6 +137,7 @@ class SuiteIsolation:
         if world is None:
             world = self._shared[key] = self._new_world("another test file")
             world.is_common = self._is_common_or_foreign
+            world.is_for_all = True
             self._worlds.add_lender(world)
         return world
 
@@ -388,7 +389,7 @@ class SuiteIsolation:
     ) -> Generator[None, Any, Any]:
         """Put the world of a test's file in place, and away again if the next test is of another file."""
         path = path_of(item)
-        self._enter(path)
+        self._enter(path, item)
         try:
             return (yield)
         finally:
@@ -396,12 +397,12 @@ class SuiteIsolation:
             if nextitem is None or path_of(nextitem) != path:
                 self._leave(path)
 
-    def _enter(self, path: Path) -> None:
+    def _enter(self, path: Path, item: pytest.Item) -> None:
         home = self._home(path)
         run = self._runs.get(path)
         if run is None:
             run = self._runs[path] = World(
-                str(path),
+                item.nodeid.partition("::")[0],
                 self._origins,
                 self._must_stay_alone if path in self._own else self._must_stay,
                 self._is_common,
@@ -409,6 +410,9 @@ class SuiteIsolation:
                 is_alone=path in self._own,
                 is_watchful=path in self._own,
             )
+            # Nobody runs the code of the file once its last test is over.
+            module = getattr(item.getparent(pytest.Module), "_obj", None)
+            run.inhabitants = [] if module is None else [module]
         chain = (*self._around(path), home, run)
         if chain == self._worlds.chain:
             return
@@ -433,10 +437,10 @@ class SuiteIsolation:
         chain = self._worlds.chain
         if not chain or chain[-1] not in self._runs.values() or fixturedef.scope in ("class", "module"):
             return None
-        *_, home, run = chain
-        if fixturedef.baseid.partition("::")[0].endswith(".py"):
+        home = chain[-2]
+        if home in self._own.values() and fixturedef.baseid.partition("::")[0].endswith(".py"):
             return None
-        return home.window if home in self._own.values() else run.window
+        return home.window
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -225,10 +225,10 @@ class ItemWindows:
         code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
         shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
         warnings.warn_explicit(
-            f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up inside an isolated "
-            f"test while these modules were not what they are elsewhere: {shown}. They leave with the "
-            "test, and the fixture keeps what it took from them. Request the fixture in an earlier test "
-            "without the mark, or give it function scope.",
+            f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "
+            f"were not what they are elsewhere: {shown}. They leave with the test or file that changed them, and "
+            "the fixture keeps what it took from them. Request the fixture earlier, where nothing is faked, "
+            "or give it function scope.",
             ImportIsolationWarning,
             code.co_filename if code else "<unknown>",
             code.co_firstlineno if code else 0,
