@@ -95,6 +95,18 @@ class Departures:
                     cleaned.append(f"{package}.{key}")
         return cleaned
 
+    def forgotten_packages(self) -> dict[str, object]:
+        """Return the first-party packages of the top level that left and will be executed anew."""
+        return {
+            name: module
+            for name, module in self.left.items()
+            if type(name) is str
+            and "." not in name
+            and self.fates[name].outcome is Outcome.FORGET
+            and "__path__" in (namespace(module) or {})
+            and self._origins.is_first_party(name, module)
+        }
+
     def remove_young_bytecode(self) -> None:
         """Let the sources of forgotten modules that were written a moment ago be compiled again."""
         for name, module in self.left.items():

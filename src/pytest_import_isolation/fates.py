@@ -376,7 +376,10 @@ class _Decision:
                     kept.append(ancestor)
             for home, key in self.arrivals.references(namespace(self.real[name]) or {}):
                 # The attribute that importlib writes for a submodule leaves with the submodule.
-                if f"{name}.{key}" == home or self._is_for_itself(home):
+                if f"{name}.{key}" == home:
+                    continue
+                # Of first-party modules only those are kept in a world that must be, with all they need.
+                if self._is_for_itself(home) and self.verdicts[name].origin is Origin.FOREIGN:
                     continue
                 if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
                     kept.append(home)

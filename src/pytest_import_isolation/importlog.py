@@ -33,6 +33,8 @@ class ImportLog:
     def __init__(self, *, with_images: bool = False) -> None:
         #: Called with the name of a module that is not loaded, before it is imported.
         self.beforehand: Callable[[str], object] = lambda name: None
+        #: Called with the name of a module that is asked for again: it was executed, and is gone.
+        self.once_more: Callable[[str], object] = lambda name: None
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
         #: For each package that was loaded before something below it was imported: its namespace, and
@@ -52,7 +54,9 @@ class ImportLog:
                 space = namespace(sys.modules.get(ancestor))
                 if space is not None and ancestor not in self.images and ancestor not in self.importers:
                     self.images[ancestor] = (space, space.copy())
-        if name not in self.importers:
+        if name in self.importers:
+            self.once_more(name)
+        else:
             importer = caller()
             if importer is not None:
                 self.importers[name] = importer

@@ -33,6 +33,7 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
+_PAUSE: Final = 0.002  # seconds
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
 
@@ -142,11 +143,12 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
     Yields:
         The wanted names that are busy all the same when the time is over, with the thread's name.
     """
-    deadline = time.monotonic() + patience
+    # Counted, and not looked up on a clock: a test may have stopped that (freezegun).
+    pauses = round(patience / _PAUSE)
     while True:
         _imp.acquire_lock()
         try:
-            is_over = time.monotonic() >= deadline
+            is_over = pauses <= 0
             importing = names_being_imported(about_to=not is_over)
             busy = _of_same_packages(wanted(), importing) if importing else {}
             if not busy or is_over:
@@ -154,7 +156,8 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
                 return
         finally:
             _imp.release_lock()
-        time.sleep(0.002)
+        time.sleep(_PAUSE)
+        pauses -= 1
 
 
 def is_being_loaded(name: str) -> bool:

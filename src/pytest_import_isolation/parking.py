@@ -181,6 +181,11 @@ class ParkingLot:
                 after = 1 if belonging.list_name == "meta_path" else 0
                 insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
 
+    def bring_all_back(self) -> None:
+        """Put every parked module back."""
+        for name in list(self):
+            self.bring_back(name, is_asked=False)
+
     def was_parked(self, name: object, module: object, at: int) -> bool:
         """Tell whether a module that is loaded now was parked when the clock stood there."""
         if not isinstance(name, str) or self.returned(name) is not module:

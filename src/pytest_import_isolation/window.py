@@ -116,6 +116,8 @@ class Window:
         self.tainted: dict[str, str] = {}
         self._before_return: dict[Any, dict[str, Any]] = {}
         self._came_back: set[str] = set()
+        #: First-party packages of the top level that the closing of the window forgot.
+        self.forgotten_packages: dict[str, object] = {}
 
     def __str__(self) -> str:
         if self.opened_by is None:
@@ -134,6 +136,7 @@ class Window:
         self._asked_before = len(self.log.importers)
         self._state = ImportState.capture()
         self._opened_at = DOOR.lot.clock
+        self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
         try:
@@ -473,6 +476,7 @@ class Window:
         finally:
             restored = self._state.restore(departures.leave)
             self._restore_lot()
+        self.forgotten_packages.update(departures.forgotten_packages())
         attributes = departures.clean_packages(self.log.images)
         departures.remove_young_bytecode()
         account = Account(
@@ -566,13 +570,27 @@ class Window:
         )
         return stands_in_front(item, now, before)
 
+    def _bring_evicted_back(self, name: str) -> None:
+        """Park a package with extension modules that was thrown out, before it is executed a second time.
+
+        A pure Python package may be executed again: somebody removed it for that.
+        """
+        package = top_level(name)
+        asked = [other for other in self._asked_for() if top_level(other) == package]
+        evicted = evicted_modules(asked, self.log, self._origins)
+        if any(self._origins.verdict(other, module).is_extension for other, module in evicted.items()):
+            DOOR.lot.park({other: ParkedModule(module, ABSENT) for other, module in evicted.items()})
+
+    def _asked_for(self) -> list[str]:
+        """Return the modules that were asked for in this window."""
+        return list(self.log.importers)[self._asked_before :]
+
     def _park_evicted(self) -> None:
         """Park the foreign modules that were loaded here and thrown out behind our back.
 
         Without this the next import would execute them a second time.
         """
-        asked = list(self.log.importers)[self._asked_before :]
-        came: dict[str, object] = dict(evicted_modules(asked, self.log, self._origins))
+        came: dict[str, object] = dict(evicted_modules(self._asked_for(), self.log, self._origins))
         for name in self._came_back.copy():  # other threads add to it
             if name not in sys.modules and name not in DOOR.lot and name not in self._state.modules:
                 came[name] = DOOR.lot.returned(name)

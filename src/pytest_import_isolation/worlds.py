@@ -81,6 +81,8 @@ class World:
         self._fakes: set[str] = set()
         # What was loaded when somebody looked for fakes last; None if nobody looks.
         self._seen: dict[Any, object] | None = {} if is_watchful else None
+        #: First-party packages of the top level that were put away when it was left last.
+        self.forgotten_packages: dict[str, object] = {}
         self._window: Window | None = None
         # Computed when somebody borrows: what there is, and what of it a module cannot do without.
         self._loan: dict[str, ParkedModule] | None = None
@@ -150,6 +152,7 @@ class World:
         self._loan, self._needs = None, {}
         self._seen = None
         changes, _ = close_with_inner(window)
+        self.forgotten_packages = window.forgotten_packages
         self._window = None
         return changes
 
@@ -187,6 +190,7 @@ class World:
     def clear(self) -> None:
         """Let go of everything."""
         self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
+        self.forgotten_packages = {}
         self._loan, self._needs = None, {}
 
     def absorb(self, other: World) -> bool:

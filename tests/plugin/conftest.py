@@ -22,6 +22,7 @@ _OPTIONAL = {
     "rerunfailures": ("rerunfailures",),
     "xdist": ("xdist", "xdist.looponfail"),
     "cov": ("pytest_cov",),
+    "anyio": ("anyio",),
     "mock": ("pytest_mock",),
     "pyfakefs": ("fakefs",),
     "randomly": ("randomly",),

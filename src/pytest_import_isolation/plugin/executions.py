@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterator, Mapping
 from types import TracebackType
 
 import pytest
 
 from pytest_import_isolation.changes import Changes
 from pytest_import_isolation.machinery import top_level
+from pytest_import_isolation.state import put_in
 
 _TITLE = "import isolation"
 
@@ -18,11 +20,31 @@ class Executions:
 
     def __init__(self) -> None:
         self._forgotten: dict[str, str] = {}
+        self._packages: dict[str, object] = {}
 
-    def note(self, changes: Changes, who: str) -> None:
-        """Take note of the modules that were forgotten after a test or file."""
+    def note(self, changes: Changes, who: str, packages: Mapping[str, object]) -> None:
+        """Take note of the modules that were forgotten after a test or file.
+
+        Args:
+            changes: what became of its modules.
+            who: the test or file.
+            packages: the packages of the top level among those that were forgotten.
+        """
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
+        self._packages.update(packages)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Let packages be there at the end as they are without isolation.
+
+        Coverage looks up where the packages lie that it measures, to find the files that nobody imported.
+        """
+        result = yield
+        for name, package in self._packages.items():
+            if name not in sys.modules:
+                put_in(name, package)
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

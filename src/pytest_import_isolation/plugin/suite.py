@@ -89,7 +89,7 @@ class SuiteIsolation:
         return World(
             name,
             self._origins,
-            self._must_stay_alone,
+            self._must_stay,
             self._is_common,
             self._runner.is_own_entry,
             is_watchful=is_watchful,
@@ -100,11 +100,6 @@ class SuiteIsolation:
         if pattern:
             return f"import_isolation_keep names {pattern!r}"
         return self._runner.reason_to_stay(name, module, importer)
-
-    def _must_stay_alone(self, name: str, module: object, importer: Importer | None) -> str | None:
-        if self._origins.is_first_party(name, module) and not self._settings.keep.match(name):
-            return None
-        return self._must_stay(name, module, importer)
 
     def _is_common(self, name: str, module: object) -> bool:
         """Tell whether a module that a file or directory with a world of its own loaded is everybody's."""
@@ -151,11 +146,11 @@ class SuiteIsolation:
         if chain != self._worlds.chain:
             with self._unobserved():
                 for world, changes in self._worlds.swap(*chain).items():
-                    self._executions.note(changes, world.name)
+                    self._executions.note(changes, world.name, world.forgotten_packages)
 
     def _put_away(self) -> None:
         world = self._worlds.chain[-1]
-        self._executions.note(self._worlds.leave(), world.name)
+        self._executions.note(self._worlds.leave(), world.name, world.forgotten_packages)
 
     def _judge(self, world: World) -> tuple[Difference, list[Atom]]:
         """Return what changed in a world that is in place, and of that what could harm others."""
@@ -404,7 +399,7 @@ class SuiteIsolation:
             run = self._runs[path] = World(
                 item.nodeid.partition("::")[0],
                 self._origins,
-                self._must_stay_alone if path in self._own else self._must_stay,
+                self._must_stay,
                 self._is_common,
                 self._runner.is_own_entry,
                 is_alone=path in self._own,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from pytest_import_isolation.isolation import IsolatedImportContext
 from pytest_import_isolation.machinery import Importer
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parameters import Parameters
+from pytest_import_isolation.parking import DOOR
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
 _refusal_key = pytest.StashKey[str]()
+_FAKE_FILE_SYSTEMS = frozenset(("fs", "fs_class", "fs_module", "fs_session"))
 _NO_PARAMETERS = Parameters.parse(MARKER, {})
 
 
@@ -124,6 +127,8 @@ class ItemWindows:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Open the window before any fixture is set up."""
+        if DOOR.lot and _is_patched_everywhere(item):
+            DOOR.lot.bring_all_back()
         parameters = item.stash.get(_parameters_key, None)
         if parameters is not None:
             self._enter(item, parameters)
@@ -210,12 +215,13 @@ class ItemWindows:
         self._open.remove(context)
         if self._observer is not None:
             self._observer.contained(context.window.differences())
+        window = context.window
         forgotten = context.stop_with_inner()
-        self._executions.note(context.changes, nodeid)
-        for window in forgotten:
-            opened_by = window.opened_by
+        self._executions.note(context.changes, nodeid, window.forgotten_packages)
+        for inner in forgotten:
+            opened_by = inner.opened_by
             warnings.warn_explicit(
-                f"{nodeid} left {window} open; it was closed now. Use a with statement, or call stop().",
+                f"{nodeid} left {inner} open; it was closed now. Use a with statement, or call stop().",
                 ImportIsolationWarning,
                 opened_by.file if opened_by else "<unknown>",
                 opened_by.line if opened_by else 0,
@@ -227,9 +233,22 @@ class ItemWindows:
         warnings.warn_explicit(
             f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "
             f"were not what they are elsewhere: {shown}. They leave with the test or file that changed them, "
-            "and the fixture keeps what it took from them. Request the fixture earlier, where nothing is faked, "
-            "or give it function scope.",
+            "and the fixture keeps what it took from them. Request the fixture earlier, where nothing is "
+            "faked, or give it function scope.",
             ImportIsolationWarning,
             code.co_filename if code else "<unknown>",
             code.co_firstlineno if code else 0,
         )
+
+
+def _is_patched_everywhere(item: pytest.Item) -> bool:
+    """Tell whether something may go through all loaded modules in a test, and patch them.
+
+    A fake file system puts its ``os``, and a frozen clock its ``datetime``, into every module that has the
+    real one. A parked module would return with the real one, and write to the real disk.
+    """
+    if "freezegun" in sys.modules or not _FAKE_FILE_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())):
+        return True
+    return any(
+        base.__module__.startswith("pyfakefs.") for base in getattr(getattr(item, "cls", None), "__mro__", ())
+    )
