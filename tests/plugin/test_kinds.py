@@ -445,7 +445,7 @@ def test_pytester_runs_inside_of_isolated_tests(suite: Suite, mode: Mode, method
         pytester.mkdir("lib").joinpath("only_in_lib.py").touch()
         # An inner run in this process begins with what is loaded in it.
         del sys.modules["vendor"]
-        without = ("cacheprovider", "anyio", "asyncio", "xdist", "hypothesispytest", "rerunfailures")
+        without = ("cacheprovider", "anyio", "asyncio", "xdist", "hypothesispytest", "rerunfailures", "randomly")
         options = ["--isolate-imports={mode.name}", *(f"-pno:{{name}}" for name in without)]
         if {suite.must_load}:
             options += ["-p", "pytest_import_isolation.plugin"]

@@ -428,7 +428,7 @@ def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, way: Way) -> No
         pytester.makepyfile(inner_module="state = []", test_inner=INNER)
         import app.db
         app.db.connections.append(1)
-        without = ("cacheprovider", "anyio", "asyncio", "xdist", "hypothesispytest")
+        without = ("cacheprovider", "anyio", "asyncio", "xdist", "hypothesispytest", "randomly")
         options = [*{way.options}, *(f"-pno:{{name}}" for name in without)]
         if {suite.must_load}:
             options += ["-p", "pytest_import_isolation.plugin"]
