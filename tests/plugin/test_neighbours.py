@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -122,6 +123,13 @@ def _measured_suite(core: str) -> dict[str, str]:
     }
 
 
+def _write_figures(suite: Suite) -> None:
+    # The outer run may be measured itself: its variables name its own data.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
+    command = [sys.executable, "-m", "coverage", "json", "-q", "-o", "cov.json"]
+    subprocess.run(command, cwd=suite.root, env=env, check=True)
+
+
 def _figures(suite: Suite) -> dict[str, dict[str, Any]]:
     report = json.loads((suite.root / "cov.json").read_text(encoding="utf-8"))
     kinds = ("executed_lines", "missing_lines", "executed_branches", "missing_branches")
@@ -141,9 +149,7 @@ def test_coverage_run_gives_the_same_figures(suite: Suite, core: str) -> None:
         )
         assert run.outcomes == {"passed": 5}
         assert "CoverageWarning" not in run.output
-        subprocess.run(
-            [sys.executable, "-m", "coverage", "json", "-q", "-o", "cov.json"], cwd=suite.root, check=True
-        )
+        _write_figures(suite)
         figures[mode] = _figures(suite)
     assert figures["off"]["app/calc.py"]["missing_lines"] == [8]
     assert figures["off"]["app/unused.py"]["executed_lines"] == []
@@ -223,9 +229,7 @@ def test_files_of_a_measured_package_that_nobody_imported_are_in_the_report(suit
         )
         assert run.outcomes == {"passed": 1}
         if not cov:
-            subprocess.run(
-                [sys.executable, "-m", "coverage", "json", "-q", "-o", "cov.json"], cwd=suite.root, check=True
-            )
+            _write_figures(suite)
         measured[mode] = sorted(_figures(suite))
     assert measured["off"] == ["src/app/__init__.py", "src/app/unused.py", "src/app/used.py"]
     assert measured["file"] == measured["off"]
