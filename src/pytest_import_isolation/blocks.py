@@ -13,7 +13,7 @@ from importlib import _bootstrap
 from types import ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery import caller, modules_in_execution
+from pytest_import_isolation.machinery import WRAPPED, caller, modules_in_execution
 from pytest_import_isolation.state import move_to_front, remove_finder
 
 Covers = Callable[[str], object]
@@ -29,15 +29,15 @@ class Toll:
     that raises takes its place; ``importlib.util.find_spec`` and ``pkgutil`` then raise as well instead
     of answering None.
 
-    While asks are watched, ``builtins.__import__`` is wrapped: a fake in ``sys.modules`` is found by the
-    interpreter without asking any finder.
+    While asks are watched, ``builtins.__import__`` is wrapped, and the function below ``import_module``: a
+    fake in ``sys.modules`` is found by the interpreter without asking any finder.
     """
 
     def __init__(self) -> None:
         self._blocks: list[tuple[Covers, Note]] = []
-        self._watches: list[tuple[Covers, Note]] = []
+        self._watches: list[tuple[Covers, Callable[[str], object]]] = []
         self._undo: list[Callable[[], None]] = []
-        self._undo_import: Callable[[], None] | None = None
+        self._wrappers: list[_Wrapper] = []
 
     def block(self, covers: Covers, note: Note) -> Callable[[], None]:
         """Make all modules for which ``covers`` is true look missing.
@@ -64,17 +64,40 @@ class Toll:
 
     def watch(self, covers: Covers, note: Note) -> Callable[[], None]:
         """Note the modules that ask for names for which ``covers`` is true; see :meth:`block`."""
-        entry = (covers, note)
+        return self.observe(covers, lambda wanted: _tell(note, wanted))
+
+    def observe(self, covers: Covers, told: Callable[[str], object]) -> Callable[[], None]:
+        """Call back, in the importing thread, for every import of a name for which ``covers`` is true.
+
+        Args:
+            covers: tells whether a module name is meant.
+            told: called with the name, before it is imported.
+
+        Returns:
+            The undo.
+        """
+        entry = (covers, told)
         self._watches.append(entry)
-        if len(self._watches) == 1:
-            self._undo_import = self._wrap_import()
+        if not self._wrappers:
+            self._wrappers = [
+                _Wrapper(builtins, "__import__", self._wrapped_import),
+                _Wrapper(_bootstrap, "_gcd_import", self._wrapped_import_module),
+            ]
+        self.settle()
 
         def undo() -> None:
             self._watches.remove(entry)
-            if not self._watches and self._undo_import is not None:
-                self._undo_import()
+            if not self._watches:
+                for wrapper in self._wrappers:
+                    wrapper.remove()
+                self._wrappers = []
 
         return undo
+
+    def settle(self) -> None:
+        """Take the place of the import functions again, should something have put them back."""
+        for wrapper in self._wrappers:
+            wrapper.install()
 
     def refuse(self, name: str) -> bool:
         """Tell whether the module is made to look missing, and note who asked if it is."""
@@ -109,9 +132,12 @@ class Toll:
 
         return undo
 
-    def _wrap_import(self) -> Callable[[], None]:
-        original = builtins.__import__
+    def _note(self, wanted: str) -> None:
+        for covers, told in tuple(self._watches):
+            if covers(wanted):
+                told(wanted)
 
+    def _wrapped_import(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def __import__(  # noqa: N807 - what it replaces is called so
             name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
         ) -> Any:
@@ -122,18 +148,51 @@ class Toll:
                 base = package.rsplit(".", level - 1)[0]
                 absolute = f"{base}.{name}" if name else base
             for wanted in (absolute, *(f"{absolute}.{item}" for item in fromlist or ())):
-                for covers, note in tuple(self._watches):
-                    if covers(wanted):
-                        _tell(note, wanted)
+                self._note(wanted)
             return original(name, globals, locals, fromlist, level)
 
-        builtins.__import__ = __import__
+        return __import__
 
-        def undo() -> None:
-            if builtins.__import__ is __import__:
-                builtins.__import__ = original
+    def _wrapped_import_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _gcd_import(name: str, package: Any = None, level: int = 0) -> Any:
+            __tracebackhide__ = True
+            # A relative name is resolved by importlib's own rules, or refused by them.
+            base = package.rsplit(".", level - 1)[0] if level and isinstance(package, str) else ""
+            self._note(f"{base}.{name}" if base else name)
+            return original(name, package, level)
 
-        return undo
+        return _gcd_import
+
+
+class _Wrapper:
+    """A function of the import system that is replaced as long as somebody watches.
+
+    Args:
+        home: the module that holds it; where it does not have such a function, nothing is replaced.
+        name: its name there.
+        wrap: makes the replacement.
+    """
+
+    def __init__(
+        self, home: ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> None:
+        self._home = home
+        self._name = name
+        self._original: Any = getattr(home, name, None)
+        self._replacement: Any = None
+        if self._original is not None:
+            self._replacement = wrap(self._original)
+            setattr(self._replacement, WRAPPED, self._original)
+
+    def install(self) -> None:
+        """Take the function's place; somebody else's replacement stays."""
+        if self._replacement is not None and getattr(self._home, self._name, None) is self._original:
+            setattr(self._home, self._name, self._replacement)
+
+    def remove(self) -> None:
+        """Put the function back. Who wrapped it after us keeps ours: without watches it is transparent."""
+        if self._replacement is not None and getattr(self._home, self._name, None) is self._replacement:
+            setattr(self._home, self._name, self._original)
 
 
 def _tell(note: Note, wanted: str) -> None:

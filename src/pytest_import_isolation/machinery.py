@@ -7,6 +7,7 @@ that renames one of them loses some precision and nothing more (:func:`self_test
 from __future__ import annotations
 
 import _imp
+import builtins
 import sys
 import threading
 import time
@@ -32,6 +33,8 @@ class _Absent:
 #: Stands for "there was nothing" where ``None`` is a possible value.
 ABSENT: Final = _Absent()
 
+#: The attribute under which a wrapper of this package holds what it wraps.
+WRAPPED: Final = "_pytest_import_isolation_wrapped"
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
@@ -210,6 +213,14 @@ def find_location(name: str, ignore: Callable[[object], bool]) -> object:
     return None
 
 
+def import_function() -> Callable[..., Any]:
+    """Return ``builtins.__import__``, and if that is a wrapper of this package, what it wraps."""
+    function: Callable[..., Any] = builtins.__import__
+    while (wrapped := (namespace(function) or {}).get(WRAPPED)) is not None:
+        function = wrapped
+    return function
+
+
 class Importer(NamedTuple):
     """Who asked for a module: the first frame outside the import machinery."""
 
@@ -218,7 +229,8 @@ class Importer(NamedTuple):
     line: int
 
 
-def _is_machinery(frame: FrameType) -> bool:
+def is_machinery(frame: FrameType) -> bool:
+    """Tell whether a frame belongs to importlib or to this package."""
     if frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
         return True
     # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
@@ -228,7 +240,7 @@ def _is_machinery(frame: FrameType) -> bool:
 def calling_frame() -> FrameType | None:
     """Return the first frame on the stack that belongs neither to importlib nor to this package."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_machinery(frame):
+    while frame is not None and is_machinery(frame):
         frame = frame.f_back
     return frame
 

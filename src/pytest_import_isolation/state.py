@@ -31,6 +31,7 @@ from pytest_import_isolation.differences import (
 from pytest_import_isolation.machinery import (
     ABSENT,
     drop_finder_caches,
+    import_function,
     import_lock,
     is_initializing,
     names_being_imported,
@@ -55,6 +56,7 @@ class ImportState:
     __slots__ = (
         "_cache",
         "_cache_object",
+        "_import_as_found",
         "_import_function",
         "_index",
         "_lists",
@@ -72,7 +74,9 @@ class ImportState:
         self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
         self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         self._cache = self._cache_object.copy()
-        self._import_function = builtins.__import__
+        # With a wrapper of this package around it, which is nobody's change.
+        self._import_as_found = builtins.__import__
+        self._import_function = import_function()
         self._index = BindingIndex.of(self.modules)
         self._values = self._index.read()
 
@@ -126,7 +130,7 @@ class ImportState:
             bindings=dict(self._changed_bindings()),
             lists=dict(self._changed_lists(ignore)),
             rebound=tuple(self._rebound()),
-            import_function=builtins.__import__ is not self._import_function,
+            import_function=import_function() is not self._import_function,
             importer_cache=self._importer_cache_changed(),
         )
 
@@ -238,8 +242,8 @@ class ImportState:
             changed |= _refill(found, items)
         changed |= self._restore_bindings(entries.stuck)
         changed |= self._restore_importer_cache()
-        if builtins.__import__ is not self._import_function:
-            builtins.__import__ = self._import_function
+        if import_function() is not self._import_function:
+            builtins.__import__ = self._import_as_found
         if changed or entries.released:
             drop_finder_caches()
         if entries.released:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib
 import sys
 import threading
@@ -27,6 +26,7 @@ from pytest_import_isolation.machinery import (
     ancestors,
     caller,
     calling_frame,
+    import_function,
     namespace,
     namespaces_on_other_threads,
     packages_on_the_stack,
@@ -312,7 +312,7 @@ class Window:
                 name: (without_doors(self._state.contents(name)), without_doors(items_of(name)))
                 for name in difference.lists
             },
-            builtins.__import__ if difference.import_function else None,
+            import_function() if difference.import_function else None,
         )
 
     def admit(self, entries: Mapping[Any, object], difference: Difference | None = None) -> None:

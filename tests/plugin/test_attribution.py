@@ -363,7 +363,7 @@ def test_conftests_are_blamed_for_what_they_change_with_a_warning_at_most(suite:
     assert run.leak("fake-left", "nested_fake")["location"] == {
         "file": "sub/conftest.py",
         "line": 2,
-        "exact": False,
+        "exact": True,
     }
 
 

@@ -44,6 +44,7 @@ def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) 
     assert run.outcomes == {"failed": 2, "passed": 3, "error": 1}
     assert sorted((leak["kind"], leak["polluter"]["nodeid"]) for leak in run.leaks) == [
         ("fake-left", "stubbed/test_alarm.py"),
+        ("name-clash", "lambdas/test_orders.py"),
         ("path-added", "lambdas/test_orders.py"),
         ("path-added", "lambdas/test_payments.py"),
     ]

@@ -50,15 +50,15 @@ def test_the_whole_report(suite: Suite) -> None:
     assert _first_imports(run.section.strip("\n")) == dedent(
         """\
         error: fake-left boto, boto.session
-            by test_alarm.py (collect), probably at test_alarm.py:5
+            by test_alarm.py (collect), at test_alarm.py:5
             Its entry in sys.modules is a unittest.mock.MagicMock: every later import gets that.
             Fake it for the tests that need it only: mark them with @pytest.mark.isolated_imports(fakes={"boto": {...}}), or use the fake_module fixture.
         error: removed shop.db
-            by test_shop.py::test_reload (call), probably at test_shop.py:6
+            by test_shop.py::test_reload (call), at test_shop.py:6
             It was loaded, and its entry is gone: the next import loads a second copy.
             Use @pytest.mark.isolated_imports(fresh="shop.db") or the fresh_import fixture: the first copy comes back after the test.
         warning: path-added /vendor
-            by conftest.py (conftest), probably at conftest.py:2
+            by conftest.py (conftest), at conftest.py:2
             It was added to sys.path.
             Use @pytest.mark.isolated_imports(path=["/vendor"]) or monkeypatch.syspath_prepend(), or name the directory in the pythonpath option of pytest.
         contained: 1 change undone by isolation (blocked-left undone)

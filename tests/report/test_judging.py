@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from pytest_import_isolation.atoms import Atom, atoms
 from pytest_import_isolation.differences import Binding, Difference, ListChange
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, Importer
 from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.report.judging import Atom, Judge, atoms
+from pytest_import_isolation.report.judging import Judge
+from pytest_import_isolation.report.places import Places
 from pytest_import_isolation.report.records import Leak, Location, Polluter
 
 _BY = Polluter("test_a.py::test", "call")
@@ -168,18 +171,18 @@ def test_items_of_lists(judge: Judge) -> None:
 def test_whether_a_change_is_still_in_place(judge: Judge, entries: dict[str, Any]) -> None:
     fake, angry = ModuleType("judged"), mock.MagicMock(__eq__=mock.Mock(side_effect=RuntimeError))
     entries["judged"] = fake
-    assert judge.is_in_place(Atom("entry", "judged", ABSENT, fake))
-    assert not judge.is_in_place(Atom("entry", "judged", ABSENT, ModuleType("judged")))
-    assert judge.is_in_place(Atom("entry", "judged_gone", fake, ABSENT))
+    assert Atom("entry", "judged", ABSENT, fake).is_in_place
+    assert not Atom("entry", "judged", ABSENT, ModuleType("judged")).is_in_place
+    assert Atom("entry", "judged_gone", fake, ABSENT).is_in_place
     entries["judged.sub"] = ModuleType("judged.sub")
-    assert judge.is_in_place(Atom("attribute", "judged.sub", fake, ABSENT))
-    assert not judge.is_in_place(Atom("path", "/x", ABSENT, "/x"))
-    assert judge.is_in_place(Atom("path", "/x", "/x", ABSENT))
+    assert Atom("attribute", "judged.sub", fake, ABSENT).is_in_place
+    assert not Atom("path", "/x", ABSENT, "/x").is_in_place
+    assert Atom("path", "/x", "/x", ABSENT).is_in_place
     sys.path_hooks.append(angry)
     try:
         other = object()
-        assert judge.is_in_place(Atom("path_hooks", id(angry), ABSENT, angry))
-        assert judge.is_in_place(Atom("path_hooks", id(other), other, ABSENT))
+        assert Atom("path_hooks", id(angry), ABSENT, angry).is_in_place
+        assert Atom("path_hooks", id(other), other, ABSENT).is_in_place
     finally:
         sys.path_hooks.pop()
 
@@ -189,18 +192,18 @@ def test_what_was_put_back_is_no_longer_in_place(judge: Judge, monkeypatch: pyte
     monkeypatch.setattr(sys, "path", order)
     moved = _difference(lists={"path": ListChange((), (), moved=True)}, rebound=("sys.path",))
     now, again = list(atoms(moved)), list(atoms(moved))
-    assert all(judge.is_in_place(atom) for atom in now)
+    assert all(atom.is_in_place for atom in now)
     assert [one.same(other) for one, other in zip(now, again, strict=True)] == [True, True]
     monkeypatch.undo()
-    assert not any(judge.is_in_place(atom) for atom in now)
+    assert not any(atom.is_in_place for atom in now)
     monkeypatch.delattr(sys, "path_hooks")
-    assert not judge.is_in_place(Atom("path_hooks", 3, ABSENT, 3))
+    assert not Atom("path_hooks", 3, ABSENT, 3).is_in_place
 
 
 def test_the_chain_of_a_first_import_leads_from_the_statement_to_the_module(log: ImportLog) -> None:
     log.importers["judged.db"] = Importer("judged.user", "/root/judged/user.py", 3)
     log.importers["judged.user"] = Importer("test_a", "/root/test_a.py", 5)
-    judge = Judge(Origins(), log, shorten=lambda file: file.removeprefix("/root/"))
+    judge = Judge(Origins(), log, Places(Path("/root")))
     leak = judge.first_import("judged.db", _BY)
     assert leak.location == Location("judged/user.py", 3, exact=True)
     assert [tuple(link) for link in leak.chain] == [

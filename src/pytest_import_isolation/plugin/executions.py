@@ -10,6 +10,7 @@ import pytest
 
 from pytest_import_isolation.changes import Changes
 from pytest_import_isolation.machinery import top_level
+from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state import put_in
 
 _TITLE = "import isolation"
@@ -73,7 +74,7 @@ class Executions:
             return
         for name in _modules_in(failure.value):
             if name in self._forgotten:
-                report.sections.append((_TITLE, _sentence(name, self._forgotten[name])))
+                add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
                 return
 
 

@@ -1,7 +1,8 @@
 """Watches the import state at every boundary of a run and says who changed it.
 
-Boundaries are the loading of a conftest, the collection of a file, and the phases of a test. Nothing is
-undone and no outcome is changed.
+Boundaries are the loading of a conftest, the collection of a file, and the phases of a test. Between them
+the statements of suspicious files are watched, and as long as something is leaked, who imports it. Nothing
+is undone and no outcome is changed.
 """
 
 from __future__ import annotations
@@ -14,22 +15,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import pytest
 
+from pytest_import_isolation.atoms import Atom, atoms
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.origins import Origins
+from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing, namespace
+from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.report.judging import Atom, Judge, atoms
-from pytest_import_isolation.report.places import guess_line
-from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Location, Polluter, Report
+from pytest_import_isolation.plugin.sections import add_section
+from pytest_import_isolation.plugin.sources import Sources, import_root
+from pytest_import_isolation.report.clashes import Clash, Clashes
+from pytest_import_isolation.report.exposures import FAILURES, Exposures, Hazard
+from pytest_import_isolation.report.hints import TITLE, Met, hint, state_with_holdings
+from pytest_import_isolation.report.judging import Judge
+from pytest_import_isolation.report.places import Places
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Exposure, Leak, Polluter, Report
 from pytest_import_isolation.state import ImportState
+from pytest_import_isolation.statements import Statements, Trail
+
+_OWN_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+# The phases in which something is run that can leak an error.
+_TESTING: Final = ("collect", "setup", "call", "teardown")
+# Kinds of leaks that a module which is imported meanwhile keeps something of.
+_TAINTING: Final = ("fake-left", "blocked-left", "replaced")
 
 
 class _Pending(NamedTuple):
@@ -54,8 +69,19 @@ class Observer:
         self._root = config.rootpath
         self._origins = origins
         self._log = ImportLog()
-        self._judge = Judge(self._origins, self._log, self._shorten, self._locate)
+        self._sources = Sources()
+        self._is_code_of_theirs: dict[str, bool] = {}
+        self._statements = Statements(self._is_watched, self._is_shown, self._changed)
+        self._places = Places(self._root, self._statements)
+        self._judge = Judge(self._origins, self._log, self._places)
+        self._exposures = Exposures(self._who, self._find_importer, self._runner.is_test_file)
+        self._clashes = Clashes(self._origins, self._find_importer, self._runner.is_test_file, self._clashed)
         self._leaks: list[Leak] = []
+        # Who imported each module first.
+        self._first: dict[str, Polluter] = {}
+        # What runs now.
+        self._here: Polluter | None = None
+        self._collecting: str | None = None
         self._asked = 0
         self._pending: dict[int, _Pending] = {}
         # Atoms of the running test that are explained already, and the phase in which others appeared.
@@ -66,13 +92,19 @@ class Observer:
         self._test: str | None = None
         self._interrupted = False
         self._isolates = settings.isolate is not None
-        self._items: dict[str, range] = {}
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
         self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         self._output = Output(config, settings)
         DOOR.listen(self._log)
-        config.add_cleanup(lambda: DOOR.unlisten(self._log))
+        config.add_cleanup(self._stop)
         self._base = ImportState.capture()
+        self._statements.start()
+
+    def _stop(self) -> None:
+        DOOR.unlisten(self._log)
+        self._statements.stop()
+        self._exposures.stop()
+        self._clashes.stop()
 
     # Boundaries
 
@@ -94,29 +126,61 @@ class Observer:
             ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
+        self._statements.synchronize()
+        self._exposures.settle()
 
     def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
-        leaks = [
-            leak
-            for atom in found
-            if not self._runner.is_own(atom) and (leak := self._judge.leak(atom, self._blame(atom, polluter)))
-        ]
+        for atom in found:
+            if not self._runner.is_own(atom):
+                leak = self._judge.leak(atom, self._blame(atom, polluter))
+                if leak is not None:
+                    self._record(leak, worst, atom)
         for phase, names, reloads in self._by_phase(polluter.phase):
-            leaks += self._judge.evicted(names, polluter._replace(phase=phase))
-            leaks += (
-                self._judge.reloaded(reload, polluter._replace(phase=phase))
-                for reload in reloads
-                if sys.modules.get(reload.name) is reload.module  # a fresh copy that left harms nobody
-            )
+            for leak in self._judge.evicted(names, polluter._replace(phase=phase)):
+                # What it was is not known; no other object is it.
+                self._record(leak, worst, Atom("entry", leak.name, object(), ABSENT))
+            for reload in reloads:
+                if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
+                    self._record(self._judge.reloaded(reload, polluter._replace(phase=phase)), worst)
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
-        leaks += self._judge.twice_loaded(
-            [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str], polluter
-        )
-        self._leaks += [
-            leak._replace(severity=WARNING) if worst == WARNING and leak.severity == ERROR else leak
-            for leak in leaks
-        ]
+        loaded = [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str]
+        for leak in self._judge.twice_loaded(loaded, polluter):
+            self._record(leak, worst)
+        self._judge_taints(polluter, worst)
+
+    def _judge_taints(self, polluter: Polluter, worst: str) -> None:
+        taints = {taint.module: taint for taint in reversed(self._exposures.taints)}
+        self._exposures.taints.clear()
+        for name, taint in reversed(taints.items()):
+            module = sys.modules.get(name)
+            if name in self._first and not is_initializing(module):
+                leak = self._judge.tainted(taint, taint.hazard.polluter, polluter)
+                self._record(leak, worst, Atom("entry", name, ABSENT, module))
+
+    def _record(self, leak: Leak, worst: str, atom: Atom | None = None) -> None:
+        """Add a leak; note who meets it from now on, if it is an error.
+
+        Args:
+            leak: what was found.
+            worst: the highest severity that it can have.
+            atom: the change of an entry or attribute that others can meet.
+        """
+        if leak.kind == "loaded":
+            self._first.setdefault(leak.name, leak.polluter)
+        if worst == WARNING and leak.severity == ERROR:
+            leak = leak._replace(severity=WARNING)
+        if leak.severity == ERROR and atom is not None and atom.what in ("entry", "attribute"):
+            self._arm(atom, leak, len(self._leaks))
+        self._leaks.append(leak)
+
+    def _arm(self, atom: Atom, leak: Leak, number: int | None = None) -> None:
+        if self._isolates:
+            return  # nobody else will meet it
+        taints = leak.kind in _TAINTING and not self._judge.is_real(atom.key, atom.after)
+        hazard = self._exposures.arm(atom, leak.polluter, taints=taints)
+        if number is not None:
+            hazard.leak = number
 
     def _note_threads(self, polluter: Polluter) -> None:
         if threading.active_count() > 1:
@@ -147,22 +211,47 @@ class Observer:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
             self._runner.expect_entry_for(Path(file))
-            self._cut(Polluter(self._shorten(file), "conftest"), worst=WARNING)
+            self._clashes.expect(import_root(Path(file)), file)
+            self._cut(Polluter(self._places.shorten(file), "conftest"), worst=WARNING)
 
     def pytest_sessionstart(self) -> None:
         """What happened before belongs to the configuration of the run."""
+        if not self._statements.is_always_on:
+            self._statements.stop()
         self._cut(Polluter("", "configure"), worst=WARNING)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """Attribute to a file what its collection changes."""
         self._cut(Polluter("", "session"), worst=WARNING)
+        around = self._here
+        here = self._here = Polluter(collector.nodeid, "collect")
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._runner.expect_entry_for(collector.path)
+            self._clashes.expect(import_root(collector.path), str(collector.path))
+        is_folder = isinstance(collector, pytest.Directory)
+        with self._watching(collector.path / "conftest.py" if is_folder else collector.path):
+            try:
+                report: pytest.CollectReport = yield
+            finally:
+                self._cut(here)
+                self._here = around
+        self._note(report, "collect")
+        return report
+
+    @contextmanager
+    def _watching(self, *files: Path) -> Iterator[None]:
+        """Watch the statements of files, on a Python where that is not done all the time."""
+        collecting, self._collecting = self._collecting, str(files[0])
+        begins = not self._statements.is_always_on and any(map(self._sources.may_write, files))
+        if begins:
+            self._statements.start()
         try:
-            return (yield)
+            yield
         finally:
-            self._cut(Polluter(collector.nodeid, "collect"))
+            if begins:
+                self._statements.stop()
+            self._collecting = collecting
 
     # The hooks of tests
 
@@ -172,19 +261,21 @@ class Observer:
         if not self._base.looks_same():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        try:
-            return (yield)
-        finally:
-            self._end(item.nodeid)
+        with self._watching(*_files_of(item)):
+            try:
+                return (yield)
+            finally:
+                self._end(item.nodeid)
 
     def _begin(self, item: pytest.Item) -> None:
         self._test = item.nodeid
+        self._here = Polluter(item.nodeid, "setup")
         self._phases, self._marks, self._explained = [], [], []
         code = getattr(getattr(item, "obj", None), "__code__", None)
         if code is not None and hasattr(code, "co_lines"):
             lines = [line for _, _, line in code.co_lines() if line]
             if lines:
-                self._items[item.nodeid] = range(code.co_firstlineno, max(lines) + 1)
+                self._places.note_lines(item.nodeid, range(code.co_firstlineno, max(lines) + 1))
 
     def _end(self, nodeid: str) -> None:
         alive = [atom for pending in self._pending.values() for atom in pending.atoms]
@@ -199,10 +290,12 @@ class Observer:
                 for leak in self._leaks[first:]
             ]
         self._test, self._phases, self._marks, self._explained = None, [], [], []
+        self._here = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
         """Note what the setup of a test changes."""
+        self._enter_phase("setup")
         try:
             return (yield)
         finally:
@@ -211,10 +304,52 @@ class Observer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, Any, Any]:
         """Note what the call of a test changes."""
+        self._enter_phase("call")
         try:
             return (yield)
         finally:
             self._note_phase("call")
+            self._enter_phase("teardown")
+
+    def _enter_phase(self, phase: str) -> None:
+        if self._here is not None:
+            self._here = self._here._replace(phase=phase)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Tell a failing test which leaks it met."""
+        report = yield
+        module = item.getparent(pytest.Module)
+        space = namespace(getattr(module, "_obj", None))
+        self._note(report, call.when, [] if space is None else [(str(space.get("__name__")), space)])
+        return report
+
+    def _note(
+        self,
+        report: pytest.TestReport | pytest.CollectReport,
+        phase: str,
+        holders: Iterable[tuple[str, dict[str, Any]]] = (),
+    ) -> None:
+        outcome: str = "error" if report.failed and phase != "call" else report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if report.skipped else report.outcome
+        self._exposures.note_outcome(report.nodeid, phase, outcome)
+        if outcome not in FAILURES:
+            return
+        met = [
+            Met(
+                leak,
+                self._shortened(exposure),
+                exposure.phase == "collect" and phase != "collect",
+                state_with_holdings(leak.name, holders),
+            )
+            for hazard, exposure in self._exposures.of(report.nodeid)
+            if hazard.leak is not None and not (leak := self._leaks[hazard.leak]).contained
+        ]
+        if met:
+            add_section(report, TITLE, hint(met, str(report.longrepr)))
 
     def _note_phase(self, phase: str) -> None:
         if self._test is not None:
@@ -251,12 +386,75 @@ class Observer:
             return
         self._explained += pending.atoms
         for atom in pending.atoms:
-            if not self._judge.is_in_place(atom):
-                self._explained.append(self._judge.undone(atom))
+            if not atom.is_in_place:
+                self._explained.append(atom.undone())
             elif not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, pending.polluter)
                 if leak is not None:
                     self._leaks.append(leak)
+
+    # Statements, and what they import
+
+    def _who(self) -> Polluter | None:
+        return self._here
+
+    def _is_watched(self, file: str) -> bool:
+        if not file.endswith(".py") or not self._is_theirs(file):
+            return False
+        return file == self._collecting or self._sources.may_write(Path(file))
+
+    def _is_shown(self, module: str, file: str) -> bool:
+        return file.endswith(".py") and self._is_theirs(file)
+
+    def _is_theirs(self, file: str) -> bool:
+        """Tell whether code is the users' own."""
+        known = self._is_code_of_theirs.get(file)
+        if known is None:
+            known = self._origins.of_file("", file) is Origin.FIRST_PARTY
+            known = known and not file.startswith(_OWN_DIRECTORY)
+            self._is_code_of_theirs[file] = known
+        return known
+
+    def _find_importer(self, asker: Importer) -> Importer:
+        """Return the users' own statement that imports; a library asks in the name of somebody."""
+        if self._is_theirs(asker.file):
+            return asker
+        frame = calling_frame()
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file.endswith(".py") and self._is_theirs(file):
+                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno)
+            frame = frame.f_back
+        return asker
+
+    def _changed(self, changes: list[Atom], trail: Trail) -> None:
+        """Take note of what a statement has just changed, before anybody can meet it."""
+        here = self._here
+        if here is None or here.phase not in _TESTING:
+            return
+        for atom in changes:
+            if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
+                self._clashes.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
+            elif atom.what == "entry" and not self._runner.is_own(atom):
+                leak = None if self._judge.is_first_import(atom) else self._judge.leak(atom, here)
+                if leak is not None and leak.severity == ERROR:
+                    self._arm(atom, leak)
+        self._exposures.settle()  # a statement may have undone something
+
+    def _clashed(self, clash: Clash) -> None:
+        here = self._here
+        if here is None:
+            return
+        polluter = self._first.get(clash.name, Polluter("", "configure"))
+        if polluter.nodeid == here.nodeid:
+            return  # two directories of one test's own
+        hazard = Hazard(
+            Atom("entry", clash.name, ABSENT, sys.modules.get(clash.name)), polluter, taints=False
+        )
+        hazard.leak = len(self._leaks)
+        hazard.meet(Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"))
+        self._exposures.add(hazard)
+        self._leaks.append(self._judge.clash(clash, polluter))
 
     # Contained by a window or a world
 
@@ -272,7 +470,7 @@ class Observer:
                 return
             polluter = Polluter(self._test, "call")
         elif os.path.isabs(polluter.nodeid):
-            polluter = polluter._replace(nodeid=self._shorten(polluter.nodeid))
+            polluter = polluter._replace(nodeid=self._places.shorten(polluter.nodeid))
         for atom in atoms(difference):
             if not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, self._blame(atom, polluter))
@@ -291,6 +489,7 @@ class Observer:
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         self._base = ImportState.capture()
+        self._statements.synchronize()
 
     # The end
 
@@ -304,26 +503,21 @@ class Observer:
         if self._test is not None:  # the run was interrupted in a test
             self._end(self._test)
         self._cut(Polluter("", "session"), worst=WARNING)
-        self._output.finish(session, Report(tuple(self._leaks), complete=not self._interrupted))
+        leaks = tuple(
+            leak._replace(exposed=tuple(self._shortened(met) for met in self._exposures.of_leak(number)))
+            for number, leak in enumerate(self._leaks)
+        )
+        self._output.finish(session, Report(leaks, complete=not self._interrupted))
         return (yield)
 
-    # Places
+    def _shortened(self, exposure: Exposure) -> Exposure:
+        return exposure._replace(file=self._places.shorten(exposure.file))
 
-    def _shorten(self, file: str) -> str:
-        try:
-            return Path(file).relative_to(self._root).as_posix()
-        except ValueError:
-            return file
 
-    def _locate(self, polluter: Polluter, container: str, name: str) -> Location | None:
-        """Guess the statement of a polluter, from the text of its file."""
-        file = polluter.nodeid.partition("::")[0]
-        path = self._root / file
-        if not file or path.suffix != ".py":
-            return None
-        try:
-            source = path.read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            return None
-        line = guess_line(source, container, name, self._items.get(polluter.nodeid))
-        return None if line is None else Location(file, line, exact=False)
+def _files_of(item: pytest.Item) -> list[Path]:
+    """Return the files of a test and of its fixtures."""
+    info = getattr(item, "_fixtureinfo", None)  # private, as are the definitions; without them, fewer files
+    definitions = getattr(info, "name2fixturedefs", {}).values()
+    functions = [getattr(one.func, "__code__", None) for several in definitions for one in several]
+    files = {Path(code.co_filename) for code in functions if code is not None}
+    return [item.path, *sorted(files - {item.path})]

@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
+from pytest_import_isolation.atoms import Atom
 from pytest_import_isolation.machinery import ABSENT, Importer, namespace, top_level
 from pytest_import_isolation.origins import Origins, is_pytest_filler
 from pytest_import_isolation.plugin.sources import import_root
-from pytest_import_isolation.report.judging import Atom
 
 # Packages that do nothing but run tests; what they import for themselves stays loaded.
 _RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))

@@ -16,6 +16,11 @@ _TEXT: Final = re.compile(
     r"\bsys\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
     r"|\baddsitedir\b|\bbuiltins\s*\.\s*__import__"
 )
+# Looser: a file that has none of these cannot be the one whose lines change the import state.
+_WRITING: Final = re.compile(
+    r"\b(modules|meta_path|path_hooks|path_importer_cache|syspath_prepend|addsitedir|reload|exec|eval)\b"
+    r"|sys\w*\s*\.\s*path\b|[\"']path[\"']|\bfrom\s+sys\s+import\b"
+)
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -26,6 +31,7 @@ class Sources:
     def __init__(self) -> None:
         self._changing: dict[Path, bool] = {}
         self._mentioning: dict[Path, bool] = {}
+        self._writing: dict[Path, bool] = {}
         self._names: dict[Path, frozenset[str]] = {}
 
     def changes_imports(self, path: Path) -> bool:
@@ -39,6 +45,12 @@ class Sources:
         if path not in self._mentioning:
             self._mentioning[path] = mentions_imports(_text_of(path))
         return self._mentioning[path]
+
+    def may_write(self, path: Path) -> bool:
+        """Tell whether statements of a file could change the import state by themselves."""
+        if path not in self._writing:
+            self._writing[path] = _WRITING.search(_text_of(path)) is not None
+        return self._writing[path]
 
     def names_in(self, folder: Path) -> frozenset[str]:
         """Return the names of the modules and packages that lie in a directory."""

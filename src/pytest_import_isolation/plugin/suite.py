@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.atoms import Atom, atoms
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.machinery import Importer, namespace
 from pytest_import_isolation.origins import Origin, Origins, is_pytest_filler
@@ -26,7 +27,7 @@ from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
-from pytest_import_isolation.report.judging import Atom, Judge, atoms
+from pytest_import_isolation.report.judging import Judge
 from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.window import Window
 from pytest_import_isolation.worlds import World, Worlds

@@ -1,82 +1,28 @@
-"""From differences of the import state to leaks.
-
-Every difference is taken apart into *atoms*, single changes of single things; an atom can be compared with
-another, so that a fixture's own undoing is recognised, and is judged alone.
-"""
+"""From changes of the import state to leaks: every atom is judged alone."""
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from pytest_import_isolation.bindings import bound_value
-from pytest_import_isolation.differences import LISTS, Difference, items_of
+from pytest_import_isolation.atoms import SAME_CONTENTS, Atom
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, namespace, parent_of, top_level
+from pytest_import_isolation.machinery import ABSENT, Importer, namespace, parent_of, top_level
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import item_text, owner_of
+from pytest_import_isolation.report.clashes import Clash
+from pytest_import_isolation.report.exposures import Taint
+from pytest_import_isolation.report.places import Places
 from pytest_import_isolation.report.records import ERROR, WARNING, Leak, Link, Location, Polluter, make_leak
 from pytest_import_isolation.wording import listing
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
-_SAME_CONTENTS: Final = "the same contents"
 _MOST_HOLDERS: Final = 5
-
-
-class Atom(NamedTuple):
-    """One change of one thing."""
-
-    #: ``"entry"``, ``"attribute"``, ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"rebound"``.
-    what: str
-    #: The module name, the name of the container, or the identity of the item.
-    key: Any
-    before: object
-    after: object
-
-    def same(self, other: Atom) -> bool:
-        """Tell whether another atom is the same change."""
-        if (self.what, self.key) != (other.what, other.key):
-            return False
-        return self.after is other.after or (self.key == "order" and self.after == other.after)
-
-    def undoes(self, other: Atom) -> bool:
-        """Tell whether this atom takes back another one, wholly or in part."""
-        return (self.what, self.key) == (other.what, other.key) and self.before is other.after
-
-
-def atoms(difference: Difference) -> Iterator[Atom]:
-    """Take a difference apart."""
-    for name, module in difference.added.items():
-        yield Atom("entry", name, ABSENT, module)
-    for name, module in difference.removed.items():
-        yield Atom("entry", name, module, ABSENT)
-    for name, (before, after) in difference.replaced.items():
-        yield Atom("entry", name, before, after)
-    for name, binding in difference.bindings.items():
-        yield Atom("attribute", name, binding.before, binding.after)
-    for list_name, change in difference.lists.items():
-        for item in change.added:
-            yield Atom(list_name, item if type(item) is str else id(item), ABSENT, item)
-        for item in change.removed:
-            yield Atom(list_name, item if type(item) is str else id(item), item, ABSENT)
-        if change.moved:
-            yield Atom(list_name, "order", ABSENT, _order(list_name))
-    for container in difference.rebound:
-        name = container.rpartition(".")[2]
-        same = name in LISTS and name not in difference.lists
-        yield Atom("rebound", container, _SAME_CONTENTS if same else ABSENT, _container(container))
-
-
-def _container(name: str) -> object:
-    return getattr(sys, name.rpartition(".")[2], ABSENT)
-
-
-def _order(list_name: str) -> tuple[object, ...]:
-    """Return the items of a list of ``sys``: path entries themselves, the identities of all else."""
-    return tuple(item if type(item) is str else id(item) for item in items_of(list_name))
 
 
 class Judge:
@@ -85,21 +31,18 @@ class Judge:
     Args:
         origins: gives the verdicts on modules.
         log: who imported what first.
-        shorten: makes a file name relative to rootdir where it lies below it.
-        locate: guesses the statement of a polluter that changed an entry of a container of ``sys``.
+        places: finds the statements.
     """
 
     def __init__(
         self,
         origins: Origins,
         log: ImportLog,
-        shorten: Callable[[str], str] = str,
-        locate: Callable[[Polluter, str, str], Location | None] = lambda polluter, container, name: None,
+        places: Places | None = None,
     ) -> None:
         self._origins = origins
         self._log = log
-        self._shorten = shorten
-        self._locate = locate
+        self._places = places or Places(Path())
 
     def leak(self, atom: Atom, polluter: Polluter) -> Leak | None:
         """Return the leak that an atom is, or None for a change that harms nobody."""
@@ -113,46 +56,21 @@ class Judge:
 
     def _rebound(self, atom: Atom, polluter: Polluter) -> Leak:
         # A list with the same contents harms only those who hold the old one; nltk does it when imported.
-        same = atom.before is _SAME_CONTENTS
+        same = atom.before is SAME_CONTENTS
         what = "another object than before, with the same contents" if same else "another object than before"
-        return make_leak(
-            "rebound",
-            atom.key,
-            polluter,
-            f"{atom.key} is {what}; code that holds the old one sees no changes.",
-            location=self._locate(polluter, atom.key.rpartition(".")[2], atom.key),
-            severity=WARNING if same else None,
-        )
+        detail = f"{atom.key} is {what}; code that holds the old one sees no changes."
+        leak = self._leak("rebound", atom, polluter, detail)
+        return leak._replace(severity=WARNING) if same else leak
 
     def is_first_import(self, atom: Atom) -> bool:
         """Tell whether an atom is a real module that was not loaded before."""
-        return atom.what == "entry" and atom.before is ABSENT and self._is_real(atom.key, atom.after)
-
-    def undone(self, atom: Atom) -> Atom:
-        """Return the atom that shows, against a state with the change, that it was taken back."""
-        if atom.what == "rebound":
-            return atom._replace(after=_container(atom.key))
-        if atom.key == "order":
-            return atom._replace(after=_order(atom.what))
-        return atom
-
-    def is_in_place(self, atom: Atom) -> bool:
-        """Tell whether what an atom changed is still so."""
-        if atom.what == "entry":
-            return sys.modules.get(atom.key, ABSENT) is atom.after
-        if atom.what == "attribute":
-            return bound_value(atom.key) is atom.after
-        if atom.what == "rebound":
-            return _container(atom.key) is atom.after
-        if atom.key == "order":
-            return _order(atom.what) == atom.after
-        return (atom.key in _order(atom.what)) is (atom.before is ABSENT)
+        return atom.what == "entry" and atom.before is ABSENT and self.is_real(atom.key, atom.after)
 
     # Entries of sys.modules
 
     def _entry(self, atom: Atom, polluter: Polluter) -> Leak | None:
         name, before, after = atom.key, atom.before, atom.after
-        was_real = before is not ABSENT and self._is_real(name, before)
+        was_real = before is not ABSENT and self.is_real(name, before)
         if after is ABSENT:
             if not was_real:
                 return None  # somebody cleaned up
@@ -166,7 +84,7 @@ class Judge:
             return self._leak(
                 "blocked-left", atom, polluter, "Its entry in sys.modules is None: every import of it fails."
             )
-        if self._is_real(name, after):
+        if self.is_real(name, after):
             if not was_real or self._replaced_itself(name, after):
                 return self.first_import(name, polluter) if before is ABSENT else None
             detail = (
@@ -187,7 +105,8 @@ class Judge:
             f"Its entry in sys.modules was {describe(before)} and is {describe(after)} now.",
         )
 
-    def _is_real(self, name: object, module: object) -> bool:
+    def is_real(self, name: object, module: object) -> bool:
+        """Tell whether an entry is what an import makes, and no fake."""
         if self._origins.verdict(name, module).origin is Origin.FAKE:
             return False
         # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
@@ -211,9 +130,11 @@ class Judge:
             return "a second copy of it"
         return describe(after)
 
-    def _leak(self, kind: str, atom: Atom, polluter: Polluter, detail: str) -> Leak:
-        name = atom.key if isinstance(atom.key, str) else repr(atom.key)
-        return make_leak(kind, name, polluter, detail, location=self._locate(polluter, "modules", name))
+    def _leak(self, kind: str, atom: Atom, polluter: Polluter, detail: str, name: str | None = None) -> Leak:
+        if name is None:
+            name = atom.key if isinstance(atom.key, str) else repr(atom.key)
+        location, chain = self._places.of(atom, polluter, name)
+        return make_leak(kind, name, polluter, detail, location=location, chain=chain)
 
     def first_import(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
@@ -221,8 +142,11 @@ class Judge:
         location = None
         if steps:
             importer = steps[0][1]
-            location = Location(self._shorten(importer.file), importer.line, exact=True)
-        chain = [Link(module, self._shorten(by.file), by.line) for module, by in reversed(steps)]
+            location = Location(self._places.shorten(importer.file), importer.line, exact=True)
+        # How pytest came to import the test file is nobody's question.
+        theirs = itertools.dropwhile(lambda step: not self._is_theirs(*step), reversed(steps))
+        links = list(theirs) or list(reversed(steps))
+        chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]
         thread = self._log.threads.get(name)
         by = f", by the thread {thread.name!r}" if thread else ""
         detail = f"{name} was imported for the first time{by}."
@@ -241,13 +165,7 @@ class Judge:
             f"The attribute {child} of {parent} was the module in sys.modules, and {now}: "
             f"'import {atom.key}' and '{atom.key}' give different objects."
         )
-        return make_leak(
-            "stale-attribute",
-            atom.key,
-            polluter,
-            detail,
-            location=self._locate(polluter, "modules", atom.key),
-        )
+        return self._leak("stale-attribute", atom, polluter, detail)
 
     # Lists of sys
 
@@ -256,9 +174,7 @@ class Judge:
             if atom.what != "path":
                 return None
             detail = "sys.path holds the same entries in another order."
-            return make_leak(
-                "path-moved", "sys.path", polluter, detail, location=self._locate(polluter, "path", "")
-            )
+            return self._leak("path-moved", atom, polluter, detail, "sys.path")
         added = atom.before is ABSENT
         item = atom.after if added else atom.before
         if added and self._installed_by_library(atom.what, item):
@@ -266,7 +182,7 @@ class Judge:
         kind = f"{_LIST_KINDS[atom.what]}-{'added' if added else 'removed'}"
         text = item_text(item)
         detail = f"It was {'added to' if added else 'removed from'} sys.{atom.what}."
-        return make_leak(kind, text, polluter, detail, location=self._locate(polluter, atom.what, text))
+        return self._leak(kind, atom, polluter, detail, text)
 
     def _installed_by_library(self, list_name: str, item: object) -> bool:
         """Tell whether an installed package put the item there for itself, when it was imported."""
@@ -291,29 +207,35 @@ class Judge:
         alive = {name for name in evicted if self._tests_asked(name)}
         for package in sorted({top_level(name) for name in alive}):
             lost = sorted(name for name in alive if top_level(name) == package)
+            location, chain = self._places.of_removal(polluter, lost[0])
             yield make_leak(
                 "evicted",
                 lost[0],
                 polluter,
                 f"{_with_others(lost)} first imported here, and no entry is left: "
                 "the next import executes a second copy.",
-                location=self._locate(polluter, "modules", package) or self._asked_at(lost[0]),
+                location=location
+                or self._places.guess(polluter, "modules", package)
+                or self._asked_at(lost[0]),
+                chain=chain,
             )
+
+    def _is_theirs(self, module: str, importer: Importer) -> bool:
+        return self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY
 
     def _tests_asked(self, name: str) -> bool:
         """Tell whether first-party code stands in the chain that led to a module.
 
         If none does, it is a plugin's own: an inner pytest run throws out what its plugins imported.
         """
-        return any(
-            self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY
-            for _, importer in self._log.chain(name)
-        )
+        return any(self._is_theirs(*step) for step in self._log.chain(name))
 
     def _asked_at(self, name: str) -> Location | None:
         importer = self._log.importers.get(name)
         return (
-            None if importer is None else Location(self._shorten(importer.file), importer.line, exact=False)
+            None
+            if importer is None
+            else Location(self._places.shorten(importer.file), importer.line, exact=False)
         )
 
     def reloaded(self, reload: Reload, polluter: Polluter) -> Leak:
@@ -336,7 +258,7 @@ class Judge:
             )
         location = None
         if importer is not None:
-            location = Location(self._shorten(importer.file), importer.line, exact=True)
+            location = Location(self._places.shorten(importer.file), importer.line, exact=True)
         severity = ERROR if holders else None
         return make_leak("reloaded", name, polluter, detail, location=location, severity=severity)
 
@@ -347,6 +269,42 @@ class Judge:
             for key, value in list((namespace(module) or {}).items()):
                 if id(value) in old:
                     yield f"{name}.{key}"
+
+    def tainted(self, taint: Taint, polluter: Polluter, by: Polluter) -> Leak:
+        """Return the record of a module that was first imported while something was faked or blocked.
+
+        Args:
+            taint: what asked for what.
+            polluter: who made the fake or block.
+            by: who imported the module.
+        """
+        first = self.first_import(taint.module, by)
+        who = "" if by.nodeid == polluter.nodeid else f" by {by.nodeid}"
+        after = taint.hazard.atom.after
+        state = "blocked" if after is None else f"{describe(after)}"
+        detail = (
+            f"It was imported for the first time{who} while {taint.hazard.name} was {state}, "
+            "and keeps what it made of that."
+        )
+        return make_leak(
+            "tainted", taint.module, polluter, detail, location=first.location, chain=first.chain
+        )
+
+    def clash(self, clash: Clash, polluter: Polluter) -> Leak:
+        """Return the record of an import that got a module of the same name from another directory.
+
+        Args:
+            clash: what was found.
+            polluter: who loaded the other module, or put its directory on the path.
+        """
+        got, meant = (self._places.shorten(file) for file in (clash.got, clash.meant))
+        importer = f"{self._places.shorten(clash.importer.file)}:{clash.importer.line}"
+        how = "is loaded already" if clash.was_loaded else "lies before it on sys.path"
+        detail = f"The import at {importer} means {meant} and gets {got}, which {how}."
+        first = self.first_import(clash.name, polluter)
+        return make_leak(
+            "name-clash", clash.name, polluter, detail, location=first.location, chain=first.chain
+        )
 
     def twice_loaded(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
         """Yield the first-party files among these modules that are loaded under another name too."""
@@ -359,7 +317,7 @@ class Judge:
             if name is None or other in (name, "__main__") or module is sys.modules.get(name):
                 continue
             detail = (
-                f"The file {self._shorten(str(file))} is loaded as {other} and as {name}: "
+                f"The file {self._places.shorten(str(file))} is loaded as {other} and as {name}: "
                 "two modules, two copies of every class."
             )
             step = self.first_import(name, polluter)

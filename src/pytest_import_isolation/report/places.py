@@ -1,12 +1,18 @@
-"""Where a statement probably stands that changed the import system, read from the source text.
+"""Where the statement stands that changed the import system: observed, or else read from the source text.
 
-What is found here is an inference, and reported as such: the statement was not watched.
+What is only read is an inference, and reported as such.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_import_isolation.atoms import Atom
+from pytest_import_isolation.report.records import Link, Location, Polluter
+from pytest_import_isolation.statements import Statements, Trail
 
 _WRITERS = frozenset(
     ("__setitem__", "setdefault", "update", "pop", "clear", "insert", "append", "extend", "remove", "reload",
@@ -14,12 +20,129 @@ _WRITERS = frozenset(
 )  # fmt: skip
 
 
+_WRITING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.With, ast.Return)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: A statement, or a decorator.
+_Node = ast.stmt | ast.expr
+
+
+# Calls that are given a module's name and write nothing into sys.modules.
+_READERS = frozenset(
+    (
+        "append",
+        "insert",
+        "get",
+        "import_module",
+        "__import__",
+        "importorskip",
+        "find_spec",
+        "print",
+        "getattr",
+        "hasattr",
+        "raises",
+    )
+)
+
+
+class Place(NamedTuple):
+    """The statement of the polluter, and how it led to the one that did it."""
+
+    location: Location | None = None
+    chain: tuple[Link, ...] = ()
+
+
+class Places:
+    """Finds the statements of polluters.
+
+    Args:
+        root: the directory to which file names are relative.
+        statements: what was observed, if anything was.
+    """
+
+    def __init__(self, root: Path, statements: Statements | None = None) -> None:
+        self._root = root
+        self._statements = statements
+        self._items: dict[str, range] = {}
+
+    def shorten(self, file: str) -> str:
+        """Return a file's name, relative to the root where it lies below it."""
+        try:
+            return Path(file).relative_to(self._root).as_posix()
+        except ValueError:
+            return file
+
+    def note_lines(self, nodeid: str, lines: range) -> None:
+        """Take note of the lines of a test, among which its statements are looked for first."""
+        self._items[nodeid] = lines
+
+    def of(self, atom: Atom, polluter: Polluter, name: str) -> Place:
+        """Return where a polluter made a change.
+
+        Args:
+            atom: the change.
+            polluter: who made it.
+            name: what changed, as the report calls it.
+        """
+        trail = self._statements.find(atom) if self._statements else None
+        if trail is not None:
+            return self._of_trail(trail, polluter, name)
+        container = {"entry": "modules", "rebound": name.rpartition(".")[2]}
+        return Place(self.guess(polluter, container.get(atom.what, atom.what), name))
+
+    def of_removal(self, polluter: Polluter, name: str) -> Place:
+        """Return where the entry of a module was taken out that has none now."""
+        trail = self._statements.find_last(name) if self._statements else None
+        if trail is not None:
+            return self._of_trail(trail, polluter, name)
+        return Place(self.guess(polluter, "modules", name))
+
+    def _of_trail(self, trail: Trail, polluter: Polluter, name: str) -> Place:
+        steps = trail.steps
+        file = str(self._file_of(polluter))
+        # The statement of the polluter's own file; or else the one that pytest, or a library, called.
+        first = next((i for i, step in enumerate(steps) if step.file == file), None)
+        if first is None:
+            first = max((i for i, step in enumerate(steps) if step.is_entry), default=0)
+        while (
+            first + 1 < len(steps)
+            and steps[first + 1].is_inline
+            and steps[first + 1].file == steps[first].file
+        ):
+            first += 1
+        at = steps[first]
+        entered = [*(step.module for step in steps[first + 1 :]), name]
+        links = [
+            Link(module, self.shorten(step.file), step.line)
+            for module, step in zip(entered, steps[first:], strict=True)
+        ]
+        return Place(
+            Location(self.shorten(at.file), at.line, trail.exact), tuple(links) if len(links) > 1 else ()
+        )
+
+    def _file_of(self, polluter: Polluter) -> Path:
+        path = self._root / polluter.nodeid.partition("::")[0]
+        return path if path.suffix else path / "__init__.py"
+
+    def guess(self, polluter: Polluter, container: str, name: str) -> Location | None:
+        """Guess the statement from the text of the polluter's file; see :func:`guess_line`."""
+        path = self._file_of(polluter)
+        if not polluter.nodeid or path.suffix != ".py":
+            return None
+        try:
+            source = path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        line = guess_line(source, container, name, self._items.get(polluter.nodeid))
+        return None if line is None else Location(self.shorten(str(path)), line, exact=False)
+
+
 def guess_line(source: str, container: str, name: str, lines: range | None = None) -> int | None:
     """Return the line that probably changed an entry of a container of ``sys``.
 
     Args:
         source: the text of the file that made the change.
-        container: ``"modules"``, ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
+        container: ``"modules"``, ``"path"``, ``"meta_path"`` or ``"path_hooks"``; ``"attribute"`` for that of
+            a package.
         name: the module name or path entry that was changed.
         lines: the lines to look at first, such as those of one test function; the whole file if None.
 
@@ -30,10 +153,15 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return None
-    writes = [
-        statement for statement in _statements(tree) if _mentions(statement, container) and _writes(statement)
-    ]
-    near = [statement for statement in writes if lines is None or statement.lineno in lines]
+    nodes = list(_statements(tree))
+    if container == "attribute":
+        child = name.rpartition(".")[2]
+        binding = [node.lineno for node in nodes if _binds(node, child)]
+        return next((line for line in binding if lines is None or line in lines), None) or (
+            binding[0] if binding else guess_line(source, "modules", name, lines)
+        )
+    writes = [node for node in nodes if _mentions(node, container) and _writes(node)]
+    near = [node for node in writes if lines is None or node.lineno in lines]
     looping = _loops_over(tree, name)
     # A test may write through a helper of its file, which then must say the name.
     for candidates in (near, writes):
@@ -42,17 +170,70 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
             if found:
                 return found[0]
     # A helper writes under a variable; one candidate alone is worth telling.
-    return near[0].lineno if len(near) == 1 else None
+    if len(near) == 1:
+        return near[0].lineno
+    # A helper of another file is given the name, exec() a text that holds it.
+    told = [node.lineno for node in nodes if _tells(node, name)]
+    return next((line for line in told if lines is None or line in lines), None)
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    """Yield the statements that can write, in the order of the text."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
-    for node in sorted(nodes, key=lambda node: node.lineno):
-        if isinstance(
-            node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.With, ast.Return)
-        ):
-            yield node
+def _statements(tree: ast.AST) -> Iterator[_Node]:
+    """Yield the statements that can write, and decorators, in the order of the text."""
+    nodes: list[_Node] = []
+    for node in ast.walk(tree):
+        if isinstance(node, _DEFINITIONS):
+            nodes += node.decorator_list
+        elif isinstance(node, _WRITING):
+            nodes.append(node)
+    return iter(sorted(nodes, key=lambda node: node.lineno))
+
+
+def _binds(node: _Node, child: str) -> bool:
+    """Tell whether a statement assigns or deletes an attribute of that name."""
+    targets: list[ast.expr] = []
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        targets = node.targets
+    if any(isinstance(target, ast.Attribute) and target.attr == child for target in targets):
+        return True
+    return _any_node(
+        node,
+        lambda part: (
+            isinstance(part, ast.Call)
+            and _called(part) in ("setattr", "delattr")
+            and any(_is_text_of(argument, child) for argument in part.args)
+        ),
+    )
+
+
+def _is_text_of(node: ast.AST, child: str) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.rpartition(".")[2] == child
+    )
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _tells(node: _Node, name: str) -> bool:
+    """Tell whether a statement calls something with the name, or with a text of code that writes it."""
+
+    def gives(argument: ast.AST) -> bool:
+        if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+            return False
+        return argument.value == name or ("sys." in argument.value and repr(name)[1:-1] in argument.value)
+
+    return _any_node(
+        node,
+        lambda part: (
+            isinstance(part, ast.Call)
+            and _called(part) not in _READERS
+            and any(gives(inner) for argument in part.args for inner in ast.walk(argument))
+        ),
+    )
 
 
 def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
@@ -79,7 +260,7 @@ def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
     }
 
 
-def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+def _own_nodes(statement: _Node) -> Iterator[ast.AST]:
     if isinstance(statement, ast.With):
         for item in statement.items:
             yield from ast.walk(item)
@@ -87,11 +268,11 @@ def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
         yield from ast.walk(statement)
 
 
-def _any_node(statement: ast.stmt, test: Callable[[ast.AST], bool]) -> bool:
+def _any_node(statement: _Node, test: Callable[[ast.AST], bool]) -> bool:
     return any(test(node) for node in _own_nodes(statement))
 
 
-def _mentions(statement: ast.stmt, container: str) -> bool:
+def _mentions(statement: _Node, container: str) -> bool:
     return _any_node(
         statement,
         lambda node: (
@@ -102,7 +283,7 @@ def _mentions(statement: ast.stmt, container: str) -> bool:
     )
 
 
-def _writes(statement: ast.stmt) -> bool:
+def _writes(statement: _Node) -> bool:
     targets: list[ast.expr] = []
     if isinstance(statement, (ast.Assign, ast.Delete)):
         targets = statement.targets
@@ -118,5 +299,5 @@ def _writes(statement: ast.stmt) -> bool:
     )
 
 
-def _names(statement: ast.stmt, name: str) -> bool:
+def _names(statement: _Node, name: str) -> bool:
     return _any_node(statement, lambda node: isinstance(node, ast.Constant) and node.value == name)

@@ -1,0 +1,192 @@
+"""Calls back at every line that code of chosen files executes, beside debuggers and coverage.
+
+From Python 3.12 on by ``sys.monitoring``, where code of other files runs at full speed after its first call
+and every tool has its own events. Below, by ``sys.settrace`` while nobody else uses it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, Final, Protocol
+
+#: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
+_OFTEN: Final = 1000
+# Any: it is there from Python 3.12 on.
+_MONITORING: Final[Any] = getattr(sys, "monitoring", None)
+_TOOL: Final = "pytest-import-isolation"
+# 0, 1, 2 and 5 are meant for debuggers, coverage, profilers and optimizers.
+_TOOL_IDS: Final = (4, 3)
+
+
+class Look(Protocol):
+    """What is called back."""
+
+    def __call__(self, frame: FrameType, line: int, *, exact: bool) -> object:
+        """Look at what happened since the last call.
+
+        Args:
+            frame: the frame that runs.
+            line: the line of it that has just been executed; 0 if its execution has only begun.
+            exact: whether nothing else of the frame ran since the last call.
+        """
+
+
+class LineWatch:
+    """Watches the thread that it is made in.
+
+    Args:
+        is_watched: tells whether the code of a file is looked at; asked once for each code object.
+        look: called before each line, and before a frame returns or yields.
+    """
+
+    def __init__(self, is_watched: Callable[[str], bool], look: Look) -> None:
+        self._is_watched = is_watched
+        self._look = look
+        self._thread = threading.get_ident()
+        # The line that each running frame of a watched file is at, by the frame's identity.
+        self._lines: dict[int, int] = {}
+        # Code objects go by their identities: equal ones, of two copies of a file, are different code.
+        self._watched: dict[int, CodeType] = {}
+        self._files: dict[str, bool] = {}
+        self._times: dict[tuple[int, int], int] = {}
+        self._loose: set[int] = set()
+        self._tool: int | None = None
+        self._is_tracing = False
+
+    @property
+    def is_always_on(self) -> bool:
+        """Whether watching costs nothing where nothing is watched, so that it can go on for the whole run."""
+        return _MONITORING is not None
+
+    def start(self) -> bool:
+        """Watch from now on.
+
+        Returns:
+            Whether lines are seen: not if another tool holds the only way to them.
+        """
+        if self.is_always_on:
+            return self._tool is not None or self._start_monitoring()
+        if sys.gettrace() is not None:
+            return False
+        self._is_tracing = True
+        sys.settrace(self._trace)
+        return True
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._tool is not None:
+            monitoring = _MONITORING
+            for code in self._watched.values():
+                monitoring.set_local_events(self._tool, code, 0)
+            monitoring.set_events(self._tool, 0)
+            monitoring.free_tool_id(self._tool)
+            self._tool = None
+        if self._is_tracing:
+            self._is_tracing = False
+            if sys.gettrace() == self._trace:  # a test may have set another one
+                sys.settrace(None)
+        self._watched.clear()
+        self._lines.clear()
+
+    # What both ways share
+
+    def _watches(self, code: CodeType) -> bool:
+        watched = self._files.get(code.co_filename)
+        if watched is None:
+            watched = self._files[code.co_filename] = self._is_watched(code.co_filename)
+        return watched
+
+    def _begin(self, frame: FrameType) -> None:
+        # What happened before is not this frame's.
+        self._lines[id(frame)] = 0
+
+    def _line(self, frame: FrameType, line: int) -> bool:
+        """Look, and return whether this line is looked at again."""
+        code = id(frame.f_code)
+        self._look(frame, self._lines.get(id(frame), 0), exact=code not in self._loose)
+        self._lines[id(frame)] = line
+        times = self._times[code, line] = self._times.get((code, line), 0) + 1
+        if times < _OFTEN:
+            return True
+        self._loose.add(code)
+        return False
+
+    def _end(self, frame: FrameType) -> None:
+        line = self._lines.pop(id(frame), 0)
+        self._look(frame, line, exact=id(frame.f_code) not in self._loose)
+
+    # sys.monitoring
+
+    def _start_monitoring(self) -> bool:
+        monitoring = _MONITORING
+        for tool in _TOOL_IDS:
+            if monitoring.get_tool(tool) is None:
+                break
+        else:
+            return False
+        monitoring.use_tool_id(tool, _TOOL)
+        self._tool = tool
+        events = monitoring.events
+        monitoring.register_callback(tool, events.PY_START, self._on_start)
+        monitoring.register_callback(tool, events.PY_RESUME, self._on_resume)
+        monitoring.register_callback(tool, events.LINE, self._on_line)
+        monitoring.register_callback(tool, events.PY_RETURN, self._on_end)
+        monitoring.register_callback(tool, events.PY_YIELD, self._on_end)
+        monitoring.register_callback(tool, events.PY_UNWIND, self._on_unwind)
+        # Only the first call of every other function is seen: its event is disabled then. An exception that
+        # leaves a function cannot be watched for chosen code.
+        monitoring.set_events(tool, events.PY_START | events.PY_UNWIND)
+        return True
+
+    def _on_start(self, code: CodeType, offset: int) -> Any:
+        if self._tool is None:
+            return None
+        if id(code) not in self._watched:
+            if not self._watches(code):
+                return _MONITORING.DISABLE
+            self._watched[id(code)] = code
+            events = _MONITORING.events
+            wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
+            _MONITORING.set_local_events(self._tool, code, wanted)
+        if threading.get_ident() == self._thread:
+            self._begin(sys._getframe(1))
+        return None
+
+    def _on_resume(self, code: CodeType, offset: int) -> None:
+        if threading.get_ident() == self._thread:
+            self._begin(sys._getframe(1))
+
+    def _on_line(self, code: CodeType, line: int) -> Any:
+        if threading.get_ident() != self._thread or self._line(sys._getframe(1), line):
+            return None
+        return _MONITORING.DISABLE
+
+    def _on_end(self, code: CodeType, offset: int, value: object) -> None:
+        if threading.get_ident() == self._thread:
+            self._end(sys._getframe(1))
+
+    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
+        if id(code) in self._watched and threading.get_ident() == self._thread:
+            self._end(sys._getframe(1))
+
+    # sys.settrace
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event != "call" or not self._is_tracing or not self._watches(frame.f_code):
+            return None
+        if threading.get_ident() != self._thread:
+            return None
+        self._watched[id(frame.f_code)] = frame.f_code
+        self._begin(frame)
+        return self._trace_lines
+
+    def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line":
+            if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
+                self._line(frame, frame.f_lineno)
+        elif event == "return":
+            self._end(frame)
+        return self._trace_lines

@@ -1,0 +1,223 @@
+"""Who met a leak: every test or file that imports a leaked name while the leak is in place.
+
+Nothing is wrapped while nothing is leaked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from pytest_import_isolation.atoms import Atom
+from pytest_import_isolation.blocks import TOLL
+from pytest_import_isolation.machinery import (
+    ABSENT,
+    Importer,
+    ancestors,
+    caller,
+    is_initializing,
+    modules_in_execution,
+)
+from pytest_import_isolation.report.records import Exposure, Polluter
+
+#: Outcomes that a leak may have caused.
+FAILURES = ("failed", "error")
+_UNKNOWN = "unknown"
+#: The worst first: what a test came to is the worst of its phases.
+_OUTCOMES = ("error", "failed", "xfailed", "skipped", "passed")
+
+
+class Hazard:
+    """Something that others may meet.
+
+    Args:
+        atom: the change.
+        polluter: who made it.
+        taints: whether a module that asks for it keeps something that it should not have.
+    """
+
+    def __init__(self, atom: Atom, polluter: Polluter, *, taints: bool) -> None:
+        self.atom = atom
+        self.polluter = polluter
+        self.taints = taints
+        #: The number of the leak that it was judged to be, or None as long as it may be undone.
+        self.leak: int | None = None
+        #: The first meeting of each test or file, by its node id.
+        self.met: dict[str, Exposure] = {}
+
+    def __repr__(self) -> str:
+        return f"Hazard({self.name!r}, by {self.polluter.nodeid!r})"
+
+    @property
+    def name(self) -> str:
+        """The module."""
+        return str(self.atom.key)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is still there to be met; what was removed is met until it is back itself."""
+        return sys.modules.get(self.name) is not self.atom.before if self._is_gap else self.atom.is_in_place
+
+    @property
+    def _is_gap(self) -> bool:
+        return self.atom.what == "entry" and self.atom.before is not ABSENT and self.atom.after is ABSENT
+
+    def is_own(self, nodeid: str) -> bool:
+        """Tell whether a test or file is the polluter itself, or belongs to it."""
+        return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
+
+    def meet(self, exposure: Exposure) -> None:
+        """Note a meeting, if it is the first of this test or file."""
+        self.met.setdefault(exposure.nodeid, exposure)
+
+
+class Taint(NamedTuple):
+    """A module that asked for a fake or blocked module while it was imported for the first time."""
+
+    module: str
+    wanted: str
+    hazard: Hazard
+
+
+class Exposures:
+    """The hazards of a run, and who met them.
+
+    Args:
+        here: returns the test or file that is running, and its phase.
+        find_importer: returns the statement that imports, given the frame's own answer.
+        is_of_the_run: tells whether a module is a test file or conftest: these are never tainted.
+    """
+
+    def __init__(
+        self,
+        here: Callable[[], Polluter | None],
+        find_importer: Callable[[Importer], Importer],
+        is_of_the_run: Callable[[object], bool],
+    ) -> None:
+        self._here = here
+        self._find_importer = find_importer
+        self._is_of_the_run = is_of_the_run
+        self._armed: dict[str, Hazard] = {}
+        # Modules that imported something tainted or faked, by way of which others meet it.
+        self._by_way_of: dict[str, Hazard] = {}
+        self._all: list[Hazard] = []
+        self._outcomes: dict[str, str] = {}
+        self._undo: Callable[[], None] | None = None
+        #: Modules that asked for something faked or blocked, since the last boundary.
+        self.taints: list[Taint] = []
+
+    def arm(self, atom: Atom, polluter: Polluter, *, taints: bool = False) -> Hazard:
+        """Note who imports a name from now on.
+
+        Args:
+            atom: the change of an entry, or of the attribute for it.
+            polluter: who made it.
+            taints: see :class:`Hazard`.
+        """
+        known = self._armed.get(str(atom.key))
+        if known is not None and known.atom.what == atom.what and known.atom.after is atom.after:
+            return known
+        hazard = Hazard(atom, polluter, taints=taints)
+        self._armed[hazard.name] = hazard
+        self._all.append(hazard)
+        self._watch()
+        return hazard
+
+    def add(self, hazard: Hazard) -> None:
+        """Take over a hazard whose meetings somebody else notes."""
+        self._all.append(hazard)
+
+    def settle(self) -> None:
+        """Forget what is no longer in place; go on watching only if something is."""
+        for name, hazard in list(self._armed.items()):
+            if not hazard.is_in_place:
+                del self._armed[name]
+        for name, hazard in list(self._by_way_of.items()):
+            if name not in sys.modules or self._armed.get(hazard.name) is not hazard:
+                del self._by_way_of[name]
+        self._all = [hazard for hazard in self._all if hazard.leak is not None or hazard.is_in_place]
+        self._watch()
+
+    def stop(self) -> None:
+        """Watch no more; what was met stays known."""
+        self._armed.clear()
+        self._by_way_of.clear()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._armed and self._undo is None:
+            self._undo = TOLL.observe(self._find, self._told)
+        elif not self._armed and self._undo is not None:
+            self._undo()
+            self._undo = None
+        TOLL.settle()
+
+    def _find(self, wanted: str) -> Hazard | None:
+        hazard = self._armed.get(wanted) or self._by_way_of.get(wanted)
+        if hazard is None and "." in wanted:
+            above = (self._armed.get(ancestor) for ancestor in ancestors(wanted))
+            hazard = next(filter(None, above), None)
+        return hazard
+
+    def _told(self, wanted: str) -> None:
+        hazard, here, asker = self._find(wanted), self._here(), caller()
+        if hazard is None or here is None or asker is None or not hazard.is_in_place:
+            return
+        running = [name for name in modules_in_execution() if self._is_new(name)]
+        for name in running:
+            if name != hazard.name:
+                self._by_way_of.setdefault(name, hazard)
+        if hazard.taints and asker.module in running:
+            self.taints.append(Taint(asker.module, wanted, hazard))
+        if not hazard.is_own(here.nodeid):
+            importer = self._find_importer(asker)
+            hazard.meet(Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+
+    def _is_new(self, name: str) -> bool:
+        """Tell whether a module is being imported for the first time, and not by pytest as a test file."""
+        module = sys.modules.get(name)
+        return is_initializing(module) and not self._is_of_the_run(module)
+
+    # What became of those who met something
+
+    def note_outcome(self, nodeid: str, phase: str, outcome: str) -> None:
+        """Take note of what a phase of a test, or the collection of a file, came to.
+
+        A test that fails was exposed to whatever its file imported.
+        """
+        self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=_rank)
+        if outcome in FAILURES:
+            for hazard, met in list(self.of(nodeid)):
+                hazard.meet(met._replace(nodeid=nodeid, phase=phase))
+
+    def of(self, nodeid: str) -> Iterator[tuple[Hazard, Exposure]]:
+        """Yield the leaks that a test or file met, itself or, for a test, through its file."""
+        above = [nodeid, *_above(nodeid)]
+        for hazard in self._all:
+            if hazard.leak is not None and not hazard.is_own(nodeid):
+                met = next(filter(None, map(hazard.met.get, above)), None)
+                if met is not None:
+                    yield hazard, met
+
+    def of_leak(self, number: int) -> tuple[Exposure, ...]:
+        """Return who met a leak, in the order in which they did, with what became of them."""
+        return tuple(
+            exposure._replace(outcome=self._outcomes.get(exposure.nodeid, _UNKNOWN))
+            for hazard in self._all
+            if hazard.leak == number
+            for exposure in hazard.met.values()
+        )
+
+
+def _above(nodeid: str) -> Iterator[str]:
+    """Yield the node ids of the classes and of the file that a test is in."""
+    # Parameters, in brackets, may hold anything.
+    path, bracket, _ = nodeid.partition("[")
+    parts = (path if bracket else nodeid).split("::")
+    for end in range(len(parts) - 1, 0, -1):
+        yield "::".join(parts[:end])
+
+
+def _rank(outcome: str) -> int:
+    return _OUTCOMES.index(outcome) if outcome in _OUTCOMES else len(_OUTCOMES)

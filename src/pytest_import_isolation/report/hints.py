@@ -1,0 +1,106 @@
+"""What a failing test or file is told of the leaks that it met."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.bindings import bound_value
+from pytest_import_isolation.machinery import ABSENT, namespace, top_level
+from pytest_import_isolation.origins import describe
+from pytest_import_isolation.report.records import Exposure, Leak
+from pytest_import_isolation.wording import count, listing
+
+TITLE: Final = "import leaks that this met"
+
+#: How many leaks are explained, the others being named.
+_FULL: Final = 2
+_NAMES: Final = 6
+_MOST_HOLDINGS: Final = 3
+
+
+class Met(NamedTuple):
+    """A leak, and how a failing test or file met it."""
+
+    leak: Leak
+    exposure: Exposure
+    #: Whether it is a test, and its file or class met the leak when it was collected.
+    through_file: bool
+    #: What stands in ``sys.modules``, and on the package above it, at the moment of the failure.
+    state: str
+
+
+def state_of(name: str) -> str:
+    """Say what an import of a module gives at this moment."""
+    entry = sys.modules.get(name, ABSENT)
+    said = f"sys.modules[{name!r}] is {describe(entry)}"
+    if "." not in name:
+        return said
+    bound = bound_value(name)
+    if bound is entry:
+        return said
+    return f"{said}, and {name!r} as an attribute of its package is {describe(bound)}"
+
+
+def old_objects(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield what is held of another execution of a module than the one that is loaded.
+
+    Args:
+        name: the module.
+        holders: names of modules with their namespaces.
+    """
+    now = namespace(sys.modules.get(name)) or {}
+    for holder, space in holders:
+        for key, value in list(space.items()):
+            if (
+                isinstance(value, (type, FunctionType, BuiltinFunctionType))
+                and value.__module__ == name
+                and now.get(value.__name__, value) is not value
+            ):
+                yield f"{holder}.{key}"
+
+
+def state_with_holdings(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """Return :func:`state_of`, and after it what is held of an older execution."""
+    held = list(old_objects(name, holders))
+    if not held:
+        return state_of(name)
+    return f"{state_of(name)}; {listing(held, _MOST_HOLDINGS)} came from another execution of it"
+
+
+def hint(met: Sequence[Met], failure: str) -> str:
+    """Return the text of the section.
+
+    Args:
+        met: the leaks that were met.
+        failure: the text of the failure; leaks that it names come first.
+    """
+    # What it imported itself comes before what its file imported.
+    ordered = sorted(met, key=lambda one: (not _is_named(one.leak.name, failure), one.through_file))
+    lines: list[str] = []
+    for leak, exposure, _, state in ordered[:_FULL]:
+        lines += [
+            f"{leak.name}: {state}.",
+            f"    {leak.kind} by {leak.polluter.nodeid} ({leak.polluter.phase}){_place(leak)}",
+            f"    imported here at {exposure.file}:{exposure.line}",
+        ]
+        lines += [f"    {leak.detail}"] if leak.kind in ("tainted", "name-clash", "reloaded") else []
+    names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:]))
+    if names:
+        lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
+    lines.append("To contain it, run pytest with --isolate-imports=file, or change the file that left it:")
+    lines.append(f"    {ordered[0].leak.advice}")
+    return "\n".join(lines)
+
+
+def _place(leak: Leak) -> str:
+    if leak.location is None:
+        return ""
+    probably = "" if leak.location.exact else "probably "
+    return f", {probably}at {leak.location.file}:{leak.location.line}"
+
+
+def _is_named(name: str, failure: str) -> bool:
+    return name in failure or top_level(name) in failure

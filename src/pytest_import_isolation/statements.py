@@ -1,0 +1,185 @@
+"""Which statement changed the import state: the observed answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NamedTuple
+
+from pytest_import_isolation.atoms import Atom, container
+from pytest_import_isolation.bindings import bound_value
+from pytest_import_isolation.differences import LISTS, compare_lists, items_in, items_of, key_of
+from pytest_import_isolation.linewatch import LineWatch
+from pytest_import_isolation.machinery import ABSENT, is_machinery
+
+
+class Step(NamedTuple):
+    """A statement that was running: of a module, in a file."""
+
+    module: str
+    file: str
+    line: int
+    #: The name of the code it is in: ``<module>``, a function, a class.
+    code: str
+    #: Whether that code runs as a part of the statement around it: a class body, a comprehension.
+    is_inline: bool = False
+    #: Whether it was called by code that is not part of the trail: by pytest, by a library.
+    is_entry: bool = False
+
+
+class Trail(NamedTuple):
+    """The statements that were running when something changed, the innermost last."""
+
+    steps: tuple[Step, ...]
+    exact: bool
+
+
+_CO_OPTIMIZED = 1
+
+
+class Statements:
+    """Remembers the statement that changed an entry, a list or a container last.
+
+    Args:
+        is_watched: tells whether the lines of a file are watched.
+        is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
+        on_change: called with what a statement has just changed, as atoms.
+    """
+
+    def __init__(
+        self,
+        is_watched: Callable[[str], bool],
+        is_shown: Callable[[str, str], bool],
+        on_change: Callable[[list[Atom], Trail], object] = lambda atoms, trail: None,
+    ) -> None:
+        self._is_shown = is_shown
+        self._on_change = on_change
+        self._watch = LineWatch(is_watched, self._look)
+        # By what was changed: the identity of what is there since then, and who did it.
+        self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
+        self.synchronize()
+
+    @property
+    def is_always_on(self) -> bool:
+        """Whether watching costs next to nothing, so that it can go on for the whole run."""
+        return self._watch.is_always_on
+
+    def start(self) -> bool:
+        """Watch from now on; tell whether statements are seen."""
+        self.synchronize()
+        return self._watch.start()
+
+    def stop(self) -> None:
+        """Watch no more; what was seen is kept."""
+        self._watch.stop()
+
+    def find(self, atom: Atom) -> Trail | None:
+        """Return the statement that made a change, if it was seen."""
+        known, trail = self._by.get((atom.what, atom.key), (0, None))
+        return trail if known == _identity(atom) else None
+
+    def find_last(self, name: str) -> Trail | None:
+        """Return the statement that changed an entry of ``sys.modules`` last, whatever stands there now."""
+        return self._by.get(("entry", name), (0, None))[1]
+
+    def synchronize(self) -> None:
+        """Take what is there now as nobody's statement."""
+        modules = getattr(sys, "modules", None)
+        self._table = modules
+        self._entries: dict[Any, object] = {}
+        if isinstance(modules, dict):
+            self._entries = modules.copy()
+        # Two lists are compared at a quarter of the cost of two dictionaries.
+        self._values = [*self._entries.values()]
+        self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
+        self._contents = [list(items) for _, _, items in self._lists]
+
+    def _looks_same(self) -> bool:
+        try:
+            modules = sys.modules
+            return (
+                modules is self._table
+                and [*modules.values()] == self._values
+                and [sys.path, sys.meta_path, sys.path_hooks] == self._contents
+            )
+        except Exception:  # a test may have left anything
+            return False
+
+    def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
+        if self._looks_same():
+            return
+        changes = list(self._changes())
+        trail = self._trail(frame, line, exact=exact)
+        self.synchronize()
+        if changes and trail.steps:
+            for atom in changes:
+                self._by[atom.what, atom.key] = (_identity(atom), trail)
+                if atom.what == "entry" and type(atom.key) is str and "." in atom.key:
+                    # Attributes are not looked at by themselves; here one failed to follow its entry.
+                    bound = bound_value(atom.key)
+                    if bound is not atom.after:
+                        self._by["attribute", atom.key] = (id(bound), trail)
+            self._on_change(changes, trail)
+
+    def _changes(self) -> list[Atom]:
+        found: list[Atom] = []
+        now = getattr(sys, "modules", None)
+        if now is not self._table:
+            found.append(Atom("rebound", "sys.modules", ABSENT, now))
+        entries = now.copy() if isinstance(now, dict) else {}
+        found += (
+            Atom("entry", name, self._entries.get(name, ABSENT), module)
+            for name, module in entries.items()
+            if self._entries.get(name, ABSENT) is not module
+        )
+        found += (
+            Atom("entry", name, module, ABSENT)
+            for name, module in self._entries.items()
+            if name not in entries
+        )
+        for name, list_object, items in self._lists:
+            found += self._list_changes(name, list_object, items)
+        return found
+
+    def _list_changes(self, name: str, list_object: object, items: tuple[object, ...]) -> list[Atom]:
+        found: list[Atom] = []
+        now = getattr(sys, name, None)
+        if now is not list_object:
+            found.append(Atom("rebound", f"sys.{name}", ABSENT, container(name)))
+        after = items_in(now)
+        change = compare_lists(items, after)
+        found += (Atom(name, key_of(item), ABSENT, item) for item in change.added)
+        found += (Atom(name, key_of(item), item, ABSENT) for item in change.removed)
+        if change.moved:
+            found.append(Atom(name, "order", ABSENT, tuple(map(key_of, after))))
+        return found
+
+    def _trail(self, frame: FrameType, line: int, *, exact: bool) -> Trail:
+        steps: list[Step] = []
+        current: FrameType | None = frame
+        last: int | None = None
+        while current is not None:
+            if is_machinery(current):
+                current = current.f_back
+                continue
+            # A frame that has only begun did nothing yet.
+            at = current.f_lineno if current is not frame else line
+            name = current.f_globals.get("__name__")
+            code = current.f_code
+            if at and isinstance(name, str) and self._is_shown(name, code.co_filename):
+                is_inline = code.co_name.startswith("<") and code.co_name != "<module>"
+                is_inline = is_inline or (not code.co_flags & _CO_OPTIMIZED and code.co_name != "<module>")
+                steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
+                last = len(steps) - 1
+            elif last is not None:
+                steps[last] = steps[last]._replace(is_entry=True)
+                last = None
+            current = current.f_back
+        return Trail(tuple(reversed(steps)), exact)
+
+
+def _identity(atom: Atom) -> int:
+    if atom.what in ("entry", "attribute", "rebound"):
+        return id(atom.after)
+    return atom.before is ABSENT  # an item was added, or removed
