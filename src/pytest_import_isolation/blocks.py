@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import _bootstrap
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery import WRAPPED, caller, modules_in_execution
@@ -244,6 +244,13 @@ def spec_search_can_be_filtered() -> bool:
             module._find_spec = original  # type: ignore[attr-defined]
     return len(asked) == len(replaced)
 
+
+def _code_in(function: Callable[..., Any]) -> Iterator[CodeType]:
+    return (part for part in function.__code__.co_consts if isinstance(part, CodeType))
+
+
+#: The code of the functions that are put in the place of the import system's own.
+WRAPPERS: Final = frozenset((*_code_in(Toll._wrapped_import), *_code_in(Toll._wrapped_import_module)))
 
 #: The process's one toll: it replaces functions of importlib, of which there is one set in a process.
 TOLL: Final = Toll()

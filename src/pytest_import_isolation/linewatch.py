@@ -40,11 +40,16 @@ class LineWatch:
     Args:
         is_watched: tells whether the code of a file is looked at; asked once for each code object.
         look: called before each line, and before a frame returns or yields.
+        transparent: functions that leave no trace in the traceback of an exception, where that can be had
+            (``sys.monitoring``): code may tell by its length where an import failed, as Flask does.
     """
 
-    def __init__(self, is_watched: Callable[[str], bool], look: Look) -> None:
+    def __init__(
+        self, is_watched: Callable[[str], bool], look: Look, transparent: frozenset[CodeType] = frozenset()
+    ) -> None:
         self._is_watched = is_watched
         self._look = look
+        self._transparent = frozenset(map(id, transparent))
         self._thread = threading.get_ident()
         # The line that each running frame of a watched file is at, by the frame's identity.
         self._lines: dict[int, int] = {}
@@ -169,6 +174,9 @@ class LineWatch:
             self._end(sys._getframe(1))
 
     def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
+        if id(code) in self._transparent and error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next
+            return
         if id(code) in self._watched and threading.get_ident() == self._thread:
             self._end(sys._getframe(1))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from pytest_import_isolation.atoms import Atom, container
@@ -45,6 +45,7 @@ class Statements:
         is_watched: tells whether the lines of a file are watched.
         is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
         on_change: called with what a statement has just changed, as atoms.
+        transparent: see :class:`.linewatch.LineWatch`.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Statements:
         is_watched: Callable[[str], bool],
         is_shown: Callable[[str, str], bool],
         on_change: Callable[[list[Atom], Trail], object] = lambda atoms, trail: None,
+        transparent: frozenset[CodeType] = frozenset(),
     ) -> None:
         self._is_shown = is_shown
         self._on_change = on_change
-        self._watch = LineWatch(is_watched, self._look)
+        self._watch = LineWatch(is_watched, self._look, transparent)
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         self.synchronize()

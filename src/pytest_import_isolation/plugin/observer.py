@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from pytest_import_isolation.atoms import Atom, atoms
+from pytest_import_isolation.blocks import WRAPPERS
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
 from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing, namespace
@@ -71,7 +72,7 @@ class Observer:
         self._log = ImportLog()
         self._sources = Sources()
         self._is_code_of_theirs: dict[str, bool] = {}
-        self._statements = Statements(self._is_watched, self._is_shown, self._changed)
+        self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
         self._places = Places(self._root, self._statements)
         self._judge = Judge(self._origins, self._log, self._places)
         self._exposures = Exposures(self._who, self._find_importer, self._runner.is_test_file)
@@ -435,11 +436,18 @@ class Observer:
         for atom in changes:
             if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
                 self._clashes.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
-            elif atom.what == "entry" and not self._runner.is_own(atom):
-                leak = None if self._judge.is_first_import(atom) else self._judge.leak(atom, here)
-                if leak is not None and leak.severity == ERROR:
-                    self._arm(atom, leak)
+            elif atom.what == "entry":
+                self._changed_entry(atom, here)
         self._exposures.settle()  # a statement may have undone something
+
+    def _changed_entry(self, atom: Atom, here: Polluter) -> None:
+        # What was there before the test counts, not what was there a moment ago.
+        atom = atom._replace(before=self._base.modules.get(atom.key, ABSENT))
+        if atom.after is atom.before or self._runner.is_own(atom) or self._judge.is_first_import(atom):
+            return
+        leak = self._judge.leak(atom, here)
+        if leak is not None and leak.severity == ERROR:
+            self._arm(atom, leak)
 
     def _clashed(self, clash: Clash) -> None:
         here = self._here

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.report.places import text_of
+
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
 )
@@ -37,19 +39,19 @@ class Sources:
     def changes_imports(self, path: Path) -> bool:
         """Tell whether importing a file may change the import state; see :func:`changes_imports`."""
         if path not in self._changing:
-            self._changing[path] = path.suffix == ".py" and changes_imports(_text_of(path))
+            self._changing[path] = path.suffix == ".py" and changes_imports(text_of(path))
         return self._changing[path]
 
     def mentions_imports(self, path: Path) -> bool:
         """Tell whether a file names one of the containers of the import state at all."""
         if path not in self._mentioning:
-            self._mentioning[path] = mentions_imports(_text_of(path))
+            self._mentioning[path] = mentions_imports(text_of(path))
         return self._mentioning[path]
 
     def may_write(self, path: Path) -> bool:
         """Tell whether statements of a file could change the import state by themselves."""
         if path not in self._writing:
-            self._writing[path] = _WRITING.search(_text_of(path)) is not None
+            self._writing[path] = _WRITING.search(text_of(path)) is not None
         return self._writing[path]
 
     def names_in(self, folder: Path) -> frozenset[str]:
@@ -104,13 +106,6 @@ def initial_conftests(start: Path, arguments: Iterable[str]) -> list[Path]:
             folder for folder in (anchor, *anchor.parents, *below) if (folder / "conftest.py").is_file()
         ]
     return list(dict.fromkeys(found))
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
 
 
 def mentions_imports(source: str) -> bool:

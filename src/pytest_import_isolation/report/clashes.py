@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytest_import_isolation.differences import items_of
 from pytest_import_isolation.machinery import Importer, caller, find_location, namespace, top_level
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parking import is_door
+from pytest_import_isolation.report.places import text_of
 
 
 class Clash(NamedTuple):
@@ -70,7 +72,11 @@ class Clashes:
             self._modules[folder] = _modules_in(folder)
         others = [modules for other, modules in self._modules.items() if other != folder]
         for name, file in self._modules[folder].items():
-            if any(name in modules for modules in others) or self._is_loaded_from_elsewhere(name, file):
+            if (
+                name not in self._candidates
+                and (any(name in modules for modules in others) or self._is_loaded_from_elsewhere(name, file))
+                and self._is_imported(name, folder, adder)
+            ):
                 self._candidates.add(name)
         if self._candidates and self._undo is None:
             self._undo = TOLL.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
@@ -80,6 +86,11 @@ class Clashes:
         if self._undo is not None:
             self._undo()
             self._undo = None
+
+    def _is_imported(self, name: str, folder: str, adder: str) -> bool:
+        """Tell whether a file of a directory, or the one that added it, imports a name at all."""
+        statement = re.compile(rf"\b(?:import|from)\s+{re.escape(name)}\b|[\"']{re.escape(name)}[.\"']")
+        return any(statement.search(text_of(Path(file))) for file in (adder, *self._modules[folder].values()))
 
     def _is_loaded_from_elsewhere(self, name: str, file: str) -> bool:
         loaded = self._loaded_file(name)

@@ -128,12 +128,16 @@ class Places:
         path = self._file_of(polluter)
         if not polluter.nodeid or path.suffix != ".py":
             return None
-        try:
-            source = path.read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            return None
-        line = guess_line(source, container, name, self._items.get(polluter.nodeid))
+        line = guess_line(text_of(path), container, name, self._items.get(polluter.nodeid))
         return None if line is None else Location(self.shorten(str(path)), line, exact=False)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a source file, nothing if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def guess_line(source: str, container: str, name: str, lines: range | None = None) -> int | None:

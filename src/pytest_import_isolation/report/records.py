@@ -43,12 +43,20 @@ KINDS: Final[Mapping[str, Kind]] = {
     "replaced": Kind(ERROR, _USE_FRESH),
     "removed": Kind(ERROR, _USE_FRESH),
     "blocked-left": Kind(ERROR, _USE_MISSING),
-    "name-clash": Kind(ERROR, _USE_PATH),
+    "name-clash": Kind(
+        ERROR,
+        "Give the two modules different names, put each into a package, or run with --isolate-imports=file.",
+    ),
     "stale-attribute": Kind(ERROR, _USE_CONTEXT),
     "rebound": Kind(
         ERROR, "Change the contents of {name} and leave the object; C code goes on to use the old one."
     ),
-    "tainted": Kind(ERROR, _USE_CONTEXT),
+    "tainted": Kind(
+        ERROR,
+        "Import {name} before the fake is there, or make the fake with "
+        "@pytest.mark.isolated_imports(fakes=...), which "
+        "forgets {name} after the test.",
+    ),
     "path-added": Kind(WARNING, _USE_PATH),
     "path-removed": Kind(WARNING, _USE_CONTEXT),
     "path-moved": Kind(WARNING, _USE_CONTEXT),
