@@ -174,6 +174,18 @@ class Suite:
         found = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
         return Run(done.returncode, output, _outcomes(done.stdout), found)
 
+    def tool(self, *arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+        """Run the interpreter with some arguments in the directory of the suite."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env={**_environment(), **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
 
 def _environment() -> dict[str, str]:
     environment = {

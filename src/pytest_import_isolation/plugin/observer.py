@@ -73,7 +73,7 @@ class Observer:
         self._sources = Sources()
         self._is_code_of_theirs: dict[str, bool] = {}
         self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
-        self._places = Places(self._root, self._statements)
+        self._places = Places(self._root, self._statements, self._log)
         self._judge = Judge(self._origins, self._log, self._places)
         self._exposures = Exposures(self._who, self._find_importer, self._runner.is_test_file)
         self._clashes = Clashes(self._origins, self._find_importer, self._runner.is_test_file, self._clashed)

@@ -6,11 +6,14 @@ What is only read is an inference, and reported as such.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_import_isolation.atoms import Atom
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.machinery import namespace
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.statements import Statements, Trail
 
@@ -57,11 +60,15 @@ class Places:
     Args:
         root: the directory to which file names are relative.
         statements: what was observed, if anything was.
+        log: who imported what first.
     """
 
-    def __init__(self, root: Path, statements: Statements | None = None) -> None:
+    def __init__(
+        self, root: Path, statements: Statements | None = None, log: ImportLog | None = None
+    ) -> None:
         self._root = root
         self._statements = statements
+        self._log = log
         self._items: dict[str, range] = {}
 
     def shorten(self, file: str) -> str:
@@ -86,8 +93,24 @@ class Places:
         trail = self._statements.find(atom) if self._statements else None
         if trail is not None:
             return self._of_trail(trail, polluter, name)
-        container = {"entry": "modules", "rebound": name.rpartition(".")[2]}
-        return Place(self.guess(polluter, container.get(atom.what, atom.what), name))
+        containers = {"entry": "modules", "rebound": name.rpartition(".")[2]}
+        container = containers.get(atom.what, atom.what)
+        location = self.guess(polluter, container, name)
+        return self._guess_module(polluter, container, name) if location is None else Place(location)
+
+    def _guess_module(self, polluter: Polluter, container: str, name: str) -> Place:
+        """Guess which module did it that the polluter's file imported first."""
+        file = str(self._file_of(polluter))
+        for module, importer in list(self._log.importers.items()) if self._log and polluter.nodeid else []:
+            its_file = (namespace(sys.modules.get(module)) or {}).get("__file__")
+            if importer.file == file and isinstance(its_file, str) and its_file.endswith(".py"):
+                text = text_of(Path(its_file))
+                line = guess_line(text, container, name) if name in text else None
+                if line is not None:
+                    short = self.shorten(file)
+                    chain = (Link(module, short, importer.line), Link(name, self.shorten(its_file), line))
+                    return Place(Location(short, importer.line, exact=False), chain)
+        return Place()
 
     def of_removal(self, polluter: Polluter, name: str) -> Place:
         """Return where the entry of a module was taken out that has none now."""
