@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
+from pytest_import_isolation.machinery import get_frame
+
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
 _OFTEN: Final = 1000
 # Any: it is there from Python 3.12 on.
@@ -157,28 +159,28 @@ class LineWatch:
             wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             _MONITORING.set_local_events(self._tool, code, wanted)
         if threading.get_ident() == self._thread:
-            self._begin(sys._getframe(1))
+            self._begin(get_frame(1))
         return None
 
     def _on_resume(self, code: CodeType, offset: int) -> None:
         if threading.get_ident() == self._thread:
-            self._begin(sys._getframe(1))
+            self._begin(get_frame(1))
 
     def _on_line(self, code: CodeType, line: int) -> Any:
-        if threading.get_ident() != self._thread or self._line(sys._getframe(1), line):
+        if threading.get_ident() != self._thread or self._line(get_frame(1), line):
             return None
         return _MONITORING.DISABLE
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
         if threading.get_ident() == self._thread:
-            self._end(sys._getframe(1))
+            self._end(get_frame(1))
 
     def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
         if id(code) in self._transparent and error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next
             return
         if id(code) in self._watched and threading.get_ident() == self._thread:
-            self._end(sys._getframe(1))
+            self._end(get_frame(1))
 
     # sys.settrace
 

@@ -17,6 +17,9 @@ from importlib import _bootstrap, _bootstrap_external
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
+#: Kept, because a test may take it away to try what happens without it.
+get_frame: Final = sys._getframe
+
 
 class _Absent:
     """The type of :data:`ABSENT`."""
@@ -171,7 +174,7 @@ def is_being_loaded(name: str) -> bool:
     """
     if _find_and_load_code is None:
         return True
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = get_frame(1)
     for _ in range(16):
         if frame is None:
             break
@@ -239,7 +242,7 @@ def is_machinery(frame: FrameType) -> bool:
 
 def calling_frame() -> FrameType | None:
     """Return the first frame on the stack that belongs neither to importlib nor to this package."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = get_frame(1)
     while frame is not None and is_machinery(frame):
         frame = frame.f_back
     return frame
@@ -257,7 +260,7 @@ def caller() -> Importer | None:
 def modules_in_execution() -> set[str]:
     """Return the names of the modules whose body is running in this thread."""
     names: set[str] = set()
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = get_frame(1)
     while frame is not None:
         if frame.f_code.co_name == "<module>":
             name = frame.f_globals.get("__name__")
@@ -292,7 +295,7 @@ def _frames_of_other_threads() -> dict[int, FrameType]:
 def namespaces_on_the_stack() -> dict[int, dict[str, Any]]:
     """Return the global namespaces of all code on the call stack of any thread, by identity."""
     found: dict[int, dict[str, Any]] = {}
-    for top in (sys._getframe(1), *_frames_of_other_threads().values()):
+    for top in (get_frame(1), *_frames_of_other_threads().values()):
         frame: FrameType | None = top
         while frame is not None:
             found[id(frame.f_globals)] = frame.f_globals

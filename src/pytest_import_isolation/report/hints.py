@@ -77,8 +77,15 @@ def hint(met: Sequence[Met], failure: str) -> str:
         met: the leaks that were met.
         failure: the text of the failure; leaks that it names come first.
     """
-    # What it imported itself comes before what its file imported.
-    ordered = sorted(met, key=lambda one: (not _is_named(one.leak.name, failure), one.through_file))
+    # What it imported itself comes before what its file imported, the fake before what took it over.
+    ordered = sorted(
+        met,
+        key=lambda one: (
+            not _is_named(one.leak.name, failure),
+            one.through_file,
+            one.leak.kind == "tainted",
+        ),
+    )
     lines: list[str] = []
     for leak, exposure, _, state in ordered[:_FULL]:
         lines += [

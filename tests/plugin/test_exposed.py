@@ -1,0 +1,552 @@
+"""Who met a leak, and what a failing test or file is told of it."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+_TREE = {
+    "app/__init__.py": "",
+    "app/db.py": "class Connection: pass\n",
+    "app/audio.py": """\
+        import torchy
+        from app import db
+
+        def volume():
+            return torchy.mean([1, 2])
+
+        def lazily():
+            import lazy_fake
+            return lazy_fake.answer
+    """,
+    "app/studio.py": "from app import audio\n",
+}
+_PLANTER = """\
+    import sys
+    from unittest.mock import MagicMock
+    sys.modules["torchy"] = MagicMock()
+    sys.modules["lazy_fake"] = MagicMock()
+    import app.audio
+
+    def test_own():
+        import torchy
+        assert app.audio.volume() == 1
+"""
+
+
+def _met(leak: dict[str, Any]) -> list[tuple[str, str, str, int, str]]:
+    return [
+        (one["nodeid"], one["phase"], one["file"], one["line"], one["outcome"]) for one in leak["exposed"]
+    ]
+
+
+def _sections(run: Run) -> list[str]:
+    """Return the texts of the sections in failures."""
+    parts = run.output.split(" import leaks that this met ")[1:]
+    found = []
+    for part in parts:
+        lines = part.splitlines()[1:]
+        end = next(
+            i for i, line in enumerate(lines) if line.startswith("    ") and "isolat" in line + lines[i - 1]
+        )
+        while end + 1 < len(lines) and lines[end + 1].startswith("    "):
+            end += 1
+        found.append("\n".join(lines[: end + 1]))
+    return found
+
+
+@pytest.mark.parametrize("options", [(), ("-n2",), ("--tb=short",), ("--show-capture=no",)])
+def test_a_file_that_cannot_be_collected_is_told_why(suite: Suite, options: tuple[str, ...]) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """\
+                import sys
+                from types import ModuleType
+                sys.modules["torchy"] = ModuleType("torchy")
+
+                def test_a():
+                    pass
+            """,
+            "test_b.py": """\
+                from torchy import mean
+
+                def test_b():
+                    pass
+            """,
+        },
+        *options,
+        plugins=("xdist",),
+    )
+    assert _met(run.leak("fake-left", "torchy")) == [("test_b.py", "collect", "test_b.py", 1, "error")]
+    if options != ("--show-capture=no",):
+        assert (
+            _sections(run)[0]
+            == dedent("""\
+            torchy: sys.modules['torchy'] is a bare ModuleType().
+                fake-left by test_a.py (collect), at test_a.py:3
+                imported here at test_b.py:1
+            To contain it, run pytest with --isolate-imports=file, or change the file that left it:
+                Fake it for the tests that need it only: mark them with @pytest.mark.isolated_imports(fakes={"torchy": {...}}), or use the fake_module fixture.""")
+        )
+
+
+def test_whoever_imports_a_leaked_name_is_exposed_and_the_polluter_is_not(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "test_a.py": _PLANTER,
+            "test_b.py": """\
+                from app import db, studio
+
+                def test_through_what_its_file_imported():
+                    assert studio.audio.volume() == 1
+
+                def test_imports_nothing_leaked():
+                    import app.db
+            """,
+            "test_c.py": """\
+                import importlib
+                import pytest
+
+                def test_statement():
+                    import torchy
+
+                def test_submodule():
+                    with pytest.raises(ImportError):
+                        import torchy.nn
+
+                def test_from():
+                    from torchy import mean
+
+                def test_import_module():
+                    importlib.import_module("torchy")
+
+                def test_call():
+                    __import__("torchy", fromlist=["mean"])
+
+                def test_importorskip():
+                    pytest.importorskip("torchy")
+
+                def test_patch():
+                    from unittest import mock
+                    with mock.patch("torchy.mean"):
+                        pass
+
+                def test_code_under_test():
+                    from app import audio
+                    assert audio.lazily() == 42
+
+                def test_not_at_all():
+                    assert "torchy"
+            """,
+        },
+    )
+    assert run.outcomes == {"failed": 3, "passed": 9}
+    met = _met(run.leak("fake-left", "torchy"))
+    assert met == [
+        ("test_c.py::test_statement", "call", "test_c.py", 5, "passed"),
+        ("test_c.py::test_submodule", "call", "test_c.py", 9, "passed"),
+        ("test_c.py::test_from", "call", "test_c.py", 12, "passed"),
+        ("test_c.py::test_import_module", "call", "test_c.py", 15, "passed"),
+        ("test_c.py::test_call", "call", "test_c.py", 18, "passed"),
+        ("test_c.py::test_importorskip", "call", "test_c.py", 21, "passed"),
+        ("test_c.py::test_patch", "call", "test_c.py", 25, "passed"),
+    ]
+    assert _met(run.leak("fake-left", "lazy_fake")) == [
+        ("test_c.py::test_code_under_test", "call", "app/audio.py", 8, "failed")
+    ]
+    tainted = run.leak("tainted", "app.audio")
+    assert tainted["polluter"] == {"nodeid": "test_a.py", "phase": "collect"}
+    assert tainted["location"] == {"file": "test_a.py", "line": 5, "exact": True}
+    assert tainted["detail"] == (
+        "It was imported for the first time while torchy was a unittest.mock.MagicMock, "
+        "and keeps what it made of that."
+    )
+    assert _met(tainted)[:2] == [
+        ("test_b.py", "collect", "app/studio.py", 1, "passed"),
+        ("test_b.py::test_through_what_its_file_imported", "call", "app/studio.py", 1, "failed"),
+    ]
+    through, lazily = _sections(run)
+    assert through.splitlines()[:4] == [
+        f"app.audio: sys.modules['app.audio'] is the module of {suite.root}/app/audio.py.",
+        "    tainted by test_a.py (collect), at test_a.py:5",
+        "    imported here at app/studio.py:1",
+        "    It was imported for the first time while torchy was a unittest.mock.MagicMock, "
+        "and keeps what it made of that.",
+    ]
+    assert lazily.splitlines()[4:7] == [
+        "lazy_fake: sys.modules['lazy_fake'] is a unittest.mock.MagicMock.",
+        "    fake-left by test_a.py (collect), at test_a.py:4",
+        "    imported here at app/audio.py:8",
+    ]
+
+
+def test_outcomes_of_every_sort(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                sys.modules["torchy"] = MagicMock()
+
+                def test_a():
+                    pass
+            """,
+            "test_b.py": """\
+                import unittest
+                import pytest
+
+                def test_skips():
+                    import torchy
+                    pytest.skip("no")
+
+                @pytest.mark.xfail
+                def test_expected_to_fail():
+                    import torchy
+                    assert False
+
+                @pytest.mark.xfail
+                def test_passes_unexpectedly():
+                    import torchy
+
+                @pytest.fixture
+                def broken():
+                    import torchy
+                    raise RuntimeError
+
+                def test_error_in_setup(broken):
+                    pass
+
+                @pytest.fixture
+                def broken_later():
+                    yield
+                    import torchy
+                    raise RuntimeError
+
+                def test_error_in_teardown(broken_later):
+                    pass
+
+                class TestIt(unittest.TestCase):
+                    def test_method(self):
+                        import torchy
+                        self.fail()
+
+                @pytest.mark.parametrize("x", ["a::b", "[c]"])
+                def test_parametrized(x):
+                    import torchy
+                    assert x == "a::b"
+            """,
+        }
+    )
+    outcomes = {one["nodeid"].partition("::")[2]: (one["phase"], one["outcome"])
+                for one in run.leak("fake-left", "torchy")["exposed"]}  # fmt: skip
+    assert outcomes == {
+        "test_skips": ("call", "skipped"),
+        "test_expected_to_fail": ("call", "xfailed"),
+        "test_passes_unexpectedly": ("call", "passed"),
+        "test_error_in_setup": ("setup", "error"),
+        "test_error_in_teardown": ("teardown", "error"),
+        "TestIt::test_method": ("call", "failed"),
+        "test_parametrized[a::b]": ("call", "passed"),
+        "test_parametrized[[c]]": ("call", "failed"),
+    }
+    assert len(_sections(run)) == 4
+
+
+@pytest.mark.parametrize("options", [(), ("-n2", "--dist=loadfile")])
+def test_leaks_of_tests_have_exposed_too_and_end_when_they_are_undone(
+    suite: Suite, options: tuple[str, ...]
+) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "test_it.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                import app.db
+                real = app.db
+
+                def test_before():
+                    import app.db
+
+                def test_replaces():
+                    sys.modules["app.db"] = MagicMock()
+
+                def test_meets():
+                    from app.db import Connection
+                    assert Connection is real.Connection
+
+                def test_cleans_up():
+                    sys.modules["app.db"] = real
+
+                def test_after():
+                    from app.db import Connection
+
+                def test_undone_by_itself(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "app.db", MagicMock())
+                    import app.db
+
+                def test_again_after():
+                    import app.db
+                    assert False
+            """,
+        },
+        *options,
+        plugins=("xdist",),
+    )
+    leak = run.leak("replaced", "app.db")
+    assert leak["polluter"] == {"nodeid": "test_it.py::test_replaces", "phase": "call"}
+    assert _met(leak) == [("test_it.py::test_meets", "call", "test_it.py", 13, "failed")]
+    assert len(_sections(run)) == 1
+
+
+def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "test_a.py": """\
+                import sys
+                from unittest import mock
+                from app.db import Connection
+
+                def test_removes():
+                    del sys.modules["app.db"]
+
+                def test_evicts():
+                    with mock.patch.dict(sys.modules):
+                        import sqlite3
+            """,
+            "test_b.py": """\
+                from app.db import Connection
+
+                def test_identity():
+                    import app.db
+                    assert app.db.Connection is Connection
+
+                def test_second():
+                    import sqlite3
+
+                def test_in_a_function_of_the_app():
+                    pass
+            """,
+        },
+    )
+    assert _met(run.leak("removed", "app.db")) == [
+        ("test_b.py::test_identity", "call", "test_b.py", 4, "failed")
+    ]
+    assert _met(run.leak("evicted", "sqlite3.dbapi2")) == [
+        ("test_b.py::test_second", "call", "test_b.py", 8, "passed")
+    ]
+    assert _sections(run)[0].splitlines()[:3] == [
+        f"app.db: sys.modules['app.db'] is the module of {suite.root}/app/db.py; "
+        "test_b.Connection came from another execution of it.",
+        "    removed by test_a.py::test_removes (call), at test_a.py:6",
+        "    imported here at test_b.py:4",
+    ]
+
+
+def test_a_module_first_imported_under_an_undone_fake_or_block_is_tainted(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "app/optional.py": """\
+                try:
+                    import colorsys
+                except ImportError:
+                    colorsys = None
+            """,
+            "app/clean.py": "import json\n",
+            "test_it.py": """\
+                import sys
+                from unittest.mock import MagicMock
+
+                def test_fake(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "torchy", MagicMock())
+                    import app.audio
+                    import app.clean
+
+                def test_block(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "colorsys", None)
+                    import app.optional
+
+                def test_victim():
+                    import app.optional
+                    assert app.optional.colorsys
+
+                def test_not_tainted(monkeypatch):
+                    import app.db
+                    monkeypatch.setitem(sys.modules, "torchy", MagicMock())
+                    import app.db
+            """,
+        },
+    )
+    assert [(leak["kind"], leak["name"], leak["polluter"]["nodeid"]) for leak in run.leaks] == [
+        ("tainted", "app.audio", "test_it.py::test_fake"),
+        ("tainted", "app.optional", "test_it.py::test_block"),
+    ]
+    assert run.leaks[1]["detail"] == (
+        "It was imported for the first time while colorsys was blocked, and keeps what it made of that."
+    )
+    assert run.leaks[1]["location"] == {"file": "test_it.py", "line": 11, "exact": True}
+    assert _met(run.leaks[1]) == [("test_it.py::test_victim", "call", "test_it.py", 14, "failed")]
+
+
+def test_a_tainted_module_that_goes_with_the_test_is_no_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "test_it.py": """\
+                import sys
+                from unittest import mock
+                from unittest.mock import MagicMock
+                import pytest
+
+                def test_patched():
+                    with mock.patch.dict(sys.modules, {"torchy": MagicMock()}):
+                        import app.audio
+
+                @pytest.mark.isolated_imports(fakes={"torchy": {}})
+                def test_marked():
+                    import app.audio
+            """,
+        },
+    )
+    assert [leak for leak in run.kinds if leak[0] == "tainted"] == []
+
+
+def test_isolated_files_and_tests_expose_nobody(suite: Suite) -> None:
+    files = {
+        **_TREE,
+        "test_a.py": _PLANTER,
+        "test_b.py": "import sys\n\ndef test_b():\n    assert 'torchy' not in sys.modules\n    assert 0",
+    }
+    run = suite.run(files, "--isolate-imports=file")
+    assert [leak["exposed"] for leak in run.leaks] == [[] for _ in run.leaks]
+    assert {leak["contained"] for leak in run.leaks} == {True}
+    assert _sections(run) == []
+
+
+def test_fakes_of_a_conftest_are_a_decision_and_expose_nobody(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": "import sys\nfrom unittest.mock import MagicMock\nsys.modules['torchy'] = MagicMock()",
+            "test_a.py": "import torchy\n\ndef test_a():\n    assert torchy.x == 1\n",
+        }
+    )
+    assert run.leak("fake-left", "torchy")["severity"] == "warning"
+    assert run.leak("fake-left", "torchy")["exposed"] == []
+    assert _sections(run) == []
+
+
+@pytest.mark.parametrize("plugin", ["report", "off"])
+def test_the_import_function_is_wrapped_only_while_something_is_leaked(suite: Suite, plugin: str) -> None:
+    run = suite.run(
+        """\
+        import builtins, sys, importlib._bootstrap as bootstrap
+        from types import BuiltinFunctionType, ModuleType
+
+        def is_plain():
+            return type(builtins.__import__) is BuiltinFunctionType and bootstrap._gcd_import.__module__ == \\
+                "_frozen_importlib"
+
+        def test_before():
+            assert is_plain()
+
+        def test_leaks():
+            sys.modules["fake"] = ModuleType("fake")
+
+        def test_while_it_is_there(request):
+            assert is_plain() is (not request.config.option.import_leak_report)
+
+        def test_cleans():
+            del sys.modules["fake"]
+
+        def test_after():
+            assert is_plain()
+        """,
+        *(["--import-leak-report"] if plugin == "report" else []),
+        report=False,
+    )
+    assert run.outcomes == {"passed": 5}
+
+
+def test_a_failing_import_has_the_same_traceback_as_ever(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import sys
+        from types import ModuleType
+
+        def length():
+            try:
+                import not_there
+            except ImportError as error:
+                found, traceback = 0, error.__traceback__
+            while traceback:
+                found, traceback = found + 1, traceback.tb_next
+            return found
+
+        def test_leaks():
+            assert length() == 1
+            sys.modules["not_there"] = None
+
+        def test_meets():
+            assert length() == (1 if hasattr(sys, "monitoring") else 2)
+        """,
+    )
+    assert run.outcomes == {"passed": 2}
+
+
+def test_a_test_that_takes_getframe_away_is_not_disturbed(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import sys
+
+        def test_without(monkeypatch):
+            def refuse(depth=0):
+                raise ValueError("no frames")
+            monkeypatch.setattr(sys, "_getframe", refuse)
+            sys.modules["fake"] = object()
+            x = 1
+        """,
+        measured=False,
+    )
+    assert run.outcomes == {"passed": 1}
+    assert run.leak("fake-left", "fake")["location"] == {"file": "test_it.py", "line": 7, "exact": True}
+
+
+def test_odd_leaked_entries_break_nothing(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import sys
+        from unittest import mock
+
+        class Angry:
+            def __eq__(self, other): raise RuntimeError("eq")
+            def __bool__(self): raise RuntimeError("bool")
+            def __getattr__(self, name): raise RuntimeError("attribute")
+            __hash__ = None
+
+        def test_plants():
+            sys.modules["angry"] = Angry()
+            sys.modules["any"] = mock.ANY
+            sys.modules["number"] = 5
+            sys.modules[7] = "seven"
+            sys.modules["json.nothing"] = None
+
+        def test_meets():
+            for name in ("angry", "any", "number", "json.nothing"):
+                try:
+                    __import__(name)
+                except (ImportError, RuntimeError, AttributeError):
+                    pass
+            assert False
+        """,
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "INTERNALERROR" not in run.output
+    assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing"}
