@@ -23,5 +23,9 @@ class WindowOrderError(ImportIsolationError, RuntimeError):
     """A window was left, entered or used at a moment when that cannot work."""
 
 
+class ReportError(ImportIsolationError, ValueError):
+    """A report, a baseline or an entry of an allow list that cannot be read."""
+
+
 class ImportIsolationWarning(UserWarning):
     """Base of all warnings that this package gives."""

@@ -191,8 +191,8 @@ def _environment() -> dict[str, str]:
     environment = {
         key: value
         for key, value in os.environ.items()
-        if key not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS")
-        and not key.startswith("PYTEST_XDIST_")
+        if key not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "COLUMNS")
+        and not key.startswith(("PYTEST_XDIST_", "GITHUB_"))
     }
     if environment.get("PYTHONPATH"):  # the inner run starts in another directory
         entries = environment["PYTHONPATH"].split(os.pathsep)

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.report.annotations import annotate
 from pytest_import_isolation.report.merging import merge
+from pytest_import_isolation.report.policy import Policy, judge, parse_allowance
 from pytest_import_isolation.report.records import (
     KINDS,
     SEVERITIES,
@@ -18,7 +21,10 @@ from pytest_import_isolation.report.records import (
     Polluter,
     Report,
     make_leak,
+    parse_report,
 )
+from pytest_import_isolation.report.text import render
+from pytest_import_isolation.report.who import who
 
 _TEXT = st.text(max_size=8)
 _LINE = st.integers(0, 10**6)
@@ -54,6 +60,7 @@ def _leak(name: str = "boto", nodeid: str = "test_a.py::test", **more: Any) -> L
 def test_a_report_is_the_same_after_a_trip_through_json(report: Report) -> None:
     data = report.as_builtins()
     assert Report.from_builtins(json.loads(json.dumps(data))) == report
+    assert parse_report(json.dumps(data)) == report
     assert list(data) == ["version", "complete", "workers", "summary", "leaks"]
 
 
@@ -79,6 +86,63 @@ def test_the_summary_counts_allowed_and_contained_leaks_apart() -> None:
 def test_another_version_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="this is no import leak report of version 1"):
         Report.from_builtins(data)
+
+
+_OTHER = [
+    ("", "this is no JSON: Expecting value: line 1 column 1 (char 0)"),
+    ("[]", "this is no import leak report"),
+    ('{"version": 1}', "this is no import leak report: KeyError: 'workers'"),
+    ('{"version": 2}', "this is no import leak report of version 1 (its version is 2)"),
+    (
+        '{"version": 1, "workers": {"gw0": 1}, "complete": true, "leaks": []}',
+        "the workers of an import leak report are names and sentences",
+    ),
+    (
+        '{"version": 1, "workers": {}, "complete": true, "leaks": [3]}',
+        "this is no import leak report: TypeError: 'int' object is not subscriptable",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), _OTHER)
+def test_a_text_that_is_no_report_is_refused_in_one_line(text: str, sentence: str) -> None:
+    with pytest.raises(ReportError) as caught:
+        parse_report(text)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("severity", "bad", "there is no severity 'bad'"),
+        ("name", 3, "name is 3"),
+        ("allowed", "no", "allowed is 'no'"),
+        ("location", {"file": "a.py", "line": True, "exact": True}, "line is True"),
+        ("exposed", [{"nodeid": "a"}], "KeyError: 'phase'"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_and_an_unknown_one_passed_over(
+    field: str, value: object, sentence: str
+) -> None:
+    data = Report((_leak(),)).as_builtins()
+    data["new"] = data["leaks"][0]["new"] = "a field of a later release"
+    assert Report.from_builtins(data) == Report((_leak(),))
+    data["leaks"][0][field] = value
+    with pytest.raises(ReportError) as caught:
+        parse_report(json.dumps(data))
+    assert str(caught.value) == f"this is no import leak report: {sentence}"
+
+
+@given(_REPORTS, st.integers(-3, 2), st.integers(0, 120))
+def test_every_report_can_be_told(report: Report, verbosity: int, width: int) -> None:
+    lines = list(render(report, verbosity=verbosity, width=width))
+    assert all(isinstance(line.text, str) for line in lines)
+    assert bool(lines) or verbosity < -1
+    assert sum(leak.is_harmful for leak in report.leaks) == len(list(annotate(report)))
+    for leak in report.leaks:
+        assert list(who(report, leak.name))
+    judged = judge(report, Policy((parse_allowance("*:*", ""),), fails=True), "/", lambda file: True)
+    assert not [leak for leak in judged.report.leaks if leak.is_harmful]
 
 
 def test_every_kind_has_a_severity_and_an_advice_that_can_name_the_leak() -> None:
@@ -109,6 +173,26 @@ def test_merging_is_idempotent_and_says_every_leak_once(reports: list[Report]) -
     every = [(leak.kind, leak.name, leak.polluter, leak.contained) for r in reports for leak in r.leaks]
     assert keys == list(dict.fromkeys(every))
     assert merged.complete is all(report.complete for report in reports)
+
+
+def test_merging_takes_the_better_place_and_the_worse_severity() -> None:
+    exact, inferred = Location("a.py", 1, exact=True), Location("b.py", 2, exact=False)
+    chain = (Link("stubs", "stubs.py", 7),)
+    for order in (1, -1):
+        none, guessed, seen = _leak(), _leak(location=inferred), _leak(location=exact, chain=chain)
+        leaks = [none, guessed, seen][::order]
+        (merged,) = merge(Report((leak,)) for leak in leaks).leaks
+        assert (merged.location, merged.chain) == (exact, chain)
+        (merged,) = merge(Report((leak,)) for leak in (none, guessed)[::order]).leaks
+        assert merged.location == inferred
+        pair = (_leak(severity="warning", allowed=True), _leak())
+        (merged,) = merge(Report((leak,)) for leak in pair[::order]).leaks
+        assert (merged.severity, merged.allowed) == ("error", False)
+
+
+def test_a_worker_that_failed_in_one_shard_is_not_lost_among_those_of_another() -> None:
+    reports = [Report(workers={"gw0": state}) for state in ("ok", "sent no report", "ok")]
+    assert merge(reports).workers == {"gw0": "sent no report"}
 
 
 def test_merging_unites_who_was_exposed_and_what_became_of_the_workers() -> None:

@@ -3,15 +3,25 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import Any
 
-from pytest_import_isolation.report.records import Exposure, Leak, Location, Polluter, Report, make_leak
-from pytest_import_isolation.report.text import render
+import pytest
+
+from pytest_import_isolation.report.records import (
+    Exposure,
+    Leak,
+    Link,
+    Location,
+    Polluter,
+    Report,
+    make_leak,
+)
+from pytest_import_isolation.report.text import Line, render
 
 
 def _leak(kind: str, name: str, nodeid: str = "test_a.py::test", **more: Any) -> Leak:
     return make_leak(kind, name, Polluter(nodeid, "call"), "Detail.")._replace(advice="Advice.", **more)
 
 
-def _text(report: Report, **options: bool) -> str:
+def _text(report: Report, **options: Any) -> str:
     return "\n".join(line.text for line in render(report, **options))
 
 
@@ -19,10 +29,31 @@ def _is(text: str, expected: str) -> None:
     assert text == dedent(expected).strip("\n")
 
 
+def _exposure(nodeid: str, outcome: str = "failed") -> Exposure:
+    return Exposure(nodeid, "call", nodeid.partition("::")[0], 1, outcome)
+
+
+_MANY = Report(
+    (
+        *(_leak("fake-left", f"m{n}", f"test_{n:02}.py::test") for n in range(20)),
+        _leak("fake-left", "again", "test_15.py::other"),
+        _leak("blocked-left", "x", "test_15.py::other"),
+        _leak("fake-left", "run", ""),
+    )
+)
+
+
 def test_no_leaks() -> None:
     assert _text(Report()) == "no import leaks (0 first imports)"
     assert _text(Report((_leak("loaded", "wave"),))) == "no import leaks (1 first import)"
     assert [line.style for line in render(Report())] == ["good"]
+
+
+def test_a_clean_run_names_the_guard_unless_it_is_guarded_or_was_interrupted() -> None:
+    hinted = "no import leaks (0 first imports); --import-leak-fail keeps it so"
+    assert _text(Report(), guards=False) == hinted
+    assert "--import-leak-fail" not in _text(Report(complete=False), guards=False)
+    assert "--import-leak-fail" not in _text(Report((_leak("removed", "x"),)), guards=False)
 
 
 def test_one_leak() -> None:
@@ -46,13 +77,15 @@ def test_the_worst_come_first_and_an_exact_place_is_said_without_probably() -> N
         (
             _leak("path-added", "/x", ""),
             _leak("reloaded", "app", location=Location("lib.py", 4, exact=True)),
+            _leak("removed", "unmet", "test_z.py"),
+            _leak("removed", "met", "test_y.py", exposed=(_exposure("test_d.py::test", "passed"),)),
             _leak(
                 "removed",
                 "app.db",
                 exposed=(
-                    Exposure("test_b.py", "call", "test_b.py", 1, "failed"),
-                    Exposure("test_c.py", "call", "test_c.py", 1, "passed"),
-                    Exposure("test_d.py", "call", "test_d.py", 1, "error"),
+                    _exposure("test_b.py::test", "passed"),
+                    _exposure("test_c.py::test", "failed"),
+                    _exposure("test_d.py", "error"),
                 ),
             ),
         )
@@ -63,7 +96,16 @@ def test_the_worst_come_first_and_an_exact_place_is_said_without_probably() -> N
         error: removed app.db
             by test_a.py::test (call)
             Detail.
-            3 exposed, 2 failed
+            exposed: 3, of these 2 failed, first: test_c.py::test
+            Advice.
+        error: removed met
+            by test_y.py (call)
+            Detail.
+            exposed: test_d.py::test (passed)
+            Advice.
+        error: removed unmet
+            by test_z.py (call)
+            Detail.
             Advice.
         warning: path-added /x
             by the test run (call)
@@ -73,68 +115,147 @@ def test_the_worst_come_first_and_an_exact_place_is_said_without_probably() -> N
             by test_a.py::test (call), at lib.py:4
             Detail.
             Advice.
-        import leaks: 1 error, 2 warnings (0 first imports)
+        import leaks: 3 errors, 2 warnings (0 first imports)
         """,
     )
 
 
-def test_leaks_of_one_statement_are_told_together_and_those_of_several_files_apart() -> None:
-    place = Location("test_a.py", 3, exact=False)
+def test_somebody_who_met_a_leak_several_times_counts_once_and_a_failure_wins() -> None:
+    leaks = [
+        _leak(
+            "fake-left",
+            name,
+            exposed=(_exposure("test_b.py::test", outcome), _exposure("test_c.py", "passed")),
+        )
+        for name, outcome in (("aws", "passed"), ("aws.s3", "failed"))
+    ]
+    assert "    exposed: 2, of these 1 failed, first: test_b.py::test\n" in _text(Report(tuple(leaks)))
+    assert "    exposed: 2, none failed, first: test_b.py::test\n" in _text(Report((leaks[0],)))
+    verbose = _text(Report((leaks[1],)), verbosity=1)
+    assert "        test_b.py::test (call) at test_b.py:1: failed\n" in verbose
+    assert "        test_c.py (call) at test_c.py:1: passed\n" in verbose
+
+
+def test_a_leak_through_a_helper_names_the_helper() -> None:
+    at = Location("tests/test_a.py", 3, exact=True)
+    chain = (Link("stubs", "tests/test_a.py", 3), Link("stubs.deep", "stubs.py", 7))
+    leak = _leak("fake-left", "boto", location=at, chain=chain)
+    assert "    by test_a.py::test (call), at tests/test_a.py:3, through stubs.py:7\n" in _text(
+        Report((leak,))
+    )
+    verbose = _text(Report((leak,)), verbosity=1)
+    assert "    by way of tests/test_a.py:3 > stubs.py:7\n" in verbose
+    alone = leak._replace(location=None)
+    assert "    by test_a.py::test (call), through stubs.py:7\n" in _text(Report((alone,)))
+    same = leak._replace(chain=(chain[0],))
+    assert "through" not in _text(Report((same,)))
+    assert "by way of" not in _text(Report((same,)), verbosity=1)
+
+
+def test_leaks_of_one_kind_and_file_are_told_together() -> None:
+    place = Location("test_a.py", 3, exact=True)
     report = Report(
         (
             _leak("fake-left", "aws", location=place),
-            _leak("fake-left", "aws.s3", location=place._replace(line=5)),
-            _leak("fake-left", "boto", location=place._replace(file="lib.py")),
-            *(_leak("fake-left", f"m{number}", location=place._replace(line=number)) for number in range(9)),
+            _leak("fake-left", "aws.s3", "test_a.py::other", location=place._replace(line=5, exact=False)),
+            _leak("fake-left", "boto", location=place._replace(file="lib.py"), detail="Another."),
+            *(_leak("fake-left", f"m{number}", location=place._replace(line=number)) for number in range(15)),
+            _leak("fake-left", "aws", "test_b.py"),
         )
     )
     _is(
         _text(report),
         """
-        error: fake-left aws, aws.s3, m0, m1, m2, m3, ...
-            by test_a.py::test (call), probably at test_a.py:3, 5, 0, 1, 2, 4, 6, 7, ...
+        error: fake-left aws, aws.s3, boto, m0, m1, m2, m3, m4, m5, m6, m7 and 7 more
+            by test_a.py::test (call) and 1 more of this file, probably at test_a.py:3,
+                5, 0, 1, 2, 4, ..., lib.py:3
+            aws: Detail.
+            Advice.
+        error: fake-left aws
+            by test_b.py (call)
             Detail.
             Advice.
-        error: fake-left boto
-            by test_a.py::test (call), probably at lib.py:3
-            Detail.
-            Advice.
-        import leaks: 12 errors, 0 warnings (0 first imports)
+        import leaks: 19 errors, 0 warnings (0 first imports)
         """,
     )
-    assert "m7, m8\n" in _text(report, verbose=True)
+    verbose = _text(report, verbosity=1)
+    assert "error: fake-left boto\n    by test_a.py::test (call), at lib.py:3\n    Another.\n" in verbose
+    assert "m13, m14\n" in verbose
+    assert "more" not in verbose
 
 
-def test_many_leaks_are_counted_by_file_unless_it_is_verbose() -> None:
-    leaks = [_leak("fake-left", f"m{n}", f"test_{n:02}.py::test") for n in range(20)]
-    more = _leak("fake-left", "again", "test_15.py::other")
-    report = Report((*leaks, more, _leak("fake-left", "run", "")))
-    text = _text(report)
-    assert text.count("error: fake-left") == 6
+def test_many_leaks_are_told_on_one_screen_and_counted_by_file_unless_it_is_verbose() -> None:
+    text = _text(_MANY)
+    assert text.count("\n") + 2 <= 24  # with the rule above it
+    assert text.count("error: fake-left") == 4
     _, _, rest = text.partition("... and ")
     _is(
         rest,
         """
-        16 more leaks (-v shows all), by file:
-               2 test_15.py
+        19 more leaks, by file:
+               3 test_15.py
+               1 test_04.py
+               1 test_05.py
                1 test_06.py
-               1 test_07.py
-               1 test_08.py
-               1 test_09.py
-               1 test_10.py
-               1 test_11.py
-               1 test_12.py
-               1 test_13.py
-               1 test_14.py
-        import leaks: 22 errors, 0 warnings (0 first imports)
+              13 in 13 more files
+        import leaks: 23 errors, 0 warnings (0 first imports); -v shows all
         """,
     )
-    verbose = _text(report, verbose=True)
+    verbose = _text(_MANY, verbosity=1)
     assert verbose.count("error: fake-left") == 22
     assert "more leak" not in verbose
+    assert "-v shows all" not in verbose
 
 
-def test_contained_changes_are_named_shortly_and_listed_if_verbose() -> None:
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_thousand_leaks_fit_on_a_screen(width: int) -> None:
+    leaks = [
+        make_leak(
+            "fake-left", f"package{n}.module", Polluter(f"tests/test_{n % 100}.py::test_{n}", "call"), "D."
+        )
+        for n in range(1000)
+    ]
+    notes = [Line("unused: x")] * 3
+    worker = {"gw0": "sent no report"}
+    report = Report((*leaks, _leak("removed", "x", contained=True)), complete=False, workers=worker)
+    assert len(list(render(report, width=width, notes=notes))) + 1 <= 24
+
+
+def test_lines_are_broken_between_words_and_code_stays_in_one_piece() -> None:
+    leak = make_leak(
+        "fake-left", "boto", Polluter("tests/test_a.py::test_with_a_long_name[a b]", "call"), "Gone."
+    )
+    _is(
+        _text(Report((leak,)), width=61),
+        """
+        error: fake-left boto
+            by tests/test_a.py::test_with_a_long_name[a b] (call)
+            Gone.
+            Fake it for the tests that need it only: mark them with
+                @pytest.mark.isolated_imports(fakes={"boto": {...}}),
+                or use the fake_module fixture.
+        import leaks: 1 error, 0 warnings (0 first imports)
+        """,
+    )
+    narrow = [line.text for line in render(Report((leak,)), width=30)]
+    assert "        tests/test_a.py::test_with_a_long_name[a" in narrow  # too long in any case
+    text = "see (this " + "x" * 90
+    assert _text(Report(), notes=[Line(text)]).splitlines()[:-1] == ["see (this", "    " + "x" * 90]
+
+
+def test_names_that_do_not_fit_are_counted() -> None:
+    report = Report(tuple(_leak("fake-left", name) for name in ("alpha", "beta", "gamma", "alpha")))
+    alone = Report((_leak("fake-left", "x" * 90),))
+    assert _text(alone).startswith(f"error: fake-left {'x' * 90}\n")
+    for width, line in {
+        35: "error: fake-left alpha, beta, gamma",
+        34: "error: fake-left alpha and 2 more",
+        10: "error: fake-left alpha and 2 more",
+    }.items():
+        assert _text(report, verbosity=-1, width=width).startswith(f"{line} by ")
+
+
+def test_contained_and_allowed_changes_are_named_shortly_and_listed_if_verbose() -> None:
     report = Report(
         (
             *(_leak("fake-left", name, contained=True) for name in "abcde"),
@@ -144,19 +265,22 @@ def test_contained_changes_are_named_shortly_and_listed_if_verbose() -> None:
         )
     )
     _is(
-        _text(report),
+        _text(report, width=200),
         """
         contained: 6 changes undone by isolation (fake-left a, fake-left b, fake-left c, fake-left d, ...)
-        no import leaks (1 first import)
+        allowed: 1 change (fake-left accepted)
+        no import leaks but those allowed (1 first import)
         """,
     )
-    assert "\n  fake-left a, by test_b.py::test (call)\n" in _text(report, verbose=True)
+    verbose = _text(report, verbosity=1)
+    assert "\n  fake-left a, by test_b.py::test (call)\n" in verbose
+    assert "\n  fake-left accepted, by test_a.py::test (call)\n" in verbose
 
 
 def test_first_imports_are_listed_if_verbose_up_to_a_number() -> None:
     place = Location("app/user.py", 1, exact=True)
     report = Report(tuple(_leak("loaded", f"m{n}", location=place) for n in range(203)))
-    lines = _text(report, verbose=True).splitlines()
+    lines = _text(report, verbosity=1).splitlines()
     assert lines[0] == "first imports (203):"
     assert lines[1] == "  m0 by test_a.py::test (call), at app/user.py:1"
     assert lines[200] == "  m199 by test_a.py::test (call), at app/user.py:1"
@@ -164,21 +288,41 @@ def test_first_imports_are_listed_if_verbose_up_to_a_number() -> None:
         "  ... and 3 more, all of them in the file of --import-leak-file",
         "no import leaks (203 first imports)",
     ]
-    assert _text(Report(), verbose=True) == "no import leaks (0 first imports)"
+    assert _text(Report(), verbosity=1) == "no import leaks (0 first imports)"
 
 
 def test_an_incomplete_report_says_so_and_names_the_workers() -> None:
     report = Report((), complete=False, workers={"gw1": "sent no report (crashed)", "gw0": "ok"})
-    _is(
-        _text(report),
-        """
+    expected = """
         worker gw1: sent no report (crashed)
         this report is not complete: the run ended before everything was seen
         no import leaks seen (0 first imports)
-        """,
-    )
+        """
+    _is(_text(report), expected)
+    _is(_text(report, verbosity=-1), expected)
+    _is(_text(report, verbosity=-2), expected.rpartition("no import")[0])
     assert [line.style for line in render(report)] == ["error", "error", "good"]
 
 
 def test_warnings_alone_make_a_yellow_verdict() -> None:
     assert [line.style for line in render(Report((_leak("path-added", "/x"),)))][-1] == "warning"
+
+
+def test_quiet_is_a_line_for_each_group_of_errors_and_the_verdict() -> None:
+    place = Location("test_a.py", 3, exact=True)
+    report = Report(
+        (
+            _leak("fake-left", "aws", location=place),
+            _leak("fake-left", "boto", location=place),
+            _leak("path-added", "/x"),
+            _leak("fake-left", "accepted", allowed=True),
+        )
+    )
+    verdict = "import leaks: 2 errors, 1 warning (0 first imports)"
+    line = "error: fake-left aws, boto by test_a.py::test (call), at test_a.py:3"
+    assert _text(report, verbosity=-1) == f"{line}\n{verdict}"
+    assert _text(report, verbosity=-2) == verdict
+    assert _text(Report(), verbosity=-2) == ""
+    quiet = _text(_MANY, verbosity=-1).splitlines()
+    assert len(quiet) == 12
+    assert quiet[10] == "... and 13 more"

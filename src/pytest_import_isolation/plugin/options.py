@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.wording import suggestion
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.report.policy import Allowance
 
 _SUFFIXES = (".json",)
 _MODES = ("off", "file", "test")
@@ -25,6 +28,13 @@ class Settings(NamedTuple):
     first_party: Patterns
     #: ``"file"``, ``"test"`` or, for neither, None.
     isolate: str | None = None
+    #: Whether a leak of severity error that is not allowed fails the run.
+    fail: bool = False
+    #: Leaks that are accepted.
+    allow: tuple[Allowance, ...] = ()
+    #: The file of known leaks, and whether to write it.
+    baseline: Path | None = None
+    write_baseline: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -46,6 +56,34 @@ def add_options(parser: pytest.Parser) -> None:
         "May be given several times.",
     )
     group.addoption(
+        "--import-leak-fail",
+        action="store_true",
+        default=None,
+        help="Fail the run (exit status 1 if it would have been 0) if an import leak of severity error is "
+        "neither allowed nor contained. Turns the report on.",
+    )
+    group.addoption(
+        "--import-leak-allow",
+        action="append",
+        default=None,
+        metavar="KIND:NAME",
+        help="Accept import leaks: globs for kind and name, such as 'fake-left:torch*', perhaps followed by "
+        "' in ' and a glob for the node id of who made it. May be given several times, and adds to the ini "
+        "file.",
+    )
+    group.addoption(
+        "--import-leak-baseline",
+        default=None,
+        metavar="PATH",
+        help="Accept the import leaks that this JSON file knows; only new ones count.",
+    )
+    group.addoption(
+        "--import-leak-write-baseline",
+        action="store_true",
+        default=False,
+        help="Write the leaks of this run to the file of --import-leak-baseline.",
+    )
+    group.addoption(
         "--isolate-imports",
         default=None,
         metavar="off|file|test",
@@ -60,6 +98,14 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini(
         "import_leak_file", "Files to write the import leak report to.", type="linelist", default=[]
     )
+    parser.addini("import_leak_fail", "Fail the run for import leaks (bool).", type="bool", default=False)
+    parser.addini(
+        "import_leak_allow",
+        "Import leaks that are accepted: 'kind:name' or 'kind:name in node id', with globs.",
+        type="linelist",
+        default=[],
+    )
+    parser.addini("import_leak_baseline", "File of known import leaks, relative to the ini file.", default="")
     parser.addini(
         "import_isolation_keep",
         "Patterns of modules that isolation always keeps loaded.",
@@ -84,16 +130,64 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
     Raises:
         pytest.UsageError: one of them cannot be used.
     """
-    asked = option.import_leak_report
     names = option.import_leak_file or config.getini("import_leak_file")
     try:
         keep = Patterns(config.getini("import_isolation_keep"), "import_isolation_keep")
         first_party = Patterns(config.getini("import_isolation_first_party"), "import_isolation_first_party")
+        allow = _allowances(config, option)
     except ImportIsolationError as error:
         raise pytest.UsageError(str(error)) from None
     files = tuple(_usable_file(config, name) for name in names)
-    report = bool(config.getini("import_leak_report") if asked is None else asked)
-    return Settings(report or bool(files), files, keep, first_party, _mode(config, option))
+    fail = _switch(config, option, "import_leak_fail")
+    baseline = _baseline(config, option)
+    asked = _switch(config, option, "import_leak_report")
+    return Settings(
+        report=bool(asked or files or fail or allow or baseline),
+        files=files,
+        keep=keep,
+        first_party=first_party,
+        isolate=_mode(config, option),
+        fail=fail,
+        allow=allow,
+        baseline=baseline,
+        write_baseline=option.import_leak_write_baseline,
+    )
+
+
+def _switch(config: pytest.Config, option: argparse.Namespace, name: str) -> bool:
+    given = getattr(option, name)
+    return bool(config.getini(name) if given is None else given)
+
+
+def _allowances(config: pytest.Config, option: argparse.Namespace) -> tuple[Allowance, ...]:
+    named = [("import_leak_allow in the ini file", text) for text in config.getini("import_leak_allow")]
+    named += [("--import-leak-allow", text) for text in option.import_leak_allow or ()]
+    if not named:
+        return ()
+    from pytest_import_isolation.report.policy import parse_allowance  # runs without entries do not need it
+
+    return tuple(parse_allowance(text, who) for who, text in named)
+
+
+def _baseline(config: pytest.Config, option: argparse.Namespace) -> Path | None:
+    """Return the file of known leaks; only a controller of xdist reads it, so that is done later."""
+    given: str | None = option.import_leak_baseline
+    path: Path | None = None
+    if given is not None:
+        path = config.invocation_params.dir / given
+    elif config.getini("import_leak_baseline"):
+        given = config.getini("import_leak_baseline")
+        path = (config.inipath.parent if config.inipath else config.rootpath) / given
+    if path is None or not given:
+        if option.import_leak_write_baseline or given is not None:
+            raise pytest.UsageError(
+                "--import-leak-write-baseline needs the name of the file: add --import-leak-baseline=PATH, "
+                "or import_leak_baseline to the ini file"
+                if option.import_leak_write_baseline
+                else "--import-leak-baseline: give the name of a file"
+            )
+        return None
+    return path
 
 
 def _mode(config: pytest.Config, option: argparse.Namespace) -> str | None:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.report.merging import merge
-from pytest_import_isolation.report.records import ERROR, WARNING, Report
-from pytest_import_isolation.report.text import render
+from pytest_import_isolation.report.policy import (
+    Parts,
+    Policy,
+    Verdict,
+    join_parts,
+    judge,
+    read_baseline,
+    write_baseline,
+)
+from pytest_import_isolation.report.records import ERROR, WARNING, Report, parse_report
+from pytest_import_isolation.report.text import Line, render
+from pytest_import_isolation.wording import count, listing
 
 _WORKER_KEY = "import_leak_report"
+_PARTS_KEY = "import_leak_parts"
+#: The verbosity of ``-qq``.
+_VERDICT_ONLY = -2
 _MARKUP: dict[str, dict[str, bool]] = {
     ERROR: {"red": True, "bold": True},
     WARNING: {"yellow": True},
@@ -33,32 +49,47 @@ class Output:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
+        self._policy = Policy(settings.allow, None, settings.write_baseline, settings.fail)
         self._reports: list[Report] = []
+        self._parts: list[Parts] = []
         self._workers: dict[str, str] = {}
+        self._verdict = Verdict(Report())
         self._written: list[Path] = []
         self._failures: list[str] = []
+        # Why the exit status is another one than pytest's own.
+        self._reason = ""
+        self._participation = None
+        if settings.allow or settings.baseline:
+            from pytest_import_isolation.plugin.participation import Participation
+
+            self._participation = Participation(config)
         config.pluginmanager.register(self, "import-leak-output")
 
-    def finish(self, session: pytest.Session, report: Report) -> None:
-        """Take the report of this process, and write the files unless this is a worker."""
-        if hasattr(self._config, "workerinput"):
-            # A string: what crosses the process boundary is builtins only.
-            self._config.workeroutput[_WORKER_KEY] = json.dumps(report.as_builtins())  # type: ignore[attr-defined]
-            return
-        self._reports.append(report)
-        for file in self._settings.files:
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(self._merged().as_builtins(), indent=2) + "\n", encoding="utf-8")
-                self._written.append(file)
-            except OSError as error:
-                self._failures.append(f"the import leak report could not be written to {file}: {error}")
-        if self._failures and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    @property
+    def _is_worker(self) -> bool:
+        return hasattr(self._config, "workerinput")
 
-    def _merged(self) -> Report:
-        complete = all(state == "ok" for state in self._workers.values())
-        return merge([*self._reports, Report(complete=complete, workers=self._workers)])
+    def pytest_configure(self) -> None:
+        """Read the baseline; a worker, perhaps on another machine, does not need it."""
+        file = self._settings.baseline
+        if file is None or self._is_worker or (self._settings.write_baseline and not file.exists()):
+            return
+        who = f"--import-leak-baseline={file}"
+        try:
+            self._policy = self._policy._replace(known=read_baseline(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise pytest.UsageError(
+                f"{who}: there is no such file; write it with --import-leak-write-baseline"
+            ) from None
+        except ReportError as error:
+            raise pytest.UsageError(f"{who}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise pytest.UsageError(
+                f"{who}: it cannot be read ({error}); name another file, or write a new one with "
+                "--import-leak-write-baseline"
+            ) from None
+
+    # What workers send
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: Any) -> None:
@@ -68,19 +99,156 @@ class Output:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take the report that a worker sent."""
-        sent = getattr(node, "workeroutput", {}).get(_WORKER_KEY)
-        if sent is None:
-            self._workers[node.gateway.id] = f"sent no report ({error})" if error else "sent no report"
+        sent = getattr(node, "workeroutput", None) or {}
+        reason = f" ({str(error).strip().splitlines()[0]})" if str(error or "").strip() else ""
+        try:
+            if _WORKER_KEY not in sent:
+                self._workers[node.gateway.id] = f"sent no report{reason}"
+                return
+            report = parse_report(sent[_WORKER_KEY])
+            parts = Parts.from_builtins(json.loads(sent[_PARTS_KEY])) if _PARTS_KEY in sent else None
+        except (AttributeError, KeyError, TypeError, ValueError) as mistake:
+            self._workers[node.gateway.id] = f"sent a report that cannot be read ({mistake})"
             return
-        self._reports.append(Report.from_builtins(json.loads(sent)))
+        self._reports.append(report)
+        self._parts += [parts] if parts is not None else []
         self._workers[node.gateway.id] = "ok"
+
+    def _merged(self) -> Report:
+        complete = all(state == "ok" for state in self._workers.values())
+        return merge([*self._reports, Report(complete=complete, workers=self._workers)])
+
+    # The end of the run
+
+    def finish(self, session: pytest.Session, report: Report) -> None:
+        """Take the report of this process; unless this is a worker, judge it and write the files."""
+        if self._is_worker:
+            # Strings: what crosses the process boundary is builtins only.
+            output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
+            output[_WORKER_KEY] = json.dumps(report.as_builtins())
+            if self._participation is not None:
+                output[_PARTS_KEY] = json.dumps(self._participation.parts.as_builtins())
+            return
+        self._reports.append(report)
+        self._verdict = self._judge()
+        for file in self._settings.files:
+            text = json.dumps(self._verdict.report.as_builtins(), indent=2) + "\n"
+            self._write(file, text, "the import leak report")
+        if self._settings.write_baseline and self._settings.baseline is not None:
+            self._write(self._settings.baseline, write_baseline(self._verdict.baseline), "the baseline")
+        reasons = [
+            *(f"{failure} (--import-leak-fail)" for failure in self._verdict.failures),
+            *self._failures,
+        ]
+        if reasons and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._reason = "; ".join(reasons)
+        self._add_to_junit()
+
+    def _judge(self) -> Verdict:
+        report, root = self._merged(), self._config.rootpath
+        if self._participation is None:
+            return judge(report, self._policy, str(root), lambda file: False)
+        from pytest_import_isolation.plugin.participation import Selection
+
+        selection = Selection(self._config)
+        parts = join_parts(self._parts if self._workers else [self._participation.parts])
+        known = report.complete and not selection.is_unknown
+        whole = known and parts.is_whole and not selection.is_partial
+
+        def took_part(file: str) -> bool:
+            if not file:
+                return whole
+            if not (root / file).exists():
+                return True
+            return known and parts.took_part(file) and file not in selection.files
+
+        verdict = judge(report, self._policy, str(root), took_part)
+        return verdict if whole else verdict._replace(unused=())
+
+    def _write(self, file: Path, text: str, what: str) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            self._written.append(file)
+        except OSError as error:
+            self._failures.append(f"{what} could not be written to {file}: {error}")
+
+    def _add_to_junit(self) -> None:
+        """Add properties of the whole suite to --junitxml.
+
+        A test's own properties are written with its last phase, and what it left is seen only after that.
+        """
+        try:
+            from _pytest.junitxml import xml_key
+
+            add = self._config.stash[xml_key].add_global_property
+        except (ImportError, KeyError, AttributeError):
+            return  # no --junitxml, or a pytest in which it is another thing
+        report = self._verdict.report
+        for name, number in report.summary.items():
+            add(f"import_leaks_{name}", number)
+        add("import_leaks_complete", str(report.complete).lower())
+        for leak in report.leaks:
+            if leak.is_harmful:
+                place = f", at {leak.location.file}:{leak.location.line}" if leak.location else ""
+                by = leak.polluter.nodeid or "the test run"
+                add(f"import_leak_{leak.severity}", f"{leak.kind} {leak.name}, by {by}{place}")
+
+    # The terminal
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the report."""
-        terminalreporter.section("import leaks")
-        for line in render(self._merged(), verbose=self._config.get_verbosity() > 0):
+        verbosity = self._config.get_verbosity()
+        if verbosity > _VERDICT_ONLY:
+            terminalreporter.section("import leaks")
+        for line in render(
+            self._verdict.report,
+            verbosity=verbosity,
+            width=terminalreporter._tw.fullwidth,
+            notes=self._notes(),
+            guards=self._settings.fail,
+        ):
             terminalreporter.write_line(line.text, **_MARKUP.get(line.style, {}))
-        for file in self._written:
-            terminalreporter.write_line(f"written to {file}")
+        if verbosity > _VERDICT_ONLY:
+            for file in self._written:
+                terminalreporter.write_line(f"written to {file}")
         for failure in self._failures:
             terminalreporter.write_line(f"ERROR: {failure}", **_MARKUP[ERROR])
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            self._annotate(terminalreporter)
+
+    def _notes(self) -> Iterator[Line]:
+        fixed, known = self._verdict.fixed, self._policy.known or frozenset()
+        new = len(self._verdict.baseline - known)
+        if self._settings.write_baseline:
+            changes = [f"{new} new", f"{len(fixed)} fixed"]
+            yield Line(f"baseline: {count(len(self._verdict.baseline), 'known leak')} ({', '.join(changes)})")
+        if fixed:
+            hint = "" if self._settings.write_baseline else "; --import-leak-write-baseline takes them out"
+            yield Line(
+                f"fixed: {count(len(fixed), 'known leak')} occurred no more "
+                f"({listing([str(key) for key in fixed])}){hint}",
+                "good",
+            )
+        for entry in self._verdict.unused:
+            yield Line(f"unused: nothing matched the allow entry {entry.text!r}", WARNING)
+
+    def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_import_isolation.report.annotations import annotate
+
+        root, workspace = self._config.rootpath, os.environ.get("GITHUB_WORKSPACE")
+        prefix = ""
+        if workspace and root.is_relative_to(workspace):
+            prefix = root.relative_to(workspace).as_posix().removeprefix(".")
+        for line in annotate(self._verdict.report, prefix):
+            terminalreporter.write_line(line)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """Say in the last line why the exit status is not 0 though all tests passed."""
+        result = yield
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if self._reason and terminal is not None:
+            terminal.write_line(f"import leaks: exit status 1: {self._reason}", **_MARKUP[ERROR])
+        return result

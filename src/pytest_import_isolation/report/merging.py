@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_import_isolation.report.records import Leak, Report
+from pytest_import_isolation.report.records import SEVERITIES, Leak, Report
 
 
 def merge(reports: Iterable[Report]) -> Report:
@@ -18,13 +18,31 @@ def merge(reports: Iterable[Report]) -> Report:
     workers: dict[str, str] = {}
     for report in reports:
         complete = complete and report.complete
-        workers.update(report.workers)
+        for worker, state in report.workers.items():
+            # Shards number their workers alike: what went wrong in one of them is not to be lost.
+            if workers.get(worker, "ok") == "ok":
+                workers[worker] = state
         for leak in report.leaks:
             key = (leak.kind, leak.name, leak.polluter, leak.contained)
             known = leaks.get(key)
-            if known is None:
-                leaks[key] = leak
-            else:
-                more = tuple(exposure for exposure in leak.exposed if exposure not in known.exposed)
-                leaks[key] = known._replace(exposed=known.exposed + more)
+            leaks[key] = leak if known is None else _both(known, leak)
     return Report(tuple(leaks.values()), complete, workers)
+
+
+def _both(one: Leak, other: Leak) -> Leak:
+    """Return what two processes know of a leak: the better place, the worse severity, all who met it."""
+    better = other if _certainty(other) > _certainty(one) else one
+    more = tuple(exposure for exposure in other.exposed if exposure not in one.exposed)
+    return one._replace(
+        severity=min(one.severity, other.severity, key=SEVERITIES.index),
+        location=better.location,
+        chain=better.chain,
+        # Accepted by the rules of one run only is not accepted.
+        allowed=one.allowed and other.allowed,
+        exposed=one.exposed + more,
+    )
+
+
+def _certainty(leak: Leak) -> tuple[int, bool]:
+    place = leak.location
+    return (0 if place is None else 2 if place.exact else 1), bool(leak.chain)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.errors import ReportError
 
 #: The version of the JSON format. Fields may be added under the same version, never renamed or removed.
 VERSION: Final = 1
@@ -207,10 +210,32 @@ class Report(NamedTuple):
             ValueError: it is of another version of the format, or no report at all.
         """
         if data.get("version") != VERSION:
-            raise ValueError(
+            raise ReportError(
                 f"this is no import leak report of version {VERSION} (its version is {data.get('version')!r})"
             )
-        return cls(tuple(map(_leak, data["leaks"])), bool(data["complete"]), dict(data["workers"]))
+        workers = dict(data["workers"])
+        if not all(isinstance(text, str) for pair in workers.items() for text in pair):
+            raise ReportError("the workers of an import leak report are names and sentences")
+        return cls(tuple(map(_leak, data["leaks"])), bool(data["complete"]), workers)
+
+
+def parse_report(text: str) -> Report:
+    """Return the report that a JSON text holds.
+
+    Raises:
+        ReportError: it holds none.
+    """
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ReportError("this is no import leak report")
+        return Report.from_builtins(data)
+    except ReportError:
+        raise
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ReportError(f"this is no import leak report: {type(error).__name__}: {error}") from None
+    except ValueError as error:
+        raise ReportError(f"this is no JSON: {error}") from None
 
 
 def _as_builtins(record: Any) -> Any:
@@ -222,16 +247,28 @@ def _as_builtins(record: Any) -> Any:
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
-    return Leak(
-        kind=data["kind"],
-        severity=data["severity"],
-        name=data["name"],
-        polluter=Polluter(**data["polluter"]),
-        location=None if data["location"] is None else Location(**data["location"]),
-        chain=tuple(Link(**link) for link in data["chain"]),
-        detail=data["detail"],
-        advice=data["advice"],
-        allowed=data["allowed"],
-        contained=data["contained"],
-        exposed=tuple(Exposure(**exposure) for exposure in data["exposed"]),
-    )
+    if data["severity"] not in SEVERITIES:
+        raise ReportError(f"this is no import leak report: there is no severity {data['severity']!r}")
+    flat = {
+        **data,
+        "polluter": _record(Polluter, data["polluter"]),
+        "location": None if data["location"] is None else _record(Location, data["location"]),
+        "chain": tuple(_record(Link, link) for link in data["chain"]),
+        "exposed": tuple(_record(Exposure, exposure) for exposure in data["exposed"]),
+    }
+    leak: Leak = _record(Leak, flat)
+    return leak
+
+
+#: The types of the fields of all records that are no records themselves; the others are strings.
+_TYPES: Final[Mapping[str, type]] = {"line": int, "exact": bool, "allowed": bool, "contained": bool}
+_RECORDS: Final = frozenset(("polluter", "location", "chain", "exposed"))
+
+
+def _record(cls: Any, data: Mapping[str, Any]) -> Any:
+    """Return a record; fields that a later release added are left out."""
+    values = {name: data[name] for name in cls._fields}
+    for name, value in values.items():
+        if name not in _RECORDS and type(value) is not _TYPES.get(name, str):
+            raise ReportError(f"this is no import leak report: {name} is {value!r}")
+    return cls(**values)

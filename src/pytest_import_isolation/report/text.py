@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pytest_import_isolation.report.records import ERROR, INFO, SEVERITIES, Leak, Report
+from pytest_import_isolation.report.records import ERROR, INFO, SEVERITIES, Exposure, Leak, Report
 from pytest_import_isolation.wording import count, listing
 
-#: How many groups of leaks are told without ``-v``, and how many names and lines of each.
-_FULL: Final = 6
-_NAMES: Final = 6
-_LINES: Final = 8
-#: How many contained changes are named without ``-v``.
+#: How many lines the report has without ``-v``: those of a small terminal.
+_SCREEN: Final = 24
+#: Without ``-v``: how many lines of a file, contained or allowed changes, and files are named.
+_LINES: Final = 6
 _BRIEF: Final = 4
+_FILES: Final = 5
+#: How many groups are told with ``-q``.
+_QUIET: Final = 10
 _HOW_MANY_LOADED: Final = 200
+_INDENT: Final = "    "
+_BAD: Final = ("failed", "error")
 
 
 class Line(NamedTuple):
@@ -24,82 +28,232 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def render(report: Report, *, verbose: bool = False) -> Iterator[Line]:
+def render(
+    report: Report,
+    *,
+    verbosity: int = 0,
+    width: int = 80,
+    notes: Iterable[Line] = (),
+    guards: bool = True,
+) -> Iterator[Line]:
     """Yield the lines of the report, the worst first.
 
     Args:
         report: what to tell.
-        verbose: tell every leak in full, and list first imports and what was contained.
+        verbosity: above 0, every leak is told in full, and first imports and accepted changes are listed;
+            below 0, one line for each group of errors; below -1, only the verdict.
+        width: where lines are broken.
+        notes: what else is to be said of the run.
+        guards: whether the run fails for errors, or nothing can be said about that.
     """
-    groups = _groups(leak for leak in report.leaks if leak.is_harmful)
-    shown = groups if verbose else groups[:_FULL]
-    for group in shown:
-        yield from _one(group, len(group) if verbose else _NAMES)
-    rest = [leak for group in groups[len(shown) :] for leak in group]
+    if verbosity < 0:
+        yield from _quiet(report, verbosity, width)
+        return
+    verbose = verbosity > 0
+    told = [_group(group, width, verbose) for group in _groups(report, verbose)]
+    tail = [line for note in _tail(report, verbose, notes) for line in _wrapped(note, width, _INDENT)]
+    shown = list(told) if verbose else _fitting(told, _SCREEN - 2 - len(tail))
+    for _, lines in shown:
+        yield from lines
+    rest = [leak for group, _ in told[len(shown) :] for leak in group]
     if rest:
-        yield Line(f"... and {count(len(rest), 'more leak')} (-v shows all), by file:")
+        yield Line(f"... and {count(len(rest), 'more leak')}, by file:")
         yield from _by_file(rest)
-    contained = [leak for leak in report.leaks if leak.contained and leak.severity != INFO]
-    if contained:
-        changed = listing(list(dict.fromkeys(f"{leak.kind} {leak.name}" for leak in contained)), _BRIEF)
-        yield Line(f"contained: {count(len(contained), 'change')} undone by isolation ({changed})")
-        if verbose:
-            for leak in contained:
-                yield Line(f"  {leak.kind} {leak.name}, by {_who(leak)}")
-    if verbose:
-        yield from _loaded(report)
-    for worker, state in sorted(report.workers.items()):
-        if state != "ok":
-            yield Line(f"worker {worker}: {state}", ERROR)
-    if not report.complete:
-        yield Line("this report is not complete: the run ended before everything was seen", ERROR)
-    yield _verdict(report)
+    yield from tail
+    yield _verdict(report, hidden=bool(rest), guards=guards)
 
 
-def _groups(leaks: Iterable[Leak]) -> list[list[Leak]]:
-    """Return leaks that differ in nothing but their names and lines together, the worst first."""
+def _fitting(told: list[_Told], room: int) -> list[_Told]:
+    """Return the groups that fit on a screen: all of them, or the first, with room for what is left out."""
+    if sum(len(lines) for _, lines in told) <= room:
+        return told
+    room -= 1 + _FILES
+    shown: list[_Told] = []
+    for group in told:
+        room -= len(group[1])
+        if shown and room < 0:
+            break
+        shown.append(group)
+    return shown
+
+
+def _quiet(report: Report, verbosity: int, width: int) -> Iterator[Line]:
+    errors = [group for group in _groups(report, verbose=False) if group[0].severity == ERROR]
+    if verbosity == -1:
+        for group in errors[:_QUIET]:
+            yield Line(f"{_what(group, width)} {_who(group)}{_where(group)}", ERROR)
+        if len(errors) > _QUIET:
+            yield Line(f"... and {sum(map(len, errors[_QUIET:]))} more")
+    yield from _gaps(report)
+    verdict = _verdict(report, hidden=False, guards=True)
+    if verbosity == -1 or verdict.style != "good":
+        yield verdict
+
+
+# Groups
+
+_Told = tuple[list[Leak], list[Line]]
+
+
+def _groups(report: Report, verbose: bool) -> list[list[Leak]]:
+    """Return leaks that belong together, the worst first.
+
+    Together are leaks of one kind by one file; if it is verbose, only those that differ in nothing but
+    their names and lines.
+    """
     groups: dict[object, list[Leak]] = {}
-    for leak in leaks:
-        file = leak.location and leak.location.file
-        groups.setdefault((leak.kind, leak.severity, leak.polluter, leak.detail, file), []).append(leak)
-    return sorted(groups.values(), key=lambda group: SEVERITIES.index(group[0].severity))
+    for leak in report.leaks:
+        if leak.is_harmful:
+            place = leak.location and leak.location.file
+            apart = (leak.polluter, leak.detail, place) if verbose else _file_of(leak)
+            groups.setdefault((leak.kind, leak.severity, apart), []).append(leak)
+
+    def harm(group: list[Leak]) -> tuple[int, int, int]:
+        met = _met(group)
+        failed = sum(exposure.outcome in _BAD for exposure in met)
+        return SEVERITIES.index(group[0].severity), -failed, -len(met)
+
+    return sorted(groups.values(), key=harm)
 
 
-def _one(group: list[Leak], names: int) -> Iterator[Line]:
+def _file_of(leak: Leak) -> str:
+    return leak.polluter.nodeid.partition("::")[0]
+
+
+def _met(group: Iterable[Leak]) -> list[Exposure]:
+    """Return who met one of the leaks, each once, with the worst that became of it."""
+    met: dict[str, Exposure] = {}
+    for leak in group:
+        for exposure in leak.exposed:
+            known = met.get(exposure.nodeid)
+            if known is None or (exposure.outcome in _BAD and known.outcome not in _BAD):
+                met[exposure.nodeid] = exposure
+    return list(met.values())
+
+
+def _group(group: list[Leak], width: int, verbose: bool) -> _Told:
     first = group[0]
-    yield Line(
-        f"{first.severity}: {first.kind} {listing([leak.name for leak in group], names)}", first.severity
-    )
-    yield Line(f"    by {_who(first)}{_where(group)}")
-    yield Line(f"    {first.detail}")
-    exposed = [exposure for leak in group for exposure in leak.exposed]
-    if exposed:
-        failed = sum(exposure.outcome in ("failed", "error") for exposure in exposed)
-        yield Line(f"    {len(exposed)} exposed, {failed} failed")
-    yield Line(f"    {first.advice}", "advice")
+    several = len({leak.detail for leak in group}) > 1
+    # A single name stays beside its kind, however long: people look for it with grep.
+    what = Line(_what(group, None if verbose else width), first.severity)
+    head = list(_wrapped(what, width, _INDENT * 2)) if verbose and len(group) > 1 else [what]
+    lines = [
+        Line(f"{_INDENT}{_who(group)}{_where(group, verbose)}"),
+        Line(f"{_INDENT}{f'{first.name}: ' if several else ''}{first.detail}"),
+    ]
+    if verbose and len(first.chain) > 1:
+        links = " > ".join(f"{link.file}:{link.line}" for link in first.chain)
+        lines.append(Line(f"{_INDENT}by way of {links}"))
+    lines += [Line(f"{_INDENT}{text}") for text in _exposed(group, verbose)]
+    lines.append(Line(f"{_INDENT}{first.advice}", "advice"))
+    return group, head + [part for line in lines for part in _wrapped(line, width, _INDENT * 2)]
 
 
-def _who(leak: Leak) -> str:
-    return f"{leak.polluter.nodeid or 'the test run'} ({leak.polluter.phase})"
+def _what(group: list[Leak], width: int | None) -> str:
+    """Return severity, kind and names, as many as fit into one line."""
+    first = group[0]
+    text = f"{first.severity}: {first.kind} {first.name}"
+    names = list(dict.fromkeys(leak.name for leak in group))[1:]
+    everything = ", ".join([text, *names])
+    if width is None or len(everything) <= width:
+        return everything
+    while names and len(f"{text}, {names[0]} and {len(names) - 1} more") <= width:
+        text = f"{text}, {names.pop(0)}"
+    return f"{text} and {len(names)} more" if names else text
 
 
-def _where(group: list[Leak]) -> str:
+def _who(group: Sequence[Leak]) -> str:
+    polluter = group[0].polluter
+    others = len({leak.polluter.nodeid for leak in group}) - 1
+    more = f" and {others} more of this file" if others else ""
+    return f"by {polluter.nodeid or 'the test run'} ({polluter.phase}){more}"
+
+
+def _where(group: Sequence[Leak], verbose: bool = False) -> str:
     """Return the places of a group of leaks, or nothing if none is known."""
-    places = [leak.location for leak in group if leak.location is not None]
-    if not places:
-        return ""
-    probably = "" if all(place.exact for place in places) else "probably "
-    lines = listing(list(dict.fromkeys(str(place.line) for place in places)), _LINES)
-    return f", {probably}at {places[0].file}:{lines}"
+    places: dict[str, list[str]] = {}
+    exact = True
+    through = []
+    for leak in group:
+        place = leak.location
+        if place is not None:
+            exact = exact and place.exact
+            lines = places.setdefault(place.file, [])
+            if str(place.line) not in lines:
+                lines.append(str(place.line))
+        if leak.chain:
+            last = leak.chain[-1]
+            if place is None or (last.file, last.line) != (place.file, place.line):
+                through.append(f"{last.file}:{last.line}")
+    text = ""
+    if places:
+        most = max(map(len, places.values())) if verbose else _LINES
+        told = [f"{file}:{listing(lines, most)}" for file, lines in places.items()]
+        text = f", {'' if exact else 'probably '}at {listing(told, len(told) if verbose else 2)}"
+    if through:
+        text += f", through {listing(list(dict.fromkeys(through)), 2)}"
+    return text
+
+
+def _exposed(group: list[Leak], verbose: bool) -> Iterator[str]:
+    met = _met(group)
+    bad = [exposure for exposure in met if exposure.outcome in _BAD]
+    if len(met) == 1:
+        yield f"exposed: {met[0].nodeid} ({met[0].outcome})"
+    elif met:
+        failed = f"of these {len(bad)} failed" if bad else "none failed"
+        yield f"exposed: {len(met)}, {failed}, first: {(bad or met)[0].nodeid}"
+    if verbose:
+        for exposure in met:
+            place = f"{exposure.file}:{exposure.line}"
+            yield f"{_INDENT}{exposure.nodeid} ({exposure.phase}) at {place}: {exposure.outcome}"
+
+
+def polluter_of(leak: Leak) -> str:
+    """Return who made a leak."""
+    return _who([leak])
+
+
+def place_of(leak: Leak) -> str:
+    """Return where a leak was made, with a comma before it, or nothing if that is not known."""
+    return _where([leak])
 
 
 def _by_file(leaks: list[Leak]) -> Iterator[Line]:
     counts: dict[str, int] = {}
     for leak in leaks:
-        file = leak.polluter.nodeid.partition("::")[0] or "the test run"
+        file = _file_of(leak) or "the test run"
         counts[file] = counts.get(file, 0) + 1
-    for file, number in sorted(counts.items(), key=lambda pair: -pair[1])[:10]:
-        yield Line(f"    {number:4} {file}")
+    files = sorted(counts.items(), key=lambda pair: -pair[1])
+    shown = files if len(files) <= _FILES else files[: _FILES - 1]
+    for file, number in shown:
+        yield Line(f"{_INDENT}{number:4} {file}")
+    rest = files[len(shown) :]
+    if rest:
+        yield Line(f"{_INDENT}{sum(number for _, number in rest):4} in {len(rest)} more files")
+
+
+# What is said after the leaks
+
+
+def _tail(report: Report, verbose: bool, notes: Iterable[Line]) -> Iterator[Line]:
+    harmless = {
+        "contained: {} undone by isolation": [leak for leak in report.leaks if leak.contained],
+        "allowed: {}": [leak for leak in report.leaks if leak.allowed and not leak.contained],
+    }
+    for sentence, found in harmless.items():
+        leaks = [leak for leak in found if leak.severity != INFO]
+        if not leaks:
+            continue
+        named = listing(list(dict.fromkeys(f"{leak.kind} {leak.name}" for leak in leaks)), _BRIEF)
+        yield Line(f"{sentence.format(count(len(leaks), 'change'))} ({named})")
+        if verbose:
+            for leak in leaks:
+                yield Line(f"  {leak.kind} {leak.name}, {_who([leak])}")
+    if verbose:
+        yield from _loaded(report)
+    yield from notes
+    yield from _gaps(report)
 
 
 def _loaded(report: Report) -> Iterator[Line]:
@@ -107,20 +261,67 @@ def _loaded(report: Report) -> Iterator[Line]:
     if loaded:
         yield Line(f"first imports ({len(loaded)}):")
     for leak in loaded[:_HOW_MANY_LOADED]:
-        yield Line(f"  {leak.name} by {_who(leak)}{_where([leak])}")
+        yield Line(f"  {leak.name} {_who([leak])}{_where([leak])}")
     if len(loaded) > _HOW_MANY_LOADED:
         yield Line(
             f"  ... and {len(loaded) - _HOW_MANY_LOADED} more, all of them in the file of --import-leak-file"
         )
 
 
-def _verdict(report: Report) -> Line:
+def _gaps(report: Report) -> Iterator[Line]:
+    for worker, state in sorted(report.workers.items()):
+        if state != "ok":
+            yield Line(f"worker {worker}: {state}", ERROR)
+    if not report.complete:
+        yield Line("this report is not complete: the run ended before everything was seen", ERROR)
+
+
+def _verdict(report: Report, *, hidden: bool, guards: bool) -> Line:
     summary = report.summary
+    loaded = f"({count(summary['info'], 'first import')})"
     if not summary["error"] and not summary["warning"]:
         clean = "no import leaks" if report.complete else "no import leaks seen"
-        return Line(f"{clean} ({count(summary['info'], 'first import')})", "good")
+        clean += " but those allowed" if summary["allowed"] else ""
+        hint = "" if guards or not report.complete else "; --import-leak-fail keeps it so"
+        return Line(f"{clean} {loaded}{hint}", "good")
     counts = f"{count(summary['error'], 'error')}, {count(summary['warning'], 'warning')}"
     return Line(
-        f"import leaks: {counts} ({count(summary['info'], 'first import')})",
+        f"import leaks: {counts} {loaded}{'; -v shows all' if hidden else ''}",
         ERROR if summary["error"] else "warning",
     )
+
+
+# Lines of a terminal
+
+
+def _wrapped(line: Line, width: int, hanging: str) -> Iterator[Line]:
+    """Break a line between its words; paths, and code in brackets, stay in one piece to be copied."""
+    text = line.text
+    if len(text) <= width:
+        yield line
+        return
+    indent = text[: len(text) - len(text.lstrip())]
+    taken = ""
+    for word in _words(text.strip(), width - len(hanging)):
+        longer = f"{taken} {word}" if taken else f"{indent}{word}"
+        if taken and len(longer) > width:
+            yield Line(taken, line.style)
+            longer = f"{hanging}{word}"
+        taken = longer
+    yield Line(taken, line.style)
+
+
+def _words(text: str, width: int) -> Iterator[str]:
+    """Yield the words of a text; blanks within brackets separate no words, unless the whole is too long."""
+    depth, start = 0, 0
+    for at, char in enumerate(f"{text} "):
+        depth += (char in "([{") - (char in ")]}")
+        if char == " " and depth <= 0:
+            word = text[start:at]
+            if len(word) > width:
+                yield from word.split(" ")
+            elif word:
+                yield word
+            depth, start = 0, at + 1
+    if text[start:]:  # a bracket that is never closed
+        yield from text[start:].split(" ")
