@@ -243,8 +243,11 @@ class Parts(NamedTuple):
 
     @classmethod
     def from_builtins(cls, data: Mapping[str, Any]) -> Parts:
-        """Return what :meth:`as_builtins` gave."""
-        return cls(dict(data["collected"]), dict(data["ran"]), set(data["whole"]), set(data["broken"]))
+        """Return what :meth:`as_builtins` gave; anything else raises one of the errors of its parts."""
+        collected, ran = (
+            {file: int(number) for file, number in data[key].items()} for key in ("collected", "ran")
+        )
+        return cls(collected, ran, set(data["whole"]), set(data["broken"]))
 
     def took_part(self, file: str) -> bool:
         """Tell whether a file was collected and all of its tests were run."""
