@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_import_isolation.__main__ import main
 from pytest_import_isolation.report.merging import merge
+from pytest_import_isolation.report.policy import parse_allowance
 from pytest_import_isolation.report.records import (
     Exposure,
     Leak,
@@ -213,8 +215,8 @@ def test_unusable_command_lines_are_mistakes(ask: Callable[..., Answer]) -> None
         assert err.startswith("usage: python -m pytest_import_isolation ")
     status, out, _ = ask("--help")
     assert status == 0
-    for command in ("merge", "show", "who"):
-        assert f"\n    {command} " in out
+    for name in ("merge", "show", "who"):
+        assert f"\n    {name} " in out
 
 
 def _command(suite: Suite, *arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
@@ -245,6 +247,35 @@ def test_the_commands_read_what_shards_wrote_and_show_what_pytest_showed(suite: 
     assert merged.stdout == "all.json: 2 reports, 2 errors, 0 warnings\n"
     answer = _command(suite, "who", "colorsys", "all.json").stdout
     assert answer.startswith("colorsys was first imported by test_a.py (collect), at test_a.py:3\n")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/report-format.md"])
+def test_the_commands_of_the_pages_work(suite: Suite, page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n((?:pytest --import-leak-b|python -m pytest_import)[^`]*)```", text)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) == 5
+    stub = "import sys\nsys.modules['smtplib'] = object()\ndef test_it(): pass\n"
+    for name in ("a", "b"):
+        suite.run(
+            {f"test_{name}.py": stub}, f"test_{name}.py", f"--import-leak-file={name}.json", report=False
+        )
+    for command in commands:
+        program, *rest = command.split()
+        if program == "pytest":
+            assert suite.run({}, *rest, report=False).status == 0
+        else:
+            done = _command(suite, *rest[2:])
+            assert (done.returncode, done.stderr) == (0, "")
+            assert ("fake-left smtplib" in done.stdout) is (rest[2] != "merge")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/report-format.md"])
+def test_the_allow_lists_of_the_pages_can_be_read(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    _, _, entries = text.partition("import_leak_allow =\n")
+    for entry in entries.partition("```")[0].splitlines():
+        assert parse_allowance(entry, page).text == entry.strip()
 
 
 def test_the_commands_load_no_pytest_and_stop_when_nobody_reads(suite: Suite) -> None:
