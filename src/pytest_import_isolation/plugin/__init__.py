@@ -141,7 +141,12 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
         from pytest_import_isolation.plugin.observer import Observer
 
         parts = _parts(config)
-        manager.register(Observer(config, settings, parts.runner, parts.origins), _OBSERVER)
+        observer = Observer(config, settings, parts.runner, parts.origins)
+        manager.register(observer, _OBSERVER)
+        if settings.effects:
+            from pytest_import_isolation.plugin.effects import EffectsObserver
+
+            manager.register(EffectsObserver(config, parts.origins, observer), "import-leak-effects")
     if settings.isolate is None or manager.has_plugin(_SUITE):
         return None
     from pytest_import_isolation.plugin.suite import SuiteIsolation

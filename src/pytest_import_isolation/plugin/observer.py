@@ -499,6 +499,10 @@ class Observer:
         self._base = ImportState.capture()
         self._statements.synchronize()
 
+    def note(self, leaks: Iterable[Leak]) -> None:
+        """Take leaks that somebody else found."""
+        self._leaks.extend(leaks)
+
     # The end
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     #: The file of known leaks, and whether to write it.
     baseline: Path | None = None
     write_baseline: bool = False
+    #: Whether side effects beside the import system are watched too.
+    effects: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -84,6 +86,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="Write the leaks of this run to the file of --import-leak-baseline.",
     )
     group.addoption(
+        "--import-leak-effects",
+        action="store_true",
+        default=None,
+        help="Also report what tests and test files leave changed beside the import system: environment "
+        "variables, the working directory, logging, warnings filters, signal handlers, threads and more.",
+    )
+    group.addoption(
         "--isolate-imports",
         default=None,
         metavar="off|file|test",
@@ -95,6 +104,12 @@ def add_options(parser: pytest.Parser) -> None:
         "isolate_imports", "Isolate the imports of the whole suite: off, file or test.", default="off"
     )
     parser.addini("import_leak_report", "Report import leaks at the end (bool).", type="bool", default=False)
+    parser.addini(
+        "import_leak_effects",
+        "Report side effects beside the import system, too (bool).",
+        type="bool",
+        default=False,
+    )
     parser.addini(
         "import_leak_file", "Files to write the import leak report to.", type="linelist", default=[]
     )
@@ -141,8 +156,9 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
     fail = _switch(config, option, "import_leak_fail")
     baseline = _baseline(config, option)
     asked = _switch(config, option, "import_leak_report")
+    effects = _switch(config, option, "import_leak_effects")
     return Settings(
-        report=bool(asked or files or fail or allow or baseline),
+        report=bool(asked or files or fail or allow or baseline or effects),
         files=files,
         keep=keep,
         first_party=first_party,
@@ -151,6 +167,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         allow=allow,
         baseline=baseline,
         write_baseline=option.import_leak_write_baseline,
+        effects=effects,
     )
 
 

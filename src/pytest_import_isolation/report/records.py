@@ -75,6 +75,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "twice-loaded": Kind(
         WARNING, "Import the file under one name everywhere; check sys.path and pythonpath."
     ),
+    "effect": Kind(
+        WARNING, "No window undoes this: undo it where it is done, in a fixture or with monkeypatch."
+    ),
     "loaded": Kind(INFO, "Nothing to do: a first import is no leak."),
 }
 
