@@ -29,8 +29,6 @@ _RUNNERS_VARIABLES: Final = (
     "COV_CORE_",
     "COVERAGE_",
 )
-# Where the functions stand that the interpreter starts with.
-_INTERPRETER: Final = frozenset(("sys", "builtins", "io", "_io", "threading", "_thread", "signal", "_signal"))
 _HOOKS: Final = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _MOST_LOGGERS: Final = 5
@@ -71,7 +69,8 @@ class _Thread(NamedTuple):
 class Effects(NamedTuple):
     """The side effects of code, at one moment. A member is None if it could not be seen."""
 
-    environ: object
+    #: The identity and class of ``os.environ``; the object would show all values.
+    environ: tuple[int, type]
     variables: _Variables | None
     directory: str | None
     #: The number of functions that run at exit, without the one of ``weakref.finalize``.
@@ -91,7 +90,7 @@ class Effects(NamedTuple):
     def capture(cls) -> Effects:
         """Look at all of it."""
         return cls(
-            os.environ,
+            (id(os.environ), type(os.environ)),
             _seen(_variables),
             _seen(os.getcwd),
             _seen(_at_exit),
@@ -260,8 +259,9 @@ def _start_method() -> str | None:
 # Telling
 
 
-def _tell_environ(old: object, new: object) -> Iterator[Effect]:
-    yield Effect("os.environ", f"os.environ is {describe(new)}; it was {describe(old)}.")
+def _tell_environ(old: tuple[int, type], new: tuple[int, type]) -> Iterator[Effect]:
+    now, then = _name_of(new[1]), _name_of(old[1])
+    yield Effect("os.environ", f"os.environ is another object, of {now}; it was one of {then}.")
 
 
 def _tell_variables(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[Effect]:
@@ -344,9 +344,21 @@ def _level(level: object) -> str:
     return str(names.get(level, level))
 
 
+def _originals() -> tuple[object, ...]:
+    """Return what the hooks are at the start, in their order; None where nobody keeps it."""
+    return (
+        *(sys.__dict__.get(f"__{name}__") for name in _HOOKS),
+        _space("threading").get("__excepthook__"),
+        _space("_io").get("open"),
+        *(None for _ in _SWAPPED),
+    )
+
+
 def _tell_signals(old: tuple[object, ...], new: tuple[object, ...]) -> Iterator[Effect]:
     for name, earlier, later in zip(_signal_numbers(), old, new, strict=True):
-        if earlier is later or earlier is None or later is None or _is_runners_change(earlier, later):
+        if earlier is later or earlier is None or later is None or _is_runners(later):
+            continue
+        if _is_runners(earlier) and isinstance(later, int):  # it took its handler away
             continue
         text = f"The handler of {name} is {_handler(later)}; it was {_handler(earlier)}."
         yield Effect(f"signal:{name}", text)
@@ -371,11 +383,14 @@ def _tell_threads(old: frozenset[_Thread], new: frozenset[_Thread]) -> Iterator[
 
 
 def _tell_hooks(old: tuple[object, ...], new: tuple[object, ...]) -> Iterator[Effect]:
-    for name, earlier, later in zip(_HOOK_NAMES, old, new, strict=True):
-        if earlier is later or _is_runners_change(earlier, later):
+    for name, earlier, later, original in zip(_HOOK_NAMES, old, new, _originals(), strict=True):
+        if earlier is later or _is_runners(later):
             continue
-        if name not in _SWAPPED or not _is_runners(earlier):
-            yield Effect(name, f"{name} is {describe(later)}; it was {describe(earlier)}.")
+        if not _is_runners(earlier) or (name not in _SWAPPED and later is not original):
+            now, then = (
+                "the interpreter's own" if hook is original else describe(hook) for hook in (later, earlier)
+            )
+            yield Effect(name, f"{name} is {now}; it was {then}.")
 
 
 def _tell_tracers(old: tuple[object, ...], new: tuple[object, ...]) -> Iterator[Effect]:
@@ -402,7 +417,21 @@ def _tell_reducers(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[E
 
 
 def _tell_locale(old: str, new: str) -> Iterator[Effect]:
-    yield Effect("locale", f"The locale is {new}; it was {old}.")
+    earlier, later = _categories(old), _categories(new)
+    if len(earlier) != len(later):  # one of them is the same in all categories
+        earlier = earlier if len(earlier) > 1 else dict.fromkeys(later, old)
+        later = later if len(later) > 1 else dict.fromkeys(earlier, new)
+    changed = [key for key in later if later[key] != earlier.get(key)]
+    now, then = (", ".join(key + of.get(key, "") for key in changed) for of in (later, earlier))
+    yield Effect("locale", f"The locale is {now}; it was {then}.")
+
+
+def _categories(text: str) -> dict[str, str]:
+    """Take ``LC_CTYPE=C.UTF-8;LC_NUMERIC=C`` apart; what is the same in all categories is one value."""
+    if ";" not in text:
+        return {"": text}
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name + sign: value for name, sign, value in pairs}
 
 
 def _tell_policy(old: type, new: type) -> Iterator[Effect]:
@@ -422,7 +451,7 @@ def _same_objects(old: tuple[object, ...], new: tuple[object, ...]) -> bool:
 
 #: How each member is compared, and told if it differs; in the order of the members.
 _MEMBERS: Final[Mapping[str, tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Iterator[Effect]]]]] = {
-    "environ": (is_, _tell_environ),
+    "environ": (eq, _tell_environ),
     "variables": (eq, _tell_variables),
     "directory": (eq, _tell_directory),
     "at_exit": (eq, _tell_at_exit),
@@ -480,10 +509,3 @@ def _home(thing: Any) -> str:
 def _is_runners(thing: object) -> bool:
     package = top_level(_home(thing))
     return package in _RUNNERS or package.startswith("pytest_")
-
-
-def _is_runners_change(old: object, new: object) -> bool:
-    """Tell whether the test run put something of its own in place, or took it away."""
-    if _is_runners(new):
-        return True
-    return _is_runners(old) and (isinstance(new, int) or _home(new) in _INTERPRETER)

@@ -24,7 +24,7 @@ from pytest_import_isolation.report.records import Polluter, make_leak
 
 _FILTERS: Final = "warnings.filters"
 #: What packages do when they are imported, and the word that code holds which does it by itself.
-_LIBRARIES_DO: Final = {"atexit": "atexit", _FILTERS: "warnings", "copyreg": "copyreg"}
+_LIBRARIES_DO: Final = {_FILTERS: "warnings", "copyreg": "copyreg"}
 #: How often, and how long, the end of the run waits for threads that are about to end.
 _LOOKS: Final = 20
 _PAUSE: Final = 0.01  # seconds
@@ -53,6 +53,11 @@ class _Found(NamedTuple):
         there = Counter(self.before.differences(now))
         return self._replace(effects=[effect for effect in self.effects if _take(there, effect)])
 
+    def restored_in(self, now: Effects) -> set[str]:
+        """Return the names of what is as it was before."""
+        changed = {effect.name for effect in self.before.differences(now)}
+        return {effect.name for effect in self.effects} - changed
+
 
 class EffectsObserver:
     """The hooks that watch side effects.
@@ -72,11 +77,12 @@ class EffectsObserver:
         config.add_cleanup(lambda: DOOR.unlisten(self._log))
         # What fixtures of a wider scope did: no leak as long as the fixture is alive.
         self._pending: dict[int, _Found] = {}
-        # What such fixtures did and undid during the running test.
+        # What such fixtures did and undid during the running test, and those that were torn down in it.
         self._explained: list[Effect] = []
+        self._torn_down: list[_Found] = []
         # The end of each phase of the running test.
         self._phases: list[tuple[str, Effects]] = []
-        # pytest puts the filters back at the end of the collection.
+        # pytest puts the filters back after it loaded the conftests, and after it collected.
         self._filters: list[_Found] = []
         # A thread may be about to end.
         self._threads: list[_Found] = []
@@ -93,6 +99,11 @@ class EffectsObserver:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
             self._cut(Polluter(self._shorten(file), "conftest"))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self) -> None:
+        """Tell which filters of conftests are left, before pytest sets those of the run."""
+        self._settle_filters()
 
     def pytest_sessionstart(self) -> None:
         """What the configuration of the run does is nobody's effect."""
@@ -113,10 +124,13 @@ class EffectsObserver:
         try:
             return (yield)
         finally:
-            now = Effects.capture()
-            for found in self._filters:
-                self._report(found.reduced_to(now))
-            self._filters.clear()
+            self._settle_filters()
+
+    def _settle_filters(self) -> None:
+        now = Effects.capture()
+        for found in self._filters:
+            self._report(found.reduced_to(now))
+        self._filters.clear()
 
     def _cut(self, polluter: Polluter) -> None:
         before, now = self._base, self._now()
@@ -133,7 +147,7 @@ class EffectsObserver:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Attribute to a test what it did and did not undo."""
-        self._phases, self._explained = [], []
+        self._phases, self._explained, self._torn_down = [], [], []
         before = self._now()
         try:
             return (yield)
@@ -158,10 +172,12 @@ class EffectsObserver:
 
     def _end(self, nodeid: str, before: _Moment) -> None:
         now, explained = self._now(), Counter(self._explained)
+        # A fixture may put back what a test in between had changed, too.
+        restored = {name for found in self._torn_down for name in found.restored_in(now.effects)}
         effects = [
             effect
             for effect in self._effects(before, now, Polluter(nodeid, "teardown"))
-            if not _take(explained, effect)
+            if effect.name not in restored and not _take(explained, effect)
         ]
         if not effects:
             return
@@ -201,6 +217,7 @@ class EffectsObserver:
         found = self._pending.pop(id(fixturedef), None)
         if found is not None:
             self._explained += found.after.differences(found.before)
+            self._torn_down.append(found)
             self._report(found.reduced_to(Effects.capture()))
 
     # What counts
@@ -216,13 +233,16 @@ class EffectsObserver:
 
     def _counts(self, effect: Effect, before: _Moment, now: _Moment, imports: _Imports, file: Path) -> bool:
         what, _, key = effect.name.partition(":")
-        if what == "atexit" and before.has_basetemp is not now.has_basetemp:
-            return False
+        if what == "atexit":
+            # Only their number can be seen, and it does not shrink when one is unregistered.
+            if before.has_basetemp is not now.has_basetemp or imports.are_asked_by("unregister", file):
+                return False
+            return (imports.are_asked_by if imports.foreign else imports.anybody_says)("atexit", file)
         if what in _LIBRARIES_DO:
-            return not imports.foreign or imports.are_asked_by(_LIBRARIES_DO[what], [file])
+            return not imports.foreign or imports.are_asked_by(_LIBRARIES_DO[what], file)
         if what == "os.environ" and key and imports.has_installed:
             # A package may set variables that its own libraries read; no first-party file names these then.
-            return imports.anybody_names(key, [file])
+            return imports.anybody_says(key, file)
         return what != "logging" or top_level(key) not in map(top_level, imports.foreign)
 
     # Handing over
@@ -289,18 +309,17 @@ class _Imports:
             elif isinstance(file, str):
                 self._files.append(Path(file))
 
-    def are_asked_by(self, word: str, files: Iterable[Path]) -> bool:
-        """Tell whether these files, or a first-party one that was imported, hold a word."""
-        return any(_holds(file, word) for file in (*files, *self._files))
+    def are_asked_by(self, word: str, file: Path) -> bool:
+        """Tell whether this file, or a first-party one that was imported, holds a word."""
+        return any(_holds(each, word) for each in (file, *self._files))
 
-    def anybody_names(self, word: str, files: Iterable[Path]) -> bool:
-        """Tell whether these files, or any first-party one that is loaded, hold a word."""
-        loaded = [
-            Path(file)
-            for module in self._origins.first_party(sys.modules.copy()).values()
-            if isinstance(file := (namespace(module) or {}).get("__file__"), str)
-        ]
-        return self.are_asked_by(word, (*files, *loaded))
+    def anybody_says(self, word: str, file: Path) -> bool:
+        """Tell whether this file, or any first-party one that is loaded, holds a word."""
+        loaded = self._origins.first_party(sys.modules.copy()).values()
+        files = [(namespace(module) or {}).get("__file__") for module in loaded]
+        return self.are_asked_by(word, file) or any(
+            _holds(Path(each), word) for each in files if isinstance(each, str)
+        )
 
 
 def _holds(file: Path, word: str) -> bool:
