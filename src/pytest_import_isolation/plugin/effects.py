@@ -82,8 +82,6 @@ class EffectsObserver:
         self._torn_down: list[_Found] = []
         # The end of each phase of the running test.
         self._phases: list[tuple[str, Effects]] = []
-        # pytest puts the filters back after it loaded the conftests, and after it collected.
-        self._filters: list[_Found] = []
         # A thread may be about to end.
         self._threads: list[_Found] = []
         self._base = self._now()
@@ -100,11 +98,6 @@ class EffectsObserver:
         if file and os.path.basename(file) == "conftest.py":
             self._cut(Polluter(self._shorten(file), "conftest"))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_configure(self) -> None:
-        """Tell which filters of conftests are left, before pytest sets those of the run."""
-        self._settle_filters()
-
     def pytest_sessionstart(self) -> None:
         """What the configuration of the run does is nobody's effect."""
         self._base = self._now()
@@ -118,29 +111,14 @@ class EffectsObserver:
         finally:
             self._cut(Polluter(collector.nodeid, "collect"))
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection(self) -> Generator[None, Any, Any]:
-        """Tell which filters are left after pytest put back those that it found."""
-        try:
-            return (yield)
-        finally:
-            self._settle_filters()
-
-    def _settle_filters(self) -> None:
-        now = Effects.capture()
-        for found in self._filters:
-            self._report(found.reduced_to(now))
-        self._filters.clear()
-
     def _cut(self, polluter: Polluter) -> None:
         before, now = self._base, self._now()
         self._base = now
         effects = self._effects(before, now, polluter)
-        filters = [effect for effect in effects if effect.name == _FILTERS]
-        if filters:
-            self._filters.append(_Found(polluter, filters, before.effects, now.effects))
-        others = [effect for effect in effects if effect.name != _FILTERS]
-        self._report(_Found(polluter, others, before.effects, now.effects))
+        if self._config.pluginmanager.has_plugin("warnings"):
+            # pytest puts the filters back after it loaded the conftests, and after it collected.
+            effects = [effect for effect in effects if effect.name != _FILTERS]
+        self._report(_Found(polluter, effects, before.effects, now.effects))
 
     # The hooks of tests
 
