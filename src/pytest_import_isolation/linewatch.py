@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 from pytest_import_isolation.machinery import get_frame
 
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
-_OFTEN: Final = 1000
+_OFTEN: Final = 100
+#: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
+_TOO_OFTEN: Final = 500
 # Any: it is there from Python 3.12 on.
 _MONITORING: Final[Any] = getattr(sys, "monitoring", None)
 _TOOL: Final = "pytest-import-isolation"
@@ -60,6 +62,8 @@ class LineWatch:
         self._files: dict[str, bool] = {}
         self._times: dict[tuple[int, int], int] = {}
         self._loose: set[int] = set()
+        self._looks: dict[int, int] = {}
+        self._dropped: dict[int, CodeType] = {}
         self._tool: int | None = None
         self._is_tracing = False
 
@@ -106,6 +110,15 @@ class LineWatch:
             watched = self._files[code.co_filename] = self._is_watched(code.co_filename)
         return watched
 
+    def _look_at(self, frame: FrameType, line: int) -> None:
+        code = frame.f_code
+        looks = self._looks[id(code)] = self._looks.get(id(code), 0) + 1
+        self._look(frame, line, exact=id(code) not in self._loose)
+        if looks >= _TOO_OFTEN:
+            self._dropped[id(code)] = code
+            if self._watched.pop(id(code), None) is not None and self._tool is not None:
+                _MONITORING.set_local_events(self._tool, code, 0)
+
     def _begin(self, frame: FrameType) -> None:
         # What happened before is not this frame's.
         self._lines[id(frame)] = 0
@@ -113,7 +126,7 @@ class LineWatch:
     def _line(self, frame: FrameType, line: int) -> bool:
         """Look, and return whether this line is looked at again."""
         code = id(frame.f_code)
-        self._look(frame, self._lines.get(id(frame), 0), exact=code not in self._loose)
+        self._look_at(frame, self._lines.get(id(frame), 0))
         self._lines[id(frame)] = line
         times = self._times[code, line] = self._times.get((code, line), 0) + 1
         if times < _OFTEN:
@@ -122,8 +135,7 @@ class LineWatch:
         return False
 
     def _end(self, frame: FrameType) -> None:
-        line = self._lines.pop(id(frame), 0)
-        self._look(frame, line, exact=id(frame.f_code) not in self._loose)
+        self._look_at(frame, self._lines.pop(id(frame), 0))
 
     # sys.monitoring
 
@@ -152,7 +164,7 @@ class LineWatch:
         if self._tool is None:
             return None
         if id(code) not in self._watched:
-            if not self._watches(code):
+            if id(code) in self._dropped or not self._watches(code):
                 return _MONITORING.DISABLE
             self._watched[id(code)] = code
             events = _MONITORING.events
@@ -185,15 +197,17 @@ class LineWatch:
     # sys.settrace
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event != "call" or not self._is_tracing or not self._watches(frame.f_code):
+        if event != "call" or not self._is_tracing or threading.get_ident() != self._thread:
             return None
-        if threading.get_ident() != self._thread:
+        if id(frame.f_code) in self._dropped or not self._watches(frame.f_code):
             return None
         self._watched[id(frame.f_code)] = frame.f_code
         self._begin(frame)
         return self._trace_lines
 
     def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:
+        if id(frame.f_code) in self._dropped:
+            return None
         if event == "line":
             if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
                 self._line(frame, frame.f_lineno)

@@ -281,7 +281,7 @@ def test_statements_of_tests_fixtures_and_helpers_are_observed(suite: Suite) -> 
     run = suite.run(_FILES | files, measured=False)
     assert run.outcomes == {"passed": 10, "failed": 2}
     expected = _expected(files)
-    # After a line that was executed a thousand times, the next ones are no longer claimed.
+    # After a line that was executed many times, the next ones are no longer claimed.
     assert _places(run)["t12"] == (*expected.pop("t12"), False)
     # Where a call raises in the line of the change, only sys.monitoring sees it.
     if sys.version_info < (3, 12):

@@ -20,8 +20,8 @@ _TEXT: Final = re.compile(
 )
 # Looser: a file that has none of these cannot be the one whose lines change the import state.
 _WRITING: Final = re.compile(
-    r"\b(modules|meta_path|path_hooks|path_importer_cache|syspath_prepend|addsitedir|reload|exec|eval)\b"
-    r"|sys\w*\s*\.\s*path\b|[\"']path[\"']|\bfrom\s+sys\s+import\b"
+    r"sys\w*\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
+    r"|[\"'](modules|meta_path|path_hooks)[\"']|\b(syspath_prepend|addsitedir|reload)\b"
 )
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
