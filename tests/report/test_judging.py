@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -232,3 +233,12 @@ def test_at_most_five_holders_of_an_old_execution_are_named(judge: Judge, entrie
         "judged was executed again in place, but objects of the old execution are still held by "
         "judged0.held, judged1.held, judged2.held, judged3.held, judged4.held, ...."
     )
+
+
+def test_the_second_name_that_cython_gives_a_module_is_no_fake(judge: Judge, entries: dict[str, Any]) -> None:
+    extension = _real("judged.judged_c", f"/site-packages/judged/judged_c{EXTENSION_SUFFIXES[0]}")
+    extension.__spec__ = ModuleSpec("judged.judged_c", None)
+    entries["judged.judged_c"] = entries["judged_c"] = extension
+    assert judge.is_real("judged_c", extension)
+    entries["judged_other"] = extension
+    assert not judge.is_real("judged_other", extension)

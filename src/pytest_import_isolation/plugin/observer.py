@@ -453,7 +453,10 @@ class Observer:
         here = self._here
         if here is None:
             return
-        polluter = self._first.get(clash.name, Polluter("", "configure"))
+        if clash.adder is None:
+            polluter = self._first.get(clash.name, Polluter("", "configure"))
+        else:
+            polluter = Polluter(self._places.shorten(clash.adder), "collect")
         if polluter.nodeid == here.nodeid:
             return  # two directories of one test's own
         hazard = Hazard(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pytest_import_isolation.report.places import text_of
+from pytest_import_isolation.texts import imports_name, text_of
 
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
@@ -53,6 +53,10 @@ class Sources:
         if path not in self._writing:
             self._writing[path] = _WRITING.search(text_of(path)) is not None
         return self._writing[path]
+
+    def imports(self, path: Path, name: str) -> bool:
+        """Tell whether a file seems to import a module of the top level."""
+        return imports_name(text_of(path), name)
 
     def names_in(self, folder: Path) -> frozenset[str]:
         """Return the names of the modules and packages that lie in a directory."""

@@ -82,6 +82,8 @@ class SuiteIsolation:
         # Test files and the packages above them, which stay loaded.
         self._common_files: set[str] = set()
         self._conftests: set[Path] = set()
+        # The directories from which test files were imported.
+        self._roots: frozenset[Path] = frozenset()
         self._finds_beside = config.getoption("importmode", "prepend") != "importlib"
 
     # Worlds
@@ -295,7 +297,8 @@ class SuiteIsolation:
         self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
         self._common_files.update(str(expected) for _, expected in self._expected)
         is_apart = any(self._sources.changes_imports(expected) for _, expected in self._expected)
-        is_apart = is_apart or self._has_clashing_names(path)
+        is_clashing = self._has_clashing_names(path)
+        is_apart = is_apart or is_clashing
         self._swap(*self._around(path), *([] if is_apart else [self._shared_world(path)]))
         self._worlds.begin(self._new_world(file.nodeid, is_watchful=is_apart))
         if is_apart:
@@ -307,10 +310,13 @@ class SuiteIsolation:
         finally:
             if is_apart:
                 DOOR.unlisten(self)
-            self._end_collection(file, is_apart=is_apart, is_usable=report is not None and report.passed)
+            is_usable = report is not None and report.passed
+            self._end_collection(file, is_apart=is_apart, is_clashing=is_clashing, is_usable=is_usable)
             self._expected = []
 
-    def _end_collection(self, file: pytest.File, *, is_apart: bool, is_usable: bool) -> None:
+    def _end_collection(
+        self, file: pytest.File, *, is_apart: bool, is_clashing: bool, is_usable: bool
+    ) -> None:
         trial = self._worlds.chain[-1]
         trial.window.stop_watching()
         difference, harmful = self._judge(trial)
@@ -324,7 +330,8 @@ class SuiteIsolation:
             self._observer.contained(difference, Polluter(file.nodeid, "collect"))
         self._put_away()
         shared = self._shared_world(file.path)
-        if not is_harmful and shared.absorb(trial):
+        # A file with names of its own may import them later, in a test.
+        if not is_harmful and not is_clashing and shared.absorb(trial):
             return
         if not is_apart:
             trial.borrowed = shared.loan()  # it was collected in the shared world, and saw what was there
@@ -346,7 +353,12 @@ class SuiteIsolation:
                 file = (namespace(module) or {}).get("__file__")
                 if isinstance(file, str) and not file.startswith(f"{root}{os.sep}"):
                     return True
-        return False
+        others, self._roots = self._roots - {root}, self._roots | {root}
+        return any(
+            name in self._sources.names_in(other) and self._sources.imports(path, name)
+            for name in self._sources.names_in(root)
+            for other in others
+        )
 
     # The packages above a test file
 

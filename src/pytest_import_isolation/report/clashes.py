@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytest_import_isolation.differences import items_of
 from pytest_import_isolation.machinery import Importer, caller, find_location, namespace, top_level
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parking import is_door
-from pytest_import_isolation.report.places import text_of
+from pytest_import_isolation.texts import imports_name, text_of
 
 
 class Clash(NamedTuple):
@@ -26,8 +25,8 @@ class Clash(NamedTuple):
     #: The file that it would have got alone.
     meant: str
     importer: Importer
-    #: Whether what it got had been loaded before, and not just found first.
-    was_loaded: bool
+    #: The file for which the directory was added that comes first; None if the module was loaded already.
+    adder: str | None = None
 
 
 class Clashes:
@@ -89,8 +88,8 @@ class Clashes:
 
     def _is_imported(self, name: str, folder: str, adder: str) -> bool:
         """Tell whether a file of a directory, or the one that added it, imports a name at all."""
-        statement = re.compile(rf"\b(?:import|from)\s+{re.escape(name)}\b|[\"']{re.escape(name)}[.\"']")
-        return any(statement.search(text_of(Path(file))) for file in (adder, *self._modules[folder].values()))
+        files = (adder, *self._modules[folder].values())
+        return any(imports_name(text_of(Path(file)), name) for file in files)
 
     def _is_loaded_from_elsewhere(self, name: str, file: str) -> bool:
         loaded = self._loaded_file(name)
@@ -117,23 +116,22 @@ class Clashes:
         if meant is None:
             return
         found = find_location(name, is_door)
+        found = os.path.abspath(found) if isinstance(found, str) else None
         if name in sys.modules:
             got = self._loaded_file(name)
             # Alone, it gets what lies first on the path.
             if got is not None and got != meant and found == meant:
-                self._tell(Clash(name, got, meant, importer, was_loaded=True))
-        elif isinstance(found, str) and found != meant and self._was_added_by_another(found, importer):
-            self._tell(Clash(name, found, meant, importer, was_loaded=False))
+                self._tell(Clash(name, got, meant, importer))
+        elif found is not None and found != meant:
+            adder = self._roots.get(
+                os.path.dirname(found.removesuffix(os.sep + "__init__.py")), importer.file
+            )
+            if adder != importer.file and os.path.basename(adder) != "conftest.py":
+                self._tell(Clash(name, found, meant, importer, adder))
 
     def _tell(self, clash: Clash) -> None:
         self._told_of.add((clash.name, clash.importer.file))
         self._found(clash)
-
-    def _was_added_by_another(self, file: str, importer: Importer) -> bool:
-        """Tell whether a file was found in a directory that another test file put before its own."""
-        folder = os.path.dirname(file.removesuffix(os.sep + "__init__.py"))
-        adder = self._roots.get(folder, importer.file)
-        return adder != importer.file and os.path.basename(adder) != "conftest.py"
 
     def _meant(self, name: str, importer: str) -> str | None:
         """Return the file of that name that lies nearest above a file, or in a directory that it added."""

@@ -112,7 +112,10 @@ class Judge:
         # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
         own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
         is_second_name = type(own_name) is str and own_name != name and sys.modules.get(own_name) is module
-        return not is_second_name or type(name) is not str or "." in name or name.startswith("__")
+        if not is_second_name or type(name) is not str or "." in name or name.startswith("__"):
+            return True
+        # Cython enters a module of a package under its last name, too.
+        return str(own_name).rpartition(".")[2] == name and self._origins.verdict(name, module).is_extension
 
     def _replaced_itself(self, name: object, after: object) -> bool:
         """Tell whether a library put a stand-in for a module of its own into its place."""
@@ -299,7 +302,7 @@ class Judge:
         """
         got, meant = (self._places.shorten(file) for file in (clash.got, clash.meant))
         importer = f"{self._places.shorten(clash.importer.file)}:{clash.importer.line}"
-        how = "is loaded already" if clash.was_loaded else "lies before it on sys.path"
+        how = "is loaded already" if clash.adder is None else "lies before it on sys.path"
         detail = f"The import at {importer} means {meant} and gets {got}, which {how}."
         first = self.first_import(clash.name, polluter)
         return make_leak(

@@ -16,6 +16,7 @@ from pytest_import_isolation.importlog import ImportLog
 from pytest_import_isolation.machinery import namespace
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.statements import Statements, Trail
+from pytest_import_isolation.texts import text_of
 
 _WRITERS = frozenset(
     ("__setitem__", "setdefault", "update", "pop", "clear", "insert", "append", "extend", "remove", "reload",
@@ -153,14 +154,6 @@ class Places:
             return None
         line = guess_line(text_of(path), container, name, self._items.get(polluter.nodeid))
         return None if line is None else Location(self.shorten(str(path)), line, exact=False)
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a source file, nothing if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
 
 
 def guess_line(source: str, container: str, name: str, lines: range | None = None) -> int | None:
