@@ -262,7 +262,7 @@ class Observer:
         if not self._base.looks_same():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        with self._watching(*_files_of(item)):
+        with self._watching(item.path, *([] if self._statements.is_always_on else _files_of(item))):
             try:
                 return (yield)
             finally:
@@ -530,9 +530,9 @@ class Observer:
 
 
 def _files_of(item: pytest.Item) -> list[Path]:
-    """Return the files of a test and of its fixtures."""
+    """Return the files of a test's fixtures."""
     info = getattr(item, "_fixtureinfo", None)  # private, as are the definitions; without them, fewer files
     definitions = getattr(info, "name2fixturedefs", {}).values()
     functions = [getattr(one.func, "__code__", None) for several in definitions for one in several]
     files = {Path(code.co_filename) for code in functions if code is not None}
-    return [item.path, *sorted(files - {item.path})]
+    return sorted(files)
