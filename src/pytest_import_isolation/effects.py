@@ -32,6 +32,7 @@ _RUNNERS_VARIABLES: Final = (
 _HOOKS: Final = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _MOST_LOGGERS: Final = 5
+_MOST_CATEGORIES: Final = 3
 _THREADS: Final = "threads"
 
 
@@ -64,6 +65,17 @@ class _Thread(NamedTuple):
     name: str
     daemon: bool
     kind: type
+    #: Names what it runs, if that is no method of its class, and the module where that stands.
+    runs: str
+    home: str
+
+    @property
+    def effect(self) -> Effect:
+        """What there is to tell about it."""
+        what = f"thread {self.name!r}" + (f" of {self.runs}" if self.runs else "")
+        if self.daemon:
+            return Effect(_THREADS, f"The daemon {what} is still running.")
+        return Effect(_THREADS, f"The {what} is still running, and the process waits for it at exit.")
 
 
 class Effects(NamedTuple):
@@ -194,10 +206,15 @@ def _signals() -> tuple[object, ...]:
 def _threads() -> frozenset[_Thread]:
     return frozenset(
         [
-            _Thread(id(thread), thread.name, thread.daemon, type(thread))
+            _Thread(id(thread), thread.name, thread.daemon, type(thread), *_task(thread))
             for thread in _space("threading")["enumerate"]()
         ]
     )
+
+
+def _task(thread: Any) -> tuple[str, str]:
+    target = thread.__dict__.get("_target")  # none if its class has a run()
+    return ("", _home(thread)) if target is None else (describe(target), _home(target))
 
 
 def _hooks() -> tuple[object, ...]:
@@ -375,11 +392,7 @@ def _tell_threads(old: frozenset[_Thread], new: frozenset[_Thread]) -> Iterator[
         # A dummy stands for a thread that Python did not start; it is never taken away.
         if thread.kind.__name__ == "_DummyThread" or _is_runners(thread.kind):
             continue
-        if thread.daemon:
-            yield Effect(_THREADS, f"The daemon thread {thread.name!r} is still running.")
-        else:
-            text = f"The thread {thread.name!r} is still running, and the process waits for it at exit."
-            yield Effect(_THREADS, text)
+        yield thread.effect
 
 
 def _tell_hooks(old: tuple[object, ...], new: tuple[object, ...]) -> Iterator[Effect]:
@@ -422,7 +435,9 @@ def _tell_locale(old: str, new: str) -> Iterator[Effect]:
         earlier = earlier if len(earlier) > 1 else dict.fromkeys(later, old)
         later = later if len(later) > 1 else dict.fromkeys(earlier, new)
     changed = [key for key in later if later[key] != earlier.get(key)]
-    now, then = (", ".join(key + of.get(key, "") for key in changed) for of in (later, earlier))
+    now, then = (
+        listing([key + of.get(key, "") for key in changed], _MOST_CATEGORIES) for of in (later, earlier)
+    )
     yield Effect("locale", f"The locale is {now}; it was {then}.")
 
 

@@ -180,12 +180,28 @@ def test_a_thread_that_runs_is_told_and_one_that_ended_is_not() -> None:
     for thread in threads:
         thread.join()
     effects = before.differences(after)
+    wait = "threading.Event.wait"
     assert effects == [
-        ("threads", "The daemon thread 'watcher' is still running."),
-        ("threads", "The thread 'worker' is still running, and the process waits for it at exit."),
+        ("threads", f"The daemon thread 'watcher' of {wait} is still running."),
+        ("threads", f"The thread 'worker' of {wait} is still running, and the process waits for it at exit."),
     ]
     assert all(map(is_thread, effects))
     assert after.differences(before) == []
+
+
+def test_a_thread_with_a_class_of_its_own_is_told_by_its_name() -> None:
+    class Worker(threading.Thread):
+        end = threading.Event()
+
+        def run(self) -> None:
+            self.end.wait()
+
+    before, worker = Effects.capture(), Worker(name="own", daemon=True)
+    worker.start()
+    after = Effects.capture()
+    worker.end.set()
+    worker.join()
+    assert before.differences(after) == [("threads", "The daemon thread 'own' is still running.")]
 
 
 def test_a_thread_is_not_kept_alive_by_looking_at_it() -> None:
@@ -450,6 +466,10 @@ def test_the_locale_tells_only_the_categories_that_differ() -> None:
     ]
     assert other.differences(third) == [
         ("locale", "The locale is LC_CTYPE=de_DE, LC_NUMERIC=de_DE; it was LC_CTYPE=C.UTF-8, LC_NUMERIC=C.")
+    ]
+    many = one._replace(locale="LC_A=x;LC_B=x;LC_C=x;LC_D=x")
+    assert one.differences(many) == [
+        ("locale", "The locale is LC_A=x, LC_B=x, LC_C=x, ...; it was LC_A=C, LC_B=C, LC_C=C, ....")
     ]
     assert Effects.capture().locale == locale.setlocale(locale.LC_ALL)
 

@@ -285,7 +285,7 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
         ("locale", "test_locale", told[9][2]),
         ("asyncio.policy", "test_policy", told[10][2]),
         ("multiprocessing.start_method", "test_method", told[11][2]),
-        ("threads", "test_threads", "The daemon thread 'sleeper' is still running."),
+        ("threads", "test_threads", "The daemon thread 'sleeper' of time.sleep is still running."),
     ]
     assert told[5][2].startswith("threading.excepthook is test_it.hook; it was ")
     assert told[9][2].startswith("The locale is LC_CTYPE=C; it was LC_CTYPE=C.")
@@ -326,6 +326,53 @@ def test_what_libraries_do_when_they_are_first_imported_is_no_effect(suite: Suit
         env={"PYTHONPATH": f"{suite.python_path}:{package}"},
     )
     assert _names(run) == ["os.environ:CHOSEN"]
+
+
+def test_daemon_threads_that_installed_packages_keep_are_no_effect(suite: Suite) -> None:
+    suite.write(
+        {
+            "site-packages/pool.py": """
+                import threading
+                event = threading.Event()
+                def work(): event.wait()
+                def start(daemon):
+                    threading.Thread(target=work, daemon=daemon, name=f"{daemon}").start()
+            """
+        }
+    )
+    run = suite.run(
+        """
+        import pool, pytest
+        def test_daemon(): pool.start(True)
+        def test_thread(): pool.start(False)
+        @pytest.fixture(scope="session", autouse=True)
+        def end(request):
+            yield
+            pool.threading.Timer(1, pool.event.set).start()
+        """,
+        _OPTION,
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'site-packages'}"},
+    )
+    sentence = "thread 'False' of pool.work is still running, and the process waits for it at exit."
+    assert _told(run)[0] == ("threads", "test_it.py::test_thread", "call", f"The {sentence}")
+    assert len(_told(run)) == 2  # the other one is the timer
+
+
+def test_what_a_wider_fixture_puts_back_in_part_is_told_once(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import os, pytest
+        @pytest.fixture(scope="module")
+        def wide():
+            os.environ["PART"] = "1"
+            yield
+            os.environ["PART"] = "0"
+        def test_first(wide): pass
+        def test_last(wide): pass
+        """,
+        _OPTION,
+    )
+    assert [told[:3] for told in _told(run)] == [("os.environ:PART", "test_it.py", "setup")]
 
 
 def test_temporary_directories_of_pytest_and_of_the_library_are_no_effect(suite: Suite) -> None:
@@ -494,6 +541,37 @@ def test_a_second_attempt_at_a_test_is_the_same_test(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 1, "rerun": 1}
     assert [told[:3] for told in _told(run)] == [("os.environ:LEFT", "test_it.py::test_it", "call")]
+
+
+def test_filters_of_a_wider_fixture_are_put_back_by_pytest(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import pytest, warnings
+        @pytest.fixture(scope="module")
+        def wide(): warnings.simplefilter("error")
+        def test_it(wide): pass
+        """,
+        _OPTION,
+    )
+    assert _names(run) == []
+
+
+def test_variables_that_a_plugin_sets_before_the_conftests_are_not_put_down_to_one(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "pytest_dot.py": """
+                import os, pytest
+                @pytest.hookimpl(tryfirst=True)
+                def pytest_load_initial_conftests(): os.environ["OF_PLUGIN"] = "1"
+            """,
+            "conftest.py": "import os\nos.environ['OF_CONFTEST'] = '1'\n",
+            "test_it.py": "def test_it(): pass\n",
+        },
+        _OPTION,
+        "-ppytest_dot",
+        env={"PYTHONPATH": suite.python_path},
+    )
+    assert _names(run) == ["os.environ:OF_CONFTEST"]
 
 
 def test_files_outside_of_rootdir_keep_their_whole_name(suite: Suite, tmp_path: Path) -> None:

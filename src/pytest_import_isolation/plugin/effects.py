@@ -53,11 +53,6 @@ class _Found(NamedTuple):
         there = Counter(self.before.differences(now))
         return self._replace(effects=[effect for effect in self.effects if _take(there, effect)])
 
-    def restored_in(self, now: Effects) -> set[str]:
-        """Return the names of what is as it was before."""
-        changed = {effect.name for effect in self.before.differences(now)}
-        return {effect.name for effect in self.effects} - changed
-
 
 class EffectsObserver:
     """The hooks that watch side effects.
@@ -114,11 +109,7 @@ class EffectsObserver:
     def _cut(self, polluter: Polluter) -> None:
         before, now = self._base, self._now()
         self._base = now
-        effects = self._effects(before, now, polluter)
-        if self._config.pluginmanager.has_plugin("warnings"):
-            # pytest puts the filters back after it loaded the conftests, and after it collected.
-            effects = [effect for effect in effects if effect.name != _FILTERS]
-        self._report(_Found(polluter, effects, before.effects, now.effects))
+        self._report(_Found(polluter, self._effects(before, now, polluter), before.effects, now.effects))
 
     # The hooks of tests
 
@@ -150,21 +141,23 @@ class EffectsObserver:
 
     def _end(self, nodeid: str, before: _Moment) -> None:
         now, explained = self._now(), Counter(self._explained)
-        # A fixture may put back what a test in between had changed, too.
-        restored = {name for found in self._torn_down for name in found.restored_in(now.effects)}
         effects = [
             effect
             for effect in self._effects(before, now, Polluter(nodeid, "teardown"))
-            if effect.name not in restored and not _take(explained, effect)
+            if not _take(explained, effect)
         ]
         if not effects:
             return
         phases = [(phase, Counter(before.effects.differences(seen))) for phase, seen in self._phases]
         by_phase: dict[str, list[Effect]] = {}
+        torn_down = {effect.name for found in self._torn_down for effect in found.effects}
         for effect in effects:
             # Every later phase has it, too.
             having = [phase for phase, there in phases if _take(there, effect)]
-            by_phase.setdefault(having[0] if having else "teardown", []).append(effect)
+            if having:
+                by_phase.setdefault(having[0], []).append(effect)
+            elif effect.name not in torn_down:  # else it is what such a fixture put back
+                by_phase.setdefault("teardown", []).append(effect)
         for phase, found in by_phase.items():
             self._report(_Found(Polluter(nodeid, phase), found, before.effects, now.effects))
 
@@ -207,6 +200,14 @@ class EffectsObserver:
             return found
         imports = _Imports(list(self._log.importers)[before.imported : now.imported], self._origins)
         file = self._config.rootpath / polluter.nodeid.partition("::")[0]
+        if polluter.phase == "conftest":
+            # Plugins read files of variables before the first conftest is loaded.
+            found = [
+                effect
+                for effect in found
+                if not effect.name.startswith("os.environ:")
+                or imports.are_asked_by(effect.name.partition(":")[2], file)
+            ]
         return [effect for effect in found if self._counts(effect, before, now, imports, file)]
 
     def _counts(self, effect: Effect, before: _Moment, now: _Moment, imports: _Imports, file: Path) -> bool:
@@ -216,12 +217,25 @@ class EffectsObserver:
             if before.has_basetemp is not now.has_basetemp or imports.are_asked_by("unregister", file):
                 return False
             return (imports.are_asked_by if imports.foreign else imports.anybody_says)("atexit", file)
+        if what == _FILTERS and self._config.pluginmanager.has_plugin("warnings"):
+            # pytest puts them back after the conftests, after the collection and after every test.
+            return False
+        if is_thread(effect):
+            return not any(
+                thread.daemon and thread.effect == effect and self._is_installed(thread.home)
+                for thread in now.effects.threads or ()
+            )
         if what in _LIBRARIES_DO:
             return not imports.foreign or imports.are_asked_by(_LIBRARIES_DO[what], file)
         if what == "os.environ" and key and imports.has_installed:
             # A package may set variables that its own libraries read; no first-party file names these then.
             return imports.anybody_says(key, file)
         return what != "logging" or top_level(key) not in map(top_level, imports.foreign)
+
+    def _is_installed(self, name: str) -> bool:
+        """Tell whether a module is one of an installed package, which keeps threads for its own use."""
+        file = (namespace(sys.modules.get(name)) or {}).get("__file__")
+        return isinstance(file, str) and self._origins.is_installed(file)
 
     # Handing over
 
