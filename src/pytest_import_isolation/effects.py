@@ -129,8 +129,13 @@ class Effects(NamedTuple):
         """
         found: list[Effect] = []
         for old, new, same, tell in zip(self, after, _SAME, _TELLERS, strict=True):
-            if old is not None and new is not None:
-                found += _seen(lambda: [] if same(old, new) else list(tell(old, new))) or ()  # noqa: B023
+            if old is None or new is None:
+                continue
+            try:
+                if not same(old, new):
+                    found += tell(old, new)
+            except Exception:
+                continue  # what was put there may compare itself with nothing
         return found
 
 
@@ -174,16 +179,16 @@ def _logging() -> _Logging | None:
     space = _space("logging")
     if not space:
         return None
-    root = space["root"]
-    handlers, disabled = {"root": _handlers(root)}, set()
-    for name, logger in list(root.manager.loggerDict.items()):
-        own = logger.__dict__
-        if len(own) > 1 and (own["handlers"] or own["disabled"]):  # else it is a placeholder
-            if own["handlers"]:
-                handlers[name] = _handlers(logger)
-            if own["disabled"]:
-                disabled.add(name)
-    return _Logging(handlers, frozenset(disabled), root.level, root.manager.disable)
+    root, placeholder = space["root"], space["PlaceHolder"]
+    # Most loggers have neither: there may be hundreds, and this is the slowest part of the look.
+    told = [
+        (name, logger)
+        for name, logger in list(root.manager.loggerDict.items())
+        if type(logger) is not placeholder and (logger.handlers or logger.disabled)
+    ]
+    handlers = {name: _handlers(logger) for name, logger in [("root", root), *told]}
+    disabled = frozenset([name for name, logger in told if logger.disabled])
+    return _Logging(handlers, disabled, root.level, root.manager.disable)
 
 
 def _handlers(logger: Any) -> tuple[tuple[int, type], ...]:

@@ -192,7 +192,12 @@ def test_what_a_wider_fixture_undoes_is_no_effect_and_what_it_leaves_is_its_own(
     )
     assert run.outcomes == {"passed": 4}
     assert _told(run) == [
-        ("os.environ:FORGOTTEN", "test_one.py", "setup", "The environment variable FORGOTTEN was set.")
+        (
+            "os.environ:FORGOTTEN",
+            "test_one.py",
+            "setup",
+            "The environment variable FORGOTTEN was set. The fixture forgetful did it.",
+        )
     ]
 
 
@@ -217,6 +222,20 @@ def test_a_test_is_blamed_for_its_own_beside_a_wider_fixture(suite: Suite) -> No
     ]
 
 
+def test_what_a_session_fixture_leaves_is_no_effect_because_nobody_comes_after_it(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import os, pytest
+        @pytest.fixture(scope="session")
+        def wide(): os.environ["DECIDED"] = "1"
+        def test_first(wide): pass
+        def test_last(): pass
+        """,
+        _OPTION,
+    )
+    assert _names(run) == []
+
+
 def test_setup_module_and_set_up_class_are_wider_fixtures(suite: Suite) -> None:
     run = suite.run(
         """
@@ -232,7 +251,8 @@ def test_setup_module_and_set_up_class_are_wider_fixtures(suite: Suite) -> None:
         """,
         _OPTION,
     )
-    assert [told[:3] for told in _told(run)] == [("os.environ:OF_CLASS", "test_it.py::TestIt", "setup")]
+    sentence = "The environment variable OF_CLASS was set."
+    assert _told(run) == [("os.environ:OF_CLASS", "test_it.py::TestIt", "setup", sentence)]
 
 
 def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
@@ -277,7 +297,7 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
         ("logging:app", "test_logging", "A logging.StreamHandler was added to the logger app."),
         ("logging:root", "test_logging", "The level of the root logger is ERROR; it was WARNING."),
         ("signal:SIGTERM", "test_signal", "The handler of SIGTERM is test_it.hook; it was SIG_DFL."),
-        ("sys.excepthook", "test_hooks", "sys.excepthook is test_it.hook; it was the interpreter's own."),
+        ("sys.excepthook", "test_hooks", told[4][2]),
         ("threading.excepthook", "test_hooks", told[5][2]),
         ("builtins.open", "test_hooks", "builtins.open is test_it.opening; it was the interpreter's own."),
         ("sys.setprofile", "test_profile", "sys.setprofile() is at test_it.hook."),
@@ -287,6 +307,8 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
         ("multiprocessing.start_method", "test_method", told[11][2]),
         ("threads", "test_threads", "The daemon thread 'sleeper' of time.sleep is still running."),
     ]
+    # exceptiongroup has one of its own below Python 3.11.
+    assert told[4][2].startswith("sys.excepthook is test_it.hook; it was ")
     assert told[5][2].startswith("threading.excepthook is test_it.hook; it was ")
     assert told[9][2].startswith("The locale is LC_CTYPE=C; it was LC_CTYPE=C.")
     assert told[10][2].startswith("The event loop policy of asyncio is test_it.test_policy.<locals>.Policy;")

@@ -47,6 +47,8 @@ class _Found(NamedTuple):
     effects: list[Effect]
     before: Effects
     after: Effects
+    #: Who did it, if that says more than the polluter.
+    fixture: str = ""
 
     def reduced_to(self, now: Effects) -> _Found:
         """Return it with those that are still there."""
@@ -180,7 +182,9 @@ class EffectsObserver:
             known = Counter(effect for effects in inner for effect in effects)
             effects = [effect for effect in self._effects(before, now, polluter) if not _take(known, effect)]
             if effects:
-                self._pending[id(fixturedef)] = _Found(polluter, effects, before.effects, now.effects)
+                self._pending[id(fixturedef)] = _Found(
+                    polluter, effects, before.effects, now.effects, fixturedef.argname
+                )
                 self._explained += effects
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
@@ -189,7 +193,8 @@ class EffectsObserver:
         if found is not None:
             self._explained += found.after.differences(found.before)
             self._torn_down.append(found)
-            self._report(found.reduced_to(Effects.capture()))
+            if fixturedef.scope != "session":  # nobody comes after it
+                self._report(found.reduced_to(Effects.capture()))
 
     # What counts
 
@@ -243,15 +248,21 @@ class EffectsObserver:
         threads = [effect for effect in found.effects if is_thread(effect)]
         if threads:
             self._threads.append(found._replace(effects=threads))
-        self._hand_over(found.polluter, [effect for effect in found.effects if not is_thread(effect)])
+        others = [effect for effect in found.effects if not is_thread(effect)]
+        self._hand_over(found._replace(effects=others))
 
-    def _hand_over(self, polluter: Polluter, effects: Iterable[Effect]) -> None:
+    def _hand_over(self, found: _Found) -> None:
         """Make one leak of all that is known by one name."""
         sentences: dict[str, Counter[str]] = {}
-        for effect in effects:
+        for effect in found.effects:
             sentences.setdefault(effect.name, Counter())[effect.sentence] += 1
+        # Those that pytest makes for setup_module() and its like have names that say nothing.
+        is_named = found.fixture and not found.fixture.startswith("_")
+        by_fixture = [f"The fixture {found.fixture} did it."] if is_named else []
         self._observer.note(
-            make_leak("effect", name, polluter, " ".join(starmap(_times, counts.items())))
+            make_leak(
+                "effect", name, found.polluter, " ".join([*starmap(_times, counts.items()), *by_fixture])
+            )
             for name, counts in sentences.items()
         )
 
@@ -265,7 +276,7 @@ class EffectsObserver:
                 break
             threading.Event().wait(_PAUSE)
         for found in self._threads:
-            self._hand_over(found.polluter, found.effects)
+            self._hand_over(found)
         return (yield)
 
     def _shorten(self, file: str) -> str:
