@@ -274,7 +274,7 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
             threading.Thread(target=time.sleep, args=(60,), daemon=True, name="sleeper").start()
             threading.Thread(target=time.sleep, args=(0.01,), name="short").start()
         def test_hooks():
-            sys.excepthook = threading.excepthook = hook
+            sys.excepthook = hook
             builtins.open = opening
         def test_profile(): sys.setprofile(hook)
         def test_copyreg(): copyreg.pickle(Thing, hook)
@@ -298,21 +298,19 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
         ("logging:root", "test_logging", "The level of the root logger is ERROR; it was WARNING."),
         ("signal:SIGTERM", "test_signal", "The handler of SIGTERM is test_it.hook; it was SIG_DFL."),
         ("sys.excepthook", "test_hooks", told[4][2]),
-        ("threading.excepthook", "test_hooks", told[5][2]),
         ("builtins.open", "test_hooks", "builtins.open is test_it.opening; it was the interpreter's own."),
         ("sys.setprofile", "test_profile", "sys.setprofile() is at test_it.hook."),
         ("copyreg:test_it.Thing", "test_copyreg", "Objects of test_it.Thing are pickled with test_it.hook."),
-        ("locale", "test_locale", told[9][2]),
-        ("asyncio.policy", "test_policy", told[10][2]),
-        ("multiprocessing.start_method", "test_method", told[11][2]),
+        ("locale", "test_locale", told[8][2]),
+        ("asyncio.policy", "test_policy", told[9][2]),
+        ("multiprocessing.start_method", "test_method", told[10][2]),
         ("threads", "test_threads", "The daemon thread 'sleeper' of time.sleep is still running."),
     ]
     # exceptiongroup has one of its own below Python 3.11.
     assert told[4][2].startswith("sys.excepthook is test_it.hook; it was ")
-    assert told[5][2].startswith("threading.excepthook is test_it.hook; it was ")
-    assert told[9][2].startswith("The locale is LC_CTYPE=C; it was LC_CTYPE=C.")
-    assert told[10][2].startswith("The event loop policy of asyncio is test_it.test_policy.<locals>.Policy;")
-    assert told[11][2].startswith("The start method of multiprocessing is spawn; it was f")
+    assert told[8][2].startswith("The locale is LC_CTYPE=C; it was LC_CTYPE=C.")
+    assert told[9][2].startswith("The event loop policy of asyncio is test_it.test_policy.<locals>.Policy;")
+    assert told[10][2].startswith("The start method of multiprocessing is spawn; it was f")
 
 
 def test_what_libraries_do_when_they_are_first_imported_is_no_effect(suite: Suite) -> None:
