@@ -138,10 +138,10 @@ def test_a_worker_whose_report_cannot_be_used_is_named_and_fails_a_guarded_run(
 @pytest.mark.parametrize("options", [("-x",), ("--maxfail=1",)], ids=lambda options: options[0])
 def test_stopping_early_reports_what_the_workers_saw(suite: Suite, options: tuple[str, ...]) -> None:
     run = suite.run({**_LEAKY, "test_0.py": "def test_0(): assert 0\n"}, "-n2", *options, plugins=_XDIST)
-    assert run.status == 2 or "failed" in run.outcomes
-    assert run.status != 0
+    assert run.status in (1, 2)  # older and newer releases of xdist
     assert "INTERNALERROR" not in run.output
-    assert ("fake-left", "at_collection") in run.kinds or run.report["complete"] is False
+    assert ("fake-left", "at_collection") in run.kinds
+    assert run.report["workers"] == {"gw0": "ok", "gw1": "ok"}
 
 
 def test_collecting_only_and_interrupts_under_xdist(suite: Suite) -> None:

@@ -159,7 +159,7 @@ class Output:
         def took_part(file: str) -> bool:
             if not file:
                 return whole
-            if not (root / file).exists():
+            if not os.path.exists(root / file):  # unlike Path.exists(), it has an answer for every text
                 return True
             return known and parts.took_part(file) and file not in selection.files
 

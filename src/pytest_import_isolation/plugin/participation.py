@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -89,14 +90,14 @@ class Selection:
         paths = []
         for argument in config.args:
             name, separator, _ = argument.partition("::")
-            path = (folder / name).resolve()
+            path = Path(os.path.abspath(folder / name))  # as pytest does: links are not followed
             paths.append(path)
             if separator:
                 self.files.add(path.relative_to(root).as_posix() if path.is_relative_to(root) else name)
             # With --pyargs it is the name of a package.
-            self.is_unknown = self.is_unknown or not path.exists()
-            self.is_partial = self.is_partial or not path.is_dir()
+            self.is_unknown = self.is_unknown or not os.path.exists(path)
+            self.is_partial = self.is_partial or not os.path.isdir(path)
         for named in config.getini("testpaths"):
-            place = (root / named).resolve()
+            place = Path(os.path.abspath(root / named))
             if not any(place.is_relative_to(path) for path in paths):
                 self.is_partial = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,7 @@ _REPAIR: Final = "repair it, or delete it and write a new one with --import-leak
 _TEMPORARY: Final = re.compile(r"^.*/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?")
 
 
+@cache
 def _glob(pattern: str) -> re.Pattern[str]:
     """Compile a glob of ``*`` and ``?``; brackets are literal, because node ids are full of them."""
     wild = {"*": ".*", "?": "."}
