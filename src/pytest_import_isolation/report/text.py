@@ -52,10 +52,10 @@ def render(
     verbose = verbosity > 0
     told = [_group(group, width, verbose) for group in _groups(report, verbose)]
     tail = [line for note in _tail(report, verbose, notes) for line in _wrapped(note, width, _INDENT)]
-    shown = list(told) if verbose else _fitting(told, _SCREEN - 2 - len(tail))
-    for _, lines in shown:
+    shown = [group.lines for group in told] if verbose else _fitting(told, _SCREEN - 2 - len(tail))
+    for lines in shown:
         yield from lines
-    rest = [leak for group, _ in told[len(shown) :] for leak in group]
+    rest = [leak for group in told[len(shown) :] for leak in group.leaks]
     if rest:
         yield Line(f"... and {count(len(rest), 'more leak')}, by file:")
         yield from _by_file(rest)
@@ -63,17 +63,33 @@ def render(
     yield _verdict(report, hidden=bool(rest), guards=guards)
 
 
-def _fitting(told: list[_Told], room: int) -> list[_Told]:
-    """Return the groups that fit on a screen: all of them, or the first, with room for what is left out."""
-    if sum(len(lines) for _, lines in told) <= room:
-        return told
+class _Group(NamedTuple):
+    """Leaks that belong together, and what is said of them."""
+
+    leaks: list[Leak]
+    lines: list[Line]
+    #: Without the sentences that all of one kind have in common.
+    brief: list[Line]
+
+
+def _fitting(told: list[_Group], room: int) -> list[list[Line]]:
+    """Return the lines of the groups that fit on a screen.
+
+    If not all of them fit, what to do is said once for each kind, and room is left for the rest.
+    """
+    if sum(len(group.lines) for group in told) <= room:
+        return [group.lines for group in told]
     room -= 1 + _FILES
-    shown: list[_Told] = []
+    shown: list[list[Line]] = []
+    kinds: set[str] = set()
     for group in told:
-        room -= len(group[1])
+        kind = group.leaks[0].kind
+        lines = group.brief if kind in kinds else group.lines
+        kinds.add(kind)
+        room -= len(lines)
         if shown and room < 0:
             break
-        shown.append(group)
+        shown.append(lines)
     return shown
 
 
@@ -91,8 +107,6 @@ def _quiet(report: Report, verbosity: int, width: int) -> Iterator[Line]:
 
 
 # Groups
-
-_Told = tuple[list[Leak], list[Line]]
 
 
 def _groups(report: Report, verbose: bool) -> list[list[Leak]]:
@@ -131,22 +145,27 @@ def _met(group: Iterable[Leak]) -> list[Exposure]:
     return list(met.values())
 
 
-def _group(group: list[Leak], width: int, verbose: bool) -> _Told:
+def _group(group: list[Leak], width: int, verbose: bool) -> _Group:
     first = group[0]
-    several = len({leak.detail for leak in group}) > 1
     # A single name stays beside its kind, however long: people look for it with grep.
     what = Line(_what(group, None if verbose else width), first.severity)
     head = list(_wrapped(what, width, _INDENT * 2)) if verbose and len(group) > 1 else [what]
-    lines = [
-        Line(f"{_INDENT}{_who(group)}{_where(group, verbose)}"),
-        Line(f"{_INDENT}{f'{first.name}: ' if several else ''}{first.detail}"),
+    several = len({leak.detail for leak in group}) > 1
+    detail = Line(f"{first.name}: {first.detail}" if several else first.detail)
+    way = " > ".join(f"{link.file}:{link.line}" for link in first.chain)
+    facts = [
+        Line(f"{_who(group)}{_where(group, verbose)}"),
+        detail,
+        *([Line(f"by way of {way}")] if verbose and len(first.chain) > 1 else ()),
+        *(Line(text) for text in _exposed(group, verbose)),
+        Line(first.advice, "advice"),
     ]
-    if verbose and len(first.chain) > 1:
-        links = " > ".join(f"{link.file}:{link.line}" for link in first.chain)
-        lines.append(Line(f"{_INDENT}by way of {links}"))
-    lines += [Line(f"{_INDENT}{text}") for text in _exposed(group, verbose)]
-    lines.append(Line(f"{_INDENT}{first.advice}", "advice"))
-    return group, head + [part for line in lines for part in _wrapped(line, width, _INDENT * 2)]
+
+    def told(lines: list[Line]) -> list[Line]:
+        indented = (Line(f"{_INDENT}{line.text}", line.style) for line in lines)
+        return head + [part for line in indented for part in _wrapped(line, width, _INDENT * 2)]
+
+    return _Group(group, told(facts), told([facts[0], *facts[2:-1]]))
 
 
 def _what(group: list[Leak], width: int | None) -> str:
