@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -39,15 +40,13 @@ _SUITE = {
 
 def _first_imports(text: str) -> str:
     # How many modules pytest itself imports differs from version to version.
-    head, bracket, tail = text.rpartition("(")
-    assert " first import" in tail
-    return f"{head}{bracket}N first imports){tail.partition(')')[2]}"
+    return re.sub(r"\d+ first imports?", "N first imports", text.strip("\n"))
 
 
 def test_the_whole_report(suite: Suite) -> None:
     run = suite.run(_SUITE, "--import-leak-report", report=False)
     assert run.outcomes == {"passed": 3}
-    assert _first_imports(run.section.strip("\n")) == dedent(
+    assert _first_imports(run.section) == dedent(
         """\
         error: fake-left boto, boto.session
             by test_alarm.py (collect), at test_alarm.py:5
@@ -99,3 +98,57 @@ def test_advice_that_is_followed_cures(suite: Suite) -> None:
     assert run.outcomes == {"passed": 2}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
     assert "no import leaks (" in run.section
+
+
+_MANY = {
+    f"test_{n:02}.py": f"import sys\ndef test_it():\n    sys.modules['fake{n}'] = object()\n"
+    for n in range(12)
+}
+
+
+def test_many_leaks_fit_on_a_screen_and_the_verdict_names_what_shows_all(suite: Suite) -> None:
+    run = suite.run(_MANY, "--import-leak-report", report=False)
+    section = run.section.strip("\n").splitlines()
+    assert len(section) + 1 <= 24
+    assert section[-1].startswith("import leaks: 12 errors, 0 warnings (")
+    assert section[-1].endswith("; -v shows all")
+    named = [line for line in section if line.startswith("error: ")]
+    assert 3 < len(named) < 12
+    assert sum(int(line.split()[0]) for line in section if line.split()[0].isdigit()) == 12 - len(named)
+    run = suite.run({}, "--import-leak-report", "-v", report=False)
+    assert run.section.count("error: fake-left fake") == 12
+    assert "shows all" not in run.section
+
+
+def test_the_width_of_the_terminal_is_respected(suite: Suite) -> None:
+    for width in (60, 200):
+        run = suite.run(_SUITE, "--import-leak-report", report=False, env={"COLUMNS": str(width)})
+        lines = run.section.splitlines()[:-1]  # the verdict is one line
+        assert max(map(len, lines)) <= width
+        assert any(len(line) > 100 for line in lines) is (width == 200)
+
+
+def test_colours_are_those_of_the_terminal(suite: Suite) -> None:
+    run = suite.run(_SUITE, "--import-leak-report", "--color=yes", report=False)
+    assert "\x1b[31m\x1b[1merror: fake-left boto, boto.session\x1b[0m" in run.output
+    assert "\x1b[33mwarning: path-added /vendor\x1b[0m" in run.output
+    assert "\x1b[31m\x1b[1mimport leaks: 3 errors, 1 warning (" in run.output
+    assert "\x1b" not in suite.run({}, "--import-leak-report", "--color=no", report=False).output
+
+
+def test_quiet_options_shorten_the_report_and_no_header_changes_nothing_of_it(suite: Suite) -> None:
+    def told(*options: str) -> list[str]:
+        run = suite.run(_SUITE, "--import-leak-report", *options, report=False)
+        return _first_imports(run.section).splitlines()
+
+    full = told()
+    assert told("--no-header") == full
+    assert told("-q") == [
+        "error: fake-left boto, boto.session by test_alarm.py (collect), probably at test_alarm.py:5",
+        "error: removed shop.db by test_shop.py::test_reload (call), probably at test_shop.py:6",
+        full[-1],
+    ]
+    quiet = suite.run({}, "--import-leak-report", "-qq", report=False).output
+    assert full[-1] in _first_imports(quiet).splitlines()
+    assert "error: " not in quiet
+    assert "= import leaks =" not in quiet

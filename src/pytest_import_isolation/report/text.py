@@ -314,7 +314,7 @@ def _verdict(report: Report, *, hidden: bool, guards: bool) -> Line:
 
 
 def _wrapped(line: Line, width: int, hanging: str) -> Iterator[Line]:
-    """Break a line between its words; paths, and code in brackets, stay in one piece to be copied."""
+    """Break a line between its words; paths and calls stay in one piece, to be copied."""
     text = line.text
     if len(text) <= width:
         yield line
@@ -331,10 +331,11 @@ def _wrapped(line: Line, width: int, hanging: str) -> Iterator[Line]:
 
 
 def _words(text: str, width: int) -> Iterator[str]:
-    """Yield the words of a text; blanks within brackets separate no words, unless the whole is too long."""
+    """Yield the words of a text; a call or a node id with blanks in its brackets is one, if there is room."""
     depth, start = 0, 0
     for at, char in enumerate(f"{text} "):
-        depth += (char in "([{") - (char in ")]}")
+        if text[start : start + 1] != "(":  # a remark in brackets is prose
+            depth += (char in "([{") - (char in ")]}")
         if char == " " and depth <= 0:
             word = text[start:at]
             if len(word) > width:
