@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -102,6 +103,8 @@ def _merge(files: Sequence[Path], output: Path) -> None:
 
 
 def _print(lines: Iterable[Line]) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have what no terminal can show
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for line in lines:
         code = _COLOURS.get(line.style) if colours else None

@@ -281,8 +281,11 @@ def test_the_allow_lists_of_the_pages_can_be_read(page: str) -> None:
 def test_the_commands_load_no_pytest_and_stop_when_nobody_reads(suite: Suite) -> None:
     code = "import sys, pytest_import_isolation.__main__ as m; print('pytest' in sys.modules, '_pytest' in sys.modules)"
     assert _command(suite, code=code).stdout == "False False\n"
-    leaks = [_leak("loaded", f"module{n}", "test_a.py") for n in range(200)]
+    leaks = [_leak("loaded", f"module{n}\udcff", "test_a.py") for n in range(200)]
     (suite.root / "r.json").write_text(json.dumps(Report(tuple(leaks)).as_builtins()), encoding="utf-8")
+    shown = _command(suite, "show", "-v", "r.json")
+    assert shown.returncode == 0
+    assert "  module7\\udcff by test_a.py (call), at test_a.py:3\n" in shown.stdout
     closed = _command(
         suite,
         code="import os, sys\nfrom pytest_import_isolation.__main__ import main\n"

@@ -395,6 +395,15 @@ def test_unusable_baselines_are_usage_errors(suite: Suite) -> None:
     assert _last(run) == "ERROR: --import-leak-baseline: give the name of a file"
 
 
+def test_names_that_no_encoding_knows_are_written_and_known_again(suite: Suite) -> None:
+    text = "import sys\ndef test_it(): sys.path.append('/\\ud800\\u00e9')\n"
+    run = suite.run({"test_it.py": text}, _BASELINE, _WRITE, "--junitxml=out.xml")
+    assert run.status == 0
+    run = suite.run({}, _BASELINE, env={"GITHUB_ACTIONS": "true"})
+    assert run.report["summary"]["allowed"] == 1
+    assert "INTERNALERROR" not in run.output
+
+
 def test_a_baseline_that_cannot_be_written_at_the_end_is_said_and_fails_the_run(suite: Suite) -> None:
     run = suite.run(
         {"test_it.py": "import os\ndef test_it(): os.mkdir('known.json')\n"}, _BASELINE, _WRITE, report=False

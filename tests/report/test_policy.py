@@ -177,7 +177,7 @@ def test_the_text_of_a_baseline_is_sorted_with_one_name_a_line() -> None:
         '  "known": {\n'
         '    "": {\n      "fake-left": [\n        "x"\n      ]\n    },\n'
         '    "test_a.py": {\n      "removed": [\n        "a",\n        "b"\n      ]\n    },\n'
-        '    "test_b.py": {\n      "removed": [\n        "é"\n      ]\n    }\n'
+        '    "test_b.py": {\n      "removed": [\n        "\\u00e9"\n      ]\n    }\n'
         "  }\n}\n"
     )
     assert write_baseline([]) == '{\n  "version": 1,\n  "known": {}\n}\n'

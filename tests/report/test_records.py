@@ -91,6 +91,7 @@ def test_another_version_is_refused(data: dict[str, object]) -> None:
 _OTHER = [
     ("", "this is no JSON: Expecting value: line 1 column 1 (char 0)"),
     ("[]", "this is no import leak report"),
+    ("null", "this is no import leak report"),
     ('{"version": 1}', "this is no import leak report: KeyError: 'workers'"),
     ('{"version": 2}', "this is no import leak report of version 1 (its version is 2)"),
     (

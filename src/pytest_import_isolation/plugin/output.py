@@ -205,7 +205,7 @@ class Output:
         for line in render(
             self._verdict.report,
             verbosity=verbosity,
-            width=terminalreporter._tw.fullwidth,
+            width=getattr(getattr(terminalreporter, "_tw", None), "fullwidth", 80),
             notes=self._notes(),
             guards=self._settings.fail,
         ):

@@ -125,7 +125,7 @@ def read_baseline(text: str) -> frozenset[Key]:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"it is no JSON ({error}); {_REPAIR}") from None
     known = data.get("known") if isinstance(data, dict) else None
     if not isinstance(data, dict) or data.get("version") != BASELINE_VERSION or not isinstance(known, dict):
@@ -144,7 +144,7 @@ def write_baseline(keys: Iterable[Key]) -> str:
     known: dict[str, dict[str, list[str]]] = {}
     for key in sorted(set(keys)):
         known.setdefault(key.file, {}).setdefault(key.kind, []).append(key.name)
-    return json.dumps({"version": BASELINE_VERSION, "known": known}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"version": BASELINE_VERSION, "known": known}, indent=2) + "\n"
 
 
 class Policy(NamedTuple):

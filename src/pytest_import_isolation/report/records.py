@@ -237,7 +237,7 @@ def parse_report(text: str) -> Report:
         raise
     except (AttributeError, KeyError, TypeError) as error:
         raise ReportError(f"this is no import leak report: {type(error).__name__}: {error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"this is no JSON: {error}") from None
 
 
