@@ -144,8 +144,8 @@ def test_quiet_options_shorten_the_report_and_no_header_changes_nothing_of_it(su
     full = told()
     assert told("--no-header") == full
     assert told("-q") == [
-        "error: fake-left boto, boto.session by test_alarm.py (collect), probably at test_alarm.py:5",
-        "error: removed shop.db by test_shop.py::test_reload (call), probably at test_shop.py:6",
+        "error: fake-left boto, boto.session by test_alarm.py (collect), at test_alarm.py:5",
+        "error: removed shop.db by test_shop.py::test_reload (call), at test_shop.py:6",
         full[-1],
     ]
     quiet = suite.run({}, "--import-leak-report", "-qq", report=False).output
