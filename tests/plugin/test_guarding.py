@@ -381,6 +381,7 @@ def test_unusable_baselines_are_usage_errors(suite: Suite) -> None:
         assert run.status == 4
         assert _last(run).startswith(f"ERROR: --import-leak-baseline={suite.root}/{name}: {sentence}")
         assert "Traceback" not in run.output
+    assert suite.run({}, "--import-leak-baseline=nothing.json", "--help", report=False).status == 0
     run = suite.run({}, "--import-leak-baseline=bad.json", _WRITE, report=False)
     assert run.status == 4
     assert (suite.root / "bad.json").read_text() == "<<<<<<< HEAD\n"

@@ -336,6 +336,8 @@ def test_quiet_is_a_line_for_each_group_of_errors_and_the_verdict() -> None:
     line = "error: fake-left aws, boto by test_a.py::test (call), at test_a.py:3"
     assert _text(report, verbosity=-1) == f"{line}\n{verdict}"
     assert _text(report, verbosity=-2) == verdict
+    met = report._replace(leaks=(report.leaks[0]._replace(exposed=(_exposure("test_b.py::test"),)),))
+    assert "test_a.py:3; exposed: test_b.py::test (failed)\n" in _text(met, verbosity=-1)
     assert _text(Report(), verbosity=-2) == ""
     quiet = _text(_MANY, verbosity=-1).splitlines()
     assert len(quiet) == 12

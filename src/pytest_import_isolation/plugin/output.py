@@ -72,7 +72,8 @@ class Output:
     def pytest_configure(self) -> None:
         """Read the baseline; a worker, perhaps on another machine, does not need it."""
         file = self._settings.baseline
-        if file is None or self._is_worker or (self._settings.write_baseline and not file.exists()):
+        begins = self._settings.write_baseline and file is not None and not file.exists()
+        if file is None or begins or self._is_worker or getattr(self._config.option, "help", False):
             return
         who = f"--import-leak-baseline={file}"
         try:
@@ -183,17 +184,21 @@ class Output:
             from _pytest.junitxml import xml_key
 
             add = self._config.stash[xml_key].add_global_property
-        except (ImportError, KeyError, AttributeError):
+            for name, value in self._properties():
+                add(name, value)
+        except (ImportError, KeyError, AttributeError, TypeError):
             return  # no --junitxml, or a pytest in which it is another thing
+
+    def _properties(self) -> Iterator[tuple[str, object]]:
         report = self._verdict.report
         for name, number in report.summary.items():
-            add(f"import_leaks_{name}", number)
-        add("import_leaks_complete", str(report.complete).lower())
+            yield f"import_leaks_{name}", number
+        yield "import_leaks_complete", str(report.complete).lower()
         for leak in report.leaks:
             if leak.is_harmful:
                 place = f", at {leak.location.file}:{leak.location.line}" if leak.location else ""
                 by = leak.polluter.nodeid or "the test run"
-                add(f"import_leak_{leak.severity}", f"{leak.kind} {leak.name}, by {by}{place}")
+                yield f"import_leak_{leak.severity}", f"{leak.kind} {leak.name}, by {by}{place}"
 
     # The terminal
 

@@ -97,7 +97,8 @@ def _quiet(report: Report, verbosity: int, width: int) -> Iterator[Line]:
     errors = [group for group in _groups(report, verbose=False) if group[0].severity == ERROR]
     if verbosity == -1:
         for group in errors[:_QUIET]:
-            yield Line(f"{_what(group, width)} {_who(group)}{_where(group)}", ERROR)
+            exposed = "".join(f"; {text}" for text in _exposed(group, verbose=False))
+            yield Line(f"{_what(group, width)} {_who(group)}{_where(group)}{exposed}", ERROR)
         if len(errors) > _QUIET:
             yield Line(f"... and {sum(map(len, errors[_QUIET:]))} more")
     yield from _gaps(report)
