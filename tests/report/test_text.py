@@ -253,8 +253,9 @@ def test_lines_are_broken_between_words_and_code_stays_in_one_piece() -> None:
     )
     narrow = [line.text for line in render(Report((leak,)), width=30)]
     assert "        tests/test_a.py::test_with_a_long_name[a" in narrow  # too long in any case
-    text = "see (this " + "x" * 90
-    assert _text(Report(), notes=[Line(text)]).splitlines()[:-1] == ["see (this", "    " + "x" * 90]
+    for start in ("see (this", "see f(this"):  # never closed
+        lines = _text(Report(), notes=[Line(f"{start} {'x' * 90}")]).splitlines()
+        assert lines[:-1] == [start, "    " + "x" * 90]
 
 
 def test_names_that_do_not_fit_are_counted() -> None:
