@@ -64,6 +64,8 @@ class LineWatch:
         self._loose: set[int] = set()
         self._looks: dict[int, int] = {}
         self._dropped: dict[int, CodeType] = {}
+        #: Why watching ended by itself, if it did.
+        self.failure: Exception | None = None
         self._tool: int | None = None
         self._is_tracing = False
 
@@ -76,8 +78,10 @@ class LineWatch:
         """Watch from now on.
 
         Returns:
-            Whether lines are seen: not if another tool holds the only way to them.
+            Whether lines are seen: not if another tool holds the only way to them, or a look failed before.
         """
+        if self.failure is not None:
+            return False
         if self.is_always_on:
             return self._tool is not None or self._start_monitoring()
         if sys.gettrace() is not None:
@@ -113,7 +117,12 @@ class LineWatch:
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
         looks = self._looks[id(code)] = self._looks.get(id(code), 0) + 1
-        self._look(frame, line, exact=id(code) not in self._loose)
+        try:
+            self._look(frame, line, exact=id(code) not in self._loose)
+        except Exception as error:  # whatever a test left: it must not be raised in the test's own code
+            self.failure = error
+            self.stop()
+            return
         if looks >= _TOO_OFTEN:
             self._dropped[id(code)] = code
             if self._watched.pop(id(code), None) is not None and self._tool is not None:

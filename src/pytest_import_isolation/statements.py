@@ -67,6 +67,11 @@ class Statements:
         """Whether watching costs next to nothing, so that it can go on for the whole run."""
         return self._watch.is_always_on
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why statements are seen no more, if a look failed."""
+        return self._watch.failure
+
     def start(self) -> bool:
         """Watch from now on; tell whether statements are seen."""
         self.synchronize()

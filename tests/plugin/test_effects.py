@@ -83,7 +83,8 @@ def test_a_variable_that_a_test_leaves_is_told_and_what_is_undone_is_not(suite: 
 
 
 def test_the_terminal_tells_an_effect_in_four_lines(suite: Suite) -> None:
-    run = suite.run("import os\ndef test_it(): os.chdir('/')\n", _OPTION, report=False)
+    wide = {"COLUMNS": "250"}
+    run = suite.run("import os\ndef test_it(): os.chdir('/')\n", _OPTION, report=False, env=wide)
     assert run.section.strip().splitlines()[:-1] == [
         "warning: effect cwd",
         "    by test_it.py::test_it (call)",

@@ -522,6 +522,9 @@ class Observer:
             leak._replace(exposed=tuple(self._shortened(met) for met in self._exposures.of_leak(number)))
             for number, leak in enumerate(self._leaks)
         )
+        failure = self._statements.failure
+        if failure is not None:
+            self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
         self._output.finish(session, Report(leaks, complete=not self._interrupted))
         return (yield)
 

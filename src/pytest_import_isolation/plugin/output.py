@@ -56,6 +56,7 @@ class Output:
         self._verdict = Verdict(Report())
         self._written: list[Path] = []
         self._failures: list[str] = []
+        self._remarks: list[str] = []
         # Why the exit status is another one than pytest's own.
         self._reason = ""
         self._participation = None
@@ -89,6 +90,10 @@ class Output:
                 f"{who}: it cannot be read ({error}); name another file, or write a new one with "
                 "--import-leak-write-baseline"
             ) from None
+
+    def remark(self, text: str) -> None:
+        """Let the terminal say something about the report itself."""
+        self._remarks.append(text)
 
     # What workers send
 
@@ -224,6 +229,8 @@ class Output:
             self._annotate(terminalreporter)
 
     def _notes(self) -> Iterator[Line]:
+        for remark in self._remarks:
+            yield Line(remark, WARNING)
         fixed, known = self._verdict.fixed, self._policy.known or frozenset()
         new = len(self._verdict.baseline - known)
         if self._settings.write_baseline:

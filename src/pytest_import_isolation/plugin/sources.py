@@ -63,7 +63,7 @@ class Sources:
         if folder not in self._names:
             try:
                 found = [entry.name for entry in os.scandir(folder)]
-            except OSError:
+            except (OSError, ValueError):  # any text may be a path entry
                 found = []
             self._names[folder] = frozenset(
                 name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name

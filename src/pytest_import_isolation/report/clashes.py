@@ -151,7 +151,7 @@ def _modules_in(folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     try:
         entries = list(os.scandir(folder))
-    except OSError:
+    except (OSError, ValueError):  # a path entry may hold any text
         return found
     for entry in entries:
         if entry.name.endswith(".py"):
