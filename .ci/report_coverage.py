@@ -1,0 +1,15 @@
+"""Combine what the measured interpreters saw, and report it; without one of them there is nothing to say."""
+
+import glob
+import os
+import subprocess
+import sys
+
+data = glob.glob(glob.escape(os.environ["COVERAGE_FILE"]) + ".*")
+if not data:
+    print("skipped: neither CPython 3.10 nor 3.12 ran, on which coverage is measured")
+    sys.exit()
+for arguments in (["combine"], ["report", "--show-missing", "--fail-under=95"]):
+    status = subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False).returncode
+    if status:
+        sys.exit(status)
