@@ -1,8 +1,7 @@
 """Watches the import state at every boundary of a run and says who changed it.
 
-Boundaries are the loading of a conftest, the collection of a file, and the phases of a test. Between them
-the statements of suspicious files are watched, and as long as something is leaked, who imports it. Nothing
-is undone and no outcome is changed.
+Boundaries are the loading of a conftest, the collection of a file, and the phases of a test; what happens
+between them is seen by the witness. Nothing is undone and no outcome is changed.
 """
 
 from __future__ import annotations
@@ -15,37 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import pytest
 
 from pytest_import_isolation.atoms import Atom, atoms
-from pytest_import_isolation.blocks import WRAPPERS
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing, namespace
-from pytest_import_isolation.origins import Origin, Origins
+from pytest_import_isolation.machinery import ABSENT, namespace
+from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.plugin.sources import Sources, import_root
-from pytest_import_isolation.report.clashes import Clash, Clashes
-from pytest_import_isolation.report.exposures import FAILURES, Exposures, Hazard
-from pytest_import_isolation.report.hints import TITLE, Met, hint, state_with_holdings
-from pytest_import_isolation.report.judging import Judge
-from pytest_import_isolation.report.places import Places
-from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Exposure, Leak, Polluter, Report
+from pytest_import_isolation.report.hints import TITLE, hint
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter, Report
+from pytest_import_isolation.report.witness import Witness
 from pytest_import_isolation.state import ImportState
-from pytest_import_isolation.statements import Statements, Trail
-
-_OWN_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-# The phases in which something is run that can leak an error.
-_TESTING: Final = ("collect", "setup", "call", "teardown")
-# Kinds of leaks that a module which is imported meanwhile keeps something of.
-_TAINTING: Final = ("fake-left", "blocked-left", "replaced")
 
 
 class _Pending(NamedTuple):
@@ -67,22 +55,18 @@ class Observer:
 
     def __init__(self, config: pytest.Config, settings: Settings, runner: Runner, origins: Origins) -> None:
         self._runner = runner
-        self._root = config.rootpath
-        self._origins = origins
         self._log = ImportLog()
-        self._sources = Sources()
-        self._is_code_of_theirs: dict[str, bool] = {}
-        self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
-        self._places = Places(self._root, self._statements, self._log)
-        self._judge = Judge(self._origins, self._log, self._places)
-        self._exposures = Exposures(self._who, self._find_importer, self._runner.is_test_file)
-        self._clashes = Clashes(self._origins, self._find_importer, self._runner.is_test_file, self._clashed)
-        self._leaks: list[Leak] = []
-        # Who imported each module first.
-        self._first: dict[str, Polluter] = {}
-        # What runs now.
-        self._here: Polluter | None = None
-        self._collecting: str | None = None
+        self._witness = Witness(
+            config.rootpath,
+            origins,
+            self._log,
+            may_write=Sources().may_write,
+            is_own=runner.is_own,
+            is_of_the_run=runner.is_test_file,
+            found=lambda name: self._base.modules.get(name, ABSENT),
+            exposes=settings.isolate is None,
+        )
+        self._judge = self._witness.judge
         self._asked = 0
         self._pending: dict[int, _Pending] = {}
         # Atoms of the running test that are explained already, and the phase in which others appeared.
@@ -99,13 +83,11 @@ class Observer:
         DOOR.listen(self._log)
         config.add_cleanup(self._stop)
         self._base = ImportState.capture()
-        self._statements.start()
+        self._witness.start()
 
     def _stop(self) -> None:
         DOOR.unlisten(self._log)
-        self._statements.stop()
-        self._exposures.stop()
-        self._clashes.stop()
+        self._witness.stop()
 
     # Boundaries
 
@@ -127,61 +109,27 @@ class Observer:
             ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
-        self._statements.synchronize()
-        self._exposures.settle()
+        self._witness.begin_anew()
 
     def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
         for atom in found:
             if not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, self._blame(atom, polluter))
                 if leak is not None:
-                    self._record(leak, worst, atom)
+                    self._witness.record(leak, worst, atom)
         for phase, names, reloads in self._by_phase(polluter.phase):
             for leak in self._judge.evicted(names, polluter._replace(phase=phase)):
                 # What it was is not known; no other object is it.
-                self._record(leak, worst, Atom("entry", leak.name, object(), ABSENT))
+                self._witness.record(leak, worst, Atom("entry", leak.name, object(), ABSENT))
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
-                    self._record(self._judge.reloaded(reload, polluter._replace(phase=phase)), worst)
+                    self._witness.record(self._judge.reloaded(reload, polluter._replace(phase=phase)), worst)
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         loaded = [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str]
         for leak in self._judge.twice_loaded(loaded, polluter):
-            self._record(leak, worst)
-        self._judge_taints(polluter, worst)
-
-    def _judge_taints(self, polluter: Polluter, worst: str) -> None:
-        taints = {taint.module: taint for taint in reversed(self._exposures.taints)}
-        self._exposures.taints.clear()
-        for name, taint in reversed(taints.items()):
-            module = sys.modules.get(name)
-            if name in self._first and not is_initializing(module):
-                leak = self._judge.tainted(taint, taint.hazard.polluter, polluter)
-                self._record(leak, worst, Atom("entry", name, ABSENT, module))
-
-    def _record(self, leak: Leak, worst: str, atom: Atom | None = None) -> None:
-        """Add a leak; note who meets it from now on, if it is an error.
-
-        Args:
-            leak: what was found.
-            worst: the highest severity that it can have.
-            atom: the change of an entry or attribute that others can meet.
-        """
-        if leak.kind == "loaded":
-            self._first.setdefault(leak.name, leak.polluter)
-        if worst == WARNING and leak.severity == ERROR:
-            leak = leak._replace(severity=WARNING)
-        if leak.severity == ERROR and atom is not None and atom.what in ("entry", "attribute"):
-            self._arm(atom, leak, len(self._leaks))
-        self._leaks.append(leak)
-
-    def _arm(self, atom: Atom, leak: Leak, number: int | None = None) -> None:
-        if self._isolates:
-            return  # nobody else will meet it
-        taints = leak.kind in _TAINTING and not self._judge.is_real(atom.key, atom.after)
-        hazard = self._exposures.arm(atom, leak.polluter, taints=taints)
-        if number is not None:
-            hazard.leak = number
+            self._witness.record(leak, worst)
+        self._witness.record_taints(polluter, worst)
 
     def _note_threads(self, polluter: Polluter) -> None:
         if threading.active_count() > 1:
@@ -212,47 +160,32 @@ class Observer:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
             self._runner.expect_entry_for(Path(file))
-            self._clashes.expect(import_root(Path(file)), file)
-            self._cut(Polluter(self._places.shorten(file), "conftest"), worst=WARNING)
+            self._witness.expect(import_root(Path(file)), file)
+            self._cut(Polluter(self._witness.places.shorten(file), "conftest"), worst=WARNING)
 
     def pytest_sessionstart(self) -> None:
         """What happened before belongs to the configuration of the run."""
-        if not self._statements.is_always_on:
-            self._statements.stop()
+        self._witness.stop_tracing()
         self._cut(Polluter("", "configure"), worst=WARNING)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """Attribute to a file what its collection changes."""
         self._cut(Polluter("", "session"), worst=WARNING)
-        around = self._here
-        here = self._here = Polluter(collector.nodeid, "collect")
+        around = self._witness.here
+        here = self._witness.here = Polluter(collector.nodeid, "collect")
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._runner.expect_entry_for(collector.path)
-            self._clashes.expect(import_root(collector.path), str(collector.path))
+            self._witness.expect(import_root(collector.path), str(collector.path))
         is_folder = isinstance(collector, pytest.Directory)
-        with self._watching(collector.path / "conftest.py" if is_folder else collector.path):
+        with self._witness.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
                 report: pytest.CollectReport = yield
             finally:
                 self._cut(here)
-                self._here = around
+                self._witness.here = around
         self._note(report, "collect")
         return report
-
-    @contextmanager
-    def _watching(self, *files: Path) -> Iterator[None]:
-        """Watch the statements of files, on a Python where that is not done all the time."""
-        collecting, self._collecting = self._collecting, str(files[0])
-        begins = not self._statements.is_always_on and any(map(self._sources.may_write, files))
-        if begins:
-            self._statements.start()
-        try:
-            yield
-        finally:
-            if begins:
-                self._statements.stop()
-            self._collecting = collecting
 
     # The hooks of tests
 
@@ -262,7 +195,8 @@ class Observer:
         if not self._base.looks_same():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        with self._watching(item.path, *([] if self._statements.is_always_on else _files_of(item))):
+        files = [] if self._witness.is_always_watching else _files_of(item)
+        with self._witness.watching(item.path, *files):
             try:
                 return (yield)
             finally:
@@ -270,28 +204,28 @@ class Observer:
 
     def _begin(self, item: pytest.Item) -> None:
         self._test = item.nodeid
-        self._here = Polluter(item.nodeid, "setup")
+        self._witness.here = Polluter(item.nodeid, "setup")
         self._phases, self._marks, self._explained = [], [], []
         code = getattr(getattr(item, "obj", None), "__code__", None)
         if code is not None and hasattr(code, "co_lines"):
             lines = [line for _, _, line in code.co_lines() if line]
             if lines:
-                self._places.note_lines(item.nodeid, range(code.co_firstlineno, max(lines) + 1))
+                self._witness.places.note_lines(item.nodeid, range(code.co_firstlineno, max(lines) + 1))
 
     def _end(self, nodeid: str) -> None:
         alive = [atom for pending in self._pending.values() for atom in pending.atoms]
         explained = [*self._explained, *alive]
         # What the setup and the call left was noted; the rest is the teardown's.
-        first = len(self._leaks)
+        leaks = self._witness.leaks
+        first = len(leaks)
         self._cut(Polluter(nodeid, "teardown"), explained=explained)
         if self._isolates:
             # It goes when the last test of the file is over.
-            self._leaks[first:] = [
-                leak if leak.severity == INFO else leak._replace(contained=True)
-                for leak in self._leaks[first:]
+            leaks[first:] = [
+                leak if leak.severity == INFO else leak._replace(contained=True) for leak in leaks[first:]
             ]
         self._test, self._phases, self._marks, self._explained = None, [], [], []
-        self._here = None
+        self._witness.here = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
@@ -313,8 +247,8 @@ class Observer:
             self._enter_phase("teardown")
 
     def _enter_phase(self, phase: str) -> None:
-        if self._here is not None:
-            self._here = self._here._replace(phase=phase)
+        if self._witness.here is not None:
+            self._witness.here = self._witness.here._replace(phase=phase)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -336,19 +270,7 @@ class Observer:
         outcome: str = "error" if report.failed and phase != "call" else report.outcome
         if hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else report.outcome
-        self._exposures.note_outcome(report.nodeid, phase, outcome)
-        if outcome not in FAILURES:
-            return
-        met = [
-            Met(
-                leak,
-                self._shortened(exposure),
-                exposure.phase == "collect" and phase != "collect",
-                state_with_holdings(leak.name, holders),
-            )
-            for hazard, exposure in self._exposures.of(report.nodeid)
-            if hazard.leak is not None and not (leak := self._leaks[hazard.leak]).contained
-        ]
+        met = self._witness.note_outcome(report.nodeid, phase, outcome, holders)
         if met:
             add_section(report, TITLE, hint(met, str(report.longrepr)))
 
@@ -392,80 +314,7 @@ class Observer:
             elif not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, pending.polluter)
                 if leak is not None:
-                    self._leaks.append(leak)
-
-    # Statements, and what they import
-
-    def _who(self) -> Polluter | None:
-        return self._here
-
-    def _is_watched(self, file: str) -> bool:
-        if not file.endswith(".py") or not self._is_theirs(file):
-            return False
-        return file == self._collecting or self._sources.may_write(Path(file))
-
-    def _is_shown(self, module: str, file: str) -> bool:
-        return file.endswith(".py") and self._is_theirs(file)
-
-    def _is_theirs(self, file: str) -> bool:
-        """Tell whether code is the users' own."""
-        known = self._is_code_of_theirs.get(file)
-        if known is None:
-            known = self._origins.of_file("", file) is Origin.FIRST_PARTY
-            known = known and not file.startswith(_OWN_DIRECTORY)
-            self._is_code_of_theirs[file] = known
-        return known
-
-    def _find_importer(self, asker: Importer) -> Importer:
-        """Return the users' own statement that imports; a library asks in the name of somebody."""
-        if self._is_theirs(asker.file):
-            return asker
-        frame = calling_frame()
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if file.endswith(".py") and self._is_theirs(file):
-                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno)
-            frame = frame.f_back
-        return asker
-
-    def _changed(self, changes: list[Atom], trail: Trail) -> None:
-        """Take note of what a statement has just changed, before anybody can meet it."""
-        here = self._here
-        if here is None or here.phase not in _TESTING:
-            return
-        for atom in changes:
-            if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
-                self._clashes.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
-            elif atom.what == "entry":
-                self._changed_entry(atom, here)
-        self._exposures.settle()  # a statement may have undone something
-
-    def _changed_entry(self, atom: Atom, here: Polluter) -> None:
-        # What was there before the test counts, not what was there a moment ago.
-        atom = atom._replace(before=self._base.modules.get(atom.key, ABSENT))
-        if atom.after is atom.before or self._runner.is_own(atom) or self._judge.is_first_import(atom):
-            return
-        leak = self._judge.leak(atom, here)
-        if leak is not None and leak.severity == ERROR:
-            self._arm(atom, leak)
-
-    def _clashed(self, clash: Clash) -> None:
-        here = self._here
-        if here is None:
-            return
-        if clash.adder is None:
-            polluter = self._first.get(clash.name, Polluter("", "configure"))
-        else:
-            polluter = Polluter(self._places.shorten(clash.adder), "collect")
-        if polluter.nodeid == here.nodeid:
-            return  # two directories of one test's own
-        hazard = Hazard(
-            Atom("entry", clash.name, ABSENT, sys.modules.get(clash.name)), polluter, taints=False
-        )
-        hazard.leak = len(self._leaks)
-        hazard.meet(Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"))
-        self._exposures.add(hazard)
-        self._leaks.append(self._judge.clash(clash, polluter))
+                    self._witness.record(leak, atom=atom)
 
     # Contained by a window or a world
 
@@ -481,12 +330,12 @@ class Observer:
                 return
             polluter = Polluter(self._test, "call")
         elif os.path.isabs(polluter.nodeid):
-            polluter = polluter._replace(nodeid=self._places.shorten(polluter.nodeid))
+            polluter = polluter._replace(nodeid=self._witness.places.shorten(polluter.nodeid))
         for atom in atoms(difference):
             if not self._runner.is_own(atom):
                 leak = self._judge.leak(atom, self._blame(atom, polluter))
                 if leak is not None and leak.severity != INFO:
-                    self._leaks.append(leak._replace(contained=True))
+                    self._witness.leaks.append(leak._replace(contained=True))
 
     @contextmanager
     def swapping(self) -> Iterator[None]:
@@ -500,11 +349,11 @@ class Observer:
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         self._base = ImportState.capture()
-        self._statements.synchronize()
+        self._witness.begin_anew()
 
     def note(self, leaks: Iterable[Leak]) -> None:
         """Take leaks that somebody else found."""
-        self._leaks.extend(leaks)
+        self._witness.leaks.extend(leaks)
 
     # The end
 
@@ -518,18 +367,11 @@ class Observer:
         if self._test is not None:  # the run was interrupted in a test
             self._end(self._test)
         self._cut(Polluter("", "session"), worst=WARNING)
-        leaks = tuple(
-            leak._replace(exposed=tuple(self._shortened(met) for met in self._exposures.of_leak(number)))
-            for number, leak in enumerate(self._leaks)
-        )
-        failure = self._statements.failure
+        failure = self._witness.failure
         if failure is not None:
             self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
-        self._output.finish(session, Report(leaks, complete=not self._interrupted))
+        self._output.finish(session, Report(self._witness.testimony(), complete=not self._interrupted))
         return (yield)
-
-    def _shortened(self, exposure: Exposure) -> Exposure:
-        return exposure._replace(file=self._places.shorten(exposure.file))
 
 
 def _files_of(item: pytest.Item) -> list[Path]:

@@ -1,0 +1,280 @@
+"""What happens between two boundaries: which statement changes what, and who imports what is leaked."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_import_isolation.atoms import Atom
+from pytest_import_isolation.blocks import WRAPPERS
+from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing
+from pytest_import_isolation.origins import Origin, Origins
+from pytest_import_isolation.report.clashes import Clash, Clashes
+from pytest_import_isolation.report.exposures import FAILURES, Exposures, Hazard
+from pytest_import_isolation.report.hints import Met, state_with_holdings
+from pytest_import_isolation.report.judging import Judge
+from pytest_import_isolation.report.places import Places
+from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Leak, Polluter
+from pytest_import_isolation.statements import Statements, Trail
+
+_OWN_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+# The phases in which something is run that can leak an error.
+_TESTING: Final = ("collect", "setup", "call", "teardown")
+# Kinds of leaks that a module which is imported meanwhile keeps something of.
+_TAINTING: Final = ("fake-left", "blocked-left", "replaced")
+
+
+class Witness:
+    """Keeps the leaks of a run, with their statements and with those who met them.
+
+    Args:
+        root: the directory to which file names are relative.
+        origins: gives the verdicts on modules.
+        log: who imported what first.
+        may_write: tells whether statements of a file could change the import state at all.
+        is_own: tells whether a change is the test run's own.
+        is_of_the_run: tells whether a module is a test file or conftest.
+        found: returns what an entry of ``sys.modules`` was at the last boundary, ABSENT for nothing.
+        exposes: whether others can meet what is left: not if it is contained.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        origins: Origins,
+        log: ImportLog,
+        *,
+        may_write: Callable[[Path], bool],
+        is_own: Callable[[Atom], bool],
+        is_of_the_run: Callable[[object], bool],
+        found: Callable[[Any], object],
+        exposes: bool,
+    ) -> None:
+        self._root = root
+        self._origins = origins
+        self._may_write = may_write
+        self._is_own = is_own
+        self._found = found
+        self._exposes = exposes
+        self._is_code_of_theirs: dict[str, bool] = {}
+        self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
+        self._exposures = Exposures(lambda: self.here, self._find_importer, is_of_the_run)
+        self._clashes = Clashes(origins, self._find_importer, is_of_the_run, self._clashed)
+        # Who imported each module first.
+        self._first: dict[str, Polluter] = {}
+        self._collecting: str | None = None
+        #: Finds statements.
+        self.places = Places(root, self._statements, log)
+        #: Judges changes.
+        self.judge = Judge(origins, log, self.places)
+        #: What was found, in order. An element may be replaced; none is taken out.
+        self.leaks: list[Leak] = []
+        #: The test or file that runs, and its phase.
+        self.here: Polluter | None = None
+
+    # Watching
+
+    @property
+    def is_always_watching(self) -> bool:
+        """Whether lines are watched for the whole run, because that costs next to nothing."""
+        return self._statements.is_always_on
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why lines are watched no more, if a look failed."""
+        return self._statements.failure
+
+    def start(self) -> None:
+        """Watch lines from now on."""
+        self._statements.start()
+
+    def stop_tracing(self) -> None:
+        """Watch lines no more where that is not done for the whole run; see :meth:`watching`."""
+        if not self._statements.is_always_on:
+            self._statements.stop()
+
+    def stop(self) -> None:
+        """Watch nothing more."""
+        self._statements.stop()
+        self._exposures.stop()
+        self._clashes.stop()
+
+    @contextmanager
+    def watching(self, *files: Path) -> Iterator[None]:
+        """Watch the lines of files in the block, also on a Python where that is not done all the time.
+
+        Args:
+            files: those whose code is about to run; the first is watched whatever its text says.
+        """
+        around, self._collecting = self._collecting, str(files[0])
+        begins = not self._statements.is_always_on and any(map(self._may_write, files))
+        if begins:
+            self._statements.start()
+        try:
+            yield
+        finally:
+            if begins:
+                self._statements.stop()
+            self._collecting = around
+
+    def begin_anew(self) -> None:
+        """Take what is there now as the state of a boundary."""
+        self._statements.synchronize()
+        self._exposures.settle()
+
+    def expect(self, root: Path, adder: str) -> None:
+        """Take note of a directory on ``sys.path``; see :meth:`.clashes.Clashes.expect`."""
+        self._clashes.expect(root, adder)
+
+    def _is_watched(self, file: str) -> bool:
+        if not file.endswith(".py") or not self._is_theirs(file):
+            return False
+        return file == self._collecting or self._may_write(Path(file))
+
+    def _is_shown(self, module: str, file: str) -> bool:
+        return file.endswith(".py") and self._is_theirs(file)
+
+    def _is_theirs(self, file: str) -> bool:
+        """Tell whether code is the users' own."""
+        known = self._is_code_of_theirs.get(file)
+        if known is None:
+            known = self._origins.of_file("", file) is Origin.FIRST_PARTY
+            known = known and not file.startswith(_OWN_DIRECTORY)
+            self._is_code_of_theirs[file] = known
+        return known
+
+    def _find_importer(self, asker: Importer) -> Importer:
+        """Return the users' own statement that imports; a library asks in the name of somebody."""
+        if self._is_theirs(asker.file):
+            return asker
+        frame = calling_frame()
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file.endswith(".py") and self._is_theirs(file):
+                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno)
+            frame = frame.f_back
+        return asker
+
+    # What is found
+
+    def record(self, leak: Leak, worst: str = ERROR, atom: Atom | None = None) -> None:
+        """Add a leak; note who meets it from now on, if it is an error.
+
+        Args:
+            leak: what was found.
+            worst: the highest severity that it can have.
+            atom: the change, if there is one that others can meet.
+        """
+        if leak.kind == "loaded":
+            self._first.setdefault(leak.name, leak.polluter)
+        if worst == WARNING and leak.severity == ERROR:
+            leak = leak._replace(severity=WARNING)
+        if leak.severity == ERROR and atom is not None and atom.what in ("entry", "attribute"):
+            self._arm(atom, leak, len(self.leaks))
+        self.leaks.append(leak)
+
+    def record_taints(self, by: Polluter, worst: str) -> None:
+        """Add the modules that were imported since the last boundary while something was faked or blocked.
+
+        Args:
+            by: who imported them.
+            worst: see :meth:`record`.
+        """
+        taints = {taint.module: taint for taint in reversed(self._exposures.taints)}
+        self._exposures.taints.clear()
+        for name, taint in reversed(taints.items()):
+            module = sys.modules.get(name)
+            if name in self._first and not is_initializing(module):
+                leak = self.judge.tainted(taint, taint.hazard.polluter, by)
+                self.record(leak, worst, Atom("entry", name, ABSENT, module))
+
+    def _arm(self, atom: Atom, leak: Leak, number: int | None = None) -> None:
+        if not self._exposes:
+            return
+        taints = leak.kind in _TAINTING and not self.judge.is_real(atom.key, atom.after)
+        hazard = self._exposures.arm(atom, leak.polluter, taints=taints)
+        if number is not None:
+            hazard.leak = number
+
+    def _changed(self, changes: list[Atom], trail: Trail) -> None:
+        """Take note of what a statement has just changed, before anybody can meet it."""
+        here = self.here
+        if here is None or here.phase not in _TESTING:
+            return
+        for atom in changes:
+            if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
+                self.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
+            elif atom.what == "entry":
+                self._changed_entry(atom, here)
+        self._exposures.settle()  # a statement may have undone something
+
+    def _changed_entry(self, atom: Atom, here: Polluter) -> None:
+        # What was there before the test counts, not what was there a moment ago.
+        atom = atom._replace(before=self._found(atom.key))
+        if atom.after is atom.before or self._is_own(atom) or self.judge.is_first_import(atom):
+            return
+        leak = self.judge.leak(atom, here)
+        if leak is not None and leak.severity == ERROR:
+            self._arm(atom, leak)
+
+    def _clashed(self, clash: Clash) -> None:
+        here = self.here
+        if here is None:
+            return
+        if clash.adder is None:
+            polluter = self._first.get(clash.name, Polluter("", "configure"))
+        else:
+            polluter = Polluter(self.places.shorten(clash.adder), "collect")
+        if polluter.nodeid == here.nodeid:
+            return  # two directories of one test's own
+        atom = Atom("entry", clash.name, ABSENT, sys.modules.get(clash.name))
+        hazard = Hazard(atom, polluter, taints=False)
+        hazard.leak = len(self.leaks)
+        hazard.meet(Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"))
+        self._exposures.add(hazard)
+        self.leaks.append(self.judge.clash(clash, polluter))
+
+    # Who met it
+
+    def note_outcome(
+        self, nodeid: str, phase: str, outcome: str, holders: Iterable[tuple[str, dict[str, Any]]] = ()
+    ) -> list[Met]:
+        """Take note of what a phase of a test, or the collection of a file, came to.
+
+        Args:
+            nodeid: the test or file.
+            phase: of the run.
+            outcome: see :meth:`.exposures.Exposures.note_outcome`.
+            holders: names and namespaces in which objects of an older execution of a module may be held.
+
+        Returns:
+            For a failure, the leaks that were met.
+        """
+        self._exposures.note_outcome(nodeid, phase, outcome)
+        if outcome not in FAILURES:
+            return []
+        return [
+            Met(
+                leak,
+                self._shortened(exposure),
+                exposure.phase == "collect" and phase != "collect",
+                state_with_holdings(leak.name, holders),
+            )
+            for hazard, exposure in self._exposures.of(nodeid)
+            if hazard.leak is not None and not (leak := self.leaks[hazard.leak]).contained
+        ]
+
+    def testimony(self) -> tuple[Leak, ...]:
+        """Return all leaks with those who were exposed to them."""
+        return tuple(
+            leak._replace(exposed=tuple(map(self._shortened, self._exposures.of_leak(number))))
+            for number, leak in enumerate(self.leaks)
+        )
+
+    def _shortened(self, exposure: Exposure) -> Exposure:
+        return exposure._replace(file=self.places.shorten(exposure.file))
