@@ -389,3 +389,72 @@ def test_lines_of_a_thread_are_not_claimed(suite: Suite) -> None:
     location = run.leak("fake-left", "threaded")["location"]
     # The statement of the main thread that waited for it, or the inferred one.
     assert location["line"] in (4, 8, 9)
+
+
+def test_a_look_that_fails_ends_the_watching_and_fails_no_test(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                from pytest_import_isolation.statements import Statements
+
+                def pytest_collection_finish():
+                    Statements._looks_same = lambda self: 1 / 0
+            """,
+            "test_it.py": """\
+                import sys
+
+                def test_it():
+                    sys.modules["fake"] = object()
+                    x = 1
+
+                def test_other():
+                    sys.modules["other"] = object()
+            """,
+        },
+        "--import-leak-report",
+        measured=False,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert "lines were no longer watched after ZeroDivisionError: division by zero" in run.section
+    for name, line in (("fake", 4), ("other", 8)):
+        assert run.leak("fake-left", name)["location"] == {"file": "test_it.py", "line": line, "exact": False}
+
+
+def test_a_fixture_of_a_wider_scope_that_leaves_a_fake_exposes_who_comes_after(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """\
+                import sys
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def left():
+                    sys.modules["left"] = object()
+
+                @pytest.fixture(scope="module")
+                def undone():
+                    sys.modules["undone"] = object()
+                    yield
+                    del sys.modules["undone"]
+
+                def test_a(left, undone):
+                    import left, undone
+
+                def test_as_long_as_it_lives():
+                    import left, undone
+                    assert False
+            """,
+            "test_b.py": """\
+                def test_b():
+                    import left
+                    assert False
+            """,
+        },
+        measured=False,
+    )
+    assert run.kinds == [("fake-left", "left")]
+    leak = run.leaks[0]
+    assert leak["polluter"] == {"nodeid": "test_a.py", "phase": "setup"}
+    assert leak["location"] == {"file": "test_a.py", "line": 6, "exact": True}
+    assert [(one["nodeid"], one["outcome"]) for one in leak["exposed"]] == [("test_b.py::test_b", "failed")]
+    assert run.output.count("import leaks that this met") == 1

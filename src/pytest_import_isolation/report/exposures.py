@@ -63,6 +63,17 @@ class Hazard:
     def _is_gap(self) -> bool:
         return self.atom.what == "entry" and self.atom.before is not ABSENT and self.atom.after is ABSENT
 
+    def confirm(self, leak: int, polluter: Polluter) -> None:
+        """Take note that it was judged a leak.
+
+        Args:
+            leak: its number.
+            polluter: who answers for it; for what a fixture did, all the tests that had the fixture.
+        """
+        self.leak = leak
+        self.polluter = polluter
+        self.met = {nodeid: met for nodeid, met in self.met.items() if not self.is_own(nodeid)}
+
     def is_own(self, nodeid: str) -> bool:
         """Tell whether a test or file is the polluter itself, or belongs to it."""
         return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")

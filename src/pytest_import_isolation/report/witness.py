@@ -199,7 +199,7 @@ class Witness:
         taints = leak.kind in _TAINTING and not self.judge.is_real(atom.key, atom.after)
         hazard = self._exposures.arm(atom, leak.polluter, taints=taints)
         if number is not None:
-            hazard.leak = number
+            hazard.confirm(number, leak.polluter)
 
     def _changed(self, changes: list[Atom], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""
