@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) 
         ("path-added", "lambdas/test_orders.py"),
         ("path-added", "lambdas/test_payments.py"),
     ]
+    assert (
+        dedent(
+            """\
+        xmlrpc.client was imported first by guards/test_export.py::test_rows_are_exported (call), at guards/shop/__init__.py:2.
+        To test as if nobody had imported it yet, mark the test:
+            @pytest.mark.isolated_imports(unloaded="xmlrpc.client")
+        """
+        )
+        in run.output
+    )
     first = run.leak("loaded", "xmlrpc.client")
     assert first["polluter"]["nodeid"] == "guards/test_export.py::test_rows_are_exported"
     assert first["location"] == {"file": "guards/shop/__init__.py", "line": 2, "exact": True}

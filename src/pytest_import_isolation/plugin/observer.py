@@ -30,7 +30,7 @@ from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.plugin.sources import Sources, import_root
-from pytest_import_isolation.report.hints import TITLE, hint
+from pytest_import_isolation.report.hints import GUARD_TITLE, TITLE, guard_hint, guarded_names, hint
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter, Report
 from pytest_import_isolation.report.witness import Witness
 from pytest_import_isolation.state import ImportState
@@ -273,6 +273,10 @@ class Observer:
         met = self._witness.note_outcome(report.nodeid, phase, outcome, holders)
         if met:
             add_section(report, TITLE, hint(met, str(report.longrepr)))
+        if outcome == "failed":
+            loaded = self._witness.first_imports(guarded_names(str(report.longrepr)), report.nodeid)
+            if loaded:
+                add_section(report, GUARD_TITLE, guard_hint(loaded))
 
     def _note_phase(self, phase: str) -> None:
         if self._test is not None:

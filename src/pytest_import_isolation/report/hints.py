@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import BuiltinFunctionType, FunctionType
@@ -14,9 +15,12 @@ from pytest_import_isolation.report.records import Exposure, Leak
 from pytest_import_isolation.wording import count, listing
 
 TITLE: Final = "import leaks that this met"
+GUARD_TITLE: Final = "modules that were loaded before"
 
 #: How many leaks are explained, the others being named.
 _FULL: Final = 2
+#: ``assert "torch" not in sys.modules``, as it stands in the source lines of a failure.
+_GUARD: Final = re.compile(r"""["']([\w.]+)["']\s+not\s+in\s+sys\.modules""")
 _NAMES: Final = 6
 _MOST_HOLDINGS: Final = 3
 
@@ -99,6 +103,29 @@ def hint(met: Sequence[Met], failure: str) -> str:
         lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
     lines.append("To contain it, run pytest with --isolate-imports=file, or change the file that left it:")
     lines.append(f"    {ordered[0].leak.advice}")
+    return "\n".join(lines)
+
+
+def guarded_names(failure: str) -> list[str]:
+    """Return the modules of which a failing assertion says that they must not be loaded."""
+    return list(dict.fromkeys(_GUARD.findall(failure)))
+
+
+def guard_hint(loaded: Sequence[Leak]) -> str:
+    """Return the text for a test that asserts that modules are not loaded, and comes too late.
+
+    Args:
+        loaded: the records of their first imports.
+    """
+    lines = [
+        f"{leak.name} was imported first by {leak.polluter.nodeid or 'the test run'} "
+        f"({leak.polluter.phase}){_place(leak)}."
+        for leak in loaded
+    ]
+    names = ", ".join(f'"{leak.name}"' for leak in loaded)
+    unloaded = names if len(loaded) == 1 else f"[{names}]"
+    lines.append("To test as if nobody had imported it yet, mark the test:")
+    lines.append(f"    @pytest.mark.isolated_imports(unloaded={unloaded})")
     return "\n".join(lines)
 
 

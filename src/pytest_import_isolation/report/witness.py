@@ -269,6 +269,11 @@ class Witness:
             if hazard.leak is not None and not (leak := self.leaks[hazard.leak]).contained
         ]
 
+    def first_imports(self, names: Iterable[str], nodeid: str) -> list[Leak]:
+        """Return the records of those modules that somebody else than this test imported first."""
+        wanted = {name for name in names if name in self._first and self._first[name].nodeid != nodeid}
+        return [leak for leak in self.leaks if leak.kind == "loaded" and leak.name in wanted]
+
     def testimony(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""
         return tuple(
