@@ -158,11 +158,7 @@ class Suite:
         done = subprocess.run(
             [*command, *options],
             cwd=self.root,
-            env={
-                key: value
-                for key, value in {**_environment(), **env}.items()
-                if measured or not key.startswith("COVERAGE_")
-            },
+            env={**_environment(measured=measured), **env},
             capture_output=True,
             input=stdin,
             text=True,
@@ -179,7 +175,7 @@ class Suite:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.root,
-            env={**_environment(), **env},
+            env={**_environment(measured=False), **env},
             capture_output=True,
             text=True,
             timeout=120,
@@ -187,12 +183,12 @@ class Suite:
         )
 
 
-def _environment() -> dict[str, str]:
+def _environment(*, measured: bool = True) -> dict[str, str]:
     environment = {
         key: value
         for key, value in os.environ.items()
         if key not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "COLUMNS")
-        and not key.startswith(("PYTEST_XDIST_", "GITHUB_"))
+        and not key.startswith(("PYTEST_XDIST_", "GITHUB_", *([] if measured else ["COVERAGE_"])))
     }
     if environment.get("PYTHONPATH"):  # the inner run starts in another directory
         entries = environment["PYTHONPATH"].split(os.pathsep)

@@ -358,13 +358,13 @@ def test_an_inner_run_in_the_same_process_watches_too(suite: Suite) -> None:
                 def test_it():
                     sys.modules["inner"] = object()
             ''')
-            result = pytester.runpytest_inprocess("-p", "pytest_import_isolation.plugin", "--import-leak-report")
+            result = pytester.runpytest_inprocess(*LOAD, "--import-leak-report")
             probably = "" if hasattr(sys, "monitoring") else "probably "  # the trace function is taken
             result.stdout.fnmatch_lines([f"*by test_inner.py::test_it (call), {probably}at test_inner.py:3"])
 
         def test_outer():
             sys.modules["outer"] = object()
-        """,
+        """.replace("*LOAD", '"-p", "pytest_import_isolation.plugin"' if suite.must_load else '"-q"'),
         measured=False,
     )
     assert run.outcomes["passed"] == 2
