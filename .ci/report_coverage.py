@@ -7,7 +7,7 @@ import sys
 
 data = glob.glob(glob.escape(os.environ["COVERAGE_FILE"]) + ".*")
 if not data:
-    print("skipped: neither CPython 3.10 nor 3.12 ran, on which coverage is measured")
+    print("skipped: neither CPython 3.12 nor 3.13 ran, on which coverage is measured")
     sys.exit()
 for arguments in (["combine"], ["report", "--show-missing", "--fail-under=95"]):
     status = subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False).returncode
