@@ -7,8 +7,9 @@ and every tool has its own events. Below, by ``sys.settrace`` while nobody else 
 from __future__ import annotations
 
 import sys
-import threading
+from _thread import _count as count_threads
 from collections.abc import Callable
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
@@ -34,7 +35,7 @@ class Look(Protocol):
         Args:
             frame: the frame that runs.
             line: the line of it that has just been executed; 0 if its execution has only begun.
-            exact: whether nothing else of the frame ran since the last call.
+            exact: whether nothing else of the frame, and no other thread, ran since the last call.
         """
 
 
@@ -54,7 +55,7 @@ class LineWatch:
         self._is_watched = is_watched
         self._look = look
         self._transparent = frozenset(map(id, transparent))
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         # The line that each running frame of a watched file is at, by the frame's identity.
         self._lines: dict[int, int] = {}
         # Code objects go by their identities: equal ones, of two copies of a file, are different code.
@@ -66,6 +67,10 @@ class LineWatch:
         self._dropped: dict[int, CodeType] = {}
         #: Why watching ended by itself, if it did.
         self.failure: Exception | None = None
+        # Other threads that ran watched code, as long as they live.
+        self._others: set[int] = set()
+        # How many threads there were at the start, and at the last look.
+        self._threads_at_start = self._threads = 0
         self._tool: int | None = None
         self._is_tracing = False
 
@@ -87,18 +92,19 @@ class LineWatch:
         if sys.gettrace() is not None:
             return False
         self._is_tracing = True
+        self._threads_at_start = self._threads = count_threads()
         sys.settrace(self._trace)
         return True
 
     def stop(self) -> None:
         """Watch no more."""
-        if self._tool is not None:
+        if self._tool is not None and _MONITORING.get_tool(self._tool) == _TOOL:  # a test may have freed it
             monitoring = _MONITORING
             for code in self._watched.values():
                 monitoring.set_local_events(self._tool, code, 0)
             monitoring.set_events(self._tool, 0)
             monitoring.free_tool_id(self._tool)
-            self._tool = None
+        self._tool = None
         if self._is_tracing:
             self._is_tracing = False
             if sys.gettrace() == self._trace:  # a test may have set another one
@@ -118,7 +124,7 @@ class LineWatch:
         code = frame.f_code
         looks = self._looks[id(code)] = self._looks.get(id(code), 0) + 1
         try:
-            self._look(frame, line, exact=id(code) not in self._loose)
+            self._look(frame, line, exact=self._was_alone() and id(code) not in self._loose)
         except Exception as error:  # whatever a test left: it must not be raised in the test's own code
             self.failure = error
             self.stop()
@@ -127,6 +133,25 @@ class LineWatch:
             self._dropped[id(code)] = code
             if self._watched.pop(id(code), None) is not None and self._tool is not None:
                 _MONITORING.set_local_events(self._tool, code, 0)
+
+    def _was_alone(self) -> bool:
+        """Tell whether no other thread can have made what changed since the last look."""
+        if self._tool is not None:
+            if not self._others:
+                return True
+            self._others &= sys._current_frames().keys()
+            return False
+        # Other threads are not traced.
+        before, self._threads = self._threads, count_threads()
+        return max(before, self._threads) <= self._threads_at_start
+
+    def _is_here(self) -> bool:
+        """Tell whether the watched thread runs; remember another one."""
+        ident = get_ident()
+        if ident == self._thread:
+            return True
+        self._others.add(ident)
+        return False
 
     def _begin(self, frame: FrameType) -> None:
         # What happened before is not this frame's.
@@ -179,34 +204,34 @@ class LineWatch:
             events = _MONITORING.events
             wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             _MONITORING.set_local_events(self._tool, code, wanted)
-        if threading.get_ident() == self._thread:
+        if self._is_here():
             self._begin(get_frame(1))
         return None
 
     def _on_resume(self, code: CodeType, offset: int) -> None:
-        if threading.get_ident() == self._thread:
+        if self._is_here():
             self._begin(get_frame(1))
 
     def _on_line(self, code: CodeType, line: int) -> Any:
-        if threading.get_ident() != self._thread or self._line(get_frame(1), line):
+        if not self._is_here() or self._line(get_frame(1), line):
             return None
         return _MONITORING.DISABLE
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
-        if threading.get_ident() == self._thread:
+        if self._is_here():
             self._end(get_frame(1))
 
     def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
         if id(code) in self._transparent and error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next
             return
-        if id(code) in self._watched and threading.get_ident() == self._thread:
+        if id(code) in self._watched and self._is_here():
             self._end(get_frame(1))
 
     # sys.settrace
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event != "call" or not self._is_tracing or threading.get_ident() != self._thread:
+        if event != "call" or not self._is_tracing or get_ident() != self._thread:
             return None
         if id(frame.f_code) in self._dropped or not self._watches(frame.f_code):
             return None

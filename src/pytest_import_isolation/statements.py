@@ -7,11 +7,11 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from pytest_import_isolation.atoms import Atom, container
+from pytest_import_isolation.atoms import Atom, container, entry_of
 from pytest_import_isolation.bindings import bound_value
 from pytest_import_isolation.differences import LISTS, compare_lists, items_in, items_of, key_of
 from pytest_import_isolation.linewatch import LineWatch
-from pytest_import_isolation.machinery import ABSENT, is_machinery
+from pytest_import_isolation.machinery import ABSENT, is_machinery, namespace
 
 
 class Step(NamedTuple):
@@ -174,7 +174,7 @@ class Statements:
             at = current.f_lineno if current is not frame else line
             name = current.f_globals.get("__name__")
             code = current.f_code
-            if at and isinstance(name, str) and self._is_shown(name, code.co_filename):
+            if at and isinstance(name, str) and self._shows(name, current):
                 is_inline = code.co_name.startswith("<") and code.co_name != "<module>"
                 is_inline = is_inline or (not code.co_flags & _CO_OPTIMIZED and code.co_name != "<module>")
                 steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
@@ -184,6 +184,16 @@ class Statements:
                 last = None
             current = current.f_back
         return Trail(tuple(reversed(steps)), exact)
+
+    def _shows(self, module: str, frame: FrameType) -> bool:
+        file = frame.f_code.co_filename
+        if not self._is_shown(module, file):
+            return False
+        # Hypothesis gives its wrappers the file and the first line of the function that they call.
+        home = frame.f_globals.get("__file__")
+        if isinstance(home, str):
+            return home == file or self._is_shown(module, home)
+        return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
 
 
 def _identity(atom: Atom) -> int:
