@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
-from types import FrameType
+from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
 
 #: Kept, because a test may take it away to try what happens without it.
@@ -61,6 +61,24 @@ def namespace(module: object) -> dict[str, Any] | None:
     except Exception:  # a hostile descriptor named __dict__ may raise anything
         return None
     return found if isinstance(found, dict) else None
+
+
+def home_of(value: object) -> tuple[str, str] | None:
+    """Return the module and the name that a class or function says that it was defined in and under.
+
+    Args:
+        value: anything. A lazy object, asked by ``isinstance()`` for its class, makes what it stands for.
+
+    Returns:
+        The names, or None for what is neither a class nor a function, or has no such names.
+    """
+    if not issubclass(type(value), (type, FunctionType, BuiltinFunctionType)):
+        return None
+    try:
+        module, name = value.__module__, value.__name__  # type: ignore[attr-defined]
+    except Exception:  # a metaclass may compute them
+        return None
+    return (module, name) if type(module) is str and type(name) is str else None
 
 
 def parent_of(name: str) -> tuple[str, str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.bindings import bound_value
-from pytest_import_isolation.machinery import ABSENT, namespace, top_level
+from pytest_import_isolation.machinery import ABSENT, home_of, namespace, top_level
 from pytest_import_isolation.origins import describe
 from pytest_import_isolation.report.records import Exposure, Leak
 from pytest_import_isolation.wording import count, listing
@@ -58,11 +57,8 @@ def old_objects(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> Ite
     now = namespace(sys.modules.get(name)) or {}
     for holder, space in holders:
         for key, value in list(space.items()):
-            if (
-                isinstance(value, (type, FunctionType, BuiltinFunctionType))
-                and value.__module__ == name
-                and now.get(value.__name__, value) is not value
-            ):
+            home = home_of(value)
+            if home is not None and home[0] == name and now.get(home[1], value) is not value:
                 yield f"{holder}.{key}"
 
 

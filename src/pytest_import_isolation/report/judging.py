@@ -6,13 +6,13 @@ import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import ModuleType
 from typing import Final
 
 from pytest_import_isolation.atoms import SAME_CONTENTS, Atom
 from pytest_import_isolation.evictions import evicted_modules
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, Importer, namespace, parent_of, top_level
+from pytest_import_isolation.machinery import ABSENT, Importer, home_of, namespace, parent_of, top_level
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import item_text, owner_of
 from pytest_import_isolation.report.clashes import Clash
@@ -248,9 +248,7 @@ class Judge:
         old = {
             id(value)
             for key, value in before.items()
-            if isinstance(value, (type, FunctionType, BuiltinFunctionType))
-            and value.__module__ == name
-            and now.get(key) is not value
+            if (home := home_of(value)) is not None and home[0] == name and now.get(key) is not value
         }
         holders = list(self._holders(old, module)) if old else []
         detail = f"{name} was executed again in place."
