@@ -92,6 +92,8 @@ class Judge:
             )
             return self._leak("replaced", atom, polluter, detail)
         if before is ABSENT or not was_real:
+            if polluter.phase == "configure" and not _can_be_imported(name):
+                return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
             return self._leak(
                 "fake-left",
                 atom,
@@ -330,6 +332,11 @@ class Judge:
             return None
         file = (namespace(module) or {}).get("__file__")
         return file if isinstance(file, str) else None
+
+
+def _can_be_imported(name: object) -> bool:
+    """Tell whether an import statement can have a name."""
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
 
 
 def _with_others(names: list[str]) -> str:

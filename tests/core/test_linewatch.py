@@ -1,0 +1,234 @@
+"""Calls back at every line of chosen files: by ``sys.monitoring`` and, forced, by ``sys.settrace``."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from textwrap import dedent
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation import linewatch
+from pytest_import_isolation.linewatch import LineWatch
+
+_FILE = "/watched/file.py"
+_MONITORING = getattr(sys, "monitoring", None)
+
+
+class Looks:
+    """Remembers the looks: the function, its line, whether that is exact."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, bool]] = []
+
+    def __call__(self, frame: FrameType, line: int, *, exact: bool) -> None:
+        self.seen.append((frame.f_code.co_name, line, exact))
+
+    @property
+    def lines(self) -> list[tuple[str, int]]:
+        """The functions and lines alone."""
+        return [(name, line) for name, line, _ in self.seen]
+
+
+def _define(source: str, name: str = "f", file: str = _FILE) -> Callable[..., Any]:
+    space: dict[str, Any] = {}
+    exec(compile(dedent(source), file, "exec"), space)
+    function: Callable[..., Any] = space[name]
+    return function
+
+
+@pytest.fixture(params=["monitoring", "settrace"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Take one of the two ways to the lines; the trace function of a measured run comes back."""
+    way: str = request.param
+    if way == "monitoring" and _MONITORING is None:
+        pytest.skip("sys.monitoring came with Python 3.12")
+    if way == "settrace":
+        monkeypatch.setattr(linewatch, "_MONITORING", None)
+    around = sys.gettrace()
+    sys.settrace(None)
+    yield way
+    sys.settrace(around)
+
+
+@pytest.fixture
+def looks() -> Looks:
+    return Looks()
+
+
+@pytest.fixture
+def watch(way: str, looks: Looks) -> Iterator[LineWatch]:
+    """Return a watch that has begun."""
+    watch = LineWatch(lambda file: file == _FILE, looks)
+    assert watch.start()
+    yield watch
+    watch.stop()
+
+
+@pytest.mark.usefixtures("watch")
+def test_each_line_is_looked_at_when_it_is_over(looks: Looks) -> None:
+    _define("def f():\n    x = 1\n    y = 2\n    return x + y")()
+    assert ("f", 0) in looks.lines
+    assert [line for name, line in looks.lines if name == "f"] == [0, 2, 3, 4]
+    assert {exact for _, _, exact in looks.seen} == {True}
+
+
+@pytest.mark.usefixtures("watch")
+def test_other_files_are_not_looked_at(looks: Looks) -> None:
+    _define("def f():\n    return 1", file="/other/file.py")()
+    assert looks.seen == []
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_generator_is_looked_at_where_it_yields_and_not_for_what_happened_meanwhile(looks: Looks) -> None:
+    steps = _define("def f():\n    x = 1\n    yield x\n    yield 2")()
+    next(steps)
+    assert looks.lines[-1] == ("f", 3)
+    looks.seen.clear()
+    next(steps)
+    assert looks.lines == [("f", 0), ("f", 4)]
+    steps.close()
+
+
+@pytest.mark.usefixtures("watch")
+def test_an_exception_that_leaves_a_function_is_looked_at(looks: Looks) -> None:
+    fails = _define("def f():\n    g()\ndef g():\n    raise KeyError")
+    with pytest.raises(KeyError):
+        fails()
+    assert looks.lines[-2:] == [("g", 4), ("f", 2)]
+
+
+@pytest.mark.usefixtures("watch")
+def test_each_frame_of_a_recursion_is_at_its_own_line(looks: Looks) -> None:
+    recurs = _define("def f(n):\n    if n:\n        f(n - 1)\n    return n")
+    looks.seen.clear()
+    recurs(1)
+    assert [line for _, line in looks.lines] == [0, 2, 0, 2, 4, 3, 4]
+
+
+@pytest.mark.usefixtures("watch")
+def test_after_a_line_in_a_loop_nothing_is_claimed_in_its_function(looks: Looks) -> None:
+    _define("def f():\n    for i in range(300):\n        x = i\n    return x")()
+    assert looks.seen[0][2] is True
+    assert looks.seen[-1] == ("f", looks.seen[-1][1], False)
+    assert len(looks.seen) < 210
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_function_that_is_called_often_is_watched_no_more(looks: Looks) -> None:
+    calls = _define("def f():\n    return 1")
+    for _ in range(2000):
+        calls()
+    assert len([name for name, _ in looks.lines if name == "f"]) == 500
+
+
+def test_nothing_is_looked_at_after_the_end(watch: LineWatch, looks: Looks) -> None:
+    function = _define("def f():\n    return 1")
+    function()
+    watch.stop()
+    looks.seen.clear()
+    function()
+    assert looks.seen == []
+
+
+def test_it_can_begin_again(watch: LineWatch, looks: Looks) -> None:
+    function = _define("def f():\n    return 1")
+    function()
+    watch.stop()
+    looks.seen.clear()
+    assert watch.start()
+    function()
+    assert looks.lines == [("f", 0), ("f", 2)]
+
+
+def test_a_look_that_fails_ends_the_watching_and_nothing_is_raised(way: str) -> None:
+    error = RuntimeError("no")
+
+    def look(frame: FrameType, line: int, *, exact: bool) -> None:
+        raise error
+
+    watch = LineWatch(lambda file: file == _FILE, look)
+    watch.start()
+    assert _define("def f():\n    x = 1\n    return x")() == 1
+    assert watch.failure is error
+    assert not watch.start()
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_line_during_which_another_thread_ran_is_not_exact(looks: Looks) -> None:
+    source = """\
+    import threading
+    def f(begun, go):
+        thread = threading.Thread(target=g, args=(begun, go))
+        thread.start()
+        begun.wait()
+        go.set()
+        thread.join()
+        x = 1
+        return x
+    def g(begun, go):
+        begun.set()
+        go.wait()
+    """
+    _define(source)(threading.Event(), threading.Event())
+    exact = {line: exact for name, line, exact in looks.seen if name == "f"}
+    assert (exact[3], exact[5], exact[6], exact[7]) == (True, False, False, False)
+    assert exact[9] is True
+    assert "g" not in [name for name, _, _ in looks.seen]
+
+
+def test_a_debugger_that_traces_already_keeps_the_trace_function(
+    looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linewatch, "_MONITORING", None)
+
+    def debugger(frame: FrameType, event: str, argument: object) -> None:
+        return None
+
+    around = sys.gettrace()
+    sys.settrace(debugger)
+    try:
+        watch = LineWatch(lambda file: True, looks)
+        assert not watch.start()
+        watch.stop()
+        assert sys.gettrace() is debugger
+    finally:
+        sys.settrace(around)
+
+
+@pytest.mark.skipif(_MONITORING is None, reason="sys.monitoring came with Python 3.12")
+def test_where_both_tool_ids_are_taken_no_lines_are_seen_and_the_ids_stay_theirs(looks: Looks) -> None:
+    monitoring: Any = _MONITORING
+    mine = [tool for tool in (3, 4) if monitoring.get_tool(tool) is None]
+    for tool in mine:
+        monitoring.use_tool_id(tool, "other")
+    try:
+        watch = LineWatch(lambda file: True, looks)
+        assert not watch.start()
+        watch.stop()
+        assert [monitoring.get_tool(tool) for tool in mine] == ["other"] * len(mine)
+    finally:
+        for tool in mine:
+            monitoring.free_tool_id(tool)
+
+
+@pytest.mark.skipif(_MONITORING is None, reason="sys.monitoring came with Python 3.12")
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_tool_id_that_somebody_freed_is_not_freed_again(looks: Looks, takes: bool) -> None:
+    monitoring: Any = _MONITORING
+    watch = LineWatch(lambda file: file == _FILE, looks)
+    before = [monitoring.get_tool(tool) for tool in range(6)]
+    assert watch.start()
+    tool = next(tool for tool in range(6) if monitoring.get_tool(tool) != before[tool])
+    _define("def f():\n    return 1")()
+    monitoring.set_events(tool, 0)
+    monitoring.free_tool_id(tool)
+    if takes:
+        monitoring.use_tool_id(tool, "other")
+    watch.stop()
+    assert monitoring.get_tool(tool) == ("other" if takes else None)
+    if takes:
+        monitoring.free_tool_id(tool)
