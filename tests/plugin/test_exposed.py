@@ -396,6 +396,60 @@ def test_a_module_first_imported_under_an_undone_fake_or_block_is_tainted(suite:
     assert _met(run.leaks[1]) == [("test_it.py::test_victim", "call", "test_it.py", 14, "failed")]
 
 
+def test_a_module_tainted_by_a_fake_is_seen_also_where_no_line_is(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "app/one.py": "from torchy import Tensor\n",
+            "app/two.py": "import torchy\n",
+            "app/three.py": "from torchy import name\n",
+            "app/four.py": "import json\n",
+            "conftest.py": """
+                import sys
+                from pytest_import_isolation.linewatch import LineWatch
+                LineWatch.start = lambda self: False  # as if another tool had the lines
+
+                def pytest_collectstart(collector):
+                    for plugin in collector.config.pluginmanager.get_plugins():
+                        witness = getattr(plugin, "_witness", None)
+                        if witness is not None:
+                            witness.stop()
+            """,
+            "test_bare.py": """\
+                import sys
+                from types import ModuleType
+
+                class Tensor: pass
+                Tensor.__module__ = "torchy"
+                fake = ModuleType("torchy")
+                fake.Tensor, fake.name = Tensor, "name"
+                sys.modules["torchy"] = fake
+                import app.one, app.two, app.three, app.four
+
+                def test_it(): pass
+            """,
+            "test_mock.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                sys.modules["torchy"] = MagicMock()
+                for name in ("app.one", "app.two", "app.audio"):
+                    sys.modules.pop(name, None)
+                import app.audio
+
+                def test_it(): pass
+            """,
+        },
+        measured=False,
+    )
+    tainted = [(leak["name"], leak["polluter"]["nodeid"]) for leak in run.leaks if leak["kind"] == "tainted"]
+    assert tainted == [
+        ("app.one", "test_bare.py"),
+        ("app.two", "test_bare.py"),
+        ("app.audio", "test_mock.py"),
+    ]
+    assert run.leak("tainted", "app.two")["location"]["line"] == 9
+
+
 def test_a_tainted_module_that_goes_with_the_test_is_no_leak(suite: Suite) -> None:
     run = suite.run(
         {

@@ -93,7 +93,9 @@ class Judge:
             return self._leak("replaced", atom, polluter, detail)
         if before is ABSENT or not was_real:
             if polluter.phase == "configure" and not _can_be_imported(name):
-                return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
+                return (
+                    None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
+                )
             return self._leak(
                 "fake-left",
                 atom,

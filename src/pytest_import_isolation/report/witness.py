@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.atoms import Atom
 from pytest_import_isolation.blocks import WRAPPERS
 from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing
+from pytest_import_isolation.machinery import ABSENT, Importer, calling_frame, is_initializing, namespace
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.report.clashes import Clash, Clashes
-from pytest_import_isolation.report.exposures import FAILURES, Exposures, Hazard
+from pytest_import_isolation.report.exposures import FAILURES, Exposures, Hazard, Taint
 from pytest_import_isolation.report.hints import Met, state_with_holdings
 from pytest_import_isolation.report.judging import Judge
 from pytest_import_isolation.report.places import Places
@@ -67,6 +68,9 @@ class Witness:
         self._clashes = Clashes(origins, self._find_importer, is_of_the_run, self._clashed)
         # Who imported each module first.
         self._first: dict[str, Polluter] = {}
+        # Since the last boundary: what was imported first, and fakes whose statement was not observed.
+        self._imported: list[str] = []
+        self._unobserved: list[Hazard] = []
         self._collecting: str | None = None
         #: Finds statements.
         self.places = Places(root, self._statements, log)
@@ -172,6 +176,7 @@ class Witness:
         """
         if leak.kind == "loaded":
             self._first.setdefault(leak.name, leak.polluter)
+            self._imported.append(leak.name)
         if worst == WARNING and leak.severity == ERROR:
             leak = leak._replace(severity=WARNING)
         if leak.severity == ERROR and atom is not None and atom.what in ("entry", "attribute"):
@@ -185,13 +190,26 @@ class Witness:
             by: who imported them.
             worst: see :meth:`record`.
         """
-        taints = {taint.module: taint for taint in reversed(self._exposures.taints)}
+        found = [*self._exposures.taints, *self._infer_taints()]
+        taints = {taint.module: taint for taint in reversed(found)}
         self._exposures.taints.clear()
+        self._imported.clear()
+        self._unobserved.clear()
         for name, taint in reversed(taints.items()):
             module = sys.modules.get(name)
             if name in self._first and not is_initializing(module):
                 leak = self.judge.tainted(taint, taint.hazard.polluter, by)
                 self.record(leak, worst, Atom("entry", name, ABSENT, module))
+
+    def _infer_taints(self) -> Iterator[Taint]:
+        """Yield the modules that hold a fake which nobody saw being planted, or something of it."""
+        parts = {id(part): hazard for hazard in self._unobserved for part in _parts_of(hazard.atom.after)}
+        for name in self._imported if parts else []:
+            for value in list((namespace(sys.modules.get(name)) or {}).values()):
+                hazard = parts.get(id(value))
+                if hazard is not None and hazard.name != name:
+                    yield Taint(name, hazard.name, hazard)
+                    break
 
     def _arm(self, atom: Atom, leak: Leak, number: int | None = None) -> None:
         if not self._exposes:
@@ -200,6 +218,8 @@ class Witness:
         hazard = self._exposures.arm(atom, leak.polluter, taints=taints)
         if number is not None:
             hazard.confirm(number, leak.polluter)
+            if taints and (leak.location is None or not leak.location.exact):
+                self._unobserved.append(hazard)
 
     def _changed(self, changes: list[Atom], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""
@@ -283,3 +303,16 @@ class Witness:
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self.places.shorten(exposure.file))
+
+
+def _parts_of(fake: object) -> Iterator[object]:
+    """Yield a fake, and what a module can have taken from it: classes, functions, mocks."""
+    if fake is None:
+        return
+    yield fake
+    own = namespace(fake) or {}
+    children = own.get("_mock_children")  # a Mock keeps its attributes there
+    yield from list(children.values()) if isinstance(children, dict) else []
+    for value in list(own.values()):
+        if isinstance(value, (type, FunctionType)) and value.__module__ == own.get("__name__"):
+            yield value
