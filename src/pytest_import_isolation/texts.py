@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib.util import decode_source
 from pathlib import Path
 
 
 def text_of(path: Path) -> str:
     """Return the text of a source file, nothing if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
+        return decode_source(path.read_bytes())  # by the encoding that it declares
+    except (OSError, ValueError, SyntaxError):
         return ""
 
 

@@ -1,0 +1,34 @@
+"""The texts of source files, in the encoding that each declares."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pytest_import_isolation.texts import text_of
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"x = '\xc3\xa9'\r\n", "x = 'é'\n"),
+        (b"\xef\xbb\xbfx = 1\n", "x = 1\n"),
+        (b"# coding: latin-1\nx = '\xe9'\n", "# coding: latin-1\nx = 'é'\n"),
+        (b"x = '\xe9'\n", ""),
+        (b"# coding: none-such\nx = 1\n", ""),
+    ],
+    ids=["utf-8", "byte order mark", "latin-1", "not what it declares", "unknown encoding"],
+)
+def test_a_source_is_read_as_python_reads_it(tmp_path: Path, content: bytes, text: str) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(content)
+    assert text_of(file) == text
+    ast.parse(text_of(file))
+
+
+def test_what_cannot_be_read_has_no_text(tmp_path: Path) -> None:
+    assert text_of(tmp_path) == ""
+    assert text_of(tmp_path / "none.py") == ""
+    assert text_of(Path("nul\0.py")) == ""
