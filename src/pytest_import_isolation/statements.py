@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -100,15 +101,17 @@ class Statements:
         # Two lists are compared at a quarter of the cost of two dictionaries.
         self._values = [*self._entries.values()]
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
+        self._objects = [list_object for _, list_object, _ in self._lists]
         self._contents = [list(items) for _, _, items in self._lists]
 
     def _looks_same(self) -> bool:
         try:
-            modules = sys.modules
+            modules, lists = sys.modules, [sys.path, sys.meta_path, sys.path_hooks]
             return (
                 modules is self._table
                 and [*modules.values()] == self._values
-                and [sys.path, sys.meta_path, sys.path_hooks] == self._contents
+                and lists == self._contents
+                and all(map(operator.is_, lists, self._objects))
             )
         except Exception:  # a test may have left anything
             return False
