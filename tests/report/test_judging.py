@@ -242,3 +242,17 @@ def test_the_second_name_that_cython_gives_a_module_is_no_fake(judge: Judge, ent
     assert judge.is_real("judged_c", extension)
     entries["judged_other"] = extension
     assert not judge.is_real("judged_other", extension)
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "kind"),
+    [
+        ("$coverage.debug.the_one", "configure", None),
+        ("$coverage.debug.the_one", "call", "fake-left"),
+        ("judged.fake", "configure", "fake-left"),
+    ],
+)
+def test_what_a_plugin_keeps_under_a_name_that_cannot_be_imported_is_no_fake(
+    judge: Judge, name: str, phase: str, kind: str | None
+) -> None:
+    assert _kind(judge.leak(Atom("entry", name, ABSENT, (1, 2)), Polluter("", phase))) == kind

@@ -1,0 +1,164 @@
+"""Who met a leak: what is noted, and what is told, without pytest."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.atoms import Atom
+from pytest_import_isolation.machinery import ABSENT
+from pytest_import_isolation.report.exposures import Exposures, Hazard
+from pytest_import_isolation.report.records import Exposure, Polluter
+
+_NAME = "exposed_fake"
+_BY = Polluter("test_a.py", "collect")
+
+
+class Run:
+    """Exposures, and who is running."""
+
+    def __init__(self) -> None:
+        self.here: Polluter | None = Polluter("test_b.py::test_b", "call")
+        self.exposures = Exposures(lambda: self.here, lambda asker: asker, lambda module: False)
+
+    def leak(self, name: str = _NAME, value: object = None) -> Hazard:
+        """Plant something that was judged to be a leak."""
+        sys.modules[name] = value = value or object()  # type: ignore[assignment]
+        hazard = self.exposures.arm(Atom("entry", name, ABSENT, value), _BY)
+        hazard.confirm(0, _BY)
+        return hazard
+
+    def met(self) -> list[tuple[str, str, str]]:
+        """Return who met the leak, when, and with which outcome."""
+        return [(one.nodeid, one.phase, one.outcome) for one in self.exposures.of_leak(0)]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Watch, and leave neither wrappers nor entries."""
+    real = builtins.__import__
+    made = Run()
+    yield made
+    made.exposures.stop()
+    for name in [name for name in sys.modules if name.startswith("exposed_")]:
+        del sys.modules[name]
+    assert builtins.__import__ is real
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"import {_NAME}",
+        f"import {_NAME} as other",
+        f"from {_NAME} import __class__",
+        f"importlib.import_module({_NAME!r})",
+        f"__import__({_NAME!r})",
+    ],
+)
+def test_each_way_of_importing_is_noted_with_its_statement(run: Run, statement: str) -> None:
+    run.leak()
+    exec(compile(f"\n\n{statement}", "/b.py", "exec"), {"__name__": "b", "importlib": importlib})
+    (met,) = run.exposures.of_leak(0)
+    assert met == Exposure("test_b.py::test_b", "call", "/b.py", 3, "unknown")
+
+
+def test_a_submodule_of_what_leaked_is_met_too(run: Run) -> None:
+    run.leak()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(f"{_NAME}.sub")
+    assert run.met() == [("test_b.py::test_b", "call", "unknown")]
+
+
+def test_a_name_that_only_begins_alike_is_another(run: Run) -> None:
+    run.leak()
+    sys.modules[f"{_NAME}d"] = object()  # type: ignore[assignment]
+    importlib.import_module(f"{_NAME}d")
+    assert run.met() == []
+
+
+def test_nothing_is_wrapped_while_nothing_is_leaked(run: Run) -> None:
+    real = builtins.__import__
+    run.leak()
+    assert builtins.__import__ is not real
+    del sys.modules[_NAME]
+    run.exposures.settle()
+    assert builtins.__import__ is real
+
+
+@pytest.mark.parametrize("nodeid", ["test_a.py", "test_a.py::test_a", "test_a.py::T::test[x::y]"])
+def test_the_polluter_and_what_belongs_to_it_are_not_exposed(run: Run, nodeid: str) -> None:
+    run.leak()
+    run.here = Polluter(nodeid, "call")
+    importlib.import_module(_NAME)
+    run.exposures.note_outcome(nodeid, "call", "failed")
+    assert run.met() == []
+
+
+def test_between_the_tests_nobody_is_exposed(run: Run) -> None:
+    run.leak()
+    run.here = None
+    importlib.import_module(_NAME)
+    assert run.met() == []
+
+
+def test_what_was_undone_before_it_was_judged_exposed_nobody(run: Run) -> None:
+    sys.modules[_NAME] = value = object()  # type: ignore[assignment]
+    run.exposures.arm(Atom("entry", _NAME, ABSENT, value), _BY)
+    importlib.import_module(_NAME)
+    del sys.modules[_NAME]
+    run.exposures.settle()
+    assert list(run.exposures.of("test_b.py::test_b")) == []
+
+
+def test_the_first_meeting_and_the_worst_outcome_are_told(run: Run) -> None:
+    run.leak()
+    for phase, outcome in (("setup", "passed"), ("call", "failed"), ("teardown", "passed")):
+        run.here = Polluter("test_b.py::test_b", phase)
+        importlib.import_module(_NAME)
+        run.exposures.note_outcome("test_b.py::test_b", phase, outcome)
+    assert run.met() == [("test_b.py::test_b", "setup", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "exposed"),
+    [
+        ("test_b.py::test_b", True),
+        ("test_b.py::T::test_b[a::b[c]]", True),
+        ("test_b.py::test_b[test_c.py::x]", True),
+        ("test_bb.py::test_b", False),
+        ("test_c.py::test_c[test_b.py::x]", False),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["failed", "error", "passed", "skipped", "xfailed"])
+def test_a_test_that_fails_was_exposed_to_what_its_file_imported(
+    run: Run, nodeid: str, exposed: bool, outcome: str
+) -> None:
+    run.leak()
+    run.here = Polluter("test_b.py", "collect")
+    importlib.import_module(_NAME)
+    run.exposures.note_outcome("test_b.py", "collect", "passed")
+    run.exposures.note_outcome(nodeid, "call", outcome)
+    own = [(nodeid, "call", outcome)] if exposed and outcome in ("failed", "error") else []
+    assert run.met() == [("test_b.py", "collect", "passed"), *own]
+
+
+def test_what_was_removed_is_met_until_it_is_back_itself(run: Run) -> None:
+    before: Any = object()
+    hazard = Hazard(Atom("entry", _NAME, before, ABSENT), _BY, taints=False)
+    assert hazard.is_in_place
+    sys.modules[_NAME] = object()  # type: ignore[assignment]
+    assert hazard.is_in_place
+    sys.modules[_NAME] = before
+    assert not hazard.is_in_place
+
+
+def test_a_test_that_shares_the_fixture_which_left_it_is_not_exposed(run: Run) -> None:
+    hazard = run.leak()
+    importlib.import_module(_NAME)
+    hazard.confirm(0, Polluter("test_b.py", "setup"))
+    assert run.met() == []

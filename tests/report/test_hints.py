@@ -1,0 +1,170 @@
+"""The texts that a failing test or file is given, as literals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from textwrap import dedent
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.report.hints import Met, guard_hint, guarded_names, hint, old_objects, state_of
+from pytest_import_isolation.report.records import Exposure, Leak, Location, Polluter, make_leak
+
+_BY = Polluter("test_a.py::test_a", "call")
+_CONTAIN = "To contain it, run pytest with --isolate-imports=file, or change the file that left it:"
+_FAKES = (
+    "Fake it for the tests that need it only: mark them with "
+    '@pytest.mark.isolated_imports(fakes={"%s": {...}}), or use the fake_module fixture.'
+)
+
+
+def _met(
+    name: str, kind: str = "fake-left", *, line: int = 3, through_file: bool = False, **parts: Any
+) -> Met:
+    leak = make_leak(kind, name, _BY, "What happened.", **parts)
+    return Met(leak, Exposure("test_b.py::t", "call", "test_b.py", line, "failed"), through_file, f"<{name}>")
+
+
+@pytest.fixture
+def entries() -> Iterator[dict[str, Any]]:
+    """``sys.modules``, of which entries below ``hinted`` are taken out after the test."""
+    yield sys.modules
+    for name in [name for name in sys.modules if name.startswith("hinted")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        (None, ""),
+        (Location("test_a.py", 5, exact=True), ", at test_a.py:5"),
+        (Location("test_a.py", 5, exact=False), ", probably at test_a.py:5"),
+    ],
+)
+def test_one_leak(location: Location | None, place: str) -> None:
+    assert hint([_met("torchy", location=location)], "") == "\n".join(
+        [
+            "torchy: <torchy>.",
+            f"    fake-left by test_a.py::test_a (call){place}",
+            "    imported here at test_b.py:3",
+            _CONTAIN,
+            f"    {_FAKES % 'torchy'}",
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["tainted", "name-clash", "reloaded"])
+def test_kinds_that_need_it_are_explained(kind: str) -> None:
+    assert hint([_met("torchy", kind)], "").splitlines()[3] == "    What happened."
+
+
+def test_two_leaks_are_explained_and_the_others_named() -> None:
+    text = hint([_met(f"m{number}", line=number) for number in range(1, 10)], "")
+    assert text == dedent(f"""\
+        m1: <m1>.
+            fake-left by test_a.py::test_a (call)
+            imported here at test_b.py:1
+        m2: <m2>.
+            fake-left by test_a.py::test_a (call)
+            imported here at test_b.py:2
+        ... and 7 more leaked names: m3, m4, m5, m6, m7, m8, ...
+        {_CONTAIN}
+            {_FAKES % "m1"}""")
+
+
+def test_what_the_failure_names_comes_first_then_what_was_imported_here_then_the_fake_itself() -> None:
+    met = [
+        _met("far", through_file=True),
+        _met("keeper", "tainted"),
+        _met("near"),
+        _met("named.sub", through_file=True),
+    ]
+    text = hint(met, "AttributeError: module 'named' has no attribute 'x'")
+    assert [line for line in text.splitlines() if line.endswith(">.")] == [
+        "named.sub: <named.sub>.",
+        "near: <near>.",
+    ]
+    assert "... and 2 more leaked names: keeper, far" in text
+    assert text.endswith(_FAKES % "named.sub")
+
+
+def test_the_state_says_what_an_import_gives(entries: dict[str, Any]) -> None:
+    assert state_of("hinted") == "sys.modules['hinted'] is nothing"
+    entries["hinted"] = None
+    assert state_of("hinted") == "sys.modules['hinted'] is None"
+    entries["hinted"] = package = ModuleType("hinted")
+    entries["hinted.sub"] = package.sub = ModuleType("hinted.sub")  # type: ignore[attr-defined]
+    assert state_of("hinted.sub") == "sys.modules['hinted.sub'] is a bare ModuleType()"
+    del package.sub
+    assert state_of("hinted.sub") == (
+        "sys.modules['hinted.sub'] is a bare ModuleType(), "
+        "and 'hinted.sub' as an attribute of its package is nothing"
+    )
+
+
+def _execute(name: str) -> ModuleType:
+    module = ModuleType(name)
+    exec("class Connection: pass\ndef connect(): pass\nlimit = 5", module.__dict__)
+    return module
+
+
+def test_objects_of_another_execution_are_found_in_the_file_that_holds_them(entries: dict[str, Any]) -> None:
+    old, entries["hinted"] = _execute("hinted"), _execute("hinted")
+    space = {
+        "C": old.Connection,
+        "connect": old.connect,
+        "limit": old.limit,
+        "new": entries["hinted"].connect,
+    }
+    assert list(old_objects("hinted", [("test_b", space)])) == ["test_b.C", "test_b.connect"]
+
+
+def test_no_code_of_what_a_file_holds_is_run(entries: dict[str, Any]) -> None:
+    class Lazy:
+        @property  # type: ignore[misc]
+        def __class__(self) -> Any:
+            raise RuntimeError("not set up")
+
+    class Meta(type):
+        @property
+        def __module__(cls) -> Any:  # type: ignore[override]
+            raise RuntimeError("no module")
+
+    class Odd(metaclass=Meta):
+        pass
+
+    def function() -> None:
+        pass
+
+    function.__module__ = 7  # type: ignore[assignment]
+    entries["hinted"] = _execute("hinted")
+    space = {"lazy": Lazy(), "Odd": Odd, "function": function, "len": len}
+    assert list(old_objects("hinted", [("test_b", space)])) == []
+
+
+def test_whoever_asserts_too_late_that_a_module_is_not_loaded_is_told_how() -> None:
+    first = make_leak("loaded", "torch", _BY, "", location=Location("app.py", 2, exact=True))
+    second = make_leak("loaded", "numpy", Polluter("", "configure"), "")
+    assert guard_hint([first]) == dedent("""\
+        torch was imported first by test_a.py::test_a (call), at app.py:2.
+        To test as if nobody had imported it yet, mark the test:
+            @pytest.mark.isolated_imports(unloaded="torch")""")
+    assert guard_hint([first, second]).splitlines()[1:] == [
+        "numpy was imported first by the test run (configure).",
+        "To test as if nobody had imported it yet, mark the test:",
+        '    @pytest.mark.isolated_imports(unloaded=["torch", "numpy"])',
+    ]
+
+
+def test_the_names_are_read_from_the_assertion() -> None:
+    text = """>       assert "torch.nn" not in sys.modules, 'torch' not  in sys.modules"""
+    assert guarded_names(f"{text}\n{text}") == ["torch.nn", "torch"]
+    assert guarded_names("assert 'torch' in sys.modules") == []
+
+
+def test_a_leak_has_all_that_a_hint_says() -> None:
+    leak: Leak = _met("torchy").leak
+    assert (leak.severity, leak.advice) == ("error", _FAKES % "torchy")
