@@ -19,6 +19,8 @@ from pytest_import_isolation.machinery import get_frame
 _OFTEN: Final = 100
 #: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
 _TOO_OFTEN: Final = 500
+#: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
+_MANY_CALLS: Final = 100_000
 # Any: it is there from Python 3.12 on.
 _MONITORING: Final[Any] = getattr(sys, "monitoring", None)
 _TOOL: Final = "pytest-import-isolation"
@@ -73,6 +75,7 @@ class LineWatch:
         self._threads_at_start = self._threads = 0
         self._tool: int | None = None
         self._is_tracing = False
+        self._calls = 0
 
     @property
     def is_always_on(self) -> bool:
@@ -92,6 +95,7 @@ class LineWatch:
         if sys.gettrace() is not None:
             return False
         self._is_tracing = True
+        self._calls = 0
         self._threads_at_start = self._threads = count_threads()
         sys.settrace(self._trace)
         return True
@@ -232,6 +236,10 @@ class LineWatch:
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         if event != "call" or not self._is_tracing or get_ident() != self._thread:
+            return None
+        self._calls += 1
+        if self._calls > _MANY_CALLS:
+            sys.settrace(None)
             return None
         if id(frame.f_code) in self._dropped or not self._watches(frame.f_code):
             return None

@@ -55,7 +55,8 @@ def describe(module: object) -> str:
     kind = type(module)
     if not issubclass(kind, ModuleType) or kind.__module__ == "unittest.mock":
         home = kind.__module__
-        return f"a {kind.__name__}" if home == "builtins" else f"a {home}.{kind.__name__}"
+        named = kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"
+        return f"an {named}" if named[:1].lower() in "aeio" else f"a {named}"
     own = namespace(module) or {}
     file = own.get("__file__")
     if isinstance(file, str):

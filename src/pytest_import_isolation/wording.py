@@ -10,6 +10,11 @@ def listing(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def plain(text: str) -> str:
+    """Return a line of text with what cannot be printed, such as a line break in a name, escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def count(number: int, what: str) -> str:
     """Return a number with its noun, in the plural where it is not one."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -457,7 +457,7 @@ def test_changes_say_what_was_undone_and_why(tree: Tree) -> None:
     assert changes.forgotten == {
         "ctx_app.b": "its source lies outside of all installed packages",
         "ctx_none": "the entry is None, which blocks the import",
-        "ctx_number": "it is a int",
+        "ctx_number": "it is an int",
     }
     assert changes.kept == {"ctx_kept": "keep='ctx_kept'"}
     assert changes.parked["wave"] == "the standard library"
@@ -470,7 +470,7 @@ def test_changes_say_what_was_undone_and_why(tree: Tree) -> None:
     assert changes.attributes == ("ctx_app.b",)
     assert changes.rebound == ("sys.modules",)
     text = str(changes).splitlines()
-    assert "forgotten ctx_number: it is a int" in text
+    assert "forgotten ctx_number: it is an int" in text
     assert "undone: '/ctx' added in sys.path" in text
     assert "put back the attribute ctx_app.b" in text
     assert "put back sys.modules, which was another object" in text

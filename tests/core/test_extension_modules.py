@@ -351,7 +351,7 @@ def test_a_module_that_is_a_number_does_not_pass_for_one_that_was_parked(
             importlib.import_module("ext_number")
     with IsolatedImportContext() as context:
         importlib.import_module("ext_number")
-    assert context.changes.forgotten == {"ext_number": "it is a int"}
+    assert context.changes.forgotten == {"ext_number": "it is an int"}
     assert "ext_number" not in DOOR.lot
 
 

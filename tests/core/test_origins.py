@@ -56,7 +56,7 @@ STDLIB = os.path.dirname(os.__file__)
         ("none", None, Origin.FAKE, "the entry is None, which blocks the import"),
         ("bare", ModuleType("bare"), Origin.FAKE, "a bare ModuleType() without spec and file"),
         ("made", make_fake_module("made"), Origin.FAKE, "made by fake_module"),
-        ("number", 7, Origin.FAKE, "it is a int"),
+        ("number", 7, Origin.FAKE, "it is an int"),
         ("mock", mock.Mock(), Origin.FAKE, "it is a unittest.mock.Mock"),
         (7, os, Origin.FAKE, "its key is no string"),
         ("__main__", ModuleType("__main__"), Origin.FOREIGN, "a part of the interpreter"),
@@ -136,7 +136,7 @@ def test_a_loader_without_files_is_judged_by_its_own_module() -> None:
     [
         (ABSENT, "nothing"),
         (None, "None"),
-        (7, "a int"),
+        (7, "an int"),
         (mock.MagicMock(), "a unittest.mock.MagicMock"),
         (module("x", "/x.py"), "the module of /x.py"),
         (sys, "a built-in module"),

@@ -589,11 +589,12 @@ def test_odd_leaked_entries_break_nothing(suite: Suite) -> None:
             sys.modules["angry"] = Angry()
             sys.modules["any"] = mock.ANY
             sys.modules["number"] = 5
+            sys.modules["two\\nlines"] = 5
             sys.modules[7] = "seven"
             sys.modules["json.nothing"] = None
 
         def test_meets():
-            for name in ("angry", "any", "number", "json.nothing"):
+            for name in ("angry", "any", "number", "json.nothing", "two\\nlines"):
                 try:
                     __import__(name)
                 except (ImportError, RuntimeError, AttributeError):
@@ -603,4 +604,6 @@ def test_odd_leaked_entries_break_nothing(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert "INTERNALERROR" not in run.output
-    assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing"}
+    assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing", "two\nlines"}
+    assert "... and 3 more leaked names: number, json.nothing, two\\nlines" in run.output
+    assert "two\\nlines" in run.section

@@ -108,9 +108,9 @@ def test_fakes_left_by_every_sort_of_statement(suite: Suite) -> None:
             "a types.SimpleNamespace",
             "a types.SimpleNamespace",
             "a bare ModuleType()",
-            "a int",
+            "an int",
             "a str",
-            "a object",
+            "an object",
         )
     ]
     assert {leak["severity"] for leak in run.leaks} == {"error"}
@@ -143,7 +143,7 @@ def test_a_leak_has_exactly_the_documented_fields(suite: Suite, fields: list[str
         "polluter": {"nodeid": "test_it.py::test_it", "phase": "call"},
         "location": {"file": "test_it.py", "line": 3, "exact": True},
         "chain": [],
-        "detail": "Its entry in sys.modules is a object: every later import gets that.",
+        "detail": "Its entry in sys.modules is an object: every later import gets that.",
         "advice": "Fake it for the tests that need it only: mark them with "
         '@pytest.mark.isolated_imports(fakes={"boto": {...}}), or use the fake_module fixture.',
         "allowed": False,

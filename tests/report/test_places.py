@@ -79,7 +79,9 @@ def test_the_lines_of_the_test_go_before_the_rest_of_the_file() -> None:
     assert _guess(text) == 1
     assert _guess(text, lines=range(3, 5)) == 4
     assert _guess(text, "aws", lines=range(3, 5)) == 7
-    assert _guess(text, "unknown", lines=range(3, 5)) == 4  # the only one that writes there
+    # The only one that writes there says another name; a variable may hold any.
+    assert _guess(text, "unknown", lines=range(3, 5)) is None
+    assert _guess(text.replace('"boto"] = 2', "name] = 2"), "unknown", lines=range(3, 5)) == 4
     assert _guess(text, "unknown") is None
     assert _guess(text, "unknown", lines=range(100, 200)) is None
 

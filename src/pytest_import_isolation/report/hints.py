@@ -11,7 +11,7 @@ from pytest_import_isolation.bindings import bound_value
 from pytest_import_isolation.machinery import ABSENT, home_of, namespace, top_level
 from pytest_import_isolation.origins import describe
 from pytest_import_isolation.report.records import Exposure, Leak
-from pytest_import_isolation.wording import count, listing
+from pytest_import_isolation.wording import count, listing, plain
 
 TITLE: Final = "import leaks that this met"
 GUARD_TITLE: Final = "modules that were loaded before"
@@ -99,7 +99,7 @@ def hint(met: Sequence[Met], failure: str) -> str:
         lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
     lines.append("To contain it, run pytest with --isolate-imports=file, or change the file that left it:")
     lines.append(f"    {ordered[0].leak.advice}")
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def guarded_names(failure: str) -> list[str]:

@@ -189,8 +189,8 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
             found = [statement.lineno for statement in candidates if naming(statement)]
             if found:
                 return found[0]
-    # A helper writes under a variable; one candidate alone is worth telling.
-    if len(near) == 1:
+    # A helper writes under a variable; one candidate alone is worth telling, unless it says another name.
+    if len(near) == 1 and not (container == "modules" and _says_a_key(near[0])):
         return near[0].lineno
     # A helper of another file is given the name, exec() a text that holds it.
     told = [node.lineno for node in nodes if _tells(node, name)]
@@ -236,6 +236,12 @@ def _is_text_of(node: ast.AST, child: str) -> bool:
 def _called(call: ast.Call) -> str:
     function = call.func
     return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _says_a_key(node: _Node) -> bool:
+    """Tell whether a statement writes under a key that stands in the text."""
+    targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else []
+    return any(isinstance(t, ast.Subscript) and isinstance(t.slice, ast.Constant) for t in targets)
 
 
 def _tells(node: _Node, name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pytest_import_isolation.report.records import ERROR, INFO, SEVERITIES, Exposure, Leak, Report
-from pytest_import_isolation.wording import count, listing
+from pytest_import_isolation.wording import count, listing, plain
 
 #: How many lines the report has without ``-v``: those of a small terminal.
 _SCREEN: Final = 24
@@ -36,7 +36,7 @@ def render(
     notes: Iterable[Line] = (),
     guards: bool = True,
 ) -> Iterator[Line]:
-    """Yield the lines of the report, the worst first.
+    """Return the lines of the report, the worst first.
 
     Args:
         report: what to tell.
@@ -46,10 +46,17 @@ def render(
         notes: what else is to be said of the run.
         guards: whether the run fails for errors, or nothing can be said about that.
     """
-    if verbosity < 0:
-        yield from _quiet(report, verbosity, width)
-        return
-    verbose = verbosity > 0
+    lines = (
+        _quiet(report, verbosity, width)
+        if verbosity < 0
+        else _whole(report, width, notes, verbose=verbosity > 0, guards=guards)
+    )
+    return (line._replace(text=plain(line.text)) for line in lines)
+
+
+def _whole(
+    report: Report, width: int, notes: Iterable[Line], *, verbose: bool, guards: bool
+) -> Iterator[Line]:
     told = [_group(group, width, verbose) for group in _groups(report, verbose)]
     tail = [line for note in _tail(report, verbose, notes) for line in _wrapped(note, width, _INDENT)]
     shown = [group.lines for group in told] if verbose else _fitting(told, _SCREEN - 2 - len(tail))
