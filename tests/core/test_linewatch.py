@@ -125,6 +125,33 @@ def test_a_function_that_is_called_often_is_watched_no_more(looks: Looks) -> Non
     assert len([name for name, _ in looks.lines if name == "f"]) == 500
 
 
+def test_the_trace_function_is_given_up_after_many_calls_of_anything(
+    monkeypatch: pytest.MonkeyPatch, looks: Looks
+) -> None:
+    monkeypatch.setattr(linewatch, "_MONITORING", None)
+    monkeypatch.setattr(linewatch, "_MANY_CALLS", 10)
+    other = _define("def f():\n    return 1", file="/other/file.py")
+    around = sys.gettrace()
+    sys.settrace(None)
+    watch = LineWatch(lambda file: file == _FILE, looks)
+    try:
+        assert watch.start()
+        for _ in range(10):
+            other()
+        still_there = sys.gettrace()
+        other()
+        given_up = sys.gettrace()
+        watch.stop()
+        assert watch.start()
+        again = sys.gettrace()
+    finally:
+        watch.stop()
+        sys.settrace(around)
+    assert still_there is not None
+    assert given_up is None
+    assert again is not None
+
+
 def test_nothing_is_looked_at_after_the_end(watch: LineWatch, looks: Looks) -> None:
     function = _define("def f():\n    return 1")
     function()
