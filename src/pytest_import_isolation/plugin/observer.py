@@ -100,6 +100,7 @@ class Observer:
             explained: changes that somebody else answers for; these, and their undoing, do not count.
         """
         self._note_threads(polluter)
+        self._witness.let_go()
         difference = self._base.differences(is_door)
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
             found = [

@@ -126,6 +126,10 @@ class Witness:
                 self._statements.stop()
             self._collecting = around
 
+    def let_go(self) -> None:
+        """Hold nothing that has left ``sys.modules``: what nobody else holds is not evicted but gone."""
+        self._statements.synchronize()
+
     def begin_anew(self) -> None:
         """Take what is there now as the state of a boundary."""
         self._statements.synchronize()
