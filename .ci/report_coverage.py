@@ -1,4 +1,4 @@
-"""Combine what the measured interpreters saw, and report it; without one of them there is nothing to say."""
+"""Combine what the measured processes saw, and report it; without the measured Python there is nothing to say."""
 
 import glob
 import os
@@ -7,7 +7,7 @@ import sys
 
 data = glob.glob(glob.escape(os.environ["COVERAGE_FILE"]) + ".*")
 if not data:
-    print("skipped: neither CPython 3.12 nor 3.13 ran, on which coverage is measured")
+    print("skipped: CPython 3.12 did not run, on which coverage is measured")
     sys.exit()
 for arguments in (["combine"], ["report", "--show-missing", "--fail-under=95"]):
     status = subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False).returncode
