@@ -1,4 +1,4 @@
-"""Combine what the measured processes saw, and report it; without the measured Python there is nothing to say."""
+"""Combine what the measured processes saw, and report it; without that Python there is nothing to say."""
 
 import glob
 import os
