@@ -335,6 +335,7 @@ def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(sui
                     pass
             """,
         },
+        measured=False,  # coverage has sqlite3 loaded before the tests begin
     )
     assert _met(run.leak("removed", "app.db")) == [
         ("test_b.py::test_identity", "call", "test_b.py", 4, "failed")
