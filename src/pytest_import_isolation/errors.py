@@ -19,6 +19,14 @@ class ExtensionModuleError(ImportIsolationError, ImportError):
     """A request to execute an extension module a second time in one process."""
 
 
+class FakeAttributeError(ImportIsolationError, AttributeError):
+    """An attribute that a fake module was not given, or that the real module does not have."""
+
+
+class NotReplaceableError(ImportIsolationError, ImportError):
+    """A request to fake, hide or execute anew a module that what runs now cannot do without."""
+
+
 class WindowOrderError(ImportIsolationError, RuntimeError):
     """A window was left, entered or used at a moment when that cannot work."""
 

@@ -50,10 +50,7 @@ class ImportLog:
         """Note an import of a module that is not loaded."""
         self.beforehand(name)
         if self._with_images:
-            for ancestor in ancestors(name):
-                space = namespace(sys.modules.get(ancestor))
-                if space is not None and ancestor not in self.images and ancestor not in self.importers:
-                    self.images[ancestor] = (space, space.copy())
+            self.picture_packages(name)
         if name in self.importers:
             self.once_more(name)
         else:
@@ -62,6 +59,13 @@ class ImportLog:
                 self.importers[name] = importer
                 if threading.get_ident() != threading.main_thread().ident:
                     self.threads[name] = threading.current_thread()
+
+    def picture_packages(self, name: str) -> None:
+        """Copy the namespaces of the packages above a module that is about to be bound to them."""
+        for ancestor in ancestors(name):
+            space = namespace(sys.modules.get(ancestor))
+            if space is not None and ancestor not in self.images and ancestor not in self.importers:
+                self.images[ancestor] = (space, space.copy())
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""

@@ -42,6 +42,11 @@ _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+_path_search = getattr(_bootstrap_external.PathFinder, "_get_spec", None)
+#: The code of the functions that ask one finder after the other, in a variable ``finder``: those of
+#: ``sys.meta_path`` for a module ``name``, and those of a path for a module ``fullname``.
+FINDER_LOOP: Final = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", None)
+PATH_LOOP: Final = getattr(getattr(_path_search, "__func__", None), "__code__", None)
 
 
 def namespace(module: object) -> dict[str, Any] | None:
@@ -221,17 +226,33 @@ def find_location(name: str, ignore: Callable[[object], bool]) -> object:
         name: the module, loaded or not.
         ignore: finders for which this is true are not asked.
     """
+    return location_in(find_spec(name, None, ignore))
+
+
+def find_spec(name: str, path: object, ignore: Callable[[object], bool]) -> Any:
+    """Return the spec that the finders have for a module now, loaded or not; None if none of them has one.
+
+    Args:
+        name: the absolute name of the module.
+        path: the ``__path__`` of the package above it; None for a top-level module.
+        ignore: finders for which this is true are not asked.
+    """
+    return ask_finders(name, path, ignore)[1]
+
+
+def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tuple[object, Any]:
+    """Return the first finder that knows a module, and its spec; see :func:`find_spec`."""
     finders = getattr(sys, "meta_path", None)
     for finder in finders.copy() if isinstance(finders, list) else []:
         if ignore(finder):
             continue
         try:
-            spec = finder.find_spec(name, None)
+            spec = finder.find_spec(name, path)
         except Exception:  # a user's finder; importlib would let it pass on, but nobody asked it yet
             continue
         if spec is not None:
-            return location_in(spec)
-    return None
+            return finder, spec
+    return None, None
 
 
 def import_function() -> Callable[..., Any]:

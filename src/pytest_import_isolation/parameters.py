@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_import_isolation.errors import ParameterError
+from pytest_import_isolation.fakes import check_fake
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.wording import suggestion
 
 #: The parameters in the order of the signature.
-NAMES: Final = ("fresh", "unloaded", "missing", "fakes", "path", "keep")
+NAMES: Final = (
+    "fresh", "unloaded", "missing", "fakes", "path", "keep", "distributions", "finders", "path_hooks"
+)  # fmt: skip
+
+
+class Finder(Protocol):
+    """What may stand in ``sys.meta_path``: an object, or a class with a class method."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = ..., /
+    ) -> ModuleSpec | None:
+        """Return the spec of a module, or None."""
+        ...
 
 
 class Parameters(NamedTuple):
@@ -23,6 +38,9 @@ class Parameters(NamedTuple):
     fakes: Mapping[str, object]
     path: tuple[str, ...]
     keep: Patterns
+    distributions: bool
+    finders: tuple[object, ...]
+    path_hooks: tuple[object, ...]
 
     @classmethod
     def parse(cls, who: str, given: Mapping[str, Any]) -> Parameters:
@@ -48,12 +66,16 @@ class Parameters(NamedTuple):
             fakes=check_fakes(given.get("fakes"), f"{who}: fakes"),
             path=check_path(given.get("path", ()), f"{who}: path"),
             keep=Patterns(given.get("keep", ()), f"{who}: keep"),
+            distributions=_check_distributions(given, who),
+            finders=_check_finders(given.get("finders", ()), f"{who}: finders"),
+            path_hooks=_check_hooks(given.get("path_hooks", ()), f"{who}: path_hooks"),
         )
 
     def under(self, outer: Parameters) -> Parameters:
         """Return these parameters combined with those of an enclosing scope.
 
-        Patterns add up; for a name that both fake, the nearer fake wins; the nearer path entries go first.
+        Patterns add up; for a name that both fake, the nearer fake wins; the nearer path entries, finders and
+        hooks go first.
         """
         return Parameters(
             fresh=self.fresh + outer.fresh,
@@ -62,6 +84,9 @@ class Parameters(NamedTuple):
             fakes={**outer.fakes, **self.fakes},
             path=(*self.path, *(entry for entry in outer.path if entry not in self.path)),
             keep=self.keep + outer.keep,
+            distributions=self.distributions or outer.distributions,
+            finders=_joined(self.finders, outer.finders),
+            path_hooks=_joined(self.path_hooks, outer.path_hooks),
         )
 
 
@@ -69,7 +94,7 @@ def check_fakes(fakes: object, who: str) -> dict[str, object]:
     """Return the fakes as a dictionary of module names.
 
     Raises:
-        ParameterError: not a mapping, or a value is None.
+        ParameterError: not a mapping, or of a value no fake can be made.
         PatternError: a key is no module name.
     """
     if fakes is None:
@@ -79,13 +104,50 @@ def check_fakes(fakes: object, who: str) -> dict[str, object]:
             f"{who}: expected a mapping of module names to fakes, such as {{'boto3': {{'client': ...}}}}, "
             f"not {type(fakes).__name__} ({fakes!r})"
         )
-    checked = {check_module_name(name, who): fake for name, fake in fakes.items()}
-    for name, fake in checked.items():
-        if fake is None:
+    return {check_module_name(name, who): check_fake(name, fake, who) for name, fake in fakes.items()}
+
+
+def _joined(nearer: tuple[object, ...], outer: tuple[object, ...]) -> tuple[object, ...]:
+    return (*nearer, *(item for item in outer if not any(item is other for other in nearer)))
+
+
+def _check_distributions(given: Mapping[str, Any], who: str) -> bool:
+    value = given.get("distributions", False)
+    if type(value) is not bool:
+        raise ParameterError(
+            f"{who}: distributions is True or False, not {value!r}; the distributions that deliver the "
+            "modules of missing= are found by themselves"
+        )
+    return value
+
+
+def _check_finders(finders: object, who: str) -> tuple[object, ...]:
+    given = _items(finders, who, "meta path finders")
+    for finder in given:
+        # As importlib asks it: a class with a class method is a finder too.
+        if not callable(getattr(finder, "find_spec", None)):
             raise ParameterError(
-                f"{who}: {name!r} is None; to make a module look not installed, use missing={name!r}"
+                f"{who}: {finder!r} is no meta path finder: it has no method find_spec(name, path, target)"
             )
-    return checked
+    return given
+
+
+def _check_hooks(hooks: object, who: str) -> tuple[object, ...]:
+    given = _items(hooks, who, "path hooks")
+    for hook in given:
+        if not callable(hook):
+            raise ParameterError(
+                f"{who}: {hook!r} is no path hook: that is called with an entry of sys.path, and returns a "
+                "finder for it or raises ImportError"
+            )
+    return given
+
+
+def _items(given: object, who: str, what: str) -> tuple[object, ...]:
+    try:
+        return tuple(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise ParameterError(f"{who}: expected a list of {what}, not {given!r}") from None
 
 
 def check_path(path: object, who: str) -> tuple[str, ...]:

@@ -117,7 +117,10 @@ class ParkingLot:
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
         """Take modules over."""
         for name, parked in modules.items():
-            self._packages.setdefault(top_level(name), {})[name] = parked
+            earlier = self._packages.setdefault(top_level(name), {}).get(name)
+            if earlier is not None and earlier.module is not parked.module:
+                self.retire([earlier.module])
+            self._packages[top_level(name)][name] = parked
             if self._since.get(name, (0, 0))[0] != id(parked.module):
                 self.clock += 1
                 self._since[name] = (id(parked.module), self.clock)
@@ -177,8 +180,7 @@ class ParkingLot:
             if later:
                 self._packages[package] = later
             for belonging in self._belongings.pop(package, ()):
-                # Behind position 0, which is the door's.
-                after = 1 if belonging.list_name == "meta_path" else 0
+                after = _behind_the_door() if belonging.list_name == "meta_path" else 0
                 insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
 
     def bring_all_back(self) -> None:
@@ -198,6 +200,10 @@ class ParkingLot:
     def returned(self, name: str) -> object:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
         return self._returned.get(name, ABSENT)
+
+
+def _behind_the_door() -> int:
+    return next((place for place, finder in enumerate(sys.meta_path, 1) if is_door(finder)), 0)
 
 
 class _ReadyLoader:
@@ -240,7 +246,7 @@ class _ReadyLoader:
 
 
 class Door:
-    """The finder at position 0 of ``sys.meta_path``.
+    """The finder at position 0 of ``sys.meta_path``, or behind the finders that a test put there to be tried.
 
     It lets parked modules return, tells listeners of every import of an uncached module, and answers None
     to all else. It is on ``sys.meta_path`` only while something is parked or somebody listens.
@@ -249,11 +255,19 @@ class Door:
     def __init__(self) -> None:
         #: Where modules wait that left ``sys.modules``.
         self.lot = ParkingLot()
+        #: Finders under test, which are asked before it.
+        self.ahead: list[object] = []
+        #: Give the specs of fake modules.
+        self.fakers: list[Faker] = []
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Answer importlib: a spec for a parked module that is to be loaded, else None."""
+        """Answer importlib: a spec for a fake, or for a parked module that is to be loaded; else None."""
+        for spec_of in reversed(self.fakers):  # the window that was opened last knows best
+            spec = spec_of(name)
+            if spec is not None:
+                return spec
         if target is not None:
             for listener in tuple(self._listeners):
                 listener.reloading(name, target)
@@ -298,10 +312,13 @@ class Door:
     def settle(self) -> None:
         """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
         if self.lot or self._listeners or self._lenders:
-            move_to_front(self)
+            move_to_front(self, behind=self.ahead)
         else:
             remove_finder(self)
 
+
+#: Gives the spec of a fake module, or None for any other name.
+Faker = Callable[[str], "ModuleSpec | None"]
 
 #: Gives a module that is about to be executed, executed already; or None.
 Lender = Callable[[str], "ParkedModule | None"]

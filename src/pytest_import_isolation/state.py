@@ -432,11 +432,34 @@ def prepend_path(entries: Sequence[str]) -> None:
     drop_finder_caches()
 
 
-def move_to_front(finder: object) -> None:
-    """Put a finder at position 0 of ``sys.meta_path``, wherever it was."""
+def put_first(list_name: str, items: Sequence[object]) -> None:
+    """Put finders or path hooks before all others, in order, wherever they were.
+
+    The finders that the path hooks made before are asked no more: every entry of ``sys.path`` gets a new one.
+    """
+    target = getattr(sys, list_name, None)
+    if isinstance(target, list):
+        target[:] = [*items, *(other for other in target if not any(other is item for item in items))]
+    sys.path_importer_cache.clear()
+    drop_finder_caches()
+
+
+def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
+    """Put a finder at position 0 of ``sys.meta_path``, wherever it was.
+
+    Args:
+        finder: the finder.
+        behind: finders that may stand before it.
+    """
     finders = getattr(sys, "meta_path", None)
-    if isinstance(finders, list) and not (finders and finders[0] is finder):
-        finders[:] = [finder, *(other for other in finders if other is not finder)]
+    if not isinstance(finders, list):
+        return
+    position = 0
+    while position < len(finders) and any(finders[position] is other for other in behind):
+        position += 1
+    if not (position < len(finders) and finders[position] is finder):
+        rest = [other for other in finders[position:] if other is not finder]
+        finders[position:] = [finder, *rest]
 
 
 def remove_finder(finder: object) -> None:

@@ -7,7 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.account import Account
 from pytest_import_isolation.bindings import bind, bound_value
@@ -17,13 +18,16 @@ from pytest_import_isolation.departures import Departures, park
 from pytest_import_isolation.differences import Difference, Overlay, beyond, items_of, stands_in_front
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
 from pytest_import_isolation.evictions import evicted_modules
-from pytest_import_isolation.fakes import as_module, make_fake_module
+from pytest_import_isolation.fakes import loader_of
 from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide
+from pytest_import_isolation.finderlog import FinderLog
 from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.listings import hide_distributions, hide_from_listings
 from pytest_import_isolation.machinery import (
     ABSENT,
     Importer,
     ancestors,
+    ask_finders,
     caller,
     calling_frame,
     import_function,
@@ -38,7 +42,9 @@ from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of, without_doors
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.state import ImportState, prepend_path, put_in, take_out
+from pytest_import_isolation.plants import Plants
+from pytest_import_isolation.refusals import refuse_needed, unmatched
+from pytest_import_isolation.state import ImportState, prepend_path, put_first, take_out
 from pytest_import_isolation.wording import listing
 
 # The open windows, the innermost last. Like sys.modules they belong to the process: an inner pytest run
@@ -46,6 +52,7 @@ from pytest_import_isolation.wording import listing
 _open_windows: Final[list[Window]] = []
 
 _OWN_PACKAGE: Final = top_level(__name__)
+_NOTHING: Final = Parameters.parse("nothing", {})
 
 # What a bare interpreter has loaded when it starts, and what its C code looks up by name.
 _START_UP: Final = Patterns(
@@ -64,6 +71,13 @@ def innermost_window() -> Window | None:
     return _open_windows[-1] if _open_windows else None
 
 
+class Remark(NamedTuple):
+    """A warning for the user."""
+
+    message: str
+    site: Importer | None
+
+
 class Window:
     """The running half of an IsolatedImportContext: one for each time that it is entered.
 
@@ -77,6 +91,7 @@ class Window:
             keep a first-party or tainted module.
         is_long: whether it is there for several tests: then a fixture of a wider scope takes over only what
             it loads or asks for itself.
+        site: the line that asked for it; where it is made by default.
     """
 
     def __init__(
@@ -88,11 +103,12 @@ class Window:
         log: ImportLog | None = None,
         is_alone: bool = False,
         is_long: bool = False,
+        site: Importer | None = None,
     ) -> None:
         self.parameters = parameters
         self.log = ImportLog(with_images=True) if log is None else log
         #: Where it was opened.
-        self.opened_by = caller()
+        self.opened_by = site or caller()
         # A block at the top level of a module binds what it imports in that module: what the block
         # itself did there does not count as something that survives it.
         frame = calling_frame()
@@ -111,7 +127,12 @@ class Window:
         self._taken_by_us: set[str] = set()
         self._unloaded: set[str] = set()
         self._own_path: list[str] = []
-        self._planted: dict[str, object] = {}
+        self._own_items: dict[str, tuple[object, ...]] = {}
+        self._finder_log: FinderLog | None = None
+        #: What a user should hear about it, and at which line.
+        self.remarks: list[Remark] = []
+        #: The fakes that were asked for.
+        self.plants = Plants(origins, self._known, self._load_beside, self.log.picture_packages)
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
         self._before_return: dict[Any, dict[str, Any]] = {}
@@ -141,10 +162,14 @@ class Window:
         _open_windows.append(self)
         try:
             self.add_path(self.parameters.path)
+            self.remark(unmatched(self.parameters.unloaded, "unloaded"), self.opened_by)
+            self.remark(unmatched(self.parameters.fresh, "fresh"), self.opened_by)
             self.unload(self.parameters.unloaded)
-            self.block(self.parameters.missing)
+            self.block(self.parameters.missing, distributions=self.parameters.distributions)
             self.refresh(self.parameters.fresh)
-            self.fake(self.parameters.fakes)
+            self.fake(self.parameters.fakes, self.opened_by)
+            self.put_first("path_hooks", self.parameters.path_hooks)
+            self.put_first("meta_path", self.parameters.finders)
         except BaseException:
             self.close()
             raise
@@ -152,7 +177,7 @@ class Window:
     @property
     def is_plain(self) -> bool:
         """Whether nothing was asked for but to undo what happens: no fakes, no fresh or missing modules."""
-        return not (self._superseding or self._taken_by_us or self._planted)
+        return not (self._superseding or self._taken_by_us or self.plants.planted)
 
     def began_with(self, name: str) -> bool:
         """Tell whether a module was there when the window was opened, or has been admitted since."""
@@ -186,6 +211,7 @@ class Window:
         """
         if not patterns:
             return
+        refuse_needed(patterns, "fresh")
         self._refuse_extensions(patterns)
         self._set_aside(_covering(patterns))
 
@@ -204,56 +230,138 @@ class Window:
                 "you need fresh."
             )
 
-    def block(self, patterns: Patterns) -> None:
-        """Let modules look as if they were not installed."""
-        if patterns:
-            covers = _covering(patterns)
-            self._set_aside(covers)
-            self._undo.append(TOLL.block(covers, self.tainted.setdefault))
+    def block(self, patterns: Patterns, *, distributions: bool = False) -> None:
+        """Let modules look as if they were not installed.
 
-    def fake(self, fakes: Mapping[str, object]) -> dict[str, object]:
+        Args:
+            patterns: the modules.
+            distributions: hide from importlib.metadata the distributions that deliver them, too.
+
+        Raises:
+            NotReplaceableError: what runs now cannot do without one of them.
+        """
+        if not patterns:
+            return
+        refuse_needed(patterns, "missing")
+        covers = _covering(patterns)
+        self._set_aside(covers)
+        for name in patterns:
+            self._take_off_parent(name)
+        self._undo.append(TOLL.block(covers, self.tainted.setdefault))
+        self._undo.append(hide_from_listings(self._load_aside("pkgutil"), covers))
+        if distributions:
+            self._undo.append(hide_distributions(self._load_aside("importlib.metadata"), covers))
+            backport = sys.modules.get("importlib_metadata")
+            if backport is not None:
+                self._undo.append(hide_distributions(backport, covers))
+
+    def _load_aside(self, name: str) -> ModuleType:
+        """Return a module of the standard library, and leave it as loaded as it was."""
+        there = sys.modules.get(name) or DOOR.lot.module(name)
+        return there if type(there) is ModuleType else self._load_beside(name)
+
+    def put_first(self, list_name: str, items: tuple[object, ...]) -> None:
+        """Put finders (``"meta_path"``) or path hooks (``"path_hooks"``) before all others."""
+        if not items:
+            return
+        if list_name == "meta_path":
+            DOOR.ahead[:0] = items
+            self._undo.append(lambda: _remove_all(DOOR.ahead, items))
+        self._own_items[list_name] = items
+        put_first(list_name, items)
+        if self._finder_log is None:
+            self._finder_log = FinderLog()
+            self._undo.append(self._finder_log.begin())
+
+    def found_by(self, name: str) -> object:
+        """Return the finder that answered the last import of a module, or that would answer one now."""
+        found = self._finder_log.found.get(name, ABSENT) if self._finder_log else ABSENT
+        if found is ABSENT or is_door(found):
+            # What came back from where it was parked was found by nobody under test.
+            path = (namespace(sys.modules.get(parent_of(name)[0])) or {}).get("__path__")
+            found, _ = ask_finders(
+                name, path, lambda f: is_door(f) or (found is not ABSENT and f in DOOR.ahead)
+            )
+        return found
+
+    def remark(self, messages: Iterable[str], site: Importer | None) -> None:
+        """Note what a user should hear about, and the line that it is about."""
+        self.remarks += (Remark(message, site) for message in messages)
+
+    def _take_off_parent(self, name: str) -> None:
+        """Take a module off the package above it that has no entry any more."""
+        parent, child = parent_of(name)
+        space = namespace(sys.modules.get(parent)) if parent else None
+        if space is None or (namespace(space.get(child)) or {}).get("__name__") != name:
+            return
+        stale = space[child]
+        bind(space, child, ABSENT)
+        self._undo.append(lambda: bind(space, child, stale))
+
+    def fake(self, fakes: Mapping[str, object], site: Importer | None = None) -> dict[str, object]:
         """Plant fakes, with the packages above them.
+
+        Args:
+            fakes: what they are made of, by name.
+            site: who asked for it.
 
         Returns:
             The objects that stand in ``sys.modules`` now, by name.
+
+        Raises:
+            NotReplaceableError: what runs now cannot do without one of the modules.
+            FakeAttributeError: an autospec was given an attribute that the real module lacks.
+            ImportError: the real module that an autospec needs cannot be imported.
         """
         if not fakes:
             return {}
         covered = Patterns(tuple(fakes))
-        self._set_aside(covered.match)
-        planted: dict[str, object] = {}
-        for name in sorted(fakes, key=lambda name: name.count(".")):
-            is_package = any(other.startswith(f"{name}.") for other in fakes)
-            planted[name] = as_module(name, fakes[name], is_package=is_package)
-            put_in(name, planted[name])
-        self._planted.update(planted)
-        for name in planted:
-            self._bind_to_parent(name, planted)
+        refuse_needed(covered, "fakes")
+        if not self.plants.planted:
+            self._undo.append(self.plants.begin())
+        self.plants.prepare(fakes)
+        self.plants.plant(fakes, self._set_aside(covered.match), site or caller())
         self.mistrust(covered.match)
-        return {name: planted[name] for name in fakes}
+        return {name: self.plants.planted[name] for name in fakes}
+
+    def _known(self, name: str) -> Iterator[object]:
+        """Yield what stood under a name before it was faked, the innermost window first."""
+        for window in reversed(_open_windows):
+            parked = window._put_aside.get(name)
+            if parked is not None:
+                yield parked.module
+            yield window._state.modules.get(name)
+        yield sys.modules.get(name)
+        yield DOOR.lot.module(name)
+
+    def _load_beside(self, name: str) -> ModuleType:
+        """Execute a real module beside its fake; nothing of it is loaded afterwards."""
+        inner = Window(_NOTHING, self._origins, title="search for a real module")
+        fakers, DOOR.fakers = DOOR.fakers, []
+        inner.open()
+        try:
+            inner._set_aside(lambda other: loader_of(sys.modules.get(other)) is not None)
+            return importlib.import_module(name)
+        finally:
+            inner.close()
+            DOOR.fakers = fakers
+            # What was parked must not come back beside the fake.
+            self._put_aside.update(DOOR.lot.withdraw(self._is_superseded))
 
     def mistrust(self, covers: Callable[[str], object]) -> None:
         """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""
         self._undo.append(TOLL.watch(covers, self.tainted.setdefault))
 
-    def _bind_to_parent(self, name: str, planted: dict[str, object]) -> None:
-        parent, child = parent_of(name)
-        if not parent:
-            return
-        if parent not in sys.modules:
-            try:
-                importlib.import_module(parent)
-            except Exception:  # whatever is wrong with the real package, it cannot be the parent
-                put_in(parent, make_fake_module(parent, is_package=True))
-                self._bind_to_parent(parent, planted)
-        bind(namespace(sys.modules.get(parent)), child, planted.get(name, sys.modules.get(name)))
-
     def _is_superseded(self, name: object) -> bool:
         """Tell whether the window hides the module that usually has this name."""
         return any(covers(name) for covers in self._superseding)
 
-    def _set_aside(self, covers: Callable[[str], object]) -> None:
-        """Hide loaded and parked modules until the end of the window."""
+    def _set_aside(self, covers: Callable[[str], object]) -> dict[str, object]:
+        """Hide loaded and parked modules until the end of the window.
+
+        Returns:
+            Those that were loaded.
+        """
         self._superseding.append(covers)
         aside: dict[str, ParkedModule] = {}
         names = [name for name in list(sys.modules) if covers(name)]
@@ -265,6 +373,7 @@ class Window:
             if self._origins.verdict(name, parked.module).origin is Origin.FOREIGN:
                 self._put_aside.setdefault(name, parked)
         self._put_aside.update(DOOR.lot.withdraw(covers))
+        return {name: parked.module for name, parked in aside.items()}
 
     # Closing
 
@@ -277,13 +386,17 @@ class Window:
         return self._without_own(self._state.differences(is_door))
 
     def _without_own(self, difference: Difference) -> Difference:
-        own = self._taken_by_us.union(self._planted)
+        own = self._taken_by_us.union(self.plants.planted)
         path = difference.lists.get("path")
         lists = dict(difference.lists)
         if path is not None and self._own_path:
             lists["path"] = path._replace(added=tuple(beyond(path.added, self._own_path)))
+        for list_name, items in self._own_items.items():
+            if list_name in lists:
+                change = lists[list_name]
+                lists[list_name] = change._replace(added=tuple(beyond(change.added, items)))
         return difference._replace(
-            added={n: m for n, m in difference.added.items() if n not in self._planted},
+            added={n: m for n, m in difference.added.items() if n not in self.plants.planted},
             removed={n: m for n, m in difference.removed.items() if n not in own},
             replaced={n: pair for n, pair in difference.replaced.items() if n not in own},
             bindings={n: binding for n, binding in difference.bindings.items() if n not in own},
@@ -372,7 +485,7 @@ class Window:
         adopted: dict[Any, object] = {}
         tainted = _tainted_in(with_inner(self))  # what is tainted by a fake outside is at home there
         for name, module in difference.added.items():
-            is_planted = self._planted.get(name, ABSENT) is module
+            is_planted = self.plants.planted.get(name, ABSENT) is module
             if is_planted or self._origins.verdict(name, module).origin is Origin.FAKE:
                 refused[name] = "it is a fake"
             elif name in tainted:
@@ -393,7 +506,7 @@ class Window:
 
         def belongs(name: Any, module: object) -> bool:
             return (
-                self._planted.get(name, ABSENT) is not module
+                self.plants.planted.get(name, ABSENT) is not module
                 and name not in tainted
                 and not self._is_superseded(name)
             )
@@ -423,6 +536,7 @@ class Window:
                 f"{self} cannot be left before {_open_windows[-1]}, which is inside it: "
                 "leave windows in the reverse order of entering them"
             )
+        self._remark_unmet_fakes()
         self.stop_watching()
         changes = Changes()
         try:
@@ -437,7 +551,7 @@ class Window:
                 changes, stuck = self._put_back(difference)
                 # Now the last references to what left are dropped, and destructors run, which may import.
                 del difference
-                self._planted.clear()
+                self.plants.planted.clear()
                 if not stuck and self._state.differences(is_door):
                     self._state.restore(
                         Departures(self._origins, self._state.modules, self._is_superseded).leave
@@ -454,6 +568,11 @@ class Window:
         """Take off the import system what blocks modules and watches who asks for them."""
         while self._undo:
             self._undo.pop()()
+
+    def _remark_unmet_fakes(self) -> None:
+        if self.plants.planted:
+            for unmet in self.plants.unmet(self.tainted):
+                self.remark([str(unmet)], unmet.site)
 
     def abandon(self) -> None:
         """End the window and leave everything as it is now, part of the surrounding state.
@@ -482,7 +601,7 @@ class Window:
         account = Account(
             seen=self._without_own(difference),
             departures=departures,
-            planted=self._planted,
+            planted=self.plants.planted,
             stuck=restored.stuck,
             attributes=tuple(attributes),
             contents=self._state.contents,
@@ -503,11 +622,14 @@ class Window:
                     if id(namespace(module)) not in self._disregarded
                 },
                 must_stay=self.reason_to_stay,
-                planted=self._planted,
+                planted=self.plants.planted,
                 tainted=_tainted_in(_open_windows),
                 running=namespaces_on_other_threads(),
                 lazy_names=self._lazy_names,
-                is_superseded=lambda name: name in self._state.modules or name in self._put_aside,
+                # A finder under test may have executed a module that is parked.
+                is_superseded=lambda name: (
+                    name in self._state.modules or name in self._put_aside or name in DOOR.lot
+                ),
                 returned={n for n, m in arrivals.items() if DOOR.lot.was_parked(n, m, self._opened_at)},
                 before_return=self._before_return,
                 is_alone=self._is_alone,
@@ -683,6 +805,14 @@ def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
         forgotten.append(_open_windows[-1])
         _open_windows[-1].close()
     return window.close(), forgotten
+
+
+def _remove_all(items: list[object], leaving: Iterable[object]) -> None:
+    """Remove objects from a list by their identity, each once."""
+    for item in leaving:
+        place = next((place for place, other in enumerate(items) if other is item), None)
+        if place is not None:
+            del items[place]
 
 
 def _covering(patterns: Patterns) -> Callable[[object], bool]:

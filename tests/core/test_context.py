@@ -191,12 +191,13 @@ def test_a_running_window_takes_the_same_parameters(tree: Tree, picture: Any) ->
             {"frehs": "x"},
             ParameterError,
             "IsolatedImportContext has no parameter 'frehs' (did you mean 'fresh'?); "
-            "it takes fresh, unloaded, missing, fakes, path, keep",
+            "it takes fresh, unloaded, missing, fakes, path, keep, distributions, finders, path_hooks",
         ),
         (
             {"zzz": "x"},
             ParameterError,
-            "IsolatedImportContext has no parameter 'zzz'; it takes fresh, unloaded, missing, fakes, path, keep",
+            "IsolatedImportContext has no parameter 'zzz'; "
+            "it takes fresh, unloaded, missing, fakes, path, keep, distributions, finders, path_hooks",
         ),
         (
             {"fresh": 7},
@@ -338,7 +339,7 @@ def test_a_failure_while_opening_leaves_nothing_changed_and_no_window_open(
         fakes={"ctx_broken": {}}, path=tmp_path, unloaded="xml.dom", missing="ctx_none"
     )
     with monkeypatch.context() as patches:
-        patches.setattr("pytest_import_isolation.window.as_module", _interrupt)
+        patches.setattr("pytest_import_isolation.plants.make_module", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             context.start()
     with pytest.raises(WindowOrderError):
@@ -478,7 +479,7 @@ def test_changes_say_what_was_undone_and_why(tree: Tree) -> None:
 
 
 def test_what_a_window_asked_for_itself_is_no_change(tree: Tree) -> None:
-    tree({"ctx_app/__init__.py": "", "ctx_app/a.py": ""})
+    tree({"ctx_app/__init__.py": "", "ctx_app/a.py": "", "ctx_z.py": ""})
     importlib.import_module("ctx_app.a")
     with IsolatedImportContext(
         fakes={"ctx_x": {}}, missing="ctx_y", unloaded="ctx_app.a", path=os.getcwd(), fresh="ctx_z"

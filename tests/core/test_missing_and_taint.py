@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
+import threading
+import zipfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 
 from pytest_import_isolation import IsolatedImportContext, blocks, missing_modules
 from pytest_import_isolation.blocks import TOLL, spec_search_can_be_filtered
+from pytest_import_isolation.errors import WindowOrderError
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -288,3 +293,199 @@ def test_a_package_whose_import_failed_for_want_of_another_can_be_imported_later
         run()
         """
     )
+
+
+def test_a_stale_attribute_does_not_answer_for_a_missing_module(tree: Tree, picture: Any) -> None:
+    tree({"mis_app/__init__.py": "", "mis_app/a.py": ""})
+    app = importlib.import_module("mis_app")
+    stale = importlib.import_module("mis_app.a")
+    del sys.modules["mis_app.a"]
+    before = picture("mis_app")
+    with missing_modules("mis_app.a"):
+        with pytest.raises(ImportError, match="cannot import name 'a' from 'mis_app'"):
+            exec("from mis_app import a", {})
+        assert not hasattr(app, "a")
+    assert before.differences() == []
+    assert app.a is stale
+
+
+def test_pkgutil_does_not_list_what_is_missing(tree: Tree, tmp_path: Path) -> None:
+    root = tree(
+        {
+            "mis_app/__init__.py": "",
+            "mis_app/a.py": "",
+            "mis_app/b/__init__.py": "",
+            "mis_app/b/c.py": "",
+            "mis_single.py": "",
+        }
+    )
+    archive = tmp_path / "mis.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("mis_zipped/__init__.py", "")
+        file.writestr("mis_zipped/inner.py", "")
+        file.writestr("mis_zip_single.py", "")
+    from pkgutil import iter_modules, walk_packages
+
+    with IsolatedImportContext(path=archive):
+        path = importlib.import_module("mis_app").__path__
+        zipped = importlib.import_module("mis_zipped").__path__
+
+        def names() -> list[str]:
+            return [
+                *(info.name for info in iter_modules(path)),
+                *(info.name for info in walk_packages(path, "mis_app.")),
+                *(info.name for info in iter_modules(zipped, "anything.")),
+                *(info.name for info in iter_modules([str(root), str(archive)])),
+                *(info.name for info in iter_modules() if info.name.startswith("mis_")),
+            ]
+
+        everything = names()
+        with missing_modules("mis_app.a", "mis_app.b.c", "mis_zipped.inner", "mis_single", "mis_zip_single"):
+            assert names() == [
+                "b",
+                "mis_app.b",
+                "mis_app",
+                "mis_zipped",
+                "mis_zipped",
+                "mis_app",
+            ]
+        with missing_modules("inner", "a"):
+            assert names() == everything
+
+
+def test_distributions_are_missing_on_request(tree: Tree, tmp_path: Path, picture: Any) -> None:
+    root = tree({"mis_space/lib/__init__.py": "", "mis_space/lib/x.py": "", "mis_other.py": ""})
+
+    def install(name: str, files: str, **more: str) -> None:
+        folder = root / f"{name.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "RECORD").write_text("".join(f"{file},,\n" for file in files.split()))
+        for file, text in more.items():
+            (folder / f"{file}.txt").write_text(text)
+
+    install(
+        "mis-dist",
+        "mis_space/lib/__init__.py mis_space/lib/x.py mis_data/readme.txt",
+        entry_points="[mis.plugins]\nlib = mis_space.lib:x\n",
+    )
+    install("mis-edit", "__editable__.mis.pth", top_level="mis_edited\n")
+    install("mis-named", "mis_named.pth")
+    install("mis-odd", "mis_other.py mis-script.py mis_other/__pycache__/y.pyc")
+    importlib.invalidate_caches()
+
+    def known() -> set[str]:
+        found = {dist.metadata["Name"] for dist in metadata.distributions()}
+        return {name for name in found if name and name.startswith("mis-")}
+
+    def version(name: str) -> object:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError as error:
+            return error.name
+
+    before = picture()
+    resolvers = metadata.Distribution.__dict__["_discover_resolvers"]
+    everything = {"mis-dist", "mis-edit", "mis-named", "mis-odd"}
+    assert known() == everything
+    with missing_modules("mis_space.lib"):
+        assert version("mis-dist") == "1.0"
+    with missing_modules("mis_space.lib", distributions=True):
+        assert version("mis-dist") == "mis-dist"
+        assert not metadata.entry_points(group="mis.plugins")
+        assert known() == everything - {"mis-dist"}
+        with IsolatedImportContext(missing=["mis_edited", "mis_named", "mis_other"], distributions=True):
+            assert known() == set()
+        assert known() == everything - {"mis-dist"}
+    for unrelated in ("mis_space.lib.x", "mis_data", "mis_script", "lib"):
+        with missing_modules(unrelated, distributions=True):
+            assert known() == everything
+    assert [point.value for point in metadata.entry_points(group="mis.plugins")] == ["mis_space.lib:x"]
+    assert metadata.Distribution.__dict__["_discover_resolvers"] is resolvers
+    assert before.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("numpy", "numpy"), ("yaml", "PyYAML"), ("google.protobuf", "protobuf")]
+)
+def test_real_distributions_are_missing(module: str, name: str) -> None:
+    assert metadata.version(name)
+    with missing_modules(module, distributions=True):
+        with pytest.raises(metadata.PackageNotFoundError):
+            metadata.version(name)
+        assert module.partition(".")[0] not in {
+            top for top, names in metadata.packages_distributions().items() if name in names
+        }
+    assert metadata.version(name)
+
+
+def test_what_hides_modules_is_not_loaded_by_hiding_them(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import sys
+        from pytest_import_isolation import missing_modules
+        loaded = {"pkgutil", "importlib.metadata"} & set(sys.modules)
+        with missing_modules("json", distributions=True):
+            assert {"pkgutil", "importlib.metadata"} & set(sys.modules) == loaded
+            import pkgutil, importlib.metadata
+            assert "json" not in {info.name for info in pkgutil.iter_modules()}
+        assert {"pkgutil", "importlib.metadata"} & set(sys.modules) == loaded
+        import pkgutil
+        assert "json" in {info.name for info in pkgutil.iter_modules()}
+        """
+    )
+
+
+def test_a_consumer_named_fresh_sees_the_absence_and_others_keep_what_they_have(tree: Tree) -> None:
+    tree(
+        {
+            "mis_opt.py": "",
+            "mis_user.py": "try:\n    import mis_opt\nexcept ImportError:\n    mis_opt = None",
+            "mis_second.py": "import mis_user",
+        }
+    )
+    user, second = importlib.import_module("mis_user"), importlib.import_module("mis_second")
+    with IsolatedImportContext(missing="mis_opt", fresh="mis_user"):
+        assert importlib.import_module("mis_user").mis_opt is None
+        assert second.mis_user.mis_opt is not None
+    assert importlib.import_module("mis_user") is user
+
+
+def test_a_module_that_is_not_installed_anyway_is_simply_missing(picture: Any) -> None:
+    before = picture()
+    with missing_modules("mis_never_heard_of", "mis_never.heard.of", distributions=True):
+        assert importlib.util.find_spec("mis_never_heard_of") is None
+    assert before.differences() == []
+
+
+def test_blocks_in_threads_and_interleaved_are_taken_off(tree: Tree, picture: Any) -> None:
+    tree({"mis_one.py": "", "mis_two.py": ""})
+    before = picture()
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            for _ in range(200):
+                assert importlib.util.find_spec("mis_one") is None
+        except BaseException as error:
+            errors.append(error)
+
+    with missing_modules("mis_one"):
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(50):
+            with missing_modules("mis_two"), pytest.raises(KeyError), missing_modules("mis_one"):
+                raise KeyError
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    outer, inner = missing_modules("mis_one"), missing_modules("mis_two")
+    outer.start()
+    inner.start()
+    with pytest.raises(WindowOrderError, match="cannot be left before"):
+        outer.stop()
+    inner.stop()
+    outer.stop()
+    assert before.differences() == []
+    assert importlib.util.find_spec("mis_one") is not None

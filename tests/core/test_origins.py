@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import importlib
 import importlib.machinery
 import os
 import sys
@@ -13,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation.fakes import make_fake_module
+from pytest_import_isolation.fakes import Fake, FakeLoader, make_module
 from pytest_import_isolation.machinery import ABSENT
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.patterns import Patterns
@@ -55,7 +56,7 @@ STDLIB = os.path.dirname(os.__file__)
         ("stub", namespace_package("stub"), Origin.FAKE, "it has neither a file nor a loader"),
         ("none", None, Origin.FAKE, "the entry is None, which blocks the import"),
         ("bare", ModuleType("bare"), Origin.FAKE, "a bare ModuleType() without spec and file"),
-        ("made", make_fake_module("made"), Origin.FAKE, "made by fake_module"),
+        ("made", make_module("made", FakeLoader("made", Fake(), None, importlib.import_module), is_package=False), Origin.FAKE, "made by fake_module"),
         ("number", 7, Origin.FAKE, "it is an int"),
         ("mock", mock.Mock(), Origin.FAKE, "it is a unittest.mock.Mock"),
         (7, os, Origin.FAKE, "its key is no string"),

@@ -45,5 +45,5 @@ def test_the_message_names_whom_the_parameter_was_given_to() -> None:
         Parameters.parse("@isolated_imports", {"mising": "x"})
     assert str(caught.value) == (
         "@isolated_imports has no parameter 'mising' (did you mean 'missing'?); "
-        "it takes fresh, unloaded, missing, fakes, path, keep"
+        "it takes fresh, unloaded, missing, fakes, path, keep, distributions, finders, path_hooks"
     )

@@ -115,7 +115,7 @@ def fake(n: int) -> Any:
     makers: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: 7,
-        lambda: "a string",
+        lambda: "value = 1",  # as a fake: source text
         Hostile,
         Importing,
         mock.MagicMock,

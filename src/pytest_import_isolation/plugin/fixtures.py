@@ -42,7 +42,7 @@ def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportC
 def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., ModuleType]:
     """Execute a module anew and return the new copy; the old one comes back after the test.
 
-    Call it as fresh_import(name, *, deep=False, missing=(), fakes=None).
+    Call it as fresh_import(name, *, deep=False, missing=(), fakes=None, env=None).
     """
     from pytest_import_isolation.fresh import fresh_import
 
@@ -53,11 +53,22 @@ def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., Modul
 def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
     """Fake a module for the rest of the test, and return what stands for it.
 
-    Call it as fake_module(name, **attributes).
+    Call it as fake_module(name, content, /, *, autospec=False, strict=True, **attributes), where the
+    content is a mapping of attributes, source text, or any object.
     """
+    from pytest_import_isolation.fakes import Fake
+    from pytest_import_isolation.machinery import ABSENT
 
-    def fake(name: str, /, **attributes: object) -> object:
-        return isolated_imports.fake({name: attributes})[name]
+    def fake(
+        name: str,
+        content: object = ABSENT,
+        /,
+        *,
+        autospec: bool = False,
+        strict: bool = True,
+        **attributes: object,
+    ) -> object:
+        return isolated_imports.fake({name: Fake(content, attributes, autospec, strict)})[name]
 
     return fake
 
@@ -66,7 +77,7 @@ def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
 def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., None]:
     """Let modules look as if they were not installed, for the rest of the test.
 
-    Call it as missing_modules(*patterns).
+    Call it as missing_modules(*patterns, distributions=False).
     """
     return isolated_imports.block
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
-from pytest_import_isolation.isolation import IsolatedImportContext
+from pytest_import_isolation.isolation import IsolatedImportContext, warn_of
 from pytest_import_isolation.machinery import Importer
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parameters import Parameters
@@ -44,12 +44,21 @@ class ItemContext(IsolatedImportContext):
         settings: the options of the run.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
+        site: the line that its warnings are about.
     """
 
     _title = MARKER
 
-    def __init__(self, parameters: Parameters, settings: Settings, runner: Runner, origins: Origins) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        settings: Settings,
+        runner: Runner,
+        origins: Origins,
+        site: Importer | None,
+    ) -> None:
         super().__init__()
+        self._site = site
         self._parameters = parameters
         self._settings = settings
         self._runner = runner
@@ -107,9 +116,14 @@ class ItemWindows:
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
         self._finalizing: dict[int, ImportState] = {}
 
-    def context(self, parameters: Parameters) -> ItemContext:
-        """Return a context for a test, not opened yet."""
-        return ItemContext(parameters, self._settings, self._runner, self._origins)
+    def context(self, parameters: Parameters, site: Importer | None = None) -> ItemContext:
+        """Return a context for a test, not opened yet.
+
+        Args:
+            parameters: what is different inside.
+            site: the line that its warnings are about; by default the one that opens it.
+        """
+        return ItemContext(parameters, self._settings, self._runner, self._origins, site)
 
     def prepare(self, items: list[pytest.Item]) -> None:
         """Parse the marks of every test, so that a mistake ends the run before it begins.
@@ -195,12 +209,17 @@ class ItemWindows:
             self.leave(context, "an interrupted test")
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
-        context = self.context(parameters)
+        context = self.context(parameters, _site_of(item))
         item.stash[_refusal_key] = ""
         try:
             context.start()
-        except ImportIsolationError as error:
+        except (ImportIsolationError, ImportIsolationWarning) as error:
             item.stash[_refusal_key] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
+            return
+        except Exception as error:  # the source text of a fake, or the real module of an autospec
+            item.stash[_refusal_key] = (
+                f"{item.nodeid}: @pytest.mark.{MARKER}: {type(error).__name__}: {error}"
+            )
             return
         item.stash[context_key] = context
         self._open.append(context)
@@ -226,6 +245,7 @@ class ItemWindows:
                 opened_by.file if opened_by else "<unknown>",
                 opened_by.line if opened_by else 0,
             )
+        warn_of(window)
 
     def _warn_of(self, refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
         code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
@@ -239,6 +259,18 @@ class ItemWindows:
             code.co_filename if code else "<unknown>",
             code.co_firstlineno if code else 0,
         )
+
+
+def _site_of(item: pytest.Item) -> Importer | None:
+    """Return the line at which a test, with its decorators, begins; the line of its mark as a rule."""
+    function: Any = getattr(item, "function", None)  # a doctest has none
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    module = getattr(item, "module", None)
+    return Importer(str(getattr(module, "__name__", "?")), code.co_filename, code.co_firstlineno)
 
 
 def _is_patched_everywhere(item: pytest.Item) -> bool:

@@ -1,0 +1,149 @@
+"""What a user may ask for and cannot have, and what cannot have been meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pytest_import_isolation.errors import NotReplaceableError
+from pytest_import_isolation.machinery import (
+    find_spec,
+    is_initializing,
+    namespace,
+    packages_on_the_stack,
+    top_level,
+)
+from pytest_import_isolation.parking import DOOR, is_door
+from pytest_import_isolation.patterns import Patterns
+
+# What the interpreter looks up by name, or cannot run without.
+_INTERPRETER: Final = frozenset(
+    (
+        "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_io",
+        "_thread", "_warnings", "abc", "builtins", "codecs", "encodings", "genericpath", "importlib",
+        "importlib._bootstrap", "importlib._bootstrap_external", "importlib.machinery", "importlib.util",
+        "io", "marshal", "nt", "ntpath", "os", "os.path", "posix", "posixpath", "sys",
+        "warnings", "zipimport",
+    )
+)  # fmt: skip
+_RUNNER: Final = frozenset(("_pytest", "pluggy", "pytest"))
+_OWN_PACKAGE: Final = top_level(__name__)
+
+
+def refuse_needed(patterns: Patterns, parameter: str) -> None:
+    """Refuse to replace a module that what runs now cannot do without.
+
+    Args:
+        patterns: what is to be replaced; a glob does not mean such modules.
+        parameter: for what, for the message.
+
+    Raises:
+        NotReplaceableError: one of the patterns names such a module.
+    """
+    running: set[str] | None = None
+    for name in patterns:
+        if patterns.is_glob(name):
+            continue
+        if name in _INTERPRETER:
+            needs = "the interpreter"
+        elif top_level(name) == _OWN_PACKAGE:
+            needs = "the isolation itself"
+        elif top_level(name) in _RUNNER:
+            running = packages_on_the_stack() if running is None else running
+            if _RUNNER.isdisjoint(running):
+                continue
+            needs = "pytest itself"
+        else:
+            continue
+        raise NotReplaceableError(
+            f"{parameter}={name!r}: {needs} needs this module while the test runs. To change single "
+            "functions of it, use monkeypatch.setattr or unittest.mock.patch on the module that calls them; "
+            "for anything more, run the test in a subprocess",
+            name=name,
+        )
+
+
+def refuse_fresh(name: str) -> None:
+    """Refuse to execute a module anew that cannot be executed twice.
+
+    Extension modules are refused where patterns are applied.
+
+    Args:
+        name: the module.
+
+    Raises:
+        NotReplaceableError: it is a test module, conftest or plugin, or its import is still under way.
+    """
+    module = sys.modules.get(name)
+    space = namespace(module) or {}
+    if is_initializing(module):
+        raise NotReplaceableError(
+            f"fresh_import({name!r}): its import is still under way, so this call comes from its own top "
+            "level or from a module that it imports. Call it when the import is over: in a test or a fixture",
+            name=name,
+        )
+    if "@pytest_ar" in space:  # what pytest's assertion rewriting leaves
+        raise NotReplaceableError(
+            f"fresh_import({name!r}): it is a test module, conftest or plugin that pytest has loaded, and "
+            "goes on using. Move what you need fresh into a module of its own",
+            name=name,
+        )
+
+
+def unmatched(patterns: Patterns, parameter: str) -> Iterator[str]:
+    """Yield a message for each pattern that covers no module that is loaded, parked or can be imported.
+
+    Nothing is imported to find out.
+
+    Args:
+        patterns: the value of a parameter.
+        parameter: its name.
+    """
+    there: tuple[Any, ...] | None = None
+    for pattern in patterns:
+        if pattern in sys.modules or pattern in DOOR.lot:
+            continue
+        there = (*sys.modules.copy(), *DOOR.lot) if there is None else there
+        single = Patterns(pattern)
+        if any(single.match(name) for name in there):
+            continue
+        literal = ".".join(_literal_parts(pattern))
+        if patterns.is_glob(pattern) and (not literal or _can_be_found(literal)):
+            continue  # it may cover what is imported later
+        if not patterns.is_glob(pattern) and _can_be_found(pattern):
+            continue
+        from pytest_import_isolation.wording import suggestion
+
+        names = [name for name in there if type(name) is str]
+        yield (
+            f"{parameter}={pattern!r} covers no module that is loaded or can be imported"
+            f"{suggestion(pattern, names)}, so it changes nothing"
+        )
+
+
+def _literal_parts(pattern: str) -> Iterator[str]:
+    for part in pattern.split("."):
+        if not part.isidentifier():
+            return
+        yield part
+
+
+def _can_be_found(name: str) -> bool:
+    """Tell whether the finders know a module, as far as that can be seen without importing its package."""
+    path: object = None
+    known = ""
+    for part in name.split("."):
+        known = f"{known}.{part}" if known else part
+        loaded = namespace(sys.modules.get(known))
+        if loaded is not None:
+            path = loaded.get("__path__")
+        else:
+            spec = find_spec(known, path, is_door)
+            if spec is None:
+                return False
+            path = getattr(spec, "submodule_search_locations", None)
+        if path is None:
+            # No package: nothing is below it, or it makes submodules by itself (six.moves).
+            return loaded is not None or known == name
+    return True
