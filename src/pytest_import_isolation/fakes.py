@@ -240,14 +240,20 @@ def give_spec(name: str, module: object) -> None:
 
 def remember_source(filename: str, source: str) -> None:
     """Let tracebacks show the lines of a fake's source text."""
-    lines = sys.modules.get("linecache")
-    if lines is not None:
+    cache = _line_cache()
+    if cache is not None:
         # Without a time it counts as made by hand, and is never looked up on the disk.
-        lines.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        cache[filename] = (len(source), None, source.splitlines(True), filename)
 
 
 def forget_source(name: str) -> None:
     """Let go of what :func:`remember_source` noted for a fake module."""
-    lines = sys.modules.get("linecache")
-    if lines is not None:
-        lines.cache.pop(f"<fake {name}>", None)
+    cache = _line_cache()
+    if cache is not None:
+        cache.pop(f"<fake {name}>", None)
+
+
+def _line_cache() -> dict[str, Any] | None:
+    # A test may have faked linecache itself.
+    cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
+    return cache if isinstance(cache, dict) else None

@@ -244,16 +244,17 @@ class Window:
             return
         refuse_needed(patterns, "missing")
         covers = _covering(patterns)
+        # Before anything is hidden that they need themselves (3.13's importlib.metadata imports json).
+        pkgutil = self._load_aside("pkgutil")
+        metadata = [self._load_aside("importlib.metadata")] if distributions else []
+        if distributions and "importlib_metadata" in sys.modules:
+            metadata.append(sys.modules["importlib_metadata"])
         self._set_aside(covers)
         for name in patterns:
             self._take_off_parent(name)
         self._undo.append(TOLL.block(covers, self.tainted.setdefault))
-        self._undo.append(hide_from_listings(self._load_aside("pkgutil"), covers))
-        if distributions:
-            self._undo.append(hide_distributions(self._load_aside("importlib.metadata"), covers))
-            backport = sys.modules.get("importlib_metadata")
-            if backport is not None:
-                self._undo.append(hide_distributions(backport, covers))
+        self._undo.append(hide_from_listings(pkgutil, covers))
+        self._undo += (hide_distributions(module, covers) for module in metadata)
 
     def _load_aside(self, name: str) -> ModuleType:
         """Return a module of the standard library, and leave it as loaded as it was."""

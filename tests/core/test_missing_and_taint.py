@@ -425,13 +425,13 @@ def test_what_hides_modules_is_not_loaded_by_hiding_them(run_script: Callable[..
         import sys
         from pytest_import_isolation import missing_modules
         loaded = {"pkgutil", "importlib.metadata"} & set(sys.modules)
-        with missing_modules("json", distributions=True):
+        with missing_modules("json", "wave", distributions=True):
             assert {"pkgutil", "importlib.metadata"} & set(sys.modules) == loaded
             import pkgutil, importlib.metadata
-            assert "json" not in {info.name for info in pkgutil.iter_modules()}
+            assert "wave" not in {info.name for info in pkgutil.iter_modules()}
         assert {"pkgutil", "importlib.metadata"} & set(sys.modules) == loaded
         import pkgutil
-        assert "json" in {info.name for info in pkgutil.iter_modules()}
+        assert "wave" in {info.name for info in pkgutil.iter_modules()}
         """
     )
 

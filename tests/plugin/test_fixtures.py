@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -248,6 +249,190 @@ def test_a_foreign_module_that_is_hidden_after_its_import_comes_back_as_the_same
     )
     assert run.outcomes == {"passed": 2}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
+
+
+def test_the_fixtures_take_all_that_the_functions_take(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "config.py": "import os\nDEBUG = os.environ.get('FIX_DEBUG')",
+            "client.py": "import wave\ndef opened(name): return wave.open(name)",
+            "test_it.py": """
+                import importlib.metadata, sys
+                import pytest, client
+
+                def test_fake_module(fake_module, fresh_import):
+                    fake = fake_module("cloud", "def connect(): return 'text'", region="eu")
+                    import cloud
+                    assert (cloud.connect(), cloud.region) == ("text", "eu")
+                    spec = fake_module("wave", autospec=True)
+                    assert fresh_import("client").opened("x.wav") is spec.open.return_value
+                    with pytest.raises(TypeError):
+                        spec.open()
+                    with pytest.raises(AttributeError, match="the real module 'wave' has none of this name"):
+                        spec.opened
+                    assert fake_module("loose", strict=False).anything() is not None
+                    thing = object()
+                    assert fake_module("thing", thing) is thing
+
+                def test_missing_modules(missing_modules):
+                    missing_modules("numpy", distributions=True)
+                    with pytest.raises(importlib.metadata.PackageNotFoundError):
+                        importlib.metadata.version("numpy")
+
+                @pytest.mark.isolated_imports(missing="numpy", distributions=True)
+                def test_marker():
+                    with pytest.raises(importlib.metadata.PackageNotFoundError):
+                        importlib.metadata.version("numpy")
+
+                def test_env(fresh_import):
+                    assert fresh_import("config", env={"FIX_DEBUG": "1"}).DEBUG == "1"
+                    assert fresh_import("config").DEBUG is None
+
+                class Finder:
+                    @staticmethod
+                    def find_spec(name, path, target=None):
+                        return None
+
+                @pytest.mark.isolated_imports(finders=[Finder])
+                def test_finders(isolated_imports):
+                    assert sys.meta_path[0] is Finder
+                    import config
+                    assert isolated_imports.found_by("config").__name__ == "PathFinder"
+
+                def test_all_is_back():
+                    assert Finder not in sys.meta_path
+                    assert importlib.metadata.version("numpy")
+                    assert not {"cloud", "wave", "thing", "config"} - {"wave"} & set(sys.modules)
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 6}
+    assert [leak for leak in run.leaks if not leak["contained"]] == []
+
+
+def test_warnings_stand_at_the_users_line_and_refusals_name_the_test(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "http_lib.py": "def get(): return 'real'",
+            "client.py": "import http_lib",
+            "test_it.py": """
+                import functools
+                import pytest, client
+
+                def test_fixture(fake_module):
+                    fake_module("http_lib", get=None)
+
+                @pytest.mark.isolated_imports(fakes={"http_lib": {}})
+                def test_marker():
+                    import http_lib
+
+                def wrapped(function):
+                    @functools.wraps(function)
+                    def wrapper():
+                        return function()
+                    return wrapper
+
+                @pytest.mark.isolated_imports(fresh="clint")
+                @wrapped
+                def test_misspelt():
+                    pass
+
+                @pytest.mark.filterwarnings("error")
+                @pytest.mark.isolated_imports(unloaded="clint")
+                def test_error():
+                    pass
+
+                @pytest.mark.isolated_imports(fakes={"text": "1 / 0"})
+                def test_source():
+                    pass
+
+                def test_refused(fake_module, missing_modules, fresh_import):
+                    for refused in (
+                        lambda: fake_module("pytest"),
+                        lambda: missing_modules("_pytest"),
+                        lambda: fresh_import("pluggy"),
+                    ):
+                        with pytest.raises(ImportError, match="pytest itself needs this module"):
+                            refused()
+            """,
+        },
+        report=False,
+    )
+    assert run.outcomes == {"passed": 4, "error": 2, "warning": 3}
+    assert re.findall(r"test_it\.py:(\d+): ImportIsolationWarning: (.*)", run.output) == [
+        (
+            line,
+            "nothing under test imported the fake of 'http_lib': client imported the real module before, and "
+            "client.http_lib still holds it. Let the fake be there first, and have client executed anew under it: "
+            "fresh='client', or fresh_import('client')",
+        )
+        for line in ("6", "8")
+    ] + [
+        (
+            "18",
+            "fresh='clint' covers no module that is loaded or can be imported (did you mean 'client'?), so it "
+            "changes nothing",
+        )
+    ]
+    assert (
+        "test_it.py::test_error: @pytest.mark.isolated_imports: unloaded='clint' covers no module"
+        in run.output
+    )
+    assert (
+        "test_it.py::test_source: @pytest.mark.isolated_imports: ZeroDivisionError: division by zero"
+        in run.output
+    )
+
+
+#: What pytest imports while tests run, at the moment when it needs it.
+_LAZY = (
+    "ast",
+    "attr",
+    "difflib",
+    "doctest",
+    "inspect",
+    "json",
+    "linecache",
+    "pdb",
+    "pprint",
+    "traceback",
+    "tracemalloc",
+)
+
+
+@pytest.mark.parametrize("how", ["fakes={name: {} for name in LAZY}", "missing=LAZY"])
+def test_faking_or_hiding_what_pytest_imports_lazily_breaks_no_run(suite: Suite, how: str) -> None:
+    run = suite.run(
+        f"""
+        import sys, warnings
+        import pytest
+        LAZY = {_LAZY!r}
+
+        @pytest.mark.isolated_imports({how})
+        def test_fails():
+            warnings.warn("one")
+            print("captured")
+            assert {{"a": [1, 2], "b": "x" * 100}} == {{"a": [1, 3], "b": "y" * 100}}
+
+        @pytest.mark.isolated_imports({how})
+        def test_raises():
+            open("left.txt", "w")
+            raise ValueError
+
+        @pytest.mark.isolated_imports({how})
+        def test_passes():
+            assert "pprint" not in sys.modules or not hasattr(sys.modules["pprint"], "pprint")
+
+        def test_all_is_back():
+            import difflib, pprint
+            assert difflib.ndiff and pprint.pprint
+        """,
+        "--showlocals",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2, "failed": 2, "warning": 1}
+    assert "INTERNALERROR" not in run.output
 
 
 def test_make_package_runs_what_was_written_last(suite: Suite) -> None:

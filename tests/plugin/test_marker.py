@@ -260,6 +260,12 @@ _MISTAKES = {
         ": fakes: 'numpy' is None; to make a module look not installed, use missing='numpy'"
     ),
     "fakes={'3': {}}": ": fakes: '3' is no module name; give a dotted name such as 'package.module'",
+    "finders=[3]": (": finders: 3 is no meta path finder: it has no method find_spec(name, path, target)"),
+    "fakes={'sys': {}}": (
+        ": fakes='sys': the interpreter needs this module while the test runs. To change single functions of it, "
+        "use monkeypatch.setattr or unittest.mock.patch on the module that calls them; for anything more, run the "
+        "test in a subprocess"
+    ),
     "path=3": ": path: expected a path or a list of paths, not 3",
 }
 
@@ -364,10 +370,12 @@ def test_fresh_of_an_extension_package_fails_that_test_and_no_other(suite: Suite
 def test_the_marker_the_fixtures_and_the_options_are_described(suite: Suite) -> None:
     run = suite.run("", "--markers", report=False)
     assert (
-        "@pytest.mark.isolated_imports(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=...): "
-        "undo after the test what it does to sys.modules, sys.path and the import hooks. fresh, unloaded, "
-        "missing and keep take module names or globs; fakes maps module names to attributes or objects; path "
-        "takes directories to put before sys.path.\n"
+        "@pytest.mark.isolated_imports(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., "
+        "distributions=..., finders=..., path_hooks=...): undo after the test what it does to sys.modules, "
+        "sys.path and the import hooks. fresh, unloaded, missing and keep take module names or globs; fakes "
+        "maps module names to attributes, source text or objects; path takes directories to put before "
+        "sys.path; distributions=True hides from importlib.metadata what delivers the missing modules; "
+        "finders and path_hooks are asked before all others.\n"
     ) in run.output
     run = suite.run("", "--fixtures", report=False)
     described = {

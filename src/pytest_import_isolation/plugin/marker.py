@@ -7,6 +7,8 @@ from _pytest import nodes
 
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.parameters import NAMES, Parameters
+from pytest_import_isolation.patterns import Patterns
+from pytest_import_isolation.refusals import refuse_needed
 
 MARKER = "isolated_imports"
 FIXTURE = "isolated_imports"
@@ -14,7 +16,9 @@ FIXTURE = "isolated_imports"
 DESCRIPTION = (
     f"{MARKER}({', '.join(f'{name}=...' for name in NAMES)}): undo after the test what it does to "
     "sys.modules, sys.path and the import hooks. fresh, unloaded, missing and keep take module names or "
-    "globs; fakes maps module names to attributes or objects; path takes directories to put before sys.path."
+    "globs; fakes maps module names to attributes, source text or objects; path takes directories to put "
+    "before sys.path; distributions=True hides from importlib.metadata what delivers the missing modules; "
+    "finders and path_hooks are asked before all others."
 )
 
 
@@ -43,6 +47,13 @@ def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
             f'for example @pytest.mark.{MARKER}(fresh="myapp.settings")'
         )
     try:
-        return Parameters.parse(who, mark.kwargs)
+        parameters = Parameters.parse(who, mark.kwargs)
     except ImportIsolationError as error:
         raise pytest.UsageError(str(error)) from None
+    try:
+        refuse_needed(parameters.fresh, "fresh")
+        refuse_needed(parameters.missing, "missing")
+        refuse_needed(Patterns(tuple(parameters.fakes)), "fakes")
+    except ImportIsolationError as error:
+        raise pytest.UsageError(f"{who}: {error}") from None
+    return parameters

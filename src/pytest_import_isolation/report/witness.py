@@ -201,6 +201,8 @@ class Witness:
         self._unobserved.clear()
         for name, taint in reversed(taints.items()):
             module = sys.modules.get(name)
+            if module is self._found(name):
+                continue  # a second copy was executed, and the first is back
             if name in self._first and not is_initializing(module):
                 leak = self.judge.tainted(taint, taint.hazard.polluter, by)
                 self.record(leak, worst, Atom("entry", name, ABSENT, module))
