@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.doors import fake_module, missing_modules
     from pytest_import_isolation.fresh import fresh_import
     from pytest_import_isolation.isolation import IsolatedImportContext
+    from pytest_import_isolation.packages import make_package
 
 __all__ = [
     "Changes",
@@ -23,6 +24,7 @@ __all__ = [
     "IsolatedImportContext",
     "fake_module",
     "fresh_import",
+    "make_package",
     "missing_modules",
 ]
 
@@ -35,8 +37,9 @@ def __getattr__(name: str) -> Any:
     from pytest_import_isolation.doors import fake_module, missing_modules
     from pytest_import_isolation.fresh import fresh_import
     from pytest_import_isolation.isolation import IsolatedImportContext
+    from pytest_import_isolation.packages import make_package
 
-    public = (Changes, IsolatedImportContext, fake_module, fresh_import, missing_modules)
+    public = (Changes, IsolatedImportContext, fake_module, fresh_import, make_package, missing_modules)
     globals().update({item.__name__: item for item in public})
     return globals()[name]
 

@@ -31,6 +31,11 @@ _RUNNER: Final = frozenset(("_pytest", "pluggy", "pytest"))
 _OWN_PACKAGE: Final = top_level(__name__)
 
 
+def is_needed_by_the_interpreter(name: str) -> bool:
+    """Tell whether the interpreter looks a module up by name, or cannot run without it."""
+    return name in _INTERPRETER
+
+
 def refuse_needed(patterns: Patterns, parameter: str) -> None:
     """Refuse to replace a module that what runs now cannot do without.
 
@@ -45,7 +50,7 @@ def refuse_needed(patterns: Patterns, parameter: str) -> None:
     for name in patterns:
         if patterns.is_glob(name):
             continue
-        if name in _INTERPRETER:
+        if is_needed_by_the_interpreter(name):
             needs = "the interpreter"
         elif top_level(name) == _OWN_PACKAGE:
             needs = "the isolation itself"

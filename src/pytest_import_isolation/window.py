@@ -349,6 +349,11 @@ class Window:
             # What was parked must not come back beside the fake.
             self._put_aside.update(DOOR.lot.withdraw(self._is_superseded))
 
+    def shadow(self, patterns: Patterns) -> None:
+        """Hide modules until the end of the window: others of the same names are first on the path."""
+        self._set_aside(patterns.match)
+        self.mistrust(patterns.match)
+
     def mistrust(self, covers: Callable[[str], object]) -> None:
         """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""
         self._undo.append(TOLL.watch(covers, self.tainted.setdefault))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -83,20 +84,17 @@ def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., No
 
 
 @pytest.fixture
-def make_package(
-    isolated_imports: IsolatedImportContext, tmp_path: Path
-) -> Callable[[Mapping[str, str]], Path]:
+def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Callable[..., Path]:
     """Write a package tree, and make it importable until the test is over.
 
-    Call it as make_package({"app/__init__.py": "..."}); it returns the directory, which is first on sys.path.
+    Call it as make_package({"app/__init__.py": "..."}, *, root=None, zip=False, shadow=False,
+    distribution=None, version="1.0", entry_points=None); it returns the directory or archive, which is
+    first on sys.path. Calls with the same root add to the same tree.
     """
-    from pytest_import_isolation.packages import write_files
+    from pytest_import_isolation.packages import put_package
 
-    root = tmp_path / "packages"
-
-    def make(files: Mapping[str, str]) -> Path:
-        write_files(root, files)
-        isolated_imports.add_path(root)
-        return root
+    def make(files: Mapping[str, Any], *, root: str | os.PathLike[str] | None = None, **options: Any) -> Path:
+        place = tmp_path / ("packages" if root is None else root)
+        return put_package(isolated_imports.window, place, files, **options)
 
     return make
