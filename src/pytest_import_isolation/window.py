@@ -133,6 +133,7 @@ class Window:
         self.remarks: list[Remark] = []
         #: The fakes that were asked for.
         self.plants = Plants(origins, self._known, self._load_beside, self.log.picture_packages)
+        self._shadowed = Patterns()
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
         self._before_return: dict[Any, dict[str, Any]] = {}
@@ -351,6 +352,7 @@ class Window:
 
     def shadow(self, patterns: Patterns) -> None:
         """Hide modules until the end of the window: others of the same names are first on the path."""
+        self._shadowed += patterns
         self._set_aside(patterns.match)
         self.mistrust(patterns.match)
 
@@ -701,8 +703,11 @@ class Window:
     def _bring_evicted_back(self, name: str) -> None:
         """Park a package with extension modules that was thrown out, before it is executed a second time.
 
-        A pure Python package may be executed again: somebody removed it for that.
+        A pure Python package may be executed again: somebody removed it for that. What is shadowed must
+        stay away.
         """
+        if self._shadowed.match(name):
+            return
         package = top_level(name)
         asked = [other for other in self._asked_for() if top_level(other) == package]
         evicted = evicted_modules(asked, self.log, self._origins)

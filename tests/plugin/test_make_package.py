@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.metadata
 import importlib.resources
 import pkgutil
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def test_a_tree_is_importable_inside_the_block_only(is_zip: bool, tmp_path: Path
         assert sys.path[0] == str(root)
         assert importlib.import_module("mpbox.sub.deep").value == 1
         assert importlib.import_module("mpspace.part").value == 2
-        assert importlib.import_module("mpspace").__spec__.origin in (None, "namespace")
+        assert importlib.import_module("mpspace").__file__ is None
         assert importlib.import_module("mpcompiled").value == 3
         assert pkgutil.get_data("mpbox", "data.bin") == b"\0\xff"
         assert importlib.resources.files("mpbox").joinpath("data.bin").read_bytes() == b"\0\xff"
@@ -43,6 +45,11 @@ def test_a_tree_is_importable_inside_the_block_only(is_zip: bool, tmp_path: Path
     assert not [name for name in sys.modules if name.startswith("mp")]
     assert not importlib.metadata.entry_points(group="mp.group")
     assert not root.exists()
+    # On Python 3.10 the standard library leaves archives that it read to the garbage collector.
+    del point
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_a_rewritten_source_runs_its_new_code(tmp_path: Path) -> None:
@@ -108,7 +115,7 @@ def test_a_distribution_that_cannot_be_is_refused(tmp_path: Path) -> None:
         ({"distribution": "x", "entry_points": {"g": "b"}}, "entry_points is a mapping such as"),
     ):
         with pytest.raises(ImportIsolationError, match=f"make_package: {re.escape(message)}"):
-            with make_package({}, **options):  # type: ignore[arg-type]
+            with make_package({}, **options):
                 pass
 
 
@@ -134,8 +141,10 @@ def test_the_fixture_writes_trees_of_their_own_and_leaves_nothing(suite: Any) ->
         def test_an_extension_package_is_shadowed_and_comes_back(make_package):
             import numpy
             make_package({"numpy/__init__.py": "value = 1"}, shadow=True)
-            import numpy
-            assert numpy.value == 1
+            for _ in range(2):
+                sys.modules.pop("numpy", None)
+                import numpy
+                assert numpy.value == 1
 
         def test_archives_and_distributions(make_package):
             for value in (1, 2):
