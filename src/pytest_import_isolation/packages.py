@@ -32,6 +32,7 @@ EntryPoints = Mapping[str, Mapping[str, str]]
 # A written source is dated back: whoever rewrites it by hand gives it another time than its bytecode knows.
 _BACKDATED_SECONDS: Final = 3600
 _DISTRIBUTION_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_ENTRY_POINT_VALUE: Final = re.compile(r"[\w.]+(:[\w.]+)?( *\[.*\])?")
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+!_]+")
 
 
@@ -293,7 +294,10 @@ def _remove_bytecode(source: Path) -> None:
 def _write_archive(root: Path, contents: Mapping[str, bytes]) -> Path:
     import zipfile
 
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError(f"make_package: no archive can be written to {root}: {error}") from error
     # A new name each time: zipimport remembers what an archive holds.
     number = next(n for n in range(1, sys.maxsize) if not (root / f"packages-{n}.zip").exists())
     archive = root / f"packages-{number}.zip"
@@ -344,6 +348,11 @@ def _entry_points_text(entry_points: object) -> str:
                 "make_package: entry_points is a mapping such as {'group': {'name': 'module:attribute'}}, "
                 f"not {entry_points!r}"
             )
+        for name, value in entries.items():
+            if not isinstance(value, str) or not _ENTRY_POINT_VALUE.fullmatch(value):
+                raise ParameterError(
+                    f"make_package: the entry point {name!r} of {group!r} is 'module:attribute', not {value!r}"
+                )
         lines.append(f"[{group}]")
         lines += [f"{name} = {value}" for name, value in entries.items()]
     return "\n".join(lines) + "\n"

@@ -107,13 +107,19 @@ def test_a_tree_that_cannot_be_is_refused(files: Any, message: str) -> None:
         flatten(files)
 
 
-def test_a_distribution_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    for options, message in (
+def test_options_that_cannot_be_are_refused() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"distribution": "../x"}, "'../x' is no name of a distribution"),
         ({"distribution": "x", "version": "1-0"}, "'1-0' is no version"),
         ({"entry_points": {"g": {"a": "b:c"}}}, "entry_points need a distribution"),
+        (
+            {"distribution": "x", "entry_points": {"g": {"a": "b c"}}},
+            "the entry point 'a' of 'g' is 'module:attribute', not 'b c'",
+        ),
+        ({"zip": True, "root": Path(__file__)}, f"no archive can be written to {__file__}: "),
         ({"distribution": "x", "entry_points": {"g": "b"}}, "entry_points is a mapping such as"),
-    ):
+    ]
+    for options, message in cases:
         with pytest.raises(ImportIsolationError, match=f"make_package: {re.escape(message)}"):
             with make_package({}, **options):
                 pass
