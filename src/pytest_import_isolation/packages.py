@@ -351,7 +351,8 @@ def _entry_points_text(entry_points: object) -> str:
         for name, value in entries.items():
             if not isinstance(value, str) or not _ENTRY_POINT_VALUE.fullmatch(value):
                 raise ParameterError(
-                    f"make_package: the entry point {name!r} of {group!r} is 'module:attribute', not {value!r}"
+                    f"make_package: the entry point {name!r} of {group!r} is 'module:attribute', not "
+                    f"{value!r}"
                 )
         lines.append(f"[{group}]")
         lines += [f"{name} = {value}" for name, value in entries.items()]
