@@ -28,6 +28,7 @@ _OPTIONAL = {
     "randomly": ("randomly",),
     "time-machine": ("time_machine",),
     "django": ("django",),
+    "missing-modules": ("pytest_missing_modules",),
 }
 
 #: The fields of a leak in the JSON report, in order.
