@@ -223,3 +223,41 @@ def test_a_misspelt_name_is_suggested_and_running_windows_warn_too(tree: Tree) -
             context.refresh("fr_modles")
         with pytest.warns(ImportIsolationWarning, match="unloaded='fr_modles' covers no module"):
             context.unload("fr_modles")
+
+
+def test_what_a_fresh_copy_and_a_reload_keep(tree: Tree) -> None:
+    # The table of docs/fakes-and-fresh-imports.md, row by row.
+    tree(
+        {
+            "fr_app/__init__.py": "class Model: ...",
+            "fr_app/part.py": "",
+            "fr_by_name.py": "import fr_app",
+            "fr_by_attribute.py": "from fr_app import Model",
+        }
+    )
+    app = importlib.import_module("fr_app")
+    part = importlib.import_module("fr_app.part")
+    by_name, by_attribute = (importlib.import_module(f"fr_by_{how}") for how in ("name", "attribute"))
+    old, instance, app.extra = app.Model, app.Model(), "set from outside"
+    with IsolatedImportContext():
+        fresh = fresh_import("fr_app")
+        assert fresh is not app
+        assert not hasattr(fresh, "extra")
+        assert fresh.Model is not old
+        assert not isinstance(instance, fresh.Model)
+        assert by_name.fr_app is app
+        assert by_attribute.Model is old
+        assert importlib.import_module("fr_app.part") is not part
+        assert type(pickle.loads(pickle.dumps(fresh.Model()))) is fresh.Model
+    assert importlib.import_module("fr_app") is app
+    assert type(pickle.loads(pickle.dumps(instance))) is old
+    assert importlib.reload(app) is app
+    assert app.extra == "set from outside"
+    assert app.Model is not old
+    assert not isinstance(instance, app.Model)
+    assert by_name.fr_app.Model is app.Model
+    assert by_attribute.Model is old
+    assert importlib.import_module("fr_app.part") is part
+    assert type(pickle.loads(pickle.dumps(app.Model()))) is app.Model
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(instance)

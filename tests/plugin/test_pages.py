@@ -1,4 +1,4 @@
-"""The page on hand-made isolation: what each old form leaves, and that each new form leaves nothing."""
+"""The pages with examples that are run: what hand-made forms leave, and that ours do what is said."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
-_PAGE = Path(__file__).parents[2] / "docs" / "migrating.md"
-_BLOCK = re.compile(r"<!-- (file|before|after)(?:: (\S+))? -->\n\n```python\n(.*?)```", re.S)
+_DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"<!-- (file|before|after|run)(?:: (\S+))? -->\n\n```python\n(.*?)```", re.S)
 
 
 # Its fixture has the name of one of ours.
@@ -53,7 +53,7 @@ def _sections(text: str) -> list[Section]:
     return found
 
 
-_TEXT = _PAGE.read_text(encoding="utf-8")
+_TEXT = (_DOCS / "migrating.md").read_text(encoding="utf-8")
 _SECTIONS = _sections(_TEXT)
 
 
@@ -85,4 +85,13 @@ def test_the_new_forms_leave_nothing_in_any_order(suite: Suite) -> None:
     reverse = sorted(files, reverse=True)
     run = suite.run({}, *reverse, measured=False)
     assert set(run.outcomes) == {"passed"}
+    assert [leak for leak in run.leaks if not leak["contained"]] == []
+
+
+def test_the_examples_on_fakes_and_fresh_imports_pass_and_leave_nothing(suite: Suite) -> None:
+    text = (_DOCS / "fakes-and-fresh-imports.md").read_text(encoding="utf-8")
+    examples = [source for kind, _, source in _BLOCK.findall(text) if kind == "run"]
+    files = {f"test_{number}.py": source for number, source in enumerate(examples)}
+    run = suite.run({**_project(text), **files}, measured=False)
+    assert run.outcomes == {"passed": 9, "skipped": 1}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
