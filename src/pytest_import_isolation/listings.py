@@ -25,7 +25,9 @@ def hide_from_listings(pkgutil: Any, covers: Covers) -> Callable[[], None]:
     Returns:
         The undo.
     """
-    original = pkgutil.iter_importer_modules
+    original = getattr(pkgutil, "iter_importer_modules", None)
+    if original is None:
+        return lambda: None
 
     @functools.wraps(original)
     def iter_importer_modules(importer: Any, prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -80,7 +82,9 @@ def hide_distributions(metadata: Any, covers: Covers) -> Callable[[], None]:
     """
     home = metadata.Distribution
     # All questions go through it, on every version; a staticmethod, so that it has to be put back as one.
-    original = home.__dict__["_discover_resolvers"]
+    original = home.__dict__.get("_discover_resolvers")
+    if original is None:
+        return lambda: None
 
     def filtered(resolver: Callable[[Any], Iterable[Any]], context: Any) -> Iterator[Any]:
         return (found for found in resolver(context) if not _delivers(found, covers))

@@ -419,6 +419,15 @@ def test_real_distributions_are_missing(module: str, name: str) -> None:
     assert metadata.version(name)
 
 
+def test_without_the_private_names_nothing_is_hidden_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pkgutil, "iter_importer_modules")
+    monkeypatch.delattr(metadata.Distribution, "_discover_resolvers")
+    with missing_modules("numpy", distributions=True):
+        assert importlib.util.find_spec("numpy") is None
+    assert not hasattr(pkgutil, "iter_importer_modules")
+    assert not hasattr(metadata.Distribution, "_discover_resolvers")
+
+
 def test_what_hides_modules_is_not_loaded_by_hiding_them(run_script: Callable[..., str]) -> None:
     run_script(
         """
