@@ -91,6 +91,11 @@ def items_in(value: object) -> tuple[object, ...]:
         return ()
 
 
+def same_items(found: object, items: tuple[object, ...]) -> bool:
+    """Tell whether a list holds the very same objects in the same order."""
+    return type(found) is list and len(found) == len(items) and all(map(operator.is_, found, items))
+
+
 def items_of(list_name: str) -> tuple[object, ...]:
     """Return what one of the lists of ``sys`` holds now; nothing if something else stands there."""
     return items_in(getattr(sys, list_name, None))

@@ -26,6 +26,7 @@ from pytest_import_isolation.differences import (
     items_in,
     key_of,
     same_entries,
+    same_items,
     stands_in_front,
 )
 from pytest_import_isolation.machinery import (
@@ -99,15 +100,22 @@ class ImportState:
     def looks_same(self) -> bool:
         """Take a first look, at a third of the cost of :meth:`differences`: is all that shows as it was?
 
-        It does not look at the attributes of packages, and believes an object that claims to be equal.
+        It believes an object that claims to be equal to the one whose place it took.
         """
         try:
-            same: bool = sys.modules == self.modules
-            return same and all(
-                len(getattr(sys, name)) == len(items) for name, (_, items) in self._lists.items()
+            same: bool = (
+                sys.modules is self.table
+                and self.table == self.modules
+                and all(
+                    getattr(sys, name) is found and same_items(found, items)
+                    for name, (found, items) in self._lists.items()
+                )
+                # Two lists are compared at a third of the cost of their items one by one.
+                and self._index.read() == self._values
             )
         except Exception:  # a test may have left anything
             return False
+        return same
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
         """Compare the import state of now with this one.
@@ -159,7 +167,10 @@ class ImportState:
 
     def _changed_lists(self, ignore: Callable[[object], bool]) -> Iterator[tuple[str, ListChange]]:
         for name, (_, items) in self._lists.items():
-            now = items_in(getattr(sys, name, None))
+            found = getattr(sys, name, None)
+            if same_items(found, items):
+                continue
+            now = items_in(found)
             before: Sequence[object] = items
             if name == "meta_path":
                 before = [finder for finder in before if not ignore(finder)]

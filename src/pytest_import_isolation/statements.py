@@ -61,6 +61,7 @@ class Statements:
         self._watch = LineWatch(is_watched, self._look, transparent)
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
+        self._table: object = None
         self.synchronize()
 
     @property
@@ -93,6 +94,8 @@ class Statements:
 
     def synchronize(self) -> None:
         """Take what is there now as nobody's statement."""
+        if self._looks_same():
+            return
         modules = getattr(sys, "modules", None)
         self._table = modules
         self._entries: dict[Any, object] = {}

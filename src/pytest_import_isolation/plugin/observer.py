@@ -282,9 +282,10 @@ class Observer:
     def _note_phase(self, phase: str) -> None:
         if self._test is not None:
             self._note_threads(Polluter(self._test, phase))
-        for atom in atoms(self._base.differences(is_door)):
-            if not any(atom.same(seen) for seen, _ in self._phases):
-                self._phases.append((atom, phase))
+        if not self._base.looks_same():
+            for atom in atoms(self._base.differences(is_door)):
+                if not any(atom.same(seen) for seen, _ in self._phases):
+                    self._phases.append((atom, phase))
         self._marks.append((phase, len(self._log.importers), len(self._log.reloads)))
 
     # The hooks of fixtures of a wider scope
