@@ -6,41 +6,59 @@ plugin is loaded in every test run, and most runs need none of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 
 if TYPE_CHECKING:
     from pytest_import_isolation.changes import Changes
+    from pytest_import_isolation.cycles import assert_no_circular_imports, find_import_cycles
     from pytest_import_isolation.doors import fake_module, missing_modules
     from pytest_import_isolation.fresh import fresh_import
+    from pytest_import_isolation.importcycles import ImportCycle, ImportCycles
     from pytest_import_isolation.isolation import IsolatedImportContext
     from pytest_import_isolation.packages import make_package
 
 __all__ = [
     "Changes",
+    "ImportCycle",
+    "ImportCycles",
     "ImportIsolationError",
     "ImportIsolationWarning",
     "IsolatedImportContext",
+    "assert_no_circular_imports",
     "fake_module",
+    "find_import_cycles",
     "fresh_import",
     "make_package",
     "missing_modules",
 ]
 
+# Groups of modules with the names that are taken from them. The first name of a group that is used loads the
+# whole group, so that the next one, used inside a window, loads nothing more there.
+_GROUPS: Final = (
+    {
+        "changes": ("Changes",),
+        "doors": ("fake_module", "missing_modules"),
+        "fresh": ("fresh_import",),
+        "isolation": ("IsolatedImportContext",),
+        "packages": ("make_package",),
+    },
+    {
+        "cycles": ("assert_no_circular_imports", "find_import_cycles"),
+        "importcycles": ("ImportCycle", "ImportCycles"),
+    },
+)
+
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    group = next((group for group in _GROUPS if any(name in names for names in group.values())), None)
+    if group is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # All at once: a name that is first used inside a window must not load anything more there.
-    from pytest_import_isolation.changes import Changes
-    from pytest_import_isolation.doors import fake_module, missing_modules
-    from pytest_import_isolation.fresh import fresh_import
-    from pytest_import_isolation.isolation import IsolatedImportContext
-    from pytest_import_isolation.packages import make_package
-
-    public = (Changes, IsolatedImportContext, fake_module, fresh_import, make_package, missing_modules)
-    globals().update({item.__name__: item for item in public})
+    for home, names in group.items():
+        module = import_module(f"{__name__}.{home}")
+        globals().update((public, getattr(module, public)) for public in names)
     return globals()[name]
 
 

@@ -1,8 +1,9 @@
-"""The commands on reports: ``python -m pytest_import_isolation``."""
+"""The commands: ``python -m pytest_import_isolation``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.errors import ImportIsolationError, ReportError
 from pytest_import_isolation.report.merging import merge
 from pytest_import_isolation.report.records import Report, parse_report
 from pytest_import_isolation.report.text import Line, render
@@ -29,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line by default.
 
     Returns:
-        The exit status: 2 for a user's mistake, else 0, whatever the reports say.
+        The exit status: 2 for a user's mistake, 1 if ``cycles`` finds some, else 0, whatever reports say.
     """
     options = _parser().parse_args(arguments)
+    status = 0
     try:
         command: str = options.command
         if command == "merge":
@@ -39,22 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif command == "show":
             width = shutil.get_terminal_size().columns
             _print(render(_read_all(options.reports), verbosity=options.verbose, width=width))
+        elif command == "cycles":
+            status = _find_cycles(options)
         else:
             _print(who(_read_all(options.reports), options.name))
         sys.stdout.flush()
-    except ReportError as error:
+    except ImportIsolationError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Somebody read enough (`| head`). What is left in the buffer has nowhere to go at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pytest_import_isolation",
-        description="Read import leak reports that pytest --import-leak-file=report.json wrote.",
+        description="Read import leak reports that pytest --import-leak-file=report.json wrote, and find "
+        "circular imports.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     merging = commands.add_parser("merge", help="make one report of several, such as those of CI shards")
@@ -69,6 +74,24 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument(
         "-v", "--verbose", action="count", default=0, help="tell every leak, and list first imports"
     )
+    finding = commands.add_parser(
+        "cycles", help="find the modules of a package that import each other in a circle"
+    )
+    finding.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
+    finding.add_argument(
+        "--allow",
+        metavar="CYCLE",
+        action="append",
+        default=[],
+        help="a circle that is known, as 'app.a -> app.b', or a pattern of modules; may repeat",
+    )
+    finding.add_argument(
+        "--path", metavar="DIR", action="append", default=[], help="put before sys.path; may repeat"
+    )
+    finding.add_argument(
+        "--exhaustive", action="store_true", help="import every module first, not only those that can matter"
+    )
+    finding.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -100,6 +123,20 @@ def _merge(files: Sequence[Path], output: Path) -> None:
         f"{output}: {count(len(files), 'report')}, {count(summary['error'], 'error')}, "
         f"{count(summary['warning'], 'warning')}"
     )
+
+
+def _find_cycles(options: argparse.Namespace) -> int:
+    from pytest_import_isolation.cycles import find_import_cycles
+    from pytest_import_isolation.cycletext import render_cycles
+
+    sys.path[:0] = [os.path.abspath(entry) for entry in options.path]
+    with contextlib.redirect_stdout(sys.stderr):  # what the modules print
+        found = find_import_cycles(options.package, allow=options.allow, exhaustive=options.exhaustive)
+    if options.json:
+        print(json.dumps(found.as_builtins(), indent=2))
+    else:
+        _print(map(Line, render_cycles(found, os.getcwd())))
+    return 0 if found.is_clean else 1
 
 
 def _print(lines: Iterable[Line]) -> None:

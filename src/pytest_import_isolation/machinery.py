@@ -126,6 +126,34 @@ def import_lock() -> Iterator[None]:
         _imp.release_lock()
 
 
+@contextmanager
+def hear_reentries(told: Callable[[str], object]) -> Iterator[None]:
+    """Call back for every import that finds a module whose own import is still under way.
+
+    Such an import closes a circle, or waits for another thread. The interpreter's C code and importlib
+    alike call one private function then, and only then: imports of modules that are ready cost nothing.
+
+    Args:
+        told: called in the importing thread with the name of the module. It must not raise.
+
+    Raises:
+        AttributeError: this Python has no such function.
+    """
+    original = _bootstrap._lock_unlock_module  # type: ignore[attr-defined]
+
+    def _lock_unlock_module(name: str) -> None:
+        told(name)
+        original(name)
+
+    _bootstrap._lock_unlock_module = _lock_unlock_module  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        # Somebody who wrapped it after us keeps the wrapper, which only tells.
+        if _bootstrap._lock_unlock_module is _lock_unlock_module:  # type: ignore[attr-defined]
+            _bootstrap._lock_unlock_module = original  # type: ignore[attr-defined]
+
+
 def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
     """Return the modules that other threads are importing now, with the name of the thread.
 

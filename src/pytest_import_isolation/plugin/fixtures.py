@@ -98,3 +98,14 @@ def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Cal
         return put_package(isolated_imports.window, place, files, **options)
 
     return make
+
+
+@pytest.fixture
+def assert_no_circular_imports() -> Callable[..., None]:
+    """Fail if modules of a package import each other in a circle.
+
+    Call it as assert_no_circular_imports(package, *, allow=(), exhaustive=False).
+    """
+    from pytest_import_isolation.cycles import assert_no_circular_imports
+
+    return assert_no_circular_imports
