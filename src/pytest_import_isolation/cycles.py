@@ -160,6 +160,8 @@ def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[Callable[[s
     # Whatever lies here is forgotten and not parked: the next attempt executes it anew.
     origins = Origins(Patterns(tops))
     with _window(origins) as window:
+        # The attempts import the same modules again and again, which is nobody's eviction.
+        window.log.once_more = lambda name: None
         window.refresh(Patterns(tops))
         yield lambda name: _attempt_here(name, graph, origins)
 

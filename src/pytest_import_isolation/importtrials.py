@@ -329,7 +329,7 @@ def _parse(given: list[Any]) -> Attempt:
 def _parse_crossing(given: list[Any]) -> Crossing:
     edges, lacking, is_unbound = given
     return Crossing(
-        tuple(ImportEdge(*edge, names=tuple(names)) for *edge, names in edges), tuple(lacking), is_unbound
+        tuple(ImportEdge(*edge)._replace(names=tuple(edge[-1])) for edge in edges), tuple(lacking), is_unbound
     )
 
 
