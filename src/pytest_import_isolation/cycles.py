@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery import packages_on_the_stack, top_level
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.patterns import Patterns, check_module_name
+from pytest_import_isolation.texts import text_of
 from pytest_import_isolation.window import Window
 
 _OWN_PACKAGE: Final = top_level(__name__)
@@ -103,19 +104,17 @@ def _graph(package: str) -> ImportGraph:
             "name a package of your own, or an installed one"
         )
     origins = Origins.usual()
-    graph = ImportGraph(top, lambda name, file: origins.of_file(name, file) is Origin.FIRST_PARTY, _read)
+    graph = ImportGraph(
+        top,
+        lambda name, file: origins.of_file(name, file) is Origin.FIRST_PARTY,
+        lambda file: text_of(Path(file)),
+    )
     if package not in graph.modules:
         where = "on sys.path" if top not in graph.modules else f"in {top}"
         raise ParameterError(
             f"{who}: there is no such module {where}; give the name of a package whose source is there"
         )
     return graph
-
-
-def _read(file: str) -> bytes:
-    with suppress(OSError):
-        return Path(file).read_bytes()
-    return b""
 
 
 def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[list[Attempt], list[str]]:

@@ -172,7 +172,8 @@ class Allowance:
             )
         self.text = text
         self._parts = [Patterns(part.strip(), who) for part in text.split(_ARROW)]
-        if len(self._parts) > 2 and self._parts[0].texts == self._parts[-1].texts:  # noqa: PLR2004
+        first, last = self._parts[0], self._parts[-1]
+        if len(self._parts) > 2 and first.texts == last.texts and not first.has_globs:  # noqa: PLR2004
             self._parts.pop()
 
     def covers(self, cycle: ImportCycle) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec
 from typing import Final, NamedTuple
 
-from pytest_import_isolation.machinery import ancestors, parent_of, top_level
+from pytest_import_isolation.machinery import ancestors, location_in, parent_of, top_level
 
 # Calls that may import what no literal says: who makes one when it is imported may import any module.
 _BLIND_CALLS: Final = frozenset(
@@ -31,6 +32,8 @@ _QUIET_DECORATORS: Final = frozenset(
         "setter", "staticmethod", "wraps",
     }
 )  # fmt: skip
+# A function without any of these imports nothing and binds nothing for the module.
+_WORTH_READING: Final = ("exec", "global", "import", "load", "run_module", "setattr", "vars")
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -44,17 +47,19 @@ class Source(NamedTuple):
     is_extension: bool = False
 
 
-def list_modules(name: str) -> dict[str, Source]:
-    """Return the modules of a top-level package, or the one module of that name; nothing if there is none.
+def _find(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # an entry without a spec, such as a fake
+        return None
+
+
+def list_modules(spec: ModuleSpec) -> dict[str, Source]:
+    """Return the modules of a top-level package, or the one module.
 
     ``__main__`` is left out: it runs the program.
     """
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # an entry without a spec, such as a fake
-        return {}
-    if spec is None:
-        return {}
+    name = spec.name
     file = spec.origin if spec.has_location else None
     folders = spec.submodule_search_locations
     root = Source(name, file, folders is not None, _is_extension(file or ""))
@@ -67,7 +72,8 @@ def _is_extension(file: str) -> bool:
 
 def _modules_in(folder: str, package: str) -> Iterator[Source]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        # Of a source and an extension module of one name the latter is imported: it comes last, and stays.
+        entries = sorted(os.scandir(folder), key=lambda entry: (_is_extension(entry.name), entry.name))
     except OSError:
         return
     for entry in entries:
@@ -121,14 +127,14 @@ class _Reading(NamedTuple):
     bound: set[str] | None
 
 
-def read_source(text: bytes | str, package: str) -> _Reading:
+def read_source(text: str, package: str) -> _Reading:
     """Read what a source imports.
 
     Args:
         text: the source; one that cannot be parsed imports nothing.
         package: what relative imports start from.
     """
-    reader = _Reader(package)
+    reader = _Reader(package, text)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -142,8 +148,11 @@ def read_source(text: bytes | str, package: str) -> _Reading:
 
 
 class _Reader:
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, text: str) -> None:
         self._package = package
+        self._lines = text.splitlines()
+        #: The class whose body is being read.
+        self._class: str | None = None
         self.scopes: list[_Scope] = []
         self.bound: set[str] = set()
         self.bound_is_known = True
@@ -158,6 +167,8 @@ class _Reader:
             self._read_import(node, scope)
         elif isinstance(node, _Function):
             self._read_function(node, scope)
+        elif isinstance(node, ast.ClassDef):
+            self._read_class(node, scope)
         elif isinstance(node, ast.If):
             self._read_condition(node, scope)
         elif isinstance(node, ast.AnnAssign):
@@ -176,8 +187,6 @@ class _Reader:
                 self.bound.add(node.id)
         elif isinstance(node, ast.Attribute):
             scope.reads.add(node.attr)
-        elif isinstance(node, ast.ClassDef):
-            self.bound.add(node.name)
         elif isinstance(node, ast.Global):
             self.bound.update(node.names)
         elif isinstance(node, (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)):
@@ -193,10 +202,25 @@ class _Reader:
         self.bound.add(node.name)
         decorators = {_last_name(decorator) for decorator in node.decorator_list}
         is_special = node.name.startswith("__") and node.name.endswith("__")
-        inner = _Scope(node.name, is_reached=is_special or not decorators <= _QUIET_DECORATORS)
+        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
+        name = self._class if is_special else node.name
+        inner = _Scope(name, is_reached=name is None or not decorators <= _QUIET_DECORATORS)
         self.scopes.append(inner)
         self.read_all((*node.decorator_list, node.args), scope)
-        self.read_all(node.body, inner)
+        text = "\n".join(self._lines[node.lineno - 1 : node.end_lineno])
+        if any(word in text for word in _WORTH_READING):
+            outer, self._class = self._class, None
+            self.read_all(node.body, inner)
+            self._class = outer
+        else:  # most functions, and most of the time
+            inner.reads.update(re.findall(r"\w+", text))
+
+    def _read_class(self, node: ast.ClassDef, scope: _Scope) -> None:
+        self.bound.add(node.name)
+        self.read_all((*node.decorator_list, *node.bases, *node.keywords), scope)
+        outer, self._class = self._class, node.name
+        self.read_all(node.body, scope)
+        self._class = outer
 
     def _read_condition(self, node: ast.If, scope: _Scope) -> None:
         self._read(node.test, scope)
@@ -254,16 +278,15 @@ class ImportGraph:
         read: returns the text of a file.
     """
 
-    def __init__(
-        self, package: str, belongs: Callable[[str, str], bool], read: Callable[[str], bytes]
-    ) -> None:
+    def __init__(self, package: str, belongs: Callable[[str, str], bool], read: Callable[[str], str]) -> None:
         self._belongs = belongs
         self._read = read
         self._readings: dict[str, _Reading] = {}
-        self._tops: dict[str, bool] = {}
+        self._tops: set[str] = {package}
         #: All modules by name.
         self.modules: dict[str, Source] = {}
-        self._add_package(package)
+        spec = _find(package)
+        self.modules.update(list_modules(spec) if spec is not None else {})
         self._read_what_is_imported()
         #: For each module, what it may import when it is imported.
         self.edges = self._make_edges()
@@ -277,15 +300,11 @@ class ImportGraph:
         """Return the strongly connected components of more than one module, each sorted."""
         return sorted(sorted(part) for part in components(self.edges) if len(part) > 1)
 
-    def _add_package(self, name: str) -> None:
-        self._tops[name] = True
-        self.modules.update(list_modules(name))
-
     def _read_what_is_imported(self) -> None:
         while waiting := [name for name in self.modules if name not in self._readings]:
             for name in waiting:
                 source = self.modules[name]
-                text = b"" if source.file is None or source.is_extension else self._read(source.file)
+                text = "" if source.file is None or source.is_extension else self._read(source.file)
                 package = name if source.is_package else parent_of(name)[0]
                 reading = self._readings[name] = read_source(text, package)
                 if source.is_extension:
@@ -297,14 +316,10 @@ class ImportGraph:
     def _consider(self, top: str) -> None:
         if top in self._tops or not top:
             return
-        self._tops[top] = False
-        if top in sys.stdlib_module_names:
-            return
-        found = list_modules(top)
-        file = next((source.file for source in found.values() if source.file), None)
-        if file is not None and self._belongs(top, file):
-            self._tops[top] = True
-            self.modules.update(found)
+        self._tops.add(top)
+        spec = None if top in sys.stdlib_module_names else _find(top)
+        if spec is not None and self._belongs(top, str(location_in(spec))):
+            self.modules.update(list_modules(spec))
 
     def _make_edges(self) -> dict[str, set[str]]:
         reached = self._reached_scopes()

@@ -177,30 +177,49 @@ def _lacking(module: str, space: dict[str, Any], names: tuple[str, ...]) -> tupl
 def _end(error: BaseException) -> Crossing | None:
     """Return the circle that an exception tells of: by the module that it names, not by its message."""
     seen: BaseException | None = error
+    stack: list[_Step] = []
     for _ in range(_LONGEST_CAUSES):
         if seen is None:
             return None
-        crossing = _circle_in(seen)
+        stack = _stack_of(seen.__traceback__, stack)
+        crossing = _circle_in(seen, stack)
         if crossing is not None:
             return crossing
         seen = seen.__cause__ or seen.__context__
     return None
 
 
-def _circle_in(error: BaseException) -> Crossing | None:
+def _stack_of(traceback: TracebackType | None, outer: Sequence[_Step]) -> list[_Step]:
+    """Return the frames of a traceback, after those that lead to where the exception was caught.
+
+    Args:
+        traceback: begins where its exception was caught.
+        outer: the frames of the exception that was raised in its place.
+    """
+    steps: list[_Step] = []
+    while traceback is not None:
+        if not is_machinery(traceback.tb_frame):
+            steps.append(_Step(traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    caught_in = steps[0].frame if steps else None
+    at = next((at for at, step in enumerate(outer) if step.frame is caught_in), 0)
+    return [*outer[:at], *steps]
+
+
+def _circle_in(error: BaseException, stack: Sequence[_Step]) -> Crossing | None:
     if isinstance(error, AttributeError):
         space = namespace(error.obj) if issubclass(type(error.obj), ModuleType) else None
         if space is None or not isinstance(error.name, str):
             return None
         # A package has no attribute for a submodule before the submodule's import is over.
-        below = _steps_from(error.__traceback__, f"{space.get('__name__')}.{error.name}")
+        below = _steps_from(stack, f"{space.get('__name__')}.{error.name}")
         if below:
             return Crossing(_edges(below), is_unbound=True)
-        steps = _steps_from(error.__traceback__, space.get("__name__"))
+        steps = _steps_from(stack, space.get("__name__"))
         if steps and steps[0].frame.f_globals is space:
             return Crossing(_edges(steps), (error.name,))
     elif isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
-        steps = _steps_from(error.__traceback__, error.name)
+        steps = _steps_from(stack, error.name)
         if steps:
             names = _names_being_taken(steps[-1])
             *edges, last = _edges(steps)
@@ -210,21 +229,13 @@ def _circle_in(error: BaseException) -> Crossing | None:
     return None
 
 
-def _steps_from(traceback: TracebackType | None, target: object) -> list[_Step]:
-    """Return the part of a traceback that leads from a module's body to the end.
+def _steps_from(stack: Sequence[_Step], target: object) -> Sequence[_Step]:
+    """Return the part of a stack that begins with a module's body; nothing if that is not there.
 
     The module is no longer in ``sys.modules``: its import failed.
     """
-    steps: list[_Step] = []
-    while traceback is not None:
-        frame = traceback.tb_frame
-        if not is_machinery(frame):
-            if _body_of(frame) == target:
-                steps.clear()
-            if steps or _body_of(frame) == target:
-                steps.append(_Step(frame, traceback.tb_lasti, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return steps
+    found = [at for at, step in enumerate(stack) if _body_of(step.frame) == target]
+    return stack[found[-1] :] if found else ()
 
 
 def _names_being_taken(step: _Step) -> tuple[str, ...]:
