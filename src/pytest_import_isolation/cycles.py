@@ -11,7 +11,7 @@ from typing import Final
 
 from pytest_import_isolation.cycletext import render_cycles
 from pytest_import_isolation.errors import ParameterError
-from pytest_import_isolation.importcycles import Attempt, ImportCycles, allowances, judge
+from pytest_import_isolation.importcycles import Attempt, ImportCycles, allowances, judge, meets_circle
 from pytest_import_isolation.importgraph import ImportGraph
 from pytest_import_isolation.importtrials import attempt, attempt_in_fresh_interpreter, covered_by
 from pytest_import_isolation.machinery import packages_on_the_stack, top_level
@@ -23,7 +23,7 @@ from pytest_import_isolation.window import Window
 
 _OWN_PACKAGE: Final = top_level(__name__)
 # Errors that do not come from an earlier execution in the same process.
-_SURE_ERRORS: Final = ("ModuleNotFoundError", "SyntaxError", "IndentationError")
+_SURE_ERRORS: Final = ("ModuleNotFoundError", "ImportError", "SyntaxError", "IndentationError")
 
 
 def find_import_cycles(
@@ -122,24 +122,29 @@ def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[lis
 
     Returns:
         What happened, for each of these modules; and those that had to be tried: a module that a package
-        above it imports goes as that package goes.
+        above it imports goes as that package goes, and if an import meets no circle, none of the modules
+        that it loads is in one.
     """
     circles = [part for part in graph.circles() if any(_is_below(name, package) for name in part)]
     wanted = {package, *(name for part in circles for name in part)}
     if exhaustive:
         wanted.update(name for name in graph.modules if _is_below(name, package))
     tops = tuple(sorted({*map(top_level, wanted)}))
+    heard = {name for part in circles if not graph.has_implied_edges(part) for name in part}
     attempts: dict[str, Attempt] = {}
+    proven: dict[str, Attempt] = {}
     tried: list[str] = []
     with _put_away(graph, tops) as attempt_one:
         for name in sorted(wanted, key=lambda name: (name.count("."), name)):
             same = None if exhaustive else covered_by(name, attempts)
-            if same is None:
-                tried.append(name)
-                attempts[name] = attempt_one(name)
-            else:
+            if same is not None:
                 attempts[name] = same._replace(entry=name)
-    return list(attempts.values()), tried
+            elif name not in proven:
+                tried.append(name)
+                attempts[name] = done = attempt_one(name)
+                if not exhaustive and done.problem is None and not meets_circle(done):
+                    proven.update((other, Attempt(other)) for other in heard.intersection(done.loaded))
+    return [*attempts.values(), *(p for name, p in proven.items() if name not in attempts)], tried
 
 
 @contextmanager

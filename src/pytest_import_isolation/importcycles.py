@@ -257,7 +257,7 @@ def judge(
                 name for name in crossing.lacking if f"{target}.{name}" not in known and binds(target, name)
             )
             seen = _Sighting(attempt, crossing, lacking)
-            if _is_circle(seen, top):
+            if _is_circle(seen) and any(top_level(name) == top for name in seen.modules):
                 sightings.setdefault(min(_rotations(seen.modules)), []).append(seen)
                 explained |= seen.is_end and seen.fails
         if attempt.problem is not None and not explained:
@@ -268,8 +268,13 @@ def judge(
     return cycles, sorted(broken.values(), key=lambda found: (found.name, found.error))
 
 
-def _is_circle(seen: _Sighting, top: str) -> bool:
-    if len(seen.modules) < 2 or not any(top_level(name) == top for name in seen.modules):  # noqa: PLR2004
+def meets_circle(attempt: Attempt) -> bool:
+    """Tell whether an attempt met a circle, of whatever package, as far as can be told without sources."""
+    return any(_is_circle(_Sighting(attempt, seen, seen.lacking)) for seen in attempt.crossings)
+
+
+def _is_circle(seen: _Sighting) -> bool:
+    if len(seen.modules) < 2:  # noqa: PLR2004
         return False
     closing = seen.crossing.edges[-1]
     # A package is always there before its submodules: what they find in it does not depend on who was first.

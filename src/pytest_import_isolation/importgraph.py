@@ -288,6 +288,8 @@ class ImportGraph:
         spec = _find(package)
         self.modules.update(list_modules(spec) if spec is not None else {})
         self._read_what_is_imported()
+        #: The edges to packages that are imported only because they are above what a statement names.
+        self._implied: set[tuple[str, str]] = set()
         #: For each module, what it may import when it is imported.
         self.edges = self._make_edges()
 
@@ -299,6 +301,14 @@ class ImportGraph:
     def circles(self) -> list[list[str]]:
         """Return the strongly connected components of more than one module, each sorted."""
         return sorted(sorted(part) for part in components(self.edges) if len(part) > 1)
+
+    def has_implied_edges(self, circle: Iterable[str]) -> bool:
+        """Tell whether a circle may lead through an import that nobody hears.
+
+        ``import a.b.c`` makes no noise if ``a.b`` is in the middle of its import.
+        """
+        names = set(circle)
+        return any(importer in names and imported in names for importer, imported in self._implied)
 
     def _read_what_is_imported(self) -> None:
         while waiting := [name for name in self.modules if name not in self._readings]:
@@ -364,9 +374,14 @@ class ImportGraph:
                 # something is asked of it that is not a submodule.
                 if name not in own or self._asks(statement, name):
                     yield name
+                if name not in own and statement.module.startswith(f"{name}."):
+                    self._implied.add((importer, name))
         package = importer if self.modules[importer].is_package else parent_of(importer)[0]
         for text in scope.strings:
-            yield from self._named_by_string(text, package)
+            for name in self._named_by_string(text, package):
+                yield name
+                if name not in own and text != name:
+                    self._implied.add((importer, name))
 
     def _named_by(self, statement: _Import) -> Iterator[str]:
         module = statement.module
