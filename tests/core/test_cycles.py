@@ -115,15 +115,21 @@ FOUND = {
             "app/c.py": "import app.d",
             "app/d.py": "import app.a, app.c",
         },
-        [("app.a -> app.b -> app.c -> app.d -> app.a", "works in every order"),
-         ("app.c -> app.d -> app.c", "works in every order")],
-    ),  # fmt: skip
+        [
+            ("app.a -> app.b -> app.c -> app.d -> app.a", "works in every order"),
+            ("app.c -> app.d -> app.c", "works in every order"),
+        ],
+    ),
     "the package itself": (
         {"app/__init__.py": "from .a import x\nV = 1", "app/a.py": "from . import V\nx = 1"},
         [("app -> app.a -> app", "fails")],
     ),
     "a package below": (
-        {"app/db/__init__.py": "from app.m import M\nX = 1", "app/m.py": "from app.db.x import X\nM = 1", "app/db/x.py": "X = 1"},
+        {
+            "app/db/__init__.py": "from app.m import M\nX = 1",
+            "app/m.py": "from app.db.x import X\nM = 1",
+            "app/db/x.py": "X = 1",
+        },
         [("app.m -> app.db -> app.m", "works by luck of order")],
     ),
     "a package below, by its name": (
@@ -138,7 +144,10 @@ FOUND = {
         [("app.a -> app.b -> app.a", "fails")],
     ),
     "in a function that is called at import": (
-        {"app/a.py": "def f():\n    from app.b import y\nx = 1\nf()", "app/b.py": "from app.a import x\ny = 1"},
+        {
+            "app/a.py": "def f():\n    from app.b import y\nx = 1\nf()",
+            "app/b.py": "from app.a import x\ny = 1",
+        },
         [("app.b -> app.a -> app.b", "works by luck of order")],
     ),
     "through a function of another module": (
@@ -165,7 +174,7 @@ FOUND = {
         {"app/a.py": "import helper\nq = 1", "helper.py": "import app.a"},
         [("app.a -> helper -> app.a", "works in every order")],
     ),
-}  # fmt: skip
+}
 
 NOT_FOUND = {
     "TYPE_CHECKING": {

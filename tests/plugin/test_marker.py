@@ -385,6 +385,7 @@ def test_the_marker_the_fixtures_and_the_options_are_described(suite: Suite) -> 
         "fake_module": "Fake a module for the rest of the test, and return what stands for it.",
         "missing_modules": "Let modules look as if they were not installed, for the rest of the test.",
         "make_package": "Write a package tree, and make it importable until the test is over.",
+        "assert_no_circular_imports": "Fail if modules of a package import each other in a circle.",
     }
     for name, sentence in described.items():
         assert f"\n{name} -- " in run.output

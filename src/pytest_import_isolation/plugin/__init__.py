@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pytest_import_isolation.plugin.fixtures import (
+    assert_no_circular_imports,
     fake_module,
     fresh_import,
     isolated_imports,
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
 
-__all__ = ["fake_module", "fresh_import", "isolated_imports", "make_package", "missing_modules"]
+__all__ = [
+    "assert_no_circular_imports",
+    "fake_module",
+    "fresh_import",
+    "isolated_imports",
+    "make_package",
+    "missing_modules",
+]
 
 _settings_key = pytest.StashKey[Settings]()
 _windows_key = pytest.StashKey["ItemWindows"]()
