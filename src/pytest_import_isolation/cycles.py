@@ -142,7 +142,7 @@ def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[lis
             elif name not in proven:
                 tried.append(name)
                 attempts[name] = done = attempt_one(name)
-                if not exhaustive and done.problem is None and not meets_circle(done):
+                if not exhaustive and done.problem is None and not meets_circle(done, graph.modules):
                     proven.update((other, Attempt(other)) for other in heard.intersection(done.loaded))
     return [*attempts.values(), *(p for name, p in proven.items() if name not in attempts)], tried
 

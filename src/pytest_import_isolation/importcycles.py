@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -252,11 +252,7 @@ def judge(
     for attempt in finished:
         explained = False
         for crossing in (*attempt.crossings, *([attempt.end] if attempt.end else ())):
-            target = crossing.edges[-1].imported if crossing.edges else ""
-            lacking = tuple(
-                name for name in crossing.lacking if f"{target}.{name}" not in known and binds(target, name)
-            )
-            seen = _Sighting(attempt, crossing, lacking)
+            seen = _sighting(attempt, crossing, known, binds)
             if _is_circle(seen) and any(top_level(name) == top for name in seen.modules):
                 sightings.setdefault(min(_rotations(seen.modules)), []).append(seen)
                 explained |= seen.is_end and seen.fails
@@ -268,9 +264,18 @@ def judge(
     return cycles, sorted(broken.values(), key=lambda found: (found.name, found.error))
 
 
-def meets_circle(attempt: Attempt) -> bool:
-    """Tell whether an attempt met a circle, of whatever package, as far as can be told without sources."""
-    return any(_is_circle(_Sighting(attempt, seen, seen.lacking)) for seen in attempt.crossings)
+def meets_circle(attempt: Attempt, modules: Collection[str]) -> bool:
+    """Tell whether an attempt met a circle that some of these modules belong to, as far as they are known."""
+    sightings = (_sighting(attempt, seen, modules, lambda module, name: True) for seen in attempt.crossings)
+    return any(_is_circle(seen) and not set(modules).isdisjoint(seen.modules) for seen in sightings)
+
+
+def _sighting(
+    attempt: Attempt, crossing: Crossing, modules: Collection[str], binds: Callable[[str, str], bool]
+) -> _Sighting:
+    target = crossing.edges[-1].imported
+    lacking = (name for name in crossing.lacking if f"{target}.{name}" not in modules)
+    return _Sighting(attempt, crossing, tuple(name for name in lacking if binds(target, name)))
 
 
 def _is_circle(seen: _Sighting) -> bool:

@@ -24,6 +24,7 @@ from pytest_import_isolation.machinery import (
     is_initializing,
     is_machinery,
     namespace,
+    parent_of,
 )
 from pytest_import_isolation.state import put_in, take_out
 
@@ -73,30 +74,42 @@ def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
         undo()
 
 
-def names_asked_for(code: CodeType, offset: int) -> tuple[str, ...]:
-    """Return the names that an import statement takes from a module.
+def names_asked_for(code: CodeType, offset: int, module: str) -> tuple[str, ...]:
+    """Return the names that an import statement takes.
 
     Args:
         code: the code that is running.
         offset: where it stands: at the instruction that imports (``f_lasti``).
+        module: what is imported: the module that the statement names, or a submodule that it takes from that.
 
     Returns:
-        ``("x", "y")`` for ``from m import x, y``; nothing for ``import m`` and for a function call.
+        ``("x", "y")`` for ``from m import x, y``; nothing for ``import m``, for a function call, and for a
+        module that the statement imports on its way, such as a package above.
     """
     instructions = code.co_code
     if instructions[offset] != opmap["IMPORT_NAME"]:
         return ()
-    # The names are a constant, which the instruction before has loaded. A large index has a prefix.
-    at = offset - 2
-    while instructions[at] == EXTENDED_ARG:
-        at -= 2
-    index, shift = instructions[at + 1], 8
+    index, at = _argument(instructions, offset)
+    base = code.co_names[index]
+    # The names are a constant, which the instruction before has loaded.
+    found = code.co_consts[_argument(instructions, at - 2)[0]]
+    if not isinstance(found, tuple):
+        return ()
+    if not base:  # from . import x
+        return found
+    package, child = parent_of(module)
+    is_meant = f".{module}".endswith(f".{base}") or (child in found and f".{package}".endswith(f".{base}"))
+    return found if is_meant else ()
+
+
+def _argument(instructions: bytes, at: int) -> tuple[int, int]:
+    """Return an instruction's argument, and where its prefixes begin: a large argument has some."""
+    argument, shift = instructions[at + 1], 8
     while at >= 2 and instructions[at - 2] == EXTENDED_ARG:  # noqa: PLR2004 - the size of an instruction
         at -= 2
-        index |= instructions[at + 1] << shift
+        argument |= instructions[at + 1] << shift
         shift += 8
-    found = code.co_consts[index]
-    return found if isinstance(found, tuple) else ()
+    return argument, at
 
 
 class _Step(NamedTuple):
@@ -126,7 +139,9 @@ def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
 
     def edge(imported: str) -> ImportEdge:
         code = at.frame.f_code
-        return ImportEdge(here, code.co_filename, at.line, imported, names_asked_for(code, at.offset))
+        return ImportEdge(
+            here, code.co_filename, at.line, imported, names_asked_for(code, at.offset, imported)
+        )
 
     for step in steps:
         body = _body_of(step.frame)
@@ -221,7 +236,7 @@ def _circle_in(error: BaseException, stack: Sequence[_Step]) -> Crossing | None:
     elif isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
         steps = _steps_from(stack, error.name)
         if steps:
-            names = _names_being_taken(steps[-1])
+            names = _names_being_taken(steps[-1], str(error.name))
             *edges, last = _edges(steps)
             space = steps[0].frame.f_globals
             lacking = tuple(name for name in names if name not in space)
@@ -238,13 +253,13 @@ def _steps_from(stack: Sequence[_Step], target: object) -> Sequence[_Step]:
     return stack[found[-1] :] if found else ()
 
 
-def _names_being_taken(step: _Step) -> tuple[str, ...]:
+def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
     """Return the names of the import statement that is taking one of them."""
     instructions = step.frame.f_code.co_code
     if instructions[step.offset] == opmap["IMPORT_FROM"]:
         for offset in range(step.offset, -1, -2):
             if instructions[offset] == opmap["IMPORT_NAME"]:
-                return names_asked_for(step.frame.f_code, offset)
+                return names_asked_for(step.frame.f_code, offset, module)
     return ()
 
 

@@ -27,8 +27,6 @@ from pytest_import_isolation.parking import DOOR
 
 Write = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("unchanged")
-
 
 @pytest.fixture
 def write(tmp_path: Path, unchanged: None) -> Iterator[Write]:
@@ -161,6 +159,15 @@ FOUND = {
     "in a class body": (
         {"app/a.py": "class A:\n    from app.b import y\nx = 1", "app/b.py": "from app.a import x\ny = 1"},
         [("app.a -> app.b -> app.a", "fails")],
+    ),
+    "with a name from below a package that is being imported": (
+        {
+            "app/__init__.py": "import app.a\nx = 1",
+            "app/a.py": "from app.sub.b import x",
+            "app/sub/__init__.py": "",
+            "app/sub/b.py": "import app.a\nx = 1",
+        },
+        [("app.a -> app.sub.b -> app.a", "works in every order")],
     ),
     "through a lazy attribute that is used at import": (
         {
@@ -444,12 +451,28 @@ def test_who_wrapped_the_function_after_the_search_began_keeps_the_wrapper(
     assert bootstrap._lock_unlock_module is other
 
 
-def test_the_names_of_a_statement_are_read_where_the_code_has_many_constants() -> None:
-    lines = [f"v{n} = {n + 1000.5}" for n in range(300)] + ["from m import p, q"]
-    code = compile("\n".join(lines), "m.py", "exec")
+@pytest.mark.parametrize(
+    ("statement", "module", "names"),
+    [
+        ("from m import p, q", "m", ("p", "q")),
+        ("from .m import p", "app.m", ("p",)),
+        ("from . import p", "app", ("p",)),
+        ("from . import p", "app.p", ("p",)),
+        ("from m import *", "m", ("*",)),
+        ("import m.n", "m.n", ()),
+        ("from m.n.o import p", "m.n", ()),
+        ("from m.n import o", "m.n.o", ("o",)),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 300])
+def test_the_names_of_a_statement_are_read_from_its_code(
+    statement: str, module: str, names: tuple[str, ...], before: int
+) -> None:
+    lines = [f"v{n} = {n + 1000.5}" for n in range(before)]
+    code = compile("\n".join([*lines, statement]), "m.py", "exec")
     offset = _offset_of_import(code.co_code)
-    assert importtrials.names_asked_for(code, offset) == ("p", "q")
-    assert importtrials.names_asked_for(code, 0) == ()
+    assert importtrials.names_asked_for(code, offset, module) == names
+    assert importtrials.names_asked_for(code, 0, module) == ()
 
 
 def _offset_of_import(instructions: bytes) -> int:
