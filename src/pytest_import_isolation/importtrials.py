@@ -195,7 +195,7 @@ def _end(error: BaseException) -> Crossing | None:
     stack: list[_Step] = []
     for _ in range(_LONGEST_CAUSES):
         if seen is None:
-            return None
+            break
         stack = _stack_of(seen.__traceback__, stack)
         crossing = _circle_in(seen, stack)
         if crossing is not None:

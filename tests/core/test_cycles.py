@@ -169,6 +169,13 @@ FOUND = {
         },
         [("app.a -> app.sub.b -> app.a", "works in every order")],
     ),
+    "a lazy attribute that is not there yet": (
+        {
+            "app/a.py": "def __getattr__(name):\n    raise AttributeError(name)\nfrom app.b import y\nx = 1",
+            "app/b.py": "from app.a import x\ny = 1",
+        },
+        [("app.b -> app.a -> app.b", "fails")],
+    ),
     "through a lazy attribute that is used at import": (
         {
             "app/__init__.py": "def __getattr__(name):\n    if name != 'y':\n        raise AttributeError(name)\n    from app import b\n    return b.y",
@@ -302,6 +309,22 @@ def test_an_exception_that_is_none_of_the_circle_is_told_beside_it(write: Write)
     found = find_import_cycles("app")
     assert _names(found) == [("app.a -> app.b -> app.a", "works in every order")]
     assert [broken.error for broken in found.broken] == ["AttributeError: 'dict' object has no attribute 'x'"]
+
+
+def test_an_import_error_that_somebody_raises_is_none_of_the_circle(write: Write) -> None:
+    write({"app/a.py": "import app.b", "app/b.py": "import app.a\nraise ImportError('no', name='app.a')"})
+    found = find_import_cycles("app")
+    assert _names(found) == [("app.a -> app.b -> app.a", "works in every order")]
+    assert [broken.error for broken in found.broken] == ["ImportError: no"]
+
+
+def test_an_import_of_what_is_gone_or_of_another_thread_is_not_noted() -> None:
+    listener = importtrials._Listener()
+    listener.told("no_such_module")
+    thread = threading.Thread(target=listener.told, args=(__name__,))
+    thread.start()
+    thread.join()
+    assert listener.crossings == []
 
 
 def test_a_module_that_can_be_executed_once_only_is_tried_in_a_fresh_interpreter(write: Write) -> None:

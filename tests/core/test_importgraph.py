@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.importgraph import ImportGraph, components, read_source
+from pytest_import_isolation.importgraph import ImportGraph, Source, components, list_modules, read_source
 
 
 def _graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> ImportGraph:
@@ -94,6 +95,12 @@ def test_modules_are_those_that_can_be_imported(tmp_path: Path, monkeypatch: pyt
         "tree.space": (True, False),
         "tree.space.d": (False, False),
     }
+
+
+def test_a_directory_that_is_gone_has_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ModuleSpec("gone", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path / "gone")]
+    assert list_modules(spec) == {"gone": Source("gone", None, True)}
 
 
 def test_a_package_that_is_imported_and_belongs_is_read_too(
