@@ -318,6 +318,14 @@ def test_an_import_error_that_somebody_raises_is_none_of_the_circle(write: Write
     assert [broken.error for broken in found.broken] == ["ImportError: no"]
 
 
+def test_an_interrupt_ends_the_search_and_leaves_nothing(write: Write) -> None:
+    write({"app/__init__.py": "raise KeyboardInterrupt"})
+    before = sys.modules.copy()
+    with pytest.raises(KeyboardInterrupt):
+        find_import_cycles("app")
+    assert sys.modules == before
+
+
 def test_an_import_of_what_is_gone_or_of_another_thread_is_not_noted() -> None:
     listener = importtrials._Listener()
     listener.told("no_such_module")

@@ -66,6 +66,33 @@ def test_the_fixture_fails_a_test_with_the_chain_and_leaves_nothing(suite: Suite
     assert run.leaks == []
 
 
+def test_the_fixture_finds_circles_in_an_isolated_suite(suite: Suite) -> None:
+    search = """
+        import app.a
+        def test_circle(assert_no_circular_imports):
+            try:
+                assert_no_circular_imports("app")
+            except AssertionError as error:
+                assert "app.a -> app.b -> app.a: works in every order" in str(error)
+            else:
+                raise RuntimeError
+        def test_same():
+            import app.b, sys
+            assert app.b.a is app.a is sys.modules["app.a"]
+    """
+    files = {
+        "test_a.py": search,
+        "test_b.py": search,
+        "test_c.py": f"{search}\n        import sys\n        sys.modules['wave'] = None\n",
+    }
+    run = suite.run(
+        {"app/__init__.py": "", "app/a.py": "import app.b", "app/b.py": "import app.a as a", **files},
+        "--isolate-imports=test",
+        env={"PYTHONPATH": suite.python_path},
+    )
+    assert run.outcomes == {"passed": 6}
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "out", "err"),
     [
