@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from pytest_import_isolation.cycles import assert_no_circular_imports, find_import_cycles
     from pytest_import_isolation.doors import fake_module, missing_modules
     from pytest_import_isolation.fresh import fresh_import
+    from pytest_import_isolation.guards import assert_importable, import_budget
     from pytest_import_isolation.importcycles import ImportCycle, ImportCycles
     from pytest_import_isolation.isolation import IsolatedImportContext
     from pytest_import_isolation.packages import make_package
+    from pytest_import_isolation.traceentries import TracedImport
+    from pytest_import_isolation.tracing import ImportTrace, trace_imports
 
 __all__ = [
     "Changes",
@@ -26,13 +29,18 @@ __all__ = [
     "ImportCycles",
     "ImportIsolationError",
     "ImportIsolationWarning",
+    "ImportTrace",
     "IsolatedImportContext",
+    "TracedImport",
+    "assert_importable",
     "assert_no_circular_imports",
     "fake_module",
     "find_import_cycles",
     "fresh_import",
+    "import_budget",
     "make_package",
     "missing_modules",
+    "trace_imports",
 ]
 
 # Groups of modules with the names that are taken from them. The first name of a group that is used loads the
@@ -49,6 +57,8 @@ _GROUPS: Final = (
         "cycles": ("assert_no_circular_imports", "find_import_cycles"),
         "importcycles": ("ImportCycle", "ImportCycles"),
     },
+    {"traceentries": ("TracedImport",), "tracing": ("ImportTrace", "trace_imports")},
+    {"guards": ("assert_importable", "import_budget")},
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from pytest_import_isolation.errors import ImportIsolationError, ReportError
+from pytest_import_isolation.errors import ImportIsolationError, ParameterError, ReportError
 from pytest_import_isolation.report.merging import merge
 from pytest_import_isolation.report.records import Report, parse_report
 from pytest_import_isolation.report.text import Line, render
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print(render(_read_all(options.reports), verbosity=options.verbose, width=width))
         elif command == "cycles":
             status = _find_cycles(options)
+        elif command == "trace":
+            _trace(options)
         else:
             _print(who(_read_all(options.reports), options.name))
         sys.stdout.flush()
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pytest_import_isolation",
         description="Read import leak reports that pytest --import-leak-file=report.json wrote, and find "
-        "circular imports.",
+        "circular imports; trace what an import loads.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     merging = commands.add_parser("merge", help="make one report of several, such as those of CI shards")
@@ -92,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         "--exhaustive", action="store_true", help="import every module first, not only those that can matter"
     )
     finding.add_argument("--json", action="store_true", help="print JSON")
+    tracing = commands.add_parser(
+        "trace", help="show what importing a package loads in a new interpreter, and how long it takes"
+    )
+    tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
+    tracing.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -137,6 +144,24 @@ def _find_cycles(options: argparse.Namespace) -> int:
     else:
         _print(map(Line, render_cycles(found, os.getcwd())))
     return 0 if found.is_clean else 1
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from pytest_import_isolation.interpreters import measure
+    from pytest_import_isolation.patterns import check_module_name
+    from pytest_import_isolation.tracing import ImportTrace
+
+    package = check_module_name(options.package, "trace")
+    try:
+        measured = measure(package)
+    except ImportError as error:
+        raise ParameterError(f"trace: {error}; name a module that this Python can import") from None
+    trace = ImportTrace(measured.entries, measured.before)
+    if options.json:
+        print(json.dumps({"package": package, **trace.as_builtins()}, indent=2))
+        return
+    _print(map(Line, trace.tree().splitlines()))
+    _print([Line(f"{package} loads {count(len(trace), 'module')} in {measured.times[0]:.0f} ms", "good")])
 
 
 def _print(lines: Iterable[Line]) -> None:

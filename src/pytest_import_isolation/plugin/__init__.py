@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pytest_import_isolation.plugin.fixtures import (
+    assert_importable,
     assert_no_circular_imports,
     fake_module,
     fresh_import,
+    import_budget,
     isolated_imports,
     make_package,
     missing_modules,
+    trace_imports,
 )
 from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
 from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
@@ -26,12 +29,15 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.windows import ItemWindows
 
 __all__ = [
+    "assert_importable",
     "assert_no_circular_imports",
     "fake_module",
     "fresh_import",
+    "import_budget",
     "isolated_imports",
     "make_package",
     "missing_modules",
+    "trace_imports",
 ]
 
 _settings_key = pytest.StashKey[Settings]()

@@ -109,3 +109,36 @@ def assert_no_circular_imports() -> Callable[..., None]:
     from pytest_import_isolation.cycles import assert_no_circular_imports
 
     return assert_no_circular_imports
+
+
+@pytest.fixture
+def trace_imports(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
+    """Record which modules a block loads; what it loads is undone after the test.
+
+    Use it as with trace_imports(unloaded="*") as trace: ..., with the parameters of IsolatedImportContext.
+    """
+    from pytest_import_isolation.tracing import trace_imports
+
+    return trace_imports
+
+
+@pytest.fixture
+def import_budget() -> Callable[..., Any]:
+    """Fail if importing a package loads too much or takes too long.
+
+    Call it as import_budget(package, *, max_modules=None, max_ms=None, forbid=(), runs=3, process=None).
+    """
+    from pytest_import_isolation.guards import import_budget
+
+    return import_budget
+
+
+@pytest.fixture
+def assert_importable() -> Callable[..., tuple[str, ...]]:
+    """Fail if a module of a package cannot be imported on its own.
+
+    Call it as assert_importable(package, *, missing=(), exclude=(), process=None).
+    """
+    from pytest_import_isolation.guards import assert_importable
+
+    return assert_importable

@@ -1,0 +1,105 @@
+"""Watching each import of a module that is not loaded, from its begin to its end.
+
+importlib holds a lock of the module's own from before it looks for the module until it is executed, through
+one private class that it looks up by name. A subclass in its place is told of both ends, and of what was
+raised: it adds no frame to a traceback, and an import statement for a loaded module never gets there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import _bootstrap
+from typing import Any, Final, Protocol
+
+_LOCK: Final = "_ModuleLockManager"
+
+
+class Watcher(Protocol):
+    """What is told of imports."""
+
+    def begin(self, name: str) -> object:
+        """Note that a module is about to be looked for and loaded, in this thread; returns a token."""
+
+    def end(self, token: Any, error: BaseException | None) -> None:
+        """Note that the import is over, and how it failed if it did."""
+
+
+def watch_imports(watcher: Watcher) -> Callable[[], None]:
+    """Tell a watcher of imports from now on.
+
+    Returns:
+        The undo.
+    """
+    base: Any = getattr(_bootstrap, _LOCK)
+
+    class _WatchedLock(base):  # type: ignore[misc]
+        is_over = False
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self._wanted = name
+            self._token: object = None
+
+        def __enter__(self) -> None:
+            super().__enter__()
+            # Another thread may have loaded it while this one waited for the lock.
+            if self.is_over or self._wanted in sys.modules:
+                return
+            try:
+                self._token = watcher.begin(self._wanted)
+            except BaseException:
+                super().__exit__(None, None, None)
+                raise
+
+        def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+            try:
+                if self._token is not None:
+                    watcher.end(self._token, error)
+            finally:
+                super().__exit__(kind, error, traceback)
+
+    setattr(_bootstrap, _LOCK, _WatchedLock)
+
+    def undo() -> None:
+        _WatchedLock.is_over = True
+        # Who came after us is still there, and is taken away with us once it is over.
+        while getattr(current := getattr(_bootstrap, _LOCK), "is_over", False):
+            setattr(_bootstrap, _LOCK, current.__base__)
+
+    return undo
+
+
+class _ToldError(ImportError):
+    """Ends the import of the self-test before anybody looks for the module."""
+
+
+class _SelfTest:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def begin(self, name: str) -> object:
+        if name == self._name:
+            raise _ToldError
+        return None
+
+    def end(self, token: Any, error: BaseException | None) -> None:
+        """Never called: :meth:`begin` gave no token."""
+
+
+def imports_can_be_watched() -> bool:
+    """Tell whether importlib takes the private lock that :func:`watch_imports` replaces. Tried live."""
+    if not isinstance(getattr(_bootstrap, _LOCK, None), type):
+        return False
+    name = "pytest_import_isolation_self_test"
+    undo = watch_imports(_SelfTest(name))
+    try:
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+    except _ToldError:
+        return True
+    finally:
+        undo()
+    return False
