@@ -1,7 +1,7 @@
 """Watching each import of a module that is not loaded, from its begin to its end.
 
 importlib holds a lock of the module's own from before it looks for the module until it is executed, through
-one private class that it looks up by name. A subclass in its place is told of both ends, and of what was
+one private class that it looks up by name. Another class in its place is told of both ends, and of what was
 raised: it adds no frame to a traceback, and an import statement for a loaded module never gets there.
 """
 
@@ -15,6 +15,8 @@ from importlib import _bootstrap
 from typing import Any, Final, Protocol
 
 _LOCK: Final = "_ModuleLockManager"
+#: What the self-test asks for: nobody else means that.
+_NO_MODULE: Final = "pytest_import_isolation_self_test"
 
 
 class Watcher(Protocol):
@@ -33,25 +35,27 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
     Returns:
         The undo.
     """
-    base: Any = getattr(_bootstrap, _LOCK)
+    replaced: Any = getattr(_bootstrap, _LOCK)
 
-    class _WatchedLock(base):  # type: ignore[misc]
+    class _WatchedLock:
         is_over = False
+        before = replaced
 
         def __init__(self, name: str) -> None:
-            super().__init__(name)
+            self._lock = replaced(name)
             self._wanted = name
             self._token: object = None
 
         def __enter__(self) -> None:
-            super().__enter__()
+            self._lock.__enter__()
             # Another thread may have loaded it while this one waited for the lock.
             if self.is_over or self._wanted in sys.modules:
                 return
             try:
-                self._token = watcher.begin(self._wanted)
+                if self._wanted != _NO_MODULE or isinstance(watcher, _SelfTest):
+                    self._token = watcher.begin(self._wanted)
             except BaseException:
-                super().__exit__(None, None, None)
+                self._lock.__exit__(*sys.exc_info())
                 raise
 
         def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -59,7 +63,7 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
                 if self._token is not None:
                     watcher.end(self._token, error)
             finally:
-                super().__exit__(kind, error, traceback)
+                self._lock.__exit__(kind, error, traceback)
 
     setattr(_bootstrap, _LOCK, _WatchedLock)
 
@@ -67,7 +71,7 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
         _WatchedLock.is_over = True
         # Who came after us is still there, and is taken away with us once it is over.
         while getattr(current := getattr(_bootstrap, _LOCK), "is_over", False):
-            setattr(_bootstrap, _LOCK, current.__base__)
+            setattr(_bootstrap, _LOCK, current.before)
 
     return undo
 
@@ -77,11 +81,8 @@ class _ToldError(ImportError):
 
 
 class _SelfTest:
-    def __init__(self, name: str) -> None:
-        self._name = name
-
     def begin(self, name: str) -> object:
-        if name == self._name:
+        if name == _NO_MODULE:
             raise _ToldError
         return None
 
@@ -93,11 +94,10 @@ def imports_can_be_watched() -> bool:
     """Tell whether importlib takes the private lock that :func:`watch_imports` replaces. Tried live."""
     if not isinstance(getattr(_bootstrap, _LOCK, None), type):
         return False
-    name = "pytest_import_isolation_self_test"
-    undo = watch_imports(_SelfTest(name))
+    undo = watch_imports(_SelfTest())
     try:
         with suppress(ModuleNotFoundError):
-            importlib.import_module(name)
+            importlib.import_module(_NO_MODULE)
     except _ToldError:
         return True
     finally:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_import_isolation.machinery import Importer
 from pytest_import_isolation.traceentries import BUILT_IN, EXECUTED, FAILED, Node, TracedImport, flatten
+
+if TYPE_CHECKING:
+    import subprocess
 
 _LINE: Final = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \| ( *)(\S.*)")
 _BEGIN: Final = "import isolation: the imports begin here"
@@ -21,7 +22,7 @@ _END: Final = "import isolation: the imports end here"
 # Needs no module but sys: what it loaded for itself would be missing from the measurement.
 _SCRIPT: Final = f"""
 import sys
-_, package, log, *sys.path = sys.argv
+_, package, noting, *sys.path = sys.argv
 asked = {{}}
 class Finder:
     def find_spec(name, path=None, target=None):
@@ -31,24 +32,22 @@ class Finder:
         if frame is not None:
             module = frame.f_globals.get("__name__")
             asked.setdefault(name, (str(module), frame.f_code.co_filename, frame.f_lineno))
-if log:
+if noting:
     sys.meta_path.insert(0, Finder)
 before = set(sys.modules)
 sys.argv = [""]
-sys.stderr.write("\\n{_BEGIN}\\n")
-sys.stderr.flush()
+stream = sys.stderr
+print("\\n{_BEGIN}", file=stream, flush=True)
 __import__(package)
-sys.stderr.write("\\n{_END}\\n")
-sys.stderr.flush()
-if log:
-    sys.meta_path.remove(Finder)
+print("\\n{_END}", file=stream, flush=True)
+if noting:
     origins = {{}}
     for name, module in list(sys.modules.items()):
-        if name not in before:
+        if name not in before and type(name) is str:
             origins[name] = str(getattr(getattr(module, "__spec__", None), "origin", None))
     asked.pop(package, None)
-    with open(log, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(repr((asked, origins, [name for name in before if isinstance(name, str)])))
+    before = [name for name in before if type(name) is str]
+    print(ascii((asked, origins, before)), file=stream, flush=True)
 """
 
 
@@ -143,29 +142,23 @@ def measure(package: str, runs: int = 1) -> Measurement:
     Raises:
         ImportError: it cannot be imported there.
     """
-    # On no list of this process: a file's name goes to the new interpreter, which writes it.
-    handle, log = tempfile.mkstemp(suffix=".txt")
-    os.close(handle)
-    try:
-        lines = _run(package, log)
-        with open(log, encoding="utf-8", errors="surrogateescape") as file:
-            asked, origins, before = ast.literal_eval(file.read())
-    finally:
-        os.unlink(log)
+    output = _run(package, "noting")
+    asked, origins, before = ast.literal_eval(output.partition(_END)[2].splitlines()[1])
     importers = {name: Importer(*importer) for name, importer in asked.items()}
-    times = tuple(total_of(_run(package, "")) for _ in range(runs))
-    return Measurement(build_entries(lines, importers, origins), frozenset(before), times)
+    entries = build_entries(parse_import_times(output), importers, origins)
+    times = tuple(total_of(parse_import_times(_run(package, ""))) for _ in range(runs))
+    return Measurement(entries, frozenset(before), times)
 
 
-def _run(package: str, log: str) -> list[TimedLine]:
-    arguments = ["-X", "importtime", "-c", _SCRIPT, package, log, *search_path()]
-    done = run_python(arguments)
+def _run(package: str, noting: str) -> str:
+    """Return what a new interpreter that imports the package prints to its standard error."""
+    done = run_python(["-X", "importtime", "-c", _SCRIPT, package, noting, *search_path()])
     if done.returncode or _END not in done.stderr:
         raise ImportError(
             f"a new interpreter cannot import {package}: {last_line(done.stderr, done.returncode)}",
             name=package,
         )
-    return parse_import_times(done.stderr)
+    return done.stderr
 
 
 def search_path() -> list[str]:
@@ -175,9 +168,15 @@ def search_path() -> list[str]:
 
 def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run this Python with some arguments, and return what it came to."""
-    options: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}
+    import subprocess
+
     return subprocess.run(
-        [sys.executable, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, **options
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
     )
 
 

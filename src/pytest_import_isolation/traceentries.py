@@ -138,6 +138,15 @@ class Node:
         inside = sum(node.elapsed or 0.0 for node in (*self.above, *self.children))
         return max(0.0, self.elapsed - inside)
 
+    def was_loaded_above(self) -> bool:
+        """Tell whether a package above had loaded the module when it was looked for at last."""
+        waiting = [*self.above]
+        for node in waiting:  # grows while it is read
+            if node.entry.name == self.entry.name and node.entry.is_loaded:
+                return True
+            waiting += [*node.above, *node.children]
+        return False
+
 
 def flatten(roots: Iterable[Node]) -> tuple[TracedImport, ...]:
     """Return the entries of a tree, each behind the one that led to it, in the order of the imports."""
@@ -146,7 +155,8 @@ def flatten(roots: Iterable[Node]) -> tuple[TracedImport, ...]:
     while waiting:
         node, parent, has_place = waiting.pop()
         if node.above and not has_place:
-            waiting.append((node, parent, True))
+            if not node.was_loaded_above():
+                waiting.append((node, parent, True))
             waiting += [(above, parent, False) for above in reversed(node.above)]
             continue
         position = len(entries)
