@@ -316,9 +316,9 @@ def test_a_window_in_a_trace_and_a_trace_in_a_window(tree: Tree, picture: Any) -
     with trace_imports() as outer:
         for _ in range(2):
             with IsolatedImportContext(missing="tra_w1"), pytest.raises(ModuleNotFoundError):
-                pass
+                importlib.import_module("tra_w2")
         with IsolatedImportContext(), trace_imports() as inner:
-            pass
+            importlib.import_module("tra_w2")
     assert list(inner) == ["tra_w2", "tra_w1"]
     assert list(outer) == ["tra_w2", "tra_w1"]
     assert [entry.how for entry in outer.entries] == ["failed"] * 4 + ["executed"] * 2
