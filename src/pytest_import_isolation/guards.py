@@ -71,6 +71,7 @@ def import_budget(
         ParameterError: no limit is given, or one cannot be used.
         ImportError: the package cannot be imported.
     """
+    __tracebackhide__ = True  # a failure shows the statement of the test
     check_module_name(package, "import_budget")
     budget = Budget(max_modules, max_ms, Patterns(forbid, "import_budget: forbid"))
     _check_numbers(budget, runs)
@@ -94,6 +95,7 @@ def import_budget(
 
 
 def _judge_in_new_interpreters(package: str, budget: Budget, runs: int) -> ImportTrace:
+    __tracebackhide__ = True
     measured = measure(package, 0 if budget.max_ms is None else runs)
     trace = ImportTrace(measured.entries, measured.before)
     times = sorted(measured.times or (trace.total_ms,))
@@ -211,6 +213,7 @@ def assert_importable(
         AssertionError: some cannot be imported; the message says which and why.
         ParameterError: there is no such package, or nothing is left of it to import.
     """
+    __tracebackhide__ = True  # a failure shows the statement of the test
     check_module_name(package, "assert_importable")
     absent = Patterns(missing, "assert_importable: missing")
     left_out = Patterns(exclude, "assert_importable: exclude")

@@ -110,6 +110,7 @@ class ImportTrace:
         Raises:
             AssertionError: one was loaded; or it had been loaded before, so that nobody can tell.
         """
+        __tracebackhide__ = True  # a failure shows the statement of the test
         unwanted = Patterns(patterns, "assert_not_imported")
         if not unwanted:
             raise ParameterError("assert_not_imported: name the modules that must not be imported")
@@ -138,6 +139,7 @@ class ImportTrace:
         Raises:
             AssertionError: something else was loaded; the message has the chains of imports.
         """
+        __tracebackhide__ = True
         allowed = Patterns(patterns, "assert_only")
         entries = self.entries
         others: dict[str, int] = {}

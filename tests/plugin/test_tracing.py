@@ -56,6 +56,7 @@ def test_the_fixtures_trace_and_guard_and_leave_nothing(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 4, "failed": 2}
     assert "E       AssertionError: importing app is beyond its budget" in run.output
+    assert "guards.py" not in run.output  # the failure is shown at the test's own statement
     assert "app/core.py:1 imports wave" in run.output
     assert "app, app.core, without wave" in run.output
     assert run.leaks == []
