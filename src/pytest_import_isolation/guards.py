@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import threading
@@ -219,8 +220,7 @@ def assert_importable(
     left_out = Patterns(exclude, "assert_importable: exclude")
     if absent.match(package):
         raise ParameterError(f"assert_importable: {package!r} itself is among what is missing")
-    with IsolatedImportContext():  # to find a subpackage imports the packages above
-        names = tuple(name for name in list_modules(package) if not left_out.match(name))
+    names = tuple(name for name in _modules_of(package) if not left_out.match(name))
     if not names:
         why = (
             f"exclude={list(left_out)} leaves nothing of it" if left_out else "no such module is on sys.path"
@@ -242,6 +242,17 @@ def assert_importable(
     if failures:
         raise AssertionError(render_failures(package, len(names), failures, is_cold_view=process is False))
     return names
+
+
+def _modules_of(package: str) -> Iterable[str]:
+    try:
+        with IsolatedImportContext():  # to find a subpackage imports the packages above
+            spec = importlib.util.find_spec(package)
+    except Exception as error:  # a package above may raise anything; a fake has no spec
+        raise ParameterError(
+            f"assert_importable({package!r}): it cannot be found: {type(error).__name__}: {error}"
+        ) from None
+    return () if spec is None else list_modules(spec)
 
 
 def _try_here(tasks: Iterable[tuple[str, str]], package: str) -> Iterator[ImportFailure]:

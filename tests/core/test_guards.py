@@ -237,6 +237,12 @@ def test_budgets_that_cannot_be(given: dict[str, Any], error: type[Exception], m
     ("package", "given", "message"),
     [
         ("gua_none", {}, "assert_importable('gua_none'): no such module is on sys.path"),
+        (
+            "gua_none.sub",
+            {},
+            "assert_importable('gua_none.sub'): it cannot be found: "
+            "ModuleNotFoundError: No module named 'gua_none'",
+        ),
         ("json", {"exclude": "json"}, "assert_importable('json'): exclude=['json'] leaves nothing of it"),
         ("json.tool", {"missing": "json"}, "assert_importable: 'json.tool' itself is among what is missing"),
         (
