@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_import_isolation.cycletext import render_cycles
 from pytest_import_isolation.errors import ParameterError
@@ -134,32 +134,51 @@ def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[lis
     attempts: dict[str, Attempt] = {}
     proven: dict[str, Attempt] = {}
     tried: list[str] = []
-    with _put_away(graph, tops) as attempt_one:
-        for name in sorted(wanted, key=lambda name: (name.count("."), name)):
+    with _put_away(graph, tops) as trials, ExitStack() as standing:
+        base: Attempt | None = None
+        # A package goes before what is below it, and all of one top-level package together.
+        for name in sorted(wanted, key=lambda name: (top_level(name), name.count("."), name)):
+            if base is not None and top_level(name) != base.entry:
+                standing.close()
+                base = None
             same = None if exhaustive else covered_by(name, attempts)
             if same is not None:
                 attempts[name] = same._replace(entry=name)
             elif name not in proven:
+                found = None if exhaustive else attempts.get(top_level(name))
+                if base is None and found is not None and trials.standing_on is not None:
+                    standing.enter_context(trials.standing_on(found.entry))
+                    base = found
                 tried.append(name)
-                attempts[name] = done = attempt_one(name)
+                attempts[name] = done = trials.attempt(name).after(base)
                 if not exhaustive and done.problem is None and not meets_circle(done, graph.modules):
                     proven.update((other, Attempt(other)) for other in heard.intersection(done.loaded))
     return [*attempts.values(), *(p for name, p in proven.items() if name not in attempts)], tried
 
 
+class _Trials(NamedTuple):
+    """The ways of trying the modules of a package."""
+
+    #: Tries one module.
+    attempt: Callable[[str], Attempt]
+    #: Imports a top-level package and lets it stay loaded, since importing a module below it does no more at
+    #: first: what it loads need not be executed again for each of its modules. None in other interpreters.
+    standing_on: Callable[[str], AbstractContextManager[None]] | None = None
+
+
 @contextmanager
-def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[Callable[[str], Attempt]]:
+def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[_Trials]:
     """Let packages be executed anew until the block is over.
 
     Yields:
-        A function that tries one module. It takes a fresh interpreter each time if the packages must not
-        be executed twice in one process: those with extension modules, and installed ones that run now.
+        The ways of trying. Each attempt takes a fresh interpreter if the packages must not be executed twice
+        in one process: those with extension modules, and installed ones that run now.
     """
     has_extensions = any(
         source.is_extension and top_level(source.name) in tops for source in graph.modules.values()
     )
     if has_extensions or any(_is_running_library(top, graph) for top in tops):
-        yield lambda name: attempt_in_fresh_interpreter(name, graph.modules)
+        yield _Trials(lambda name: attempt_in_fresh_interpreter(name, graph.modules))
         return
     # Whatever lies here is forgotten and not parked: the next attempt executes it anew.
     origins = Origins(Patterns(tops))
@@ -167,7 +186,17 @@ def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[Callable[[s
         # The attempts import the same modules again and again, which is nobody's eviction.
         window.log.once_more = lambda name: None
         window.refresh(Patterns(tops))
-        yield lambda name: _attempt_here(name, graph, origins)
+        yield _Trials(
+            lambda name: _attempt_here(name, graph, origins), lambda top: _standing_on(top, graph, origins)
+        )
+
+
+@contextmanager
+def _standing_on(top: str, graph: ImportGraph, origins: Origins) -> Iterator[None]:
+    with _window(origins) as window:
+        window.log.once_more = lambda name: None
+        attempt(top, graph.modules)
+        yield
 
 
 def _is_running_library(top: str, graph: ImportGraph) -> bool:

@@ -286,7 +286,7 @@ class _Decision:
         return True
 
     def _keep_what_survivors_refer_to(self) -> None:
-        if not self.real:
+        if all(map(self._is_for_itself, self.real)):
             return
         # Only a reference that is made in the window counts for what was parked before it.
         all_returned = self.real.keys() <= self.given.returned

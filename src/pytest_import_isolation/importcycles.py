@@ -61,6 +61,12 @@ class Attempt(NamedTuple):
     #: and the circle that this exception tells of.
     end: Crossing | None = None
 
+    def after(self, base: Attempt | None) -> Attempt:
+        """Return this attempt with what happened in the one that it stands on."""
+        if base is None:
+            return self
+        return self._replace(crossings=(*base.crossings, *self.crossings))
+
 
 @dataclass(frozen=True)
 class ImportCycle:

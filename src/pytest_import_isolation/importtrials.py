@@ -74,12 +74,13 @@ def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
         undo()
 
 
-def names_asked_for(code: CodeType, offset: int, module: str) -> tuple[str, ...]:
+def names_asked_for(code: CodeType, offset: int, module: str, package: str = "") -> tuple[str, ...]:
     """Return the names that an import statement takes.
 
     Args:
         code: the code that is running.
         offset: where it stands: at the instruction that imports (``f_lasti``).
+        package: the package from which relative names count (``__package__``).
         module: what is imported: the module that the statement names, or a submodule that it takes from that.
 
     Returns:
@@ -90,16 +91,18 @@ def names_asked_for(code: CodeType, offset: int, module: str) -> tuple[str, ...]
     if instructions[offset] != opmap["IMPORT_NAME"]:
         return ()
     index, at = _argument(instructions, offset)
-    base = code.co_names[index]
-    # The names are a constant, which the instruction before has loaded.
-    found = code.co_consts[_argument(instructions, at - 2)[0]]
-    if not isinstance(found, tuple):
+    # The names are a constant, which the instruction before has loaded, and the one before that the level.
+    names_index, at = _argument(instructions, at - 2)
+    names, level = code.co_consts[names_index], _argument(instructions, at - 2)[0]
+    if instructions[at - 2] != opmap.get("LOAD_SMALL_INT"):
+        level = code.co_consts[level]
+    if not isinstance(names, tuple):
         return ()
-    if not base:  # from . import x
-        return found
-    package, child = parent_of(module)
-    is_meant = f".{module}".endswith(f".{base}") or (child in found and f".{package}".endswith(f".{base}"))
-    return found if is_meant else ()
+    above = package.rsplit(".", level - 1)[0] if level else ""
+    base = ".".join(filter(None, (above, code.co_names[index])))
+    parent, child = parent_of(module)
+    # importlib asks for the packages above, too: the statement's names are none of theirs.
+    return names if module == base or (parent == base and child in names) else ()
 
 
 def _argument(instructions: bytes, at: int) -> tuple[int, int]:
@@ -127,6 +130,11 @@ def _body_of(frame: FrameType) -> str | None:
     return name if is_body and isinstance(name, str) else None
 
 
+def _names_taken(step: _Step, offset: int, module: str) -> tuple[str, ...]:
+    package = step.frame.f_globals.get("__package__")
+    return names_asked_for(step.frame.f_code, offset, module, package if isinstance(package, str) else "")
+
+
 def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
     """Return the imports on a part of the call stack.
 
@@ -139,9 +147,7 @@ def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
 
     def edge(imported: str) -> ImportEdge:
         code = at.frame.f_code
-        return ImportEdge(
-            here, code.co_filename, at.line, imported, names_asked_for(code, at.offset, imported)
-        )
+        return ImportEdge(here, code.co_filename, at.line, imported, _names_taken(at, at.offset, imported))
 
     for step in steps:
         body = _body_of(step.frame)
@@ -259,7 +265,7 @@ def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
     if instructions[step.offset] == opmap["IMPORT_FROM"]:
         for offset in range(step.offset, -1, -2):
             if instructions[offset] == opmap["IMPORT_NAME"]:
-                return names_asked_for(step.frame.f_code, offset, module)
+                return _names_taken(step, offset, module)
     return ()
 
 

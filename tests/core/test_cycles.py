@@ -205,6 +205,12 @@ NOT_FOUND = {
         "app/b.py": "import app\nfrom . import V\ny = app.V",
         "app/c.py": "from importlib import import_module\nimport_module('app')",
     },
+    "a package below and its submodules": {
+        "app/__init__.py": "from app import sub",
+        "app/sub/__init__.py": "from . import x\nfrom . import y",
+        "app/sub/x.py": "import app",
+        "app/sub/y.py": "",
+    },
     "a lazy attribute": {
         "app/__init__.py": "def __getattr__(name):\n    from app import b\n    return b.y",
         "app/b.py": "import app\ny = 1",
@@ -489,6 +495,11 @@ def test_who_wrapped_the_function_after_the_search_began_keeps_the_wrapper(
         ("from .m import p", "app.m", ("p",)),
         ("from . import p", "app", ("p",)),
         ("from . import p", "app.p", ("p",)),
+        ("from .. import p", "top", ("p",)),
+        ("from ..m import p", "top.m.p", ("p",)),
+        # importlib also asks for the packages above.
+        ("from . import p", "top", ()),
+        ("from m.n import o", "m", ()),
         ("from m import *", "m", ("*",)),
         ("import m.n", "m.n", ()),
         ("from m.n.o import p", "m.n", ()),
@@ -502,8 +513,9 @@ def test_the_names_of_a_statement_are_read_from_its_code(
     lines = [f"v{n} = {n + 1000.5}" for n in range(before)]
     code = compile("\n".join([*lines, statement]), "m.py", "exec")
     offset = _offset_of_import(code.co_code)
-    assert importtrials.names_asked_for(code, offset, module) == names
-    assert importtrials.names_asked_for(code, 0, module) == ()
+    package = "top.app" if module.startswith("top") else "app"
+    assert importtrials.names_asked_for(code, offset, module, package) == names
+    assert importtrials.names_asked_for(code, 0, module, package) == ()
 
 
 def _offset_of_import(instructions: bytes) -> int:
