@@ -51,7 +51,8 @@ def find_import_cycles(
     """
     check_module_name(package, "find_import_cycles")
     accepted = allowances(allow)
-    graph = _graph(package)
+    with _window(Origins.usual()):  # looking for the files of modules changes sys.path_importer_cache
+        graph = _graph(package)
     attempts, tried = _try_all(package, graph, exhaustive=exhaustive)
     known = [name for name in graph.modules if _is_below(name, package)]
     found, broken = judge(attempts, top_level(package), graph.modules, graph.binds)

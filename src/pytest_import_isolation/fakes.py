@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -42,7 +41,11 @@ class Fake(NamedTuple):
     @property
     def source(self) -> str | None:
         """The source text, if it is made of that."""
-        return textwrap.dedent(self.content) if isinstance(self.content, str) else None
+        if not isinstance(self.content, str):
+            return None
+        import textwrap
+
+        return textwrap.dedent(self.content)
 
     @property
     def is_object(self) -> bool:

@@ -11,9 +11,10 @@ from types import ModuleType
 
 from pytest_import_isolation.errors import ParameterError, WindowOrderError
 from pytest_import_isolation.machinery import ancestors, namespace, namespaces_on_the_stack
+from pytest_import_isolation.needed import refuse_needed
 from pytest_import_isolation.parameters import check_fakes
 from pytest_import_isolation.patterns import Patterns, check_module_name
-from pytest_import_isolation.refusals import refuse_fresh, refuse_needed
+from pytest_import_isolation.refusals import refuse_fresh
 from pytest_import_isolation.window import Window, innermost_window
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.machinery import drop_finder_caches, find_location, location_in, namespace
+from pytest_import_isolation.needed import is_needed_by_the_interpreter
 from pytest_import_isolation.parking import is_door
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.refusals import is_needed_by_the_interpreter
 
 if TYPE_CHECKING:
     from pytest_import_isolation.window import Window

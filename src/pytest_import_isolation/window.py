@@ -38,12 +38,13 @@ from pytest_import_isolation.machinery import (
     quiet_import_lock,
     top_level,
 )
+from pytest_import_isolation.needed import refuse_needed
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of, without_doors
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.plants import Plants
-from pytest_import_isolation.refusals import refuse_needed, unmatched
+from pytest_import_isolation.refusals import unmatched
 from pytest_import_isolation.state import ImportState, prepend_path, put_first, take_out
 from pytest_import_isolation.wording import listing
 
@@ -619,6 +620,13 @@ class Window:
     def _decide(self, arrivals: Mapping[Any, object]) -> dict[Any, Fate]:
         if not arrivals:
             return {}
+        # A finder under test may have executed a module that is parked. What is coming back at this moment,
+        # in another thread, is the parked object itself.
+        second_copies = {
+            name
+            for name, module in arrivals.items()
+            if name in DOOR.lot and DOOR.lot.module(name) is not module
+        }
         return decide(
             arrivals,
             Circumstances(
@@ -634,9 +642,8 @@ class Window:
                 tainted=_tainted_in(_open_windows),
                 running=namespaces_on_other_threads(),
                 lazy_names=self._lazy_names,
-                # A finder under test may have executed a module that is parked.
                 is_superseded=lambda name: (
-                    name in self._state.modules or name in self._put_aside or name in DOOR.lot
+                    name in self._state.modules or name in self._put_aside or name in second_copies
                 ),
                 returned={n for n, m in arrivals.items() if DOOR.lot.was_parked(n, m, self._opened_at)},
                 before_return=self._before_return,

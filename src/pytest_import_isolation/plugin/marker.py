@@ -6,9 +6,9 @@ import pytest
 from _pytest import nodes
 
 from pytest_import_isolation.errors import ImportIsolationError
+from pytest_import_isolation.needed import refuse_needed
 from pytest_import_isolation.parameters import NAMES, Parameters
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.refusals import refuse_needed
 
 MARKER = "isolated_imports"
 FIXTURE = "isolated_imports"
