@@ -28,9 +28,10 @@ def imitation(value: object, name: str) -> object:
         return value
     if kind in _CONTAINERS:
         return value.copy()  # type: ignore[attr-defined]
-    if isinstance(value, type) and issubclass(value, (BaseException, Enum)):
+    # isinstance() would ask a lazy object for its class, and so set it up.
+    if issubclass(kind, type) and issubclass(value, (BaseException, Enum)):  # type: ignore[arg-type]
         return value
-    if isinstance(value, ModuleType):
+    if issubclass(kind, ModuleType):
         return mock.NonCallableMagicMock(spec=value, name=name)
     try:
         return mock.create_autospec(value, _name=name)

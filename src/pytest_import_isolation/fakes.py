@@ -197,7 +197,8 @@ class FakeLoader:
                 obj=real,
             ) from None
         own = namespace(value) or {}
-        if isinstance(value, ModuleType) and own.get("__name__") == f"{self._name}.{attribute}":
+        # isinstance() would ask a lazy object for its class, and so set it up.
+        if issubclass(type(value), ModuleType) and own.get("__name__") == f"{self._name}.{attribute}":
             return importlib.import_module(f"{self._name}.{attribute}")
         from pytest_import_isolation.autospec import imitation
 

@@ -132,12 +132,19 @@ class Plants:
             asked: for each module that asked for something faked or blocked, what that was.
         """
         planted = Patterns(tuple(self.planted))
-        sites = {planting.site.module for planting in self._plantings if planting.site is not None}
+        # By the namespace: multiprocessing gives __main__ a second name.
+        sites = {
+            id(namespace(sys.modules.get(planting.site.module)))
+            for planting in self._plantings
+            if planting.site is not None
+        }
         tested = {
             name: module
             for name, module in self._origins.first_party(sys.modules.copy()).items()
             # What pytest's assertion rewriting leaves shows a test module.
-            if type(name) is str and name not in sites and "@pytest_ar" not in (namespace(module) or {})
+            if type(name) is str
+            and id(namespace(module)) not in sites
+            and "@pytest_ar" not in (namespace(module) or {})
         }
         if any(planted.match(wanted) and asker in tested for asker, wanted in asked.items()):
             return
@@ -175,7 +182,8 @@ class Plants:
         bind(namespace(sys.modules.get(parent)), child, sys.modules.get(name))
 
     def _spec_of(self, name: str) -> ModuleSpec | None:
-        loader = loader_of(self.planted.get(name))
+        # A package that was made above a fake is not planted, and can be reloaded all the same.
+        loader = loader_of(self.planted.get(name, sys.modules.get(name)))
         if loader is None:
             above = loader_of(sys.modules.get(parent_of(name)[0]))
             loader = above.child(name) if above is not None else None
