@@ -94,15 +94,22 @@ class FakeLoader:
         fake: what it is made of.
         made_by: who asked for it.
         real: returns the real module that an autospec is built from.
+        ask_real: returns an attribute of it.
     """
 
     def __init__(
-        self, name: str, fake: Fake, made_by: Importer | None, real: Callable[[str], ModuleType]
+        self,
+        name: str,
+        fake: Fake,
+        made_by: Importer | None,
+        real: Callable[[str], ModuleType],
+        ask_real: Callable[[str, str], object],
     ) -> None:
         self.fake = fake
         self._name = name
         self._made_by = made_by
         self._real = real
+        self._ask_real = ask_real
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Let importlib make the module object."""
@@ -135,7 +142,7 @@ class FakeLoader:
             self._real(name)
         except ImportError:
             return None
-        return FakeLoader(name, Fake(autospec=True), self._made_by, self._real)
+        return FakeLoader(name, Fake(autospec=True), self._made_by, self._real, self._ask_real)
 
     def is_package(self, name: str) -> bool:
         """Tell whether submodules can be imported below it."""
@@ -186,15 +193,14 @@ class FakeLoader:
             module.__doc__ = space["__doc__"]
 
     def _from_real(self, attribute: str) -> object:
-        real = self._real(self._name)
         try:
-            value = getattr(real, attribute)
+            value = self._ask_real(self._name, attribute)
         except AttributeError:
             raise FakeAttributeError(
                 f"the fake of {self._name!r}{self._whence()} has no attribute {attribute!r}: "
                 f"the real module {self._name!r} has none of this name",
                 name=attribute,
-                obj=real,
+                obj=self._real(self._name),
             ) from None
         own = namespace(value) or {}
         # isinstance() would ask a lazy object for its class, and so set it up.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import NamedTuple
@@ -61,6 +62,7 @@ class Plants:
         origins: gives the verdicts on modules.
         known: yields what is known to have stood under a name before it was faked.
         load: imports a real module beside everything else.
+        among_real: lets the real modules be there in place of the fakes.
         beforehand: is told the name of each fake before the packages above it are touched.
     """
 
@@ -69,6 +71,7 @@ class Plants:
         origins: Origins,
         known: Callable[[str], Iterable[object]],
         load: Callable[[str], ModuleType],
+        among_real: Callable[[], AbstractContextManager[object]],
         beforehand: Callable[[str], object],
     ) -> None:
         #: What stands in ``sys.modules`` for each fake.
@@ -76,9 +79,11 @@ class Plants:
         self._origins = origins
         self._known = known
         self._load = load
+        self._among_real = among_real
         self._beforehand = beforehand
         self._plantings: list[Planting] = []
-        self._reals: dict[str, ModuleType] = {}
+        #: The real modules that were looked at.
+        self.real: dict[str, object] = {}
 
     def begin(self) -> Callable[[], None]:
         """Answer for fakes that are reloaded, and for the submodules of autospecs.
@@ -163,7 +168,7 @@ class Plants:
         if recipe.is_object:
             give_spec(name, recipe.content)
             return recipe.content
-        loader = FakeLoader(name, recipe, site, self._real)
+        loader = FakeLoader(name, recipe, site, self._real, self._ask_real)
         return make_module(name, loader, is_package=is_package or loader.is_package(name))
 
     def _bind_to_parent(self, name: str, site: Importer | None) -> None:
@@ -189,12 +194,31 @@ class Plants:
             loader = above.child(name) if above is not None else None
         return None if loader is None else make_spec(name, loader, is_package=loader.is_package(name))
 
+    def remember(self, modules: Mapping[str, object]) -> None:
+        """Note real modules that were loaded while another was looked at: they are not executed again."""
+        for name, module in modules.items():
+            if self._is_real(name, module):
+                self.real.setdefault(name, module)
+
     def _real(self, name: str) -> ModuleType:
         """Return the real module that a fake stands for, and leave it as loaded as it was."""
-        if name not in self._reals:
+        if name not in self.real:
             found = next((module for module in self._known(name) if self._is_real(name, module)), None)
-            self._reals[name] = self._load(name) if found is None else found  # type: ignore[assignment]
-        return self._reals[name]
+            self.real[name] = self._load(name) if found is None else found
+        return self.real[name]  # type: ignore[return-value]
+
+    def _ask_real(self, name: str, attribute: str) -> object:
+        """Return an attribute of the real module that a fake stands for.
+
+        Raises:
+            AttributeError: it has none of this name.
+        """
+        real = self._real(name)
+        space = namespace(real) or {}
+        if attribute in space or (type(real) is ModuleType and "__getattr__" not in space):
+            return getattr(real, attribute)
+        with self._among_real():  # what it imports to answer is real too
+            return getattr(real, attribute)
 
     def _is_real(self, name: str, module: object) -> bool:
         # isinstance() would ask the object for its __class__.

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.account import Account
-from pytest_import_isolation.bindings import bind, bound_value
+from pytest_import_isolation.bindings import bind, bound_value, depth, parent_namespace
 from pytest_import_isolation.blocks import TOLL
 from pytest_import_isolation.changes import Changes
 from pytest_import_isolation.departures import Departures, park
@@ -45,7 +45,7 @@ from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_do
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.plants import Plants
 from pytest_import_isolation.refusals import unmatched
-from pytest_import_isolation.state import ImportState, prepend_path, put_first, take_out
+from pytest_import_isolation.state import ImportState, prepend_path, put_first, put_in, take_out
 from pytest_import_isolation.wording import listing
 
 # The open windows, the innermost last. Like sys.modules they belong to the process: an inner pytest run
@@ -53,6 +53,9 @@ from pytest_import_isolation.wording import listing
 _open_windows: Final[list[Window]] = []
 
 _OWN_PACKAGE: Final = top_level(__name__)
+# Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
+_SEARCH: Final = threading.RLock()
+_PATIENCE: Final = 1.0  # seconds
 _NOTHING: Final = Parameters.parse("nothing", {})
 
 # What a bare interpreter has loaded when it starts, and what its C code looks up by name.
@@ -133,7 +136,9 @@ class Window:
         #: What a user should hear about it, and at which line.
         self.remarks: list[Remark] = []
         #: The fakes that were asked for.
-        self.plants = Plants(origins, self._known, self._load_beside, self.log.picture_packages)
+        self.plants = Plants(
+            origins, self._known, self._load_beside, self._among_real_ones, self.log.picture_packages
+        )
         self._shadowed = Patterns()
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
@@ -339,17 +344,66 @@ class Window:
 
     def _load_beside(self, name: str) -> ModuleType:
         """Execute a real module beside its fake; nothing of it is loaded afterwards."""
-        inner = Window(_NOTHING, self._origins, title="search for a real module")
-        fakers, DOOR.fakers = DOOR.fakers, []
-        inner.open()
-        try:
-            inner._set_aside(lambda other: loader_of(sys.modules.get(other)) is not None)
+        with self._among_real_ones():
             return importlib.import_module(name)
-        finally:
-            inner.close()
-            DOOR.fakers = fakers
-            # What was parked must not come back beside the fake.
-            self._put_aside.update(DOOR.lot.withdraw(self._is_superseded))
+
+    @contextmanager
+    def _among_real_ones(self) -> Iterator[None]:
+        """Let the real modules be there in place of the fakes; what is loaded meanwhile does not stay.
+
+        A real module that imports something when it is asked for a name gets that from real modules too,
+        and a real package is not executed a second time for the sake of a submodule.
+        """
+        with _SEARCH:
+            fakers, DOOR.fakers = DOOR.fakers, []
+            faked: dict[str, ParkedModule] = {}
+            take_out(
+                [name for name in list(sys.modules) if loader_of(sys.modules.get(name)) is not None],
+                lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))}),
+            )
+            covers = Patterns(tuple(faked)).match
+            # Other threads that import a faked module are to get the fake.
+            unwatch = TOLL.observe(covers, _wait_for_search)
+            real = {
+                name: module for name, module in self._all_real(covers).items() if name not in sys.modules
+            }
+            bound = [name for name in sorted(real, key=depth) if _put_in_place(name, real[name])]
+            lazy = [space for space in map(namespace, real.values()) if space and "__getattr__" in space]
+            known = [set(space) for space in lazy]
+            inner = Window(_NOTHING, self._origins, title="search for a real module")
+            inner.open()
+            try:
+                yield
+            finally:
+                self.plants.remember(
+                    {n: m for n, m in sys.modules.copy().items() if type(n) is str and covers(n)}
+                )
+                inner.close()
+                # Its __getattr__ computes them again, from modules that are there then.
+                for space, names in zip(lazy, known, strict=True):
+                    for key in set(space).difference(names):
+                        del space[key]
+                for name in bound:
+                    bind(parent_namespace(name), parent_of(name)[1], ABSENT)
+                take_out(real)
+                for name in sorted(faked, key=depth):
+                    put_in(name, faked[name].module, faked[name].binding)
+                unwatch()
+                DOOR.fakers = fakers
+                # What was parked must not come back beside the fake.
+                self._put_aside.update(DOOR.lot.withdraw(self._is_superseded))
+
+    def _all_real(self, covers: Callable[[str], object]) -> dict[str, object]:
+        """Return the real modules that stood, or were loaded, under names that are faked now."""
+        found: dict[Any, object] = {}
+        for window in reversed(_open_windows):
+            aside = {name: parked.module for name, parked in window._put_aside.items()}
+            for source in (window.plants.real, aside, window._state.modules):
+                for name, module in source.items():
+                    # What an inner window found may be the fake of an outer one.
+                    if type(name) is str and covers(name) and loader_of(module) is None:
+                        found.setdefault(name, module)
+        return found
 
     def shadow(self, patterns: Patterns) -> None:
         """Hide modules until the end of the window: others of the same names are first on the path."""
@@ -713,7 +767,7 @@ class Window:
         A pure Python package may be executed again: somebody removed it for that. What is shadowed must
         stay away.
         """
-        if self._shadowed.match(name):
+        if any(window._shadowed.match(name) for window in _open_windows):
             return
         package = top_level(name)
         asked = [other for other in self._asked_for() if top_level(other) == package]
@@ -823,6 +877,21 @@ def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
         forgotten.append(_open_windows[-1])
         _open_windows[-1].close()
     return window.close(), forgotten
+
+
+def _wait_for_search(name: str) -> None:
+    # Not for ever: the search may want a module that the waiting thread is executing.
+    if _SEARCH.acquire(timeout=_PATIENCE):
+        _SEARCH.release()
+
+
+def _put_in_place(name: str, module: object) -> bool:
+    """Enter a module, and bind it to its package if that holds nothing else; tell whether it was bound."""
+    parent, child = parent_of(name)
+    space = namespace(sys.modules.get(parent)) if parent else None
+    is_free = space is not None and child not in space
+    put_in(name, module, module if is_free else ABSENT)
+    return is_free
 
 
 def _remove_all(items: list[object], leaving: Iterable[object]) -> None:

@@ -390,3 +390,20 @@ def test_a_hand_made_module_that_was_unloaded_comes_back_a_second_time() -> None
         assert sys.modules["ext_made"] is made
     finally:
         del sys.modules["ext_made"]
+
+
+def test_what_an_outer_window_loaded_does_not_come_back_in_place_of_its_shadow(
+    run_script: Callable[..., str],
+) -> None:
+    run_script(
+        """
+        import importlib
+        from pytest_import_isolation import IsolatedImportContext, make_package
+        with IsolatedImportContext():
+            with IsolatedImportContext():
+                real = importlib.import_module("numpy")
+            with make_package({"numpy/__init__.py": "value = 1"}, shadow=True):
+                assert importlib.import_module("numpy").value == 1
+            assert importlib.import_module("numpy") is real
+        """
+    )

@@ -8,6 +8,7 @@ import inspect
 import linecache
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -259,6 +260,105 @@ def test_an_autospec_has_what_the_real_module_has(loaded: bool, tree: Tree, pict
     assert importlib.import_module("fk_real").connect("h") == "real"
 
 
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "not-loaded"])
+def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
+    loaded: bool, tree: Tree, picture: Any
+) -> None:
+    importlib.import_module("pytest_import_isolation.autospec")  # stays, as every part of the isolation
+    tree(
+        {
+            "fk_lazy/__init__.py": """
+                import importlib
+
+                RUNS = []
+
+                def __getattr__(name):
+                    if name not in ("Thing", "Wrong", "parts"):
+                        raise AttributeError(name)
+                    parts = importlib.import_module("fk_lazy.parts")
+                    globals()[name] = value = parts if name == "parts" else getattr(parts, name)
+                    return value
+            """,
+            "fk_lazy/parts.py": """
+                import fk_lazy
+                import fk_using
+
+                fk_lazy.RUNS.append(__name__)
+
+                class Thing:
+                    def act(self, a): ...
+
+                class Wrong(Exception): ...
+            """,
+            "fk_lazy/later.py": "import fk_lazy\nfk_lazy.RUNS.append(__name__)",
+            "fk_using.py": "",
+        }
+    )
+    if loaded:
+        importlib.import_module("fk_lazy.later")
+    before = picture("fk_lazy" if loaded else "sys")
+    answers: list[object] = []
+
+    def ask() -> None:
+        lazy = importlib.import_module("fk_lazy")
+        answers.append((lazy.Thing, lazy.Wrong, importlib.import_module("fk_lazy.parts")))
+
+    with fake_module("fk_lazy", autospec=True) as fake, fake_module("fk_using", object()):
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(answers) == {(fake.Thing, fake.Wrong, fake.parts)}
+        with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+            fake.Thing().act()
+        assert fake.parts.Wrong is fake.Wrong
+        importlib.import_module("fk_lazy.later")
+        assert sorted(fake.RUNS) == ["fk_lazy.later", "fk_lazy.parts"]  # each was executed once
+    assert before.differences() == []
+    real = importlib.import_module("fk_lazy")
+    assert len(real.RUNS) == 2 * loaded
+    assert isinstance(real.Thing, type)
+
+
+def test_an_autospec_of_what_needs_a_faked_extension_package(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import importlib
+        from pytest_import_isolation import fake_module
+        numpy = importlib.import_module("numpy")
+        with fake_module("numpy", array=1), fake_module("pandas", autospec=True) as pandas:
+            assert pandas.DataFrame
+        assert importlib.import_module("pandas").DataFrame({"a": [1]}).size == 1
+        assert importlib.import_module("numpy") is numpy
+        """
+    )
+
+
+def test_an_autospec_sets_up_no_lazy_object(tree: Tree) -> None:
+    tree(
+        {
+            "fk_conf.py": """
+                class Lazy:
+                    def __getattribute__(self, name):
+                        raise RuntimeError("not configured")
+
+                settings = Lazy()
+            """
+        }
+    )
+    with fake_module("fk_conf", autospec=True) as fake:
+        assert isinstance(fake.settings.DEBUG, mock.Mock)
+
+
+def test_a_package_made_above_a_fake_can_be_reloaded() -> None:
+    with fake_module("fk_above.inner.leaf", x=1) as fake:
+        above = importlib.import_module("fk_above")
+        assert importlib.reload(above.inner) is above.inner
+        assert importlib.reload(above) is above
+        assert above.inner.leaf is fake
+
+
 def test_an_autospec_refuses_attributes_that_the_real_module_lacks(tree: Tree, picture: Any) -> None:
     tree(_REAL)
     before = picture()
@@ -293,6 +393,7 @@ def test_autospecs_of_libraries_leave_the_same_objects(name: str, run_script: Ca
 
 
 def test_a_fake_in_a_fake_and_out_of_order_and_with_an_exception(tree: Tree, picture: Any) -> None:
+    importlib.import_module("pytest_import_isolation.autospec")  # stays, as every part of the isolation
     tree({"fk_inner.py": "value = 'real'"})
     before = picture()
     with fake_module("fk_inner", value="outer") as outer:

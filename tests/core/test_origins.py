@@ -56,7 +56,7 @@ STDLIB = os.path.dirname(os.__file__)
         ("stub", namespace_package("stub"), Origin.FAKE, "it has neither a file nor a loader"),
         ("none", None, Origin.FAKE, "the entry is None, which blocks the import"),
         ("bare", ModuleType("bare"), Origin.FAKE, "a bare ModuleType() without spec and file"),
-        ("made", make_module("made", FakeLoader("made", Fake(), None, importlib.import_module), is_package=False), Origin.FAKE, "made by fake_module"),
+        ("made", make_module("made", FakeLoader("made", Fake(), None, importlib.import_module, getattr), is_package=False), Origin.FAKE, "made by fake_module"),
         ("number", 7, Origin.FAKE, "it is an int"),
         ("mock", mock.Mock(), Origin.FAKE, "it is a unittest.mock.Mock"),
         (7, os, Origin.FAKE, "its key is no string"),
