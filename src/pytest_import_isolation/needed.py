@@ -18,7 +18,8 @@ _INTERPRETER: Final = frozenset(
         "warnings", "zipimport",
     )
 )  # fmt: skip
-_RUNNER: Final = frozenset(("_pytest", "pluggy", "pytest"))
+# faulthandler: pytest imports it after each failure.
+_RUNNER: Final = frozenset(("_pytest", "faulthandler", "pluggy", "pytest"))
 _OWN_PACKAGE: Final = top_level(__name__)
 
 

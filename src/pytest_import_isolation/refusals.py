@@ -31,7 +31,9 @@ def refuse_fresh(name: str) -> None:
             "level or from a module that it imports. Call it when the import is over: in a test or a fixture",
             name=name,
         )
-    if "@pytest_ar" in space:  # what pytest's assertion rewriting leaves
+    loader = (namespace(space.get("__spec__")) or {}).get("loader")
+    # What pytest's assertion rewriting leaves in it; an empty conftest has only the loader.
+    if "@pytest_ar" in space or type(loader).__module__ == "_pytest.assertion.rewrite":
         raise NotReplaceableError(
             f"fresh_import({name!r}): it is a test module, conftest or plugin that pytest has loaded, and "
             "goes on using. Move what you need fresh into a module of its own",

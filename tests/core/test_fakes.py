@@ -462,6 +462,19 @@ def test_a_fake_that_nothing_under_test_met_is_warned_of_at_its_line(tree: Tree)
     ]
 
 
+def test_a_script_is_not_warned_of_itself_under_its_second_name(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import shutil, sys, warnings
+        from pytest_import_isolation import fake_module
+        sys.modules["__mp_main__"] = sys.modules["__main__"]  # as multiprocessing does
+        warnings.simplefilter("error")
+        with fake_module("shutil", x=1):
+            pass
+        """
+    )
+
+
 def test_no_warning_where_the_fake_was_met(tree: Tree) -> None:
     tree(_HOLDER)
     importlib.import_module("fk_client")
@@ -517,6 +530,7 @@ def test_names_that_no_module_can_have(name: str) -> None:
         ("pytest_import_isolation.window", "the isolation itself"),
         ("_pytest.runner", "pytest itself"),
         ("pytest", "pytest itself"),
+        ("faulthandler", "pytest itself"),
     ],
 )
 @pytest.mark.parametrize("parameter", ["fakes", "missing", "fresh"])

@@ -7,7 +7,9 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -131,6 +133,12 @@ def test_what_cannot_be_had_anew_says_what_to_do(tree: Tree) -> None:
             f"fresh_import({__name__!r}): it is a test module, conftest or plugin that pytest has loaded, and "
             "goes on using. Move what you need fresh into a module of its own"
         )
+        # An empty conftest, of which assertion rewriting changes nothing.
+        empty = ModuleType("fr_conftest")
+        empty.__spec__ = ModuleSpec(empty.__name__, sys.modules[__name__].__spec__.loader)  # type: ignore[union-attr]
+        sys.modules[empty.__name__] = empty
+        with pytest.raises(NotReplaceableError, match="it is a test module, conftest or plugin"):
+            fresh_import(empty.__name__)
         with pytest.raises(NotReplaceableError) as caught:
             importlib.import_module("fr_self")
         assert str(caught.value) == (

@@ -398,3 +398,23 @@ def test_the_marker_the_fixtures_and_the_options_are_described(suite: Suite) -> 
     assert "import_leak_file (linelist): Files to write the import leak report to." in words
     assert "import_isolation_keep (linelist): Patterns of modules that isolation always keeps" in words
     assert "import_isolation_first_party (linelist): Patterns of modules that count as first-party" in words
+
+
+def test_a_failure_is_reported_although_all_modules_are_missing(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import pytest
+
+        @pytest.mark.isolated_imports(missing="*")
+        def test_it():
+            with pytest.raises(ImportError):
+                import faulthandler
+            assert {"a": 1} == {"a": 2}
+
+        def test_after():
+            import faulthandler, difflib
+        """,
+        report=False,
+    )
+    assert "INTERNALERROR" not in run.output
+    assert (run.status, run.outcomes) == (1, {"failed": 1, "passed": 1})

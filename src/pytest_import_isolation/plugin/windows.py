@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.blocks import TOLL
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 from pytest_import_isolation.isolation import IsolatedImportContext, warn_of
 from pytest_import_isolation.machinery import Importer
@@ -166,6 +167,18 @@ class ItemWindows:
             if context is not None:
                 del item.stash[context_key]
                 self.leave(context, item.nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        """Let pytest find what it imports to report on a test that has it missing."""
+        with TOLL.lifted():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_exception_interact(self) -> Generator[None, Any, Any]:
+        """Let plugins find what they import to handle a failure."""
+        with TOLL.lifted():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
