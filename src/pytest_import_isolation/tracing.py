@@ -299,7 +299,8 @@ def _how(module: object) -> str:
 def _implied(entries: tuple[TracedImport, ...], before: frozenset[str]) -> list[TracedImport]:
     """Return what modules that came back from parking would have imported, had they been executed.
 
-    They were not, and so they asked for nothing. But what a module imported it refers to, most often.
+    They were not, and so they asked for nothing. But what a module imported its globals refer to, most often.
+    What a container holds does not count: in copyreg's are functions of numpy once that was imported.
     """
     waiting = [(i, entry.name) for i, entry in enumerate(entries) if entry.how == PARKED]
     if not waiting:
@@ -310,7 +311,10 @@ def _implied(entries: tuple[TracedImport, ...], before: frozenset[str]) -> list[
     seen = {entry.name for entry in entries if entry.is_loaded}
     found: list[TracedImport] = []
     for position, name in waiting:  # grows while it is read
-        for home, _ in arrivals.references(namespace(arrivals.modules.get(name)) or {}):
+        space = namespace(arrivals.modules.get(name)) or {}
+        for home, key in arrivals.references(space):
+            if arrivals.home_of(space.get(key)) is None:
+                continue
             for wanted in (*ancestors(home), home):
                 if wanted in arrivals.modules and wanted not in seen:
                     seen.add(wanted)
