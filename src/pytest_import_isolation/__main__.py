@@ -72,7 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument("name", metavar="NAME", help="a module, such as torch or app.db")
     for command in (merging, showing, asking):
         command.add_argument("reports", metavar="report.json", nargs="+", type=Path)
-    merging.add_argument("-o", "--output", metavar="all.json", required=True, type=Path)
+    merging.add_argument(
+        "-o",
+        "--output",
+        metavar="all.json",
+        required=True,
+        type=Path,
+        help="what to write: JSON, or a page for the browser if the name ends in .html",
+    )
     showing.add_argument(
         "-v", "--verbose", action="count", default=0, help="tell every leak, and list first imports"
     )
@@ -121,8 +128,14 @@ def _read(file: Path) -> Report:
 
 def _merge(files: Sequence[Path], output: Path) -> None:
     report = _read_all(files)
+    if output.suffix == ".html":
+        from pytest_import_isolation.report.html import render_page
+
+        text = render_page(report, Path.cwd())
+    else:
+        text = json.dumps(report.as_builtins(), indent=2) + "\n"
     try:
-        output.write_text(json.dumps(report.as_builtins(), indent=2) + "\n", encoding="utf-8")
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{output}: it cannot be written: {error.strerror}") from None
     summary = report.summary

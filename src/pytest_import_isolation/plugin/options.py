@@ -15,7 +15,7 @@ from pytest_import_isolation.wording import suggestion
 if TYPE_CHECKING:
     from pytest_import_isolation.report.policy import Allowance
 
-_SUFFIXES = (".json",)
+_SUFFIXES = (".json", ".html")
 _MODES = ("off", "file", "test")
 
 
@@ -54,8 +54,8 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         default=None,
         metavar="PATH",
-        help="Also write the import leak report to this file, as JSON (PATH ends in .json). "
-        "May be given several times.",
+        help="Also write the import leak report to this file: as JSON if PATH ends in .json, as a page for "
+        "the browser if it ends in .html. May be given several times.",
     )
     group.addoption(
         "--import-leak-fail",
@@ -220,7 +220,8 @@ def _usable_file(config: pytest.Config, name: str) -> Path:
     path = config.invocation_params.dir / name
     if path.suffix not in _SUFFIXES:
         raise pytest.UsageError(
-            f"--import-leak-file={name}: the report is written as JSON, so give a name that ends in .json"
+            f"--import-leak-file={name}: the report is written as JSON or HTML, so give a name that ends in "
+            ".json or .html"
         )
     if path.is_dir():
         raise pytest.UsageError(f"--import-leak-file={name}: that is a directory")

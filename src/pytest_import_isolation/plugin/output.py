@@ -64,6 +64,11 @@ class Output:
             from pytest_import_isolation.plugin.participation import Participation
 
             self._participation = Participation(config)
+        self._chronicle = None
+        if any(map(_is_page, settings.files)):
+            from pytest_import_isolation.plugin.chronicle import Chronicle
+
+            self._chronicle = Chronicle(config)
         config.pluginmanager.register(self, "import-leak-output")
 
     @property
@@ -128,6 +133,8 @@ class Output:
 
     def finish(self, session: pytest.Session, report: Report) -> None:
         """Take the report of this process; unless this is a worker, judge it and write the files."""
+        if self._chronicle is not None:
+            report = report._replace(history=self._chronicle.history)
         if self._is_worker:
             # Strings: what crosses the process boundary is builtins only.
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
@@ -138,8 +145,7 @@ class Output:
         self._reports.append(report)
         self._verdict = self._judge()
         for file in self._settings.files:
-            text = json.dumps(self._verdict.report.as_builtins(), indent=2) + "\n"
-            self._write(file, text, "the import leak report")
+            self._write(file, self._text_for(file), "the import leak report")
         if self._settings.write_baseline and self._settings.baseline is not None:
             self._write(self._settings.baseline, write_baseline(self._verdict.baseline), "the baseline")
         reasons = [
@@ -150,6 +156,14 @@ class Output:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._reason = "; ".join(reasons)
         self._add_to_junit()
+
+    def _text_for(self, file: Path) -> str:
+        report = self._verdict.report
+        if _is_page(file):
+            from pytest_import_isolation.report.html import render_page
+
+            return render_page(report, self._config.rootpath)
+        return json.dumps(report.as_builtins(), indent=2) + "\n"
 
     def _judge(self) -> Verdict:
         report, root = self._merged(), self._config.rootpath
@@ -264,3 +278,7 @@ class Output:
         if self._reason and terminal is not None:
             terminal.write_line(f"import leaks: exit status 1: {self._reason}", **_MARKUP[ERROR])
         return result
+
+
+def _is_page(file: Path) -> bool:
+    return file.suffix == ".html"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_import_isolation.report.records import SEVERITIES, Leak, Report
+from pytest_import_isolation.report.records import SEVERITIES, Event, History, Leak, Report
 
 
 def merge(reports: Iterable[Report]) -> Report:
@@ -16,17 +16,35 @@ def merge(reports: Iterable[Report]) -> Report:
     leaks: dict[object, Leak] = {}
     complete = True
     workers: dict[str, str] = {}
+    events: dict[Event, None] = {}
+    imports: dict[str, float] = {}
     for report in reports:
         complete = complete and report.complete
         for worker, state in report.workers.items():
             # Shards number their workers alike: what went wrong in one of them is not to be lost.
             if workers.get(worker, "ok") == "ok":
                 workers[worker] = state
+        events.update(dict.fromkeys(_apart(report.history.events, events)))
+        for name, seconds in report.history.imports.items():
+            # The longest was the first in its process; another shard may have had the file in a cache.
+            imports[name] = max(seconds, imports.get(name, 0))
         for leak in report.leaks:
             key = (leak.kind, leak.name, leak.polluter, leak.contained)
             known = leaks.get(key)
             leaks[key] = leak if known is None else _both(known, leak)
-    return Report(tuple(leaks.values()), complete, workers)
+    return Report(tuple(leaks.values()), complete, workers, History(tuple(events), imports))
+
+
+def _apart(events: Iterable[Event], known: Mapping[Event, None]) -> Iterator[Event]:
+    """Yield new events; those of another process of the same name get one that is free."""
+    taken = {event.worker for event in known}
+    for event in events:
+        if event not in known:
+            worker, number = event.worker, 1
+            while worker in taken:
+                number += 1
+                worker = f"{event.worker or 'run'} #{number}"
+            yield event._replace(worker=worker)
 
 
 def _both(one: Leak, other: Leak) -> Leak:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -175,6 +176,30 @@ def make_leak(
     )
 
 
+class Event(NamedTuple):
+    """The collection of a file, or a test with its setup and teardown, in one process."""
+
+    nodeid: str
+    #: ``collect`` or ``test``.
+    phase: str
+    #: What it came to, the worst of its phases.
+    outcome: str
+    #: Seconds since that process began to watch.
+    start: float
+    seconds: float
+    #: The xdist worker, empty without one.
+    worker: str
+
+
+class History(NamedTuple):
+    """What a picture of the run needs beside the leaks; collected only for an HTML report."""
+
+    #: By process, in order.
+    events: tuple[Event, ...] = ()
+    #: How many seconds the first execution of a module took, with what it imported.
+    imports: Mapping[str, float] = {}  # an empty default that nobody changes
+
+
 class Report(NamedTuple):
     """All leaks of a run, in the order in which they were made."""
 
@@ -183,6 +208,7 @@ class Report(NamedTuple):
     complete: bool = True
     #: For each xdist worker, ``"ok"`` or what became of it.
     workers: Mapping[str, str] = {}  # an empty default that nobody changes
+    history: History = History()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -203,6 +229,13 @@ class Report(NamedTuple):
             "workers": dict(self.workers),
             "summary": self.summary,
             "leaks": [_as_builtins(leak) for leak in self.leaks],
+            # Fields that most reports have not.
+            **(
+                {"events": [_as_builtins(event) for event in self.history.events]}
+                if self.history.events
+                else {}
+            ),
+            **({"imports": dict(self.history.imports)} if self.history.imports else {}),
         }
 
     @classmethod
@@ -219,7 +252,12 @@ class Report(NamedTuple):
         workers = dict(data["workers"])
         if not all(isinstance(text, str) for pair in workers.items() for text in pair):
             raise ReportError("the workers of an import leak report are names and sentences")
-        return cls(tuple(map(_leak, data["leaks"])), bool(data["complete"]), workers)
+        events = tuple(_record(Event, event) for event in data.get("events", ()))
+        imports = dict(data.get("imports", {}))
+        if not all(map(_is_duration, imports.values())):
+            raise ReportError("the imports of an import leak report are names and seconds")
+        history = History(events, imports)
+        return cls(tuple(map(_leak, data["leaks"])), bool(data["complete"]), workers, history)
 
 
 def parse_report(text: str) -> Report:
@@ -266,12 +304,20 @@ def _leak(data: Mapping[str, Any]) -> Leak:
 #: The types of the fields of all records that are no records themselves; the others are strings.
 _TYPES: Final[Mapping[str, type]] = {"line": int, "exact": bool, "allowed": bool, "contained": bool}
 _RECORDS: Final = frozenset(("polluter", "location", "chain", "exposed"))
+_DURATIONS: Final = frozenset(("start", "seconds"))
+
+
+def _is_duration(value: object) -> bool:
+    """Tell whether this is a number of seconds; JSON as Python reads it has also NaN and Infinity."""
+    return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
 
 
 def _record(cls: Any, data: Mapping[str, Any]) -> Any:
     """Return a record; fields that a later release added are left out."""
     values = {name: data[name] for name in cls._fields}
     for name, value in values.items():
-        if name not in _RECORDS and type(value) is not _TYPES.get(name, str):
+        if name in _RECORDS:
+            continue
+        if not (_is_duration(value) if name in _DURATIONS else type(value) is _TYPES.get(name, str)):
             raise ReportError(f"this is no import leak report: {name} is {value!r}")
     return cls(**values)
