@@ -112,8 +112,8 @@ def test_several_files(suite: Suite) -> None:
 def test_unusable_file_names_are_usage_errors(suite: Suite, plugins: tuple[str, ...]) -> None:
     suite.write({"folder.json/x": "", "file": "", **_LEAKY})
     mistakes = {
-        "report.txt": "the report is written as JSON, so give a name that ends in .json",
-        "report": "the report is written as JSON, so give a name that ends in .json",
+        "report.txt": "the report is written as JSON or HTML, so give a name that ends in .json or .html",
+        "report": "the report is written as JSON or HTML, so give a name that ends in .json or .html",
         "folder.json": "that is a directory",
         "file/report.json": f"{suite.root}/file is not a directory",
     }

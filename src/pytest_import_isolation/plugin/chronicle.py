@@ -44,7 +44,7 @@ class Chronicle:
 
     def _time_imports(self) -> Callable[[], None]:
         """Begin to measure, and return what ends it."""
-        bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
+        bootstrap: Any = importlib._bootstrap
         load: Any = getattr(bootstrap, _LOAD, None)
         if load is None:
             return lambda: None

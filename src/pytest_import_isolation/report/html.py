@@ -112,7 +112,7 @@ def page_data(report: Report, root: Path) -> dict[str, Any]:
             chain(leak),
             text(leak.detail.replace(leak.name, _NAME) if len(leak.name) > _SHORT else leak.detail),
             text(advice[leak.kind] if is_usual else leak.advice),
-            2 if leak.contained else int(leak.allowed),
+            1 if leak.allowed else 2 if leak.contained else 0,  # as the summary counts
             [
                 exposures((text(met.nodeid), text(met.phase), text(met.file), met.line, text(met.outcome)))
                 for met in leak.exposed
@@ -203,20 +203,18 @@ def _sources(leaks: Iterable[Leak], root: Path) -> Iterator[tuple[str, dict[int,
         places = [(leak.location, _AROUND), *((link, _AROUND_LINK) for link in leak.chain)]
         for place, around in places:
             if place is not None:
-                lines = range(max(1, place.line - around), place.line + around + 1)
-                wanted.setdefault(place.file, set()).update(lines)
-    for file, numbers in wanted.items():
+                numbers = range(max(1, place.line - around), place.line + around + 1)
+                wanted.setdefault(place.file, set()).update(numbers)
+    for file, asked in wanted.items():
         lines = _lines_of(file, root)
-        shown = {
-            number: lines[number - 1][:_LONGEST_LINE] for number in sorted(numbers) if number <= len(lines)
-        }
+        shown = {n: lines[n - 1][:_LONGEST_LINE] for n in sorted(asked) if n <= len(lines)}
         if shown:
             yield file, shown
 
 
 def _lines_of(file: str, root: Path) -> list[str]:
     """Return the lines of a Python file; of nothing else, since a report may come from somebody else."""
-    if not file.endswith(".py") or "\0" in file:
+    if not file.endswith(".py"):
         return []
     path = root / file
     try:
@@ -224,4 +222,5 @@ def _lines_of(file: str, root: Path) -> list[str]:
             return []
     except (OSError, ValueError):
         return []
-    return text_of(path).split("\n")
+    text = text_of(path)
+    return text.removesuffix("\n").split("\n") if text else []

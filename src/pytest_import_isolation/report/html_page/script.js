@@ -64,7 +64,7 @@ function add(map, key, value) {
   if (map.has(key)) map.get(key).push(value);
   else map.set(key, [value]);
 }
-// Shows the first of many, and the rest on request.
+// Shows the first of many, and the rest on request; returns the button for that, if it takes one.
 function some(parent, items, most, render, what) {
   let shown = 0;
   const button = make("button", { type: "button", class: "more", onclick: () => extend(items.length) });
@@ -74,7 +74,7 @@ function some(parent, items, most, render, what) {
     button.remove();
   }
   extend(most);
-  if (shown < items.length) button.textContent = `Show all ${count(items.length, what)}`;
+  if (shown < items.length) button.textContent = `… and ${count(items.length - shown, `more ${what}`)}`;
   return shown < items.length ? button : null;
 }
 
@@ -200,7 +200,13 @@ function showCards() {
     place.append(empty(leaks.length ? "No leak matches the filters." : "Nothing was left behind."));
     return;
   }
-  cards.forEach((card, index) => { card.rank = index + 1; cardOf.set(card.file, card); });
+  let open = 0;
+  cards.forEach((card, index) => {
+    card.rank = index + 1;
+    card.isOpen = !index || (index < 5 && open + card.leaks.length <= 10);
+    open += card.leaks.length;
+    cardOf.set(card.file, card);
+  });
   const more = some(place, cards, 200, (card) => card.element || makeCard(card), "polluting file");
   if (more) place.append(more);
 }
@@ -215,7 +221,7 @@ function makeCard(card) {
       return number ? pill("", `${number} ${state}`) : null;
     }),
     card.met ? pill(card.failed ? "failed" : "", `met by ${card.met}${card.failed ? `, ${card.failed} failed` : ""}`) : null);
-  card.element = make("details", { class: "card", open: card.rank <= 3 }, summary);
+  card.element = make("details", { class: "card", open: card.isOpen }, summary);
   card.fill = () => {
     if (card.element.childElementCount === 1) card.element.append(makeBody(card));
   };
@@ -237,7 +243,7 @@ function makeBody(card) {
 }
 function makeLeak(group) {
   const first = group.leaks[0];
-  const title = make("h3", {}, pill(first.severity, first.severity), make("span", { class: "kind" }, first.kind));
+  const title = make("h3", {}, pill(first.severity, first.severity), " ", make("span", { class: "kind" }, first.kind), " ");
   const names = [...new Set(group.leaks.map((leak) => leak.name))];
   names.slice(0, 12).forEach((name, index) => title.append(index ? ", " : "", code(name)));
   if (names.length > 12) title.append(` and ${names.length - 12} more`);
@@ -267,8 +273,8 @@ function makeSource({ file, line }, around) {
   const lines = sources.get(file);
   const numbers = Object.keys(lines || {}).map(Number).filter((number) => Math.abs(number - line) <= around);
   if (!numbers.includes(line)) return null;
-  const pre = make("pre", {}, ...numbers.map((number) => make("span", number === line ? { class: "hit" } : {},
-    make("span", { class: "no" }, `${number}`), lines[number], number === line ? make("span", { class: "hidden" }, " (this line)") : "")));
+  const pre = make("pre", {}, ...numbers.map((number) =>
+    make(number === line ? "mark" : "span", {}, make("span", { class: "no" }, `${number}`), lines[number])));
   return make("figure", { class: "source" }, make("figcaption", {}, `${file}:${line}`), pre);
 }
 function makeWay(leak) {
@@ -280,20 +286,27 @@ function makeWay(leak) {
 function makeVictims(met, failed) {
   met.sort((a, b) => BAD.has(b.outcome) - BAD.has(a.outcome));
   const body = make("tbody");
-  const more = some(body, met, 8, (one) => make("tr", {},
+  const more = some(body, met, 6, (one) => make("tr", {},
     make("td", {}, pill(one.outcome, one.outcome)), make("td", {}, code(one.nodeid)),
-    make("td", {}, one.phase), make("td", {}, code(`${one.file}:${one.line}`))), "row");
+    make("td", { class: "phase" }, one.phase), make("td", {}, code(`${one.file}:${one.line}`))), "row");
   const table = make("table", { class: "plain" },
     make("caption", {}, `Met by ${met.length === 1 ? "one test or file" : `${met.length} tests or files`}${failed ? `, of which ${failed} failed` : ", none failed"}`),
     make("thead", {}, make("tr", {}, ...["Outcome", "Test or file", "Phase", "Imported at"].map((title) => make("th", { scope: "col" }, title)))), body);
   return make("div", {}, table, more);
+}
+function openAll(isOpen) {
+  for (const card of cards) {
+    if (!card.element) continue;
+    if (isOpen) card.fill();
+    card.element.open = isOpen;
+  }
 }
 // Opens the card of a leak, and goes there.
 function go(leak) {
   if (!cardOf.has(leak.file)) return;
   const card = cardOf.get(leak.file);
   if (!card.element) makeCard(card);
-  if (!card.element.isConnected) $("cards").append(card.element);
+  if (!card.element.isConnected) $("cards").lastElementChild.before(card.element);  // the button for the rest
   card.element.open = true;
   card.fill();
   let found = card.element.querySelector(`[data-leaks*=",${leak.number},"]`);
@@ -317,6 +330,16 @@ function followHash() {
 // Matrix
 
 const MOST = 40;
+const LONGEST = 38;
+// Returns a function that leaves out the folders that all files have in common, and the front of what is long.
+function shortener(files) {
+  let common = files[0].slice(0, files[0].lastIndexOf("/") + 1);
+  for (const file of files) while (!file.startsWith(common)) common = common.slice(0, common.slice(0, -1).lastIndexOf("/") + 1);
+  return (file) => {
+    const rest = file.slice(common.length);
+    return rest.length > LONGEST ? `…${rest.slice(1 - LONGEST)}` : rest;
+  };
+}
 function showMatrix() {
   const cells = new Map();
   const columns = new Map();
@@ -340,9 +363,10 @@ function showMatrix() {
   }
   const order = (weights) => [...weights].sort((a, b) => b[1] - a[1]).map(([file]) => file);
   const from = order(rows).slice(0, MOST), to = order(columns).slice(0, MOST);
+  const short = shortener([...from, ...to]);
   const head = make("tr", {}, make("td", {}, "polluter ↓  met it →"),
-    ...to.map((file) => make("th", { scope: "col", title: file }, make("div", {}, file))));
-  const body = from.map((file) => make("tr", {}, make("th", { scope: "row", title: file }, file), ...to.map((other) => {
+    ...to.map((file) => make("th", { scope: "col", title: file }, make("div", {}, short(file)))));
+  const body = from.map((file) => make("tr", {}, make("th", { scope: "row", title: file }, short(file)), ...to.map((other) => {
     const cell = cells.get(file).get(other);
     if (!cell) return make("td", { class: "none" });
     const failed = [...cell.met.values()].filter(Boolean).length;
@@ -410,11 +434,12 @@ function showTimeline() {
     return;
   }
   const body = make("tbody");
-  const more = some(body, rows, 60, makeRow, "row");
+  const more = some(body, rows, 200, makeRow, "row");
   $("rows").replaceChildren(make("table", { class: "plain" },
     make("caption", { class: "hidden" }, "Files and tests in order, with the leaks that began in them and those that they met"),
-    make("thead", {}, make("tr", {}, ...["#", ...(lanesOf.size > 1 ? ["Worker"] : []), "Phase", "File or test", "Began here", "Met here"]
-      .map((title) => make("th", { scope: "col" }, title)))), body), more || "");
+    make("thead", {}, make("tr", {}, ...[["#", "number"], ...(lanesOf.size > 1 ? [["Worker", "short"]] : []), ["Phase", "short"],
+      ["File or test", "wide"], ["Began here", ""], ["Met here", ""]]
+      .map(([title, width]) => make("th", { scope: "col", class: width }, title)))), body), more || "");
 }
 function prepareTimeline() {
   $("timeline-note").textContent = data.timed
@@ -489,7 +514,7 @@ function makeRow(row) {
   const event = row.event;
   const list = (items, render) => {
     const place = make("ul");
-    const more = some(place, items, 5, (item) => make("li", {}, ...render(item)), "leak");
+    const more = some(place, items, 3, (item) => make("li", {}, ...render(item)), "leak");
     return make("td", {}, place, more);
   };
   return make("tr", event ? { id: `event-${event.number}` } : {},
@@ -579,6 +604,11 @@ function prepareIcicle() {
   $("icicle").addEventListener("mouseover", (event) => { const node = nodeAt(event.target); if (node) tell(node); });
   $("icicle").addEventListener("focusin", (event) => { const node = nodeAt(event.target); if (node) { active = node; tell(node); } });
 }
+// The last part of a name where the whole has no room.
+function labelOf(node, width) {
+  const isLong = node.name.length * 7 > width;
+  return isLong ? node.name.split(node.isFile ? "/" : ".").pop() : node.name;
+}
 function nodeAt(element) {
   for (const [node, box] of boxes) if (box === element) return node;
   return null;
@@ -615,7 +645,7 @@ function showIcicle() {
       class: `${node.depth % 2 ? "" : "even"} ${severity}${isFound ? " found" : ""}${width < 0.02 ? " thin" : ""}`,
       role: "treeitem", tabindex: "-1", "aria-level": `${row + 1}`, "aria-label": describe(node) + (severity ? `, ${severity}` : ""),
       "aria-expanded": node.children.length ? "true" : null,
-    }, width < 0.02 ? "" : node.name);
+    }, width < 0.02 ? "" : labelOf(node, width * place.clientWidth));
     box.style.left = `${left * 100}%`;
     box.style.width = `${width * 100}%`;
     box.style.top = `${row * HEIGHT}px`;
@@ -677,11 +707,14 @@ function onKey(event) {
 
 let closed = [];
 addEventListener("beforeprint", () => {
-  closed = cards.filter((card) => card.element && !card.element.open);
+  // Of many leaks, what is open is what somebody wants on paper.
+  closed = visible.length > 50 ? [] : cards.filter((card) => card.element && !card.element.open);
   for (const card of closed) { card.element.open = true; card.fill(); }
 });
 addEventListener("afterprint", () => { for (const card of closed) card.element.open = false; });
 addEventListener("hashchange", followHash);
+$("open-all").addEventListener("click", () => openAll(true));
+$("close-all").addEventListener("click", () => openAll(false));
 
 prepareTheme();
 showHead();
