@@ -14,7 +14,9 @@ from pytest_import_isolation.report.policy import Policy, judge, parse_allowance
 from pytest_import_isolation.report.records import (
     KINDS,
     SEVERITIES,
+    Event,
     Exposure,
+    History,
     Leak,
     Link,
     Location,
@@ -49,6 +51,16 @@ _REPORTS = st.builds(
     st.lists(_LEAKS, max_size=4).map(tuple),
     st.booleans(),
     st.dictionaries(_TEXT, _TEXT, max_size=2),
+    st.just(History()),
+)
+
+
+_SECONDS = st.floats(0, 1e6)
+_EVENTS = st.builds(Event, _TEXT, _TEXT, _TEXT, _SECONDS, _SECONDS, _TEXT)
+_HISTORIES = st.builds(
+    History,
+    st.lists(_EVENTS, max_size=3).map(tuple),
+    st.dictionaries(_TEXT, _SECONDS, max_size=3),
 )
 
 
@@ -62,6 +74,48 @@ def test_a_report_is_the_same_after_a_trip_through_json(report: Report) -> None:
     assert Report.from_builtins(json.loads(json.dumps(data))) == report
     assert parse_report(json.dumps(data)) == report
     assert list(data) == ["version", "complete", "workers", "summary", "leaks"]
+
+
+@given(_HISTORIES)
+def test_the_history_of_a_run_survives_json_and_is_left_out_where_there_is_none(history: History) -> None:
+    data = json.loads(json.dumps(Report(history=history).as_builtins()))
+    assert Report.from_builtins(data).history == history
+    assert ("events" in data, "imports" in data) == (bool(history.events), bool(history.imports))
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), True, "1", None])
+def test_times_that_are_none_are_refused(seconds: object) -> None:
+    data = Report(history=History((Event("a", "test", "passed", 0, 0, ""),), {"wave": 1})).as_builtins()
+    data["events"][0]["seconds"] = seconds
+    with pytest.raises(ReportError) as caught:
+        Report.from_builtins(data)
+    assert str(caught.value) == f"this is no import leak report: seconds is {seconds!r}"
+    data["events"][0]["seconds"] = 1
+    assert Report.from_builtins(data).history.imports == {"wave": 1}
+    data["imports"]["wave"] = seconds
+    with pytest.raises(ReportError) as caught:
+        Report.from_builtins(data)
+    assert str(caught.value) == "the imports of an import leak report are names and seconds"
+
+
+def _event(nodeid: str, worker: str = "", start: float = 0) -> Event:
+    return Event(nodeid, "test", "passed", start, 1, worker)
+
+
+def test_shards_keep_their_events_apart_and_the_same_report_counts_once() -> None:
+    one = Report(history=History((_event("a"), _event("b", start=1)), {"wave": 1.0, "gzip": 0.0}))
+    two = Report(history=History((_event("c"),), {"wave": 0.5, "gzip": 2}))
+    merged = merge([one, two, one, Report(history=History((_event("d"),)))]).history
+    assert [(event.nodeid, event.worker) for event in merged.events] == [
+        ("a", ""),
+        ("b", ""),
+        ("c", "run #2"),
+        ("d", "run #3"),
+    ]
+    assert merged.imports == {"wave": 1.0, "gzip": 2}
+    workers = [Report(history=History((_event("a", name),))) for name in ("gw0", "gw1", "gw0")]
+    workers[2] = Report(history=History((_event("b", "gw0"),)))
+    assert [event.worker for event in merge(workers).history.events] == ["gw0", "gw1", "gw0 #2"]
 
 
 @given(_REPORTS)

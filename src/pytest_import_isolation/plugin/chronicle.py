@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.report.exposures import rank
 from pytest_import_isolation.report.records import Event, History
 
 #: Private, but the one place where every module is executed; without it there are no times of imports.
 _LOAD = "_load_unlocked"
 #: Frames of importlib are taken out of the traceback of a failing import by the name of their file.
 _IMPORTLIB_FILE = "<frozen importlib._bootstrap>"
-#: The worst first: what a test came to is the worst of its phases.
-_OUTCOMES = ("error", "failed", "xfailed", "skipped", "passed")
 
 
 class Chronicle:
@@ -30,7 +29,7 @@ class Chronicle:
         # Kept in an object: libraries that stop the clock replace the functions that modules hold.
         self._clock = time.perf_counter
         self._zero = self._clock()
-        self._worker = str(getattr(config, "workerinput", {}).get("workerid", ""))
+        self._config = config
         self._events: list[Event] = []
         self._imports: dict[str, float] = {}
         self._outcomes: list[str] = []
@@ -68,8 +67,9 @@ class Chronicle:
 
     def _note(self, nodeid: str, phase: str, outcome: str, start: float) -> None:
         began, took = start - self._zero, self._clock() - start
+        worker = str(getattr(self._config, "workerinput", {}).get("workerid", ""))  # not there from the start
         self._events.append(
-            Event(nodeid, phase, outcome, round(max(0.0, began), 4), round(max(0.0, took), 4), self._worker)
+            Event(nodeid, phase, outcome, round(max(0.0, began), 4), round(max(0.0, took), 4), worker)
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -95,9 +95,11 @@ class Chronicle:
         start = self._clock()
         try:
             return (yield)
+        except BaseException:  # it was interrupted
+            self._outcomes.append("error")
+            raise
         finally:
-            worst = min(self._outcomes, key=_OUTCOMES.index, default="error")  # nothing: it was interrupted
-            self._note(item.nodeid, "test", worst, start)
+            self._note(item.nodeid, "test", min(self._outcomes, key=rank, default="unknown"), start)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -105,6 +107,8 @@ class Chronicle:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Note what a phase of a test came to."""
         report = yield
+        if call.when == "setup":
+            self._outcomes = []  # it may be tried again
         outcome: str = "error" if report.failed and call.when != "call" else report.outcome
         if hasattr(report, "wasxfail") and report.skipped:
             outcome = "xfailed"

@@ -197,7 +197,7 @@ class Exposures:
 
         A test that fails was exposed to whatever its file imported.
         """
-        self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=_rank)
+        self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=rank)
         if outcome in FAILURES:
             for hazard, met in list(self.of(nodeid)):
                 hazard.meet(met._replace(nodeid=nodeid, phase=phase))
@@ -230,5 +230,6 @@ def _above(nodeid: str) -> Iterator[str]:
         yield "::".join(parts[:end])
 
 
-def _rank(outcome: str) -> int:
+def rank(outcome: str) -> int:
+    """Return a number by which the worst outcome is the least; it is the largest for what is not known."""
     return _OUTCOMES.index(outcome) if outcome in _OUTCOMES else len(_OUTCOMES)
