@@ -207,3 +207,18 @@ def test_merge_writes_a_page_of_reports(
     Path("folder.html").mkdir()
     assert main(["merge", "a.json", "-o", "folder.html"]) == 2
     assert capsys.readouterr().err == "ERROR: folder.html: it cannot be written: Is a directory\n"
+
+
+def test_the_commands_of_the_page_about_it_work(suite: Suite) -> None:
+    text = (Path(__file__).parents[2] / "docs/html-report.md").read_text(encoding="utf-8")
+    commands = [
+        line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
+    ]
+    assert [command.split()[0] for command in commands] == ["pytest", "pytest", "python"]
+    stub = "import sys\nsys.modules['smtplib'] = object()\ndef test_it(): pass\n"
+    for command in commands[:2]:
+        assert suite.run(stub, *command.split()[1:], report=False).status == 0
+        assert [row[5][1] for row in _data(suite)["leaks"]] == [2]
+    done = suite.tool(*commands[2].split()[1:], env={"PYTHONPATH": suite.python_path})
+    assert (done.stdout, done.stderr) == ("all.html: 1 report, 1 error, 0 warnings\n", "")
+    assert _data(suite, "all.html") == _data(suite)

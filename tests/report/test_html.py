@@ -470,3 +470,42 @@ def test_a_thousand_leaks_are_less_than_a_megabyte(tmp_path: Path) -> None:
     page = render_page(Report(tuple(leaks)), tmp_path)
     assert len(page.encode()) < 1_000_000
     assert len(_Page(page).data["sources"]) == 50
+
+
+# Colours
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.removeprefix("#")
+    if len(digits) == 3:
+        digits = "".join(digit * 2 for digit in digits)
+    parts = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", [":root", ':root[data-theme="dark"]', ':root, :root[data-theme="dark"]'])
+def test_texts_stand_out_from_what_is_behind_them(theme: str) -> None:
+    style = _EMPTY.texts["style"][0]
+    block = style.partition(f"{theme} {{")[2].partition("}")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#\w+)", block))
+    pairs = [
+        (text, behind)
+        for text in ("text", "muted", "error", "warning", "good", "accent")
+        for behind in ("bg", "panel")
+    ]
+    pairs += [
+        (name, f"{name}-soft") for name in ("error", "warning", "good", "accent") if f"{name}-soft" in colours
+    ]
+    pairs += [
+        ("text", "soft"),
+        ("muted", "soft"),
+        ("bar-text", "bar"),
+        ("bar-text", "bar-2"),
+        ("text", "warning-soft"),
+    ]
+    for text, behind in pairs:
+        light, dark = sorted((_luminance(colours[text]), _luminance(colours[behind])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, behind)
