@@ -121,7 +121,7 @@ function prepareFilters() {
   const kinds = new Map();
   for (const leak of leaks) kinds.set(leak.kind, (kinds.get(leak.kind) || 0) + 1);
   for (const [kind, number] of [...kinds].sort()) $("kind").append(make("option", { value: kind }, `${kind} (${number})`));
-  const workers = [...new Set(events.map((event) => event.worker))].sort();
+  const workers = [...lanesOf.keys()];
   for (const worker of workers) if (worker) $("worker").append(make("option", { value: worker }, worker));
   $("worker-label").hidden = workers.length < 2;
   let waiting = 0;
@@ -194,6 +194,7 @@ function showCards() {
   for (const leak of visible) add(files, leak.file, leak);
   cards = [...files].map(([file, group]) => ({ file, leaks: group, ...harmOf(group) })).sort(byHarm);
   cardOf.clear();
+  $("cards-tools").hidden = cards.length < 2;
   const place = $("cards");
   place.replaceChildren();
   if (!cards.length) {
@@ -385,12 +386,12 @@ function showMatrix() {
 
 let byTime = false;
 const lanesOf = new Map();
-for (const event of events) add(lanesOf, event.worker, event);
-for (const lane of lanesOf.values()) {
-  // Setup and teardown of a run stand before the first and after the last of the events.
-  let end = 0;
-  for (const event of lane) end = Math.max(end, event.start + event.took);
-  lane.end = end;
+const byNumber = new Intl.Collator("en", { numeric: true });
+for (const worker of [...new Set(events.map((event) => event.worker))].sort(byNumber.compare)) lanesOf.set(worker, []);
+let end = 0;
+for (const event of events) {
+  event.place = lanesOf.get(event.worker).push(event);
+  end = Math.max(end, event.start + event.took);
 }
 // Finds the events in which a node did something, by its id and phase.
 const eventsBy = new Map();
@@ -461,8 +462,8 @@ function prepareTimeline() {
 }
 function makeLane(worker, lane, began, met) {
   const strip = make("div", { class: "strip", role: "group", "aria-label": `Timeline${worker ? ` of ${worker}` : ""}` });
-  const spot = (event, index) => byTime && lane.end
-    ? [event.start / lane.end, event.took / lane.end]
+  const spot = (event, index) => byTime && end
+    ? [event.start / end, event.took / end]
     : [index / lane.length, 1 / lane.length];
   let run = null;
   const runs = [];
@@ -518,7 +519,7 @@ function makeRow(row) {
     return make("td", {}, place, more);
   };
   return make("tr", event ? { id: `event-${event.number}` } : {},
-    make("td", { class: "n" }, event ? `${event.number + 1}` : ""),
+    make("td", { class: "n" }, event ? `${event.place}` : ""),
     isWide ? make("td", {}, event ? event.worker : "") : null,
     make("td", {}, !event ? "" : event.test ? "test" : "collect"),
     make("td", {}, event ? code(event.nodeid) : row.words, " ", event && event.outcome !== "unknown" ? pill(event.outcome, event.outcome) : ""),
