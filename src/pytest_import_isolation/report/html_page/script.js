@@ -78,6 +78,25 @@ function some(parent, items, most, render, what) {
   return shown < items.length ? button : null;
 }
 
+// Makes one stop for the Tab key of many buttons; the arrow keys move among them.
+function rove(container) {
+  const buttons = [...container.querySelectorAll("button")];
+  buttons.forEach((button, index) => { button.tabIndex = index ? -1 : 0; });
+  const column = (button) => button.parentElement.cellIndex;
+  container.addEventListener("keydown", (event) => {
+    const at = buttons.indexOf(event.target);
+    const same = (button) => column(button) !== undefined && column(button) === column(event.target);
+    const next = at < 0 ? undefined : {
+      ArrowRight: buttons[at + 1], ArrowLeft: buttons[at - 1], Home: buttons[0], End: buttons[buttons.length - 1],
+      ArrowDown: buttons.slice(at + 1).find(same), ArrowUp: buttons.slice(0, Math.max(at, 0)).reverse().find(same),
+    }[event.key];
+    if (!next) return;
+    event.preventDefault();
+    buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
+    next.focus();
+  });
+}
+
 // Filters
 
 const filter = { words: [], severities: new Set(), kind: "", worker: "" };
@@ -178,6 +197,8 @@ function prepareTheme() {
 
 let cards = [];
 const cardOf = new Map();
+// What the reader opened and closed, by file: it stays so when the filters change.
+const chosenOf = new Map();
 
 function harmOf(group) {
   const met = new Map();
@@ -204,7 +225,7 @@ function showCards() {
   let open = 0;
   cards.forEach((card, index) => {
     card.rank = index + 1;
-    card.isOpen = !index || (index < 5 && open + card.leaks.length <= 10);
+    card.isOpen = chosenOf.get(card.file) ?? (!index || (index < 5 && open + card.leaks.length <= 10));
     open += card.leaks.length;
     cardOf.set(card.file, card);
   });
@@ -213,7 +234,7 @@ function showCards() {
 }
 function makeCard(card) {
   const tally = (severity) => card.leaks.filter((leak) => !leak.state && leak.severity === severity).length;
-  const summary = make("summary", {},
+  const summary = make("summary", { onclick: () => chosenOf.set(card.file, !card.element.open) },
     make("span", { class: "rank" }, `${card.rank}`), make("span", { class: "file" }, card.file),
     tally("error") ? pill("error", count(tally("error"), "error")) : null,
     tally("warning") ? pill("warning", count(tally("warning"), "warning")) : null,
@@ -300,6 +321,7 @@ function openAll(isOpen) {
     if (!card.element) continue;
     if (isOpen) card.fill();
     card.element.open = isOpen;
+    chosenOf.set(card.file, isOpen);
   }
 }
 // Opens the card of a leak, and goes there.
@@ -377,9 +399,10 @@ function showMatrix() {
     }, failed && failed < cell.met.size ? `${failed}/${cell.met.size}` : `${cell.met.size}`));
   })));
   const hidden = [[rows.size - from.length, "polluting"], [columns.size - to.length, "exposed"]].filter(([number]) => number > 0);
-  place.replaceChildren(make("table", { class: "matrix" },
-    make("thead", {}, head), make("tbody", {}, ...body)),
-    hidden.length ? make("p", { class: "module" }, `The ${MOST} worst; not shown: ${hidden.map(([number, what]) => `${count(number, `${what} file`)}`).join(", ")}. Search to narrow it down.`) : "");
+  const table = make("table", { class: "matrix", role: "grid", "aria-labelledby": "matrix-title" },
+    make("thead", {}, head), make("tbody", {}, ...body));
+  rove(table);
+  place.replaceChildren(table, hidden.length ? make("p", { class: "module" }, `The ${MOST} worst; not shown: ${hidden.map(([number, what]) => `${count(number, `${what} file`)}`).join(", ")}. Search to narrow it down.`) : "");
 }
 
 // Timeline
@@ -461,7 +484,7 @@ function prepareTimeline() {
   tools.append(key("began error", "a leak began"), key("met", "was met"), key("met bad", "was met, and the test failed"));
 }
 function makeLane(worker, lane, began, met) {
-  const strip = make("div", { class: "strip", role: "group", "aria-label": `Timeline${worker ? ` of ${worker}` : ""}` });
+  const strip = make("div", { class: "strip", role: "toolbar", "aria-label": `Timeline${worker ? ` of ${worker}` : ""}` });
   const spot = (event, index) => byTime && end
     ? [event.start / end, event.took / end]
     : [index / lane.length, 1 / lane.length];
@@ -496,6 +519,7 @@ function makeLane(worker, lane, began, met) {
     strip.append(button);
   }
   strip.append(marks);
+  rove(strip);
   return make("div", { class: "lane" }, make("div", { class: "who" }, worker || "run"), strip);
 }
 function mark(left, style) {
