@@ -187,6 +187,33 @@ def test_workers_send_what_they_saw(suite: Suite, isolation: str) -> None:
     assert {data["text"][event[5]] for event in data["events"]} == {"gw0", "gw1"}
 
 
+def test_fakes_in_place_of_what_the_page_needs_break_nothing(suite: Suite) -> None:
+    text = "import sys\ndef test_it():\n    for name in ('html', 'hashlib', 'base64', 'string'):\n        sys.modules[name] = object()\n"
+    run = suite.run(text, _PAGE)
+    assert run.outcomes == {"passed": 1}
+    assert {name for _, name in run.kinds} == {"html", "hashlib", "base64", "string"}
+    assert len(_data(suite)["leaks"]) == 4
+
+
+def test_a_module_of_a_finder_that_gives_no_usable_name_has_no_time(suite: Suite) -> None:
+    text = """
+        import importlib.util, importlib._bootstrap
+
+        class Name(str): pass
+
+        class Loader:
+            def create_module(self, spec): return None
+            def exec_module(self, module): pass
+
+        def test_it():
+            spec = importlib.util.spec_from_loader(Name("odd"), Loader())
+            importlib._bootstrap._load_unlocked(spec)
+    """
+    run = suite.run(text, _PAGE)
+    assert run.outcomes == {"passed": 1}
+    assert "odd" not in run.report["imports"]
+
+
 def test_a_page_that_cannot_be_written_is_said(suite: Suite) -> None:
     run = suite.run("import os\ndef test_it(): os.mkdir('report.html')\n", _PAGE)
     assert run.status == 1

@@ -116,6 +116,9 @@ def test_shards_keep_their_events_apart_and_the_same_report_counts_once() -> Non
     workers = [Report(history=History((_event("a", name),))) for name in ("gw0", "gw1", "gw0")]
     workers[2] = Report(history=History((_event("b", "gw0"),)))
     assert [event.worker for event in merge(workers).history.events] == ["gw0", "gw1", "gw0 #2"]
+    alike = History((_event("e"), _event("f", "run"), _event("g")))
+    others = merge([Report(history=History((_event("a"), _event("b", "run")))), Report(history=alike)])
+    assert [event.worker for event in others.history.events] == ["", "run", "run #2", "run #3", "run #2"]
 
 
 @given(_REPORTS)

@@ -54,7 +54,8 @@ class Chronicle:
             try:
                 return load(spec)
             finally:
-                times.setdefault(spec.name, max(0.0, clock() - start))
+                if type(spec.name) is str:  # a finder may have made it
+                    times.setdefault(spec.name, max(0.0, clock() - start))
 
         timed.__code__ = timed.__code__.replace(co_filename=_IMPORTLIB_FILE)
         setattr(bootstrap, _LOAD, timed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from pytest_import_isolation.wording import count, listing
 
 _WORKER_KEY = "import_leak_report"
 _PARTS_KEY = "import_leak_parts"
+#: The suffix of a page for the browser; other files are JSON.
+_PAGE = ".html"
 #: The verbosity of ``-qq``.
 _VERDICT_ONLY = -2
 _MARKUP: dict[str, dict[str, bool]] = {
@@ -65,10 +67,15 @@ class Output:
 
             self._participation = Participation(config)
         self._chronicle = None
-        if any(map(_is_page, settings.files)):
+        self._render_page: Callable[[Report, Path], str] | None = None
+        if any(file.suffix == _PAGE for file in settings.files):
             from pytest_import_isolation.plugin.chronicle import Chronicle
 
+            # Now: at the end there may be fakes in place of what it needs.
+            from pytest_import_isolation.report.html import render_page
+
             self._chronicle = Chronicle(config)
+            self._render_page = render_page
         config.pluginmanager.register(self, "import-leak-output")
 
     @property
@@ -159,10 +166,8 @@ class Output:
 
     def _text_for(self, file: Path) -> str:
         report = self._verdict.report
-        if _is_page(file):
-            from pytest_import_isolation.report.html import render_page
-
-            return render_page(report, self._config.rootpath)
+        if self._render_page is not None and file.suffix == _PAGE:
+            return self._render_page(report, self._config.rootpath)
         return json.dumps(report.as_builtins(), indent=2) + "\n"
 
     def _judge(self) -> Verdict:
@@ -278,7 +283,3 @@ class Output:
         if self._reason and terminal is not None:
             terminal.write_line(f"import leaks: exit status 1: {self._reason}", **_MARKUP[ERROR])
         return result
-
-
-def _is_page(file: Path) -> bool:
-    return file.suffix == ".html"

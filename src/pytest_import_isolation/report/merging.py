@@ -38,13 +38,18 @@ def merge(reports: Iterable[Report]) -> Report:
 def _apart(events: Iterable[Event], known: Mapping[Event, None]) -> Iterator[Event]:
     """Yield new events; those of another process of the same name get one that is free."""
     taken = {event.worker for event in known}
+    names: dict[str, str] = {}
     for event in events:
-        if event not in known:
-            worker, number = event.worker, 1
-            while worker in taken:
+        if event in known:
+            continue
+        if event.worker not in names:
+            name, number = event.worker, 1
+            while name in taken:
                 number += 1
-                worker = f"{event.worker or 'run'} #{number}"
-            yield event._replace(worker=worker)
+                name = f"{event.worker or 'run'} #{number}"
+            names[event.worker] = name
+            taken.add(name)
+        yield event._replace(worker=names[event.worker])
 
 
 def _both(one: Leak, other: Leak) -> Leak:

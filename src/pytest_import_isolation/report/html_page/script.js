@@ -396,10 +396,10 @@ function showMatrix() {
     const sentence = `${file} to ${other}: met by ${cell.met.size}, ${failed} failed`;
     return make("td", {}, make("button", {
       type: "button", class: failed ? "bad" : "", title: sentence, "aria-label": sentence, onclick: () => go(cell.first),
-    }, failed && failed < cell.met.size ? `${failed}/${cell.met.size}` : `${cell.met.size}`));
+    }, failed ? `${failed}/${cell.met.size}` : `${cell.met.size}`));
   })));
   const hidden = [[rows.size - from.length, "polluting"], [columns.size - to.length, "exposed"]].filter(([number]) => number > 0);
-  const table = make("table", { class: "matrix", role: "grid", "aria-labelledby": "matrix-title" },
+  const table = make("table", { class: to.length > 15 ? "matrix wide" : "matrix", role: "grid", "aria-labelledby": "matrix-title" },
     make("thead", {}, head), make("tbody", {}, ...body));
   rove(table);
   place.replaceChildren(table, hidden.length ? make("p", { class: "module" }, `The ${MOST} worst; not shown: ${hidden.map(([number, what]) => `${count(number, `${what} file`)}`).join(", ")}. Search to narrow it down.`) : "");
