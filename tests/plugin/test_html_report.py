@@ -78,7 +78,7 @@ def test_a_page_is_written_with_the_order_and_the_times_of_the_run(suite: Suite)
     # The clock is no frame of anybody's traceback.
     assert "slow/broken.py:1: in <module>" in run.output
     assert "<frozen" not in run.output
-    assert "timed" not in run.output
+    assert "importwatch" not in run.output
     assert _outcomes(run.report) == _OUTCOMES
     events = run.report["events"]
     assert {event["worker"] for event in events} == {""}
@@ -86,6 +86,7 @@ def test_a_page_is_written_with_the_order_and_the_times_of_the_run(suite: Suite)
     assert starts == sorted(starts)
     assert events[0]["seconds"] >= 0.06
     imports = run.report["imports"]
+    assert "slow.broken" not in imports
     assert imports["slow"] >= imports["slow.inner"] + 0.03 >= 0.06
     data = _data(suite)
     assert data["timed"] is True
@@ -102,7 +103,7 @@ def test_without_a_page_nothing_of_that_is_collected(suite: Suite) -> None:
     code = (
         "import importlib._bootstrap as b, sys\n"
         "def test_it():\n"
-        "    assert b._load_unlocked.__code__.co_name == '_load_unlocked'\n"
+        "    assert b._ModuleLockManager.__qualname__ == '_ModuleLockManager'\n"
         "    assert 'pytest_import_isolation.plugin.chronicle' not in sys.modules\n"
         "    assert 'pytest_import_isolation.report.html' not in sys.modules\n"
     )
@@ -111,28 +112,23 @@ def test_without_a_page_nothing_of_that_is_collected(suite: Suite) -> None:
     assert list(run.report) == ["version", "complete", "workers", "summary", "leaks"]
 
 
-def test_the_clock_is_taken_out_at_the_end_unless_somebody_is_in_its_place(suite: Suite) -> None:
+def test_imports_are_watched_until_the_end_of_the_run(suite: Suite) -> None:
     conftest = """
         import atexit, importlib._bootstrap as b
 
         def pytest_configure():
-            found = b._load_unlocked
-            if {replaces}:
-                b._load_unlocked = lambda spec: found(spec)
-            now = b._load_unlocked.__code__.co_name
-            atexit.register(lambda: print(f"first {{now}} then {{b._load_unlocked.__code__.co_name}}"))
+            now = b._ModuleLockManager.__name__
+            atexit.register(lambda: print(f"first {now} then {b._ModuleLockManager.__name__}"))
     """
-    test = {"test_it.py": "def test_it(): import wave\n"}
-    run = suite.run({**test, "conftest.py": conftest.format(replaces=False)}, _PAGE)
-    assert "first timed then _load_unlocked\n" in run.output
-    run = suite.run({"conftest.py": conftest.format(replaces=True)}, _PAGE)
-    assert "first <lambda> then <lambda>\n" in run.output
+    run = suite.run({"conftest.py": conftest, "test_it.py": "def test_it(): import wave\n"}, _PAGE)
+    assert "first _WatchedLock then _ModuleLockManager\n" in run.output
+    assert "wave" in run.report["imports"]
 
 
-def test_a_python_that_loads_modules_elsewhere_has_no_times_of_imports(suite: Suite) -> None:
+def test_a_python_whose_imports_cannot_be_watched_has_no_times_of_imports(suite: Suite) -> None:
     run = suite.run(
         {
-            "early.py": "import pytest_import_isolation.plugin.chronicle as c\nc._LOAD = '_of_another_python'\n",
+            "early.py": "import pytest_import_isolation.importwatch as w\nw._LOCK = '_of_another_python'\n",
             "test_it.py": "def test_it(): import wave\n",
         },
         _PAGE,
@@ -193,25 +189,6 @@ def test_fakes_in_place_of_what_the_page_needs_break_nothing(suite: Suite) -> No
     assert run.outcomes == {"passed": 1}
     assert {name for _, name in run.kinds} == {"html", "hashlib", "base64", "string"}
     assert len(_data(suite)["leaks"]) == 4
-
-
-def test_a_module_of_a_finder_that_gives_no_usable_name_has_no_time(suite: Suite) -> None:
-    text = """
-        import importlib.util, importlib._bootstrap
-
-        class Name(str): pass
-
-        class Loader:
-            def create_module(self, spec): return None
-            def exec_module(self, module): pass
-
-        def test_it():
-            spec = importlib.util.spec_from_loader(Name("odd"), Loader())
-            importlib._bootstrap._load_unlocked(spec)
-    """
-    run = suite.run(text, _PAGE)
-    assert run.outcomes == {"passed": 1}
-    assert "odd" not in run.report["imports"]
 
 
 def test_a_page_that_cannot_be_written_is_said(suite: Suite) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
+from pytest_import_isolation.importwatch import imports_can_be_watched, watch_imports
 from pytest_import_isolation.report.exposures import rank
 from pytest_import_isolation.report.records import Event, History
-
-#: Private, but the one place where every module is executed; without it there are no times of imports.
-_LOAD = "_load_unlocked"
-#: Frames of importlib are taken out of the traceback of a failing import by the name of their file.
-_IMPORTLIB_FILE = "<frozen importlib._bootstrap>"
 
 
 class Chronicle:
@@ -33,7 +28,8 @@ class Chronicle:
         self._events: list[Event] = []
         self._imports: dict[str, float] = {}
         self._outcomes: list[str] = []
-        config.add_cleanup(self._time_imports())
+        if imports_can_be_watched():
+            config.add_cleanup(watch_imports(self))
         config.pluginmanager.register(self, "import-leak-chronicle")
 
     @property
@@ -41,30 +37,19 @@ class Chronicle:
         """What was seen up to now."""
         return History(tuple(self._events), {name: round(took, 5) for name, took in self._imports.items()})
 
-    def _time_imports(self) -> Callable[[], None]:
-        """Begin to measure, and return what ends it."""
-        bootstrap: Any = importlib._bootstrap
-        load: Any = getattr(bootstrap, _LOAD, None)
-        if load is None:
-            return lambda: None
-        clock, times = self._clock, self._imports
+    # What watch_imports() tells
 
-        def timed(spec: Any) -> Any:  # pragma: no cover (it is executed, under the name of another file)
-            start = clock()
-            try:
-                return load(spec)
-            finally:
-                if type(spec.name) is str:  # a finder may have made it
-                    times.setdefault(spec.name, max(0.0, clock() - start))
+    def begin(self, name: str) -> tuple[str, float]:
+        """Note that a module is about to be imported."""
+        return name, self._clock()
 
-        timed.__code__ = timed.__code__.replace(co_filename=_IMPORTLIB_FILE)
-        setattr(bootstrap, _LOAD, timed)
+    def end(self, token: tuple[str, float], error: BaseException | None) -> None:
+        """Note how long that took; the first time counts, later ones may bring back what was put aside."""
+        name, start = token
+        if error is None:
+            self._imports.setdefault(name, max(0.0, self._clock() - start))
 
-        def stop() -> None:
-            if getattr(bootstrap, _LOAD) is timed:
-                setattr(bootstrap, _LOAD, load)
-
-        return stop
+    # The hooks
 
     def _note(self, nodeid: str, phase: str, outcome: str, start: float) -> None:
         began, took = start - self._zero, self._clock() - start
