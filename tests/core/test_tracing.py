@@ -372,3 +372,12 @@ def test_an_error_in_the_block_ends_the_trace(tree: Tree) -> None:
 
         raise KeyError
     assert list(trace) == ["tra_err"]
+
+
+def test_what_a_registry_holds_is_not_concluded() -> None:
+    with IsolatedImportContext():
+        importlib.import_module("numpy")  # copyreg has functions of it from now on
+    with trace_imports(unloaded="*") as trace:
+        importlib.import_module("re")
+    assert trace["copyreg"].how == "implied"
+    assert "numpy" not in trace

@@ -355,11 +355,16 @@ def test_warnings_stand_at_the_users_line_and_refusals_name_the_test(suite: Suit
                     ):
                         with pytest.raises(ImportError, match="pytest itself needs this module"):
                             refused()
+
+                def test_mistake(fake_module):
+                    fake_module("http_lib", autospec=True, gte=1)
             """,
         },
         report=False,
     )
-    assert run.outcomes == {"passed": 4, "error": 2, "warning": 3}
+    assert run.outcomes == {"passed": 4, "failed": 1, "error": 2, "warning": 3}
+    assert "has no attribute 'gte': the real module 'http_lib' has none of this name" in run.output
+    assert "pytest_import_isolation/" not in run.output  # no traceback through our own code
     assert re.findall(r"test_it\.py:(\d+): ImportIsolationWarning: (.*)", run.output) == [
         (
             line,

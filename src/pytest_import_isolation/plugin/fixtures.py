@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from pytest_import_isolation.errors import ImportIsolationError
+
 if TYPE_CHECKING:
     from pytest_import_isolation.isolation import IsolatedImportContext
+
+_Door = TypeVar("_Door", bound=Callable[..., Any])
+
+
+def _plainly(door: _Door) -> _Door:
+    """Let a user's mistake end the traceback at the user's line, with what is wrong and nothing of ours."""
+
+    @functools.wraps(door)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return door(*args, **kwargs)
+        except ImportIsolationError as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same exception
+
+    return call  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -47,7 +66,7 @@ def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., Modul
     """
     from pytest_import_isolation.fresh import fresh_import
 
-    return fresh_import
+    return _plainly(fresh_import)
 
 
 @pytest.fixture
@@ -71,7 +90,7 @@ def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
     ) -> object:
         return isolated_imports.fake({name: Fake(content, attributes, autospec, strict)})[name]
 
-    return fake
+    return _plainly(fake)
 
 
 @pytest.fixture
@@ -80,7 +99,7 @@ def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., No
 
     Call it as missing_modules(*patterns, distributions=False).
     """
-    return isolated_imports.block
+    return _plainly(isolated_imports.block)
 
 
 @pytest.fixture
@@ -97,7 +116,7 @@ def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Cal
         place = tmp_path / ("packages" if root is None else root)
         return put_package(isolated_imports.window, place, files, **options)
 
-    return make
+    return _plainly(make)
 
 
 @pytest.fixture
@@ -108,7 +127,7 @@ def assert_no_circular_imports() -> Callable[..., None]:
     """
     from pytest_import_isolation.cycles import assert_no_circular_imports
 
-    return assert_no_circular_imports
+    return _plainly(assert_no_circular_imports)
 
 
 @pytest.fixture
@@ -130,7 +149,7 @@ def import_budget() -> Callable[..., Any]:
     """
     from pytest_import_isolation.guards import import_budget
 
-    return import_budget
+    return _plainly(import_budget)
 
 
 @pytest.fixture
@@ -141,4 +160,4 @@ def assert_importable() -> Callable[..., tuple[str, ...]]:
     """
     from pytest_import_isolation.guards import assert_importable
 
-    return assert_importable
+    return _plainly(assert_importable)
