@@ -393,7 +393,7 @@ def test_the_marker_the_fixtures_and_the_options_are_described(suite: Suite) -> 
     run = suite.run("", "--help", report=False)
     words = " ".join(run.output.split())
     assert "import isolation: --import-leak-report Watch sys.modules, sys.path and the import hooks" in words
-    assert "--import-leak-file=PATH Also write the import leak report to this file, as JSON" in words
+    assert "--import-leak-file=PATH Also write the import leak report to this file: as JSON" in words
     assert "import_leak_report (bool): Report import leaks at the end (bool)." in words
     assert "import_leak_file (linelist): Files to write the import leak report to." in words
     assert "import_isolation_keep (linelist): Patterns of modules that isolation always keeps" in words
