@@ -74,35 +74,30 @@ def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
         undo()
 
 
-def names_asked_for(code: CodeType, offset: int, module: str, package: str = "") -> tuple[str, ...]:
-    """Return the names that an import statement takes.
+def names_asked_for(code: CodeType, offset: int, package: str = "") -> tuple[str, tuple[str, ...]]:
+    """Return the module that an import statement names, and the names that it takes from that.
 
     Args:
         code: the code that is running.
         offset: where it stands: at the instruction that imports (``f_lasti``).
         package: the package from which relative names count (``__package__``).
-        module: what is imported: the module that the statement names, or a submodule that it takes from that.
 
     Returns:
-        ``("x", "y")`` for ``from m import x, y``; nothing for ``import m``, for a function call, and for a
-        module that the statement imports on its way, such as a package above.
+        ``("m", ("x", "y"))`` for ``from m import x, y``; no names for ``import m``; an empty module name for
+        a function call.
     """
     instructions = code.co_code
     if instructions[offset] != opmap["IMPORT_NAME"]:
-        return ()
+        return "", ()
     index, at = _argument(instructions, offset)
     # The names are a constant, which the instruction before has loaded, and the one before that the level.
     names_index, at = _argument(instructions, at - 2)
     names, level = code.co_consts[names_index], _argument(instructions, at - 2)[0]
     if instructions[at - 2] != opmap.get("LOAD_SMALL_INT"):
         level = code.co_consts[level]
-    if not isinstance(names, tuple):
-        return ()
     above = package.rsplit(".", level - 1)[0] if level else ""
     base = ".".join(filter(None, (above, code.co_names[index])))
-    parent, child = parent_of(module)
-    # importlib asks for the packages above, too: the statement's names are none of theirs.
-    return names if module == base or (parent == base and child in names) else ()
+    return base, names if isinstance(names, tuple) else ()
 
 
 def _argument(instructions: bytes, at: int) -> tuple[int, int]:
@@ -130,9 +125,16 @@ def _body_of(frame: FrameType) -> str | None:
     return name if is_body and isinstance(name, str) else None
 
 
-def _names_taken(step: _Step, offset: int, module: str) -> tuple[str, ...]:
+def _names_taken(step: _Step, offset: int, module: str) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a statement that imports a module, and whether they are that module's own.
+
+    importlib asks for the packages above, too: the statement's names are none of theirs. A submodule that
+    the statement takes from its package is asked for nothing.
+    """
     package = step.frame.f_globals.get("__package__")
-    return names_asked_for(step.frame.f_code, offset, module, package if isinstance(package, str) else "")
+    base, names = names_asked_for(step.frame.f_code, offset, package if isinstance(package, str) else "")
+    parent, child = parent_of(module)
+    return (names if module == base or (parent == base and child in names) else ()), module == base
 
 
 def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
@@ -147,7 +149,7 @@ def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
 
     def edge(imported: str) -> ImportEdge:
         code = at.frame.f_code
-        return ImportEdge(here, code.co_filename, at.line, imported, _names_taken(at, at.offset, imported))
+        return ImportEdge(here, code.co_filename, at.line, imported, _names_taken(at, at.offset, imported)[0])
 
     for step in steps:
         body = _body_of(step.frame)
@@ -182,7 +184,9 @@ class _Listener:
         if frame is None:
             return  # another thread imports it
         edges = _edges(steps[::-1])
-        crossing = Crossing(edges, _lacking(name, space, edges[-1].names))
+        closing = steps[0]  # a function of another module may import on behalf of the last one
+        is_own = _names_taken(closing, closing.offset, name)[1]
+        crossing = Crossing(edges, _lacking(name, space, edges[-1].names) if is_own else ())
         if crossing not in self.crossings:
             self.crossings.append(crossing)
 
@@ -265,7 +269,7 @@ def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
     if instructions[step.offset] == opmap["IMPORT_FROM"]:
         for offset in range(step.offset, -1, -2):
             if instructions[offset] == opmap["IMPORT_NAME"]:
-                return _names_taken(step, offset, module)
+                return _names_taken(step, offset, module)[0]
     return ()
 
 
