@@ -40,6 +40,11 @@ class Toll:
         self._wrappers: list[_Wrapper] = []
         self._lifted = 0
 
+    @property
+    def blocks(self) -> bool:
+        """Whether anything is made to look missing."""
+        return bool(self._blocks)
+
     @contextmanager
     def lifted(self) -> Iterator[None]:
         """Let everything be found inside the block, for the test runner's own imports between two phases."""

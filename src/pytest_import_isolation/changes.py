@@ -77,3 +77,7 @@ class Changes(NamedTuple):
         lines += [f"put back the attribute {name}" for name in self.attributes]
         lines += [f"put back {name}, which was another object" for name in self.rebound]
         return "\n".join(lines) or "nothing changed"
+
+
+#: What a window gives in which nothing had changed.
+NO_CHANGES: Final = Changes()

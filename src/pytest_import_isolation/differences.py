@@ -48,6 +48,10 @@ class Difference(NamedTuple):
         return any(self)
 
 
+#: What is found where nothing has changed.
+NO_DIFFERENCE: Final = Difference({}, {}, {}, {}, {}, (), import_function=False, importer_cache=False)
+
+
 class Overlay(NamedTuple):
     """Changes of the import state as they can be laid over it again. Values are the objects themselves."""
 

@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar, Union
 
-from pytest_import_isolation.changes import Changes
+from pytest_import_isolation.changes import NO_CHANGES, Changes
 from pytest_import_isolation.errors import ImportIsolationWarning, ParameterError, WindowOrderError
 from pytest_import_isolation.machinery import Importer, caller
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parameters import Finder, Parameters, check_fakes, check_path
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.refusals import unmatched
+from pytest_import_isolation.state import ImportState
 from pytest_import_isolation.window import Window
 
 #: An entry of ``sys.path``, as it is given.
@@ -85,13 +86,18 @@ class IsolatedImportContext:
             "finders": finders,
             "path_hooks": path_hooks,
         }
-        self._parameters = Parameters.parse(self._title, {**given, **misspelt})
-        self._origins = Origins.usual()
-        self._windows: list[Window] = []
+        self._prepare(Parameters.parse(self._title, {**given, **misspelt}), Origins.usual())
+
+    def _prepare(self, parameters: Parameters, origins: Origins, site: Importer | None = None) -> None:
+        self._parameters = parameters
+        self._origins = origins
         #: The line that the warnings are about; by default the one that opens the window.
-        self._site: Importer | None = None
+        self._site = site
+        self._windows: list[Window] = []
+        #: The import state of a moment ago, if it is known.
+        self._after: ImportState | None = None
         #: What the last block that ended undid, and what it kept and why.
-        self.changes: Changes = Changes()
+        self.changes: Changes = NO_CHANGES
 
     def start(self) -> IsolatedImportContext:
         """Open a window.
@@ -106,7 +112,15 @@ class IsolatedImportContext:
             ImportError: the real module that an autospec needs cannot be imported.
             ImportIsolationWarning: a pattern matches nothing, if warnings are errors.
         """
-        window = Window(self._parameters, self._origins, self.reason_to_stay, self._title, site=self._site)
+        window = Window(
+            self._parameters,
+            self._origins,
+            self.reason_to_stay,
+            self._title,
+            site=self._site,
+            after=self._after,
+        )
+        self._after = None
         window.open()
         self._windows.append(window)
         try:

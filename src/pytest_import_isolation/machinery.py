@@ -41,6 +41,7 @@ WRAPPED: Final = "_pytest_import_isolation_wrapped"
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_MACHINERY: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
 _path_search = getattr(_bootstrap_external.PathFinder, "_get_spec", None)
 #: The code of the functions that ask one finder after the other, in a variable ``finder``: those of
@@ -301,7 +302,7 @@ class Importer(NamedTuple):
 
 def is_machinery(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib or to this package."""
-    if frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
+    if frame.f_code.co_filename.startswith(_MACHINERY):
         return True
     # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
     return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
@@ -317,7 +318,11 @@ def calling_frame() -> FrameType | None:
 
 def caller() -> Importer | None:
     """Return who called, as :func:`calling_frame` sees it."""
-    frame = calling_frame()
+    return importer_at(calling_frame())
+
+
+def importer_at(frame: FrameType | None) -> Importer | None:
+    """Return the line at which a frame is."""
     if frame is None:
         return None
     name = frame.f_globals.get("__name__")

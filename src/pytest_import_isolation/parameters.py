@@ -42,6 +42,10 @@ class Parameters(NamedTuple):
     finders: tuple[object, ...]
     path_hooks: tuple[object, ...]
 
+    def __bool__(self) -> bool:
+        """Whether anything is to be different."""
+        return any(self)
+
     @classmethod
     def parse(cls, who: str, given: Mapping[str, Any]) -> Parameters:
         """Check and parse parameters.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from pytest_import_isolation.bindings import BindingIndex, bind, depth, parent_namespace
 from pytest_import_isolation.differences import (
     LISTS,
+    NO_DIFFERENCE,
     Binding,
     Difference,
     ListChange,
@@ -55,36 +56,46 @@ class ImportState:
     """
 
     __slots__ = (
+        "_bound",
         "_cache",
         "_cache_object",
         "_import_as_found",
         "_import_function",
         "_index",
         "_lists",
-        "_values",
         "modules",
         "table",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, after: ImportState | None = None) -> None:
         """Capture the state as it is now. See :meth:`capture`."""
         #: ``sys.modules`` itself.
         self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
-        #: Its contents. ``dict()`` would cost five times more once a key was deleted from the table.
-        self.modules: dict[Any, object] = self.table.copy()
+        # ``dict()`` would cost five times more once a key was deleted from the table.
+        self._index = BindingIndex.of(self.table.copy())
+        #: Its contents.
+        self.modules: dict[Any, object] = self._index.modules
         self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
         self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         self._cache = self._cache_object.copy()
         # With a wrapper of this package around it, which is nobody's change.
         self._import_as_found = builtins.__import__
         self._import_function = import_function()
-        self._index = BindingIndex.of(self.modules)
-        self._values = self._index.read()
+        self._bound: list[object]
+        if after is not None and after._index is self._index:
+            self._bound = after._bound
+        else:
+            self._bound = self._index.read()
 
     @classmethod
-    def capture(cls) -> ImportState:
-        """Return the import state as it is now."""
-        return cls()
+    def capture(cls, after: ImportState | None = None) -> ImportState:
+        """Return the import state as it is now.
+
+        Args:
+            after: the state of a moment ago, since when no package was given another attribute for a
+                submodule unless ``sys.modules`` changed too: reading all of them is half of the work.
+        """
+        return cls(after)
 
     def contents(self, name: str) -> tuple[object, ...]:
         """Return what one of the lists of ``sys`` held (``"path"``, ``"meta_path"`` or ``"path_hooks"``)."""
@@ -97,25 +108,71 @@ class ImportState:
             derived[key] = compute(self.modules)
         return derived[key]  # type: ignore[no-any-return]
 
-    def looks_same(self) -> bool:
-        """Take a first look, at a third of the cost of :meth:`differences`: is all that shows as it was?
+    def shows_same_number(self) -> bool:
+        """Take a glance, at a twentieth of the cost of :meth:`looks_same`: is there as much as there was?
+
+        What took the place of something else is not seen, except in the lists.
+        """
+        try:
+            return len(sys.modules) == len(self.modules) and self._lists_look_same()
+        except Exception:  # a test may have left anything
+            return False
+
+    def shows_same_entries(self) -> bool:
+        """Take a look at the modules and lists alone, at a third of the cost of :meth:`looks_same`.
 
         It believes an object that claims to be equal to the one whose place it took.
         """
         try:
+            table = sys.modules
+            return (
+                table is self.table
+                and [*table.values()] == self._index.objects
+                and [*table] == self._index.keys
+                and self._lists_look_same()
+            )
+        except Exception:  # a test may have left anything
+            return False
+
+    def looks_same(self) -> bool:
+        """Take a look, at two thirds of the cost of :meth:`differences`: is all that shows as it was?
+
+        It believes an attribute, or an item of a list, that claims to equal the one whose place it took.
+        """
+        try:
             same: bool = (
                 sys.modules is self.table
-                and self.table == self.modules
-                and all(
-                    getattr(sys, name) is found and same_items(found, items)
-                    for name, (found, items) in self._lists.items()
-                )
-                # Two lists are compared at a third of the cost of their items one by one.
-                and self._index.read() == self._values
+                and self._lists_look_same()
+                and self._index.is_of(self.table.copy())
+                and self._index.read() == self._bound
             )
         except Exception:  # a test may have left anything
             return False
         return same
+
+    def _lists_look_same(self) -> bool:
+        for name, (found, items) in self._lists.items():
+            if getattr(sys, name) is not found or type(found) is not list or found != [*items]:
+                return False
+        return True
+
+    def _is_same(self) -> bool:
+        """Tell whether nothing has changed, by identity. Most windows end with this answer."""
+        try:
+            return (
+                sys.modules is self.table
+                and self._index.is_of(self.table.copy())
+                and all(
+                    getattr(sys, name) is found and same_items(found, items)
+                    for name, (found, items) in self._lists.items()
+                )
+                and all(map(operator.is_, self._bound, self._index.read()))
+                and builtins.__import__ is self._import_as_found
+                and sys.path_importer_cache is self._cache_object
+                and self._cache_object == self._cache
+            )
+        except Exception:  # a test may have left anything
+            return False
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
         """Compare the import state of now with this one.
@@ -123,8 +180,10 @@ class ImportState:
         Args:
             ignore: finders for which this is true are nobody's change (the parking lot's own door).
         """
+        if self._is_same():
+            return NO_DIFFERENCE
         current = self._current_modules()
-        same = same_entries(self.modules, current)
+        same = self._index.is_of(current)
         return Difference(
             added={} if same else {n: m for n, m in current.items() if n not in self.modules},
             removed={} if same else {n: m for n, m in self.modules.items() if n not in current},
@@ -142,6 +201,13 @@ class ImportState:
             importer_cache=self._importer_cache_changed(),
         )
 
+    def added(self) -> dict[Any, object]:
+        """Return the entries of ``sys.modules`` that were not there."""
+        current = self._current_modules()
+        if self._index.is_of(current):
+            return {}
+        return {name: module for name, module in current.items() if name not in self.modules}
+
     def _current_modules(self) -> dict[Any, object]:
         """Return a copy of what imports see now, also when ``sys.modules`` is another object.
 
@@ -157,11 +223,10 @@ class ImportState:
         return merged
 
     def _changed_bindings(self) -> Iterator[tuple[str, Binding]]:
-        index = self._index
-        now = index.read()
-        if all(map(operator.is_, self._values, now)):
+        now = self._index.read()
+        if all(map(operator.is_, self._bound, now)):
             return
-        for name, before, after in zip(index.names, self._values, now, strict=True):
+        for name, before, after in zip(self._index.names, self._bound, now, strict=True):
             if before is not after:
                 yield name, Binding(before, after)
 
@@ -195,10 +260,10 @@ class ImportState:
         """Make entries part of this snapshot, as if they had been there, with their packages' attributes."""
         if not entries:
             return
-        self.modules = {**self.modules, **entries}
-        values = dict(zip(self._index.names, self._values, strict=True))
-        self._index = BindingIndex(self.modules)
-        self._values = [
+        values = dict(zip(self._index.names, self._bound, strict=True))
+        self._index = BindingIndex({**self.modules, **entries})
+        self.modules = self._index.modules
+        self._bound = [
             now if name in entries else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
         ]
@@ -228,11 +293,13 @@ class ImportState:
 
     def _follow_modules(self, change: Difference) -> None:
         touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
-        values = dict(zip(self._index.names, self._values, strict=True))
+        values = dict(zip(self._index.names, self._bound, strict=True))
         values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
-        self.modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
-        self._index = BindingIndex(self.modules)
-        self._values = [
+        self._index = BindingIndex(
+            {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
+        )
+        self.modules = self._index.modules
+        self._bound = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
         ]
@@ -258,7 +325,7 @@ class ImportState:
         if changed or entries.released:
             drop_finder_caches()
         if entries.released:
-            BindingIndex.forget()
+            BindingIndex.remember(self._index)
         return entries
 
     def _restore_containers(self) -> bool:
@@ -284,7 +351,7 @@ class ImportState:
     def _leaving(self) -> list[Any]:
         """Return the keys whose entries must go or change, children before parents."""
         now = self.table.copy()
-        if same_entries(self.modules, now):
+        if self._index.is_of(now):
             return []
         leaving = [name for name, module in now.items() if self.modules.get(name, ABSENT) is not module]
         return sorted(leaving, key=depth, reverse=True)

@@ -62,6 +62,8 @@ class Statements:
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         self._table: object = None
+        # Whether a statement changed something since the last call of synchronize().
+        self._is_ahead = False
         self.synchronize()
 
     @property
@@ -92,10 +94,15 @@ class Statements:
         """Return the statement that changed an entry of ``sys.modules`` last, whatever stands there now."""
         return self._by.get(("entry", name), (0, None))[1]
 
-    def synchronize(self) -> None:
-        """Take what is there now as nobody's statement."""
-        if self._looks_same():
+    def synchronize(self, *, is_same: bool = False) -> None:
+        """Take what is there now as nobody's statement.
+
+        Args:
+            is_same: the import state is known to be as it was at the last call.
+        """
+        if (is_same and not self._is_ahead) or self._looks_same():
             return
+        self._is_ahead = False
         modules = getattr(sys, "modules", None)
         self._table = modules
         self._entries: dict[Any, object] = {}
@@ -125,6 +132,7 @@ class Statements:
         changes = list(self._changes())
         trail = self._trail(frame, line, exact=exact)
         self.synchronize()
+        self._is_ahead = True
         if changes and trail.steps:
             for atom in changes:
                 self._by[atom.what, atom.key] = (_identity(atom), trail)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from pytest_import_isolation.account import Account
 from pytest_import_isolation.bindings import bind, bound_value, depth, parent_namespace
 from pytest_import_isolation.blocks import TOLL
-from pytest_import_isolation.changes import Changes
+from pytest_import_isolation.changes import NO_CHANGES, Changes
 from pytest_import_isolation.departures import Departures, park
 from pytest_import_isolation.differences import Difference, Overlay, beyond, items_of, stands_in_front
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
@@ -31,6 +31,7 @@ from pytest_import_isolation.machinery import (
     caller,
     calling_frame,
     import_function,
+    importer_at,
     namespace,
     namespaces_on_other_threads,
     packages_on_the_stack,
@@ -96,6 +97,7 @@ class Window:
         is_long: whether it is there for several tests: then a fixture of a wider scope takes over only what
             it loads or asks for itself.
         site: the line that asked for it; where it is made by default.
+        after: see :meth:`.ImportState.capture`.
     """
 
     def __init__(
@@ -108,14 +110,16 @@ class Window:
         is_alone: bool = False,
         is_long: bool = False,
         site: Importer | None = None,
+        after: ImportState | None = None,
     ) -> None:
         self.parameters = parameters
+        self._after = after
         self.log = ImportLog(with_images=True) if log is None else log
+        frame = calling_frame()
         #: Where it was opened.
-        self.opened_by = site or caller()
+        self.opened_by = site or importer_at(frame)
         # A block at the top level of a module binds what it imports in that module: what the block
         # itself did there does not count as something that survives it.
-        frame = calling_frame()
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         self._disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
         self._is_alone = is_alone
@@ -162,29 +166,38 @@ class Window:
         DOOR.listen(self.log)
         # A log may be older than the window.
         self._asked_before = len(self.log.importers)
-        self._state = ImportState.capture()
+        self._state, self._after = ImportState.capture(self._after), None
         self._opened_at = DOOR.lot.clock
         self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
         try:
-            self.add_path(self.parameters.path)
-            self.remark(unmatched(self.parameters.unloaded, "unloaded"), self.opened_by)
-            self.remark(unmatched(self.parameters.fresh, "fresh"), self.opened_by)
-            self.unload(self.parameters.unloaded)
-            self.block(self.parameters.missing, distributions=self.parameters.distributions)
-            self.refresh(self.parameters.fresh)
-            self.fake(self.parameters.fakes, self.opened_by)
-            self.put_first("path_hooks", self.parameters.path_hooks)
-            self.put_first("meta_path", self.parameters.finders)
+            if self.parameters:
+                self._apply(self.parameters)
         except BaseException:
             self.close()
             raise
+
+    def _apply(self, parameters: Parameters) -> None:
+        self.add_path(parameters.path)
+        self.remark(unmatched(parameters.unloaded, "unloaded"), self.opened_by)
+        self.remark(unmatched(parameters.fresh, "fresh"), self.opened_by)
+        self.unload(parameters.unloaded)
+        self.block(parameters.missing, distributions=parameters.distributions)
+        self.refresh(parameters.fresh)
+        self.fake(parameters.fakes, self.opened_by)
+        self.put_first("path_hooks", parameters.path_hooks)
+        self.put_first("meta_path", parameters.finders)
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing was asked for but to undo what happens: no fakes, no fresh or missing modules."""
         return not (self._superseding or self._taken_by_us or self.plants.planted)
+
+    @property
+    def around(self) -> ImportState:
+        """The import state around it, which is in place again when it is closed."""
+        return self._state
 
     def began_with(self, name: str) -> bool:
         """Tell whether a module was there when the window was opened, or has been admitted since."""
@@ -523,7 +536,7 @@ class Window:
             The modules that were not adopted, with the reason.
         """
         difference = self._state.differences(is_door)
-        adopted, refused = self._sort_for_adoption(difference)
+        adopted, refused = self._sort_for_adoption(difference.added)
         if self._is_long:
             if self._is_alone and not self.is_for_all:
                 reason = f"it belongs to {self._title}, which changed what it imports"
@@ -535,19 +548,19 @@ class Window:
         self.admit(adopted, difference)
         return refused
 
-    def loaded_names(self) -> set[Any]:
+    def loaded(self) -> dict[Any, object]:
         """Return the modules that were loaded so far."""
-        return set(self._state.differences(is_door).added)
+        return self._state.added()
 
-    def unadoptable(self) -> dict[str, str]:
-        """Return the modules that :meth:`adopt` would refuse now, with the reason."""
-        return self._sort_for_adoption(self._state.differences(is_door))[1]
+    def refused(self, loaded: Mapping[Any, object]) -> dict[str, str]:
+        """Return those of the loaded modules that :meth:`adopt` would refuse now, with the reason."""
+        return self._sort_for_adoption(loaded)[1]
 
-    def _sort_for_adoption(self, difference: Difference) -> tuple[dict[Any, object], dict[str, str]]:
+    def _sort_for_adoption(self, loaded: Mapping[Any, object]) -> tuple[dict[Any, object], dict[str, str]]:
         refused: dict[str, str] = {}
         adopted: dict[Any, object] = {}
         tainted = _tainted_in(with_inner(self))  # what is tainted by a fake outside is at home there
-        for name, module in difference.added.items():
+        for name, module in loaded.items():
             is_planted = self.plants.planted.get(name, ABSENT) is module
             if is_planted or self._origins.verdict(name, module).origin is Origin.FAKE:
                 refused[name] = "it is a fake"
@@ -601,7 +614,7 @@ class Window:
             )
         self._remark_unmet_fakes()
         self.stop_watching()
-        changes = Changes()
+        changes = NO_CHANGES
         try:
             difference = self._state.differences(is_door)
             if difference.added and threading.active_count() > 1:
@@ -622,7 +635,8 @@ class Window:
         finally:
             # Not before they are back: a thread that asks in between would execute them again. So would one
             # that is looking for a module now, which is not put back under its hands.
-            DOOR.lot.withdraw(lambda name: name in self._unloaded and name in sys.modules)
+            if self._unloaded:
+                DOOR.lot.withdraw(lambda name: name in self._unloaded and name in sys.modules)
             _open_windows.remove(self)
             DOOR.unlisten(self.log)
         return changes
@@ -814,8 +828,9 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
         A dictionary that is filled at the end: the modules that the block loaded or asked for and that
         were not adopted, with the reason.
     """
-    known = {name for inner in with_inner(window) for name in inner.unadoptable()}
-    there = known.union(*(inner.loaded_names() for inner in with_inner(window)))
+    loaded = {inner: inner.loaded() for inner in with_inner(window)}
+    known = {name for inner, modules in loaded.items() for name in inner.refused(modules)}
+    there = known.union(*loaded.values())
     asked: set[str] = set()
     unwatch = TOLL.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
@@ -826,11 +841,12 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
         if unwatch is not None:
             unwatch()
         change = before.differences(is_door)
-        for inner in reversed(with_inner(window)):
-            declined = inner.adopt(change.added, asked)
-            new = {n: why for n, why in declined.items() if n in asked or n not in known}
-            followed = inner.follow(change)
-            refused.update({name: why for name, why in new.items() if name not in followed})
+        if change or asked:
+            for inner in reversed(with_inner(window)):
+                declined = inner.adopt(change.added, asked)
+                new = {n: why for n, why in declined.items() if n in asked or n not in known}
+                followed = inner.follow(change)
+                refused.update({name: why for name, why in new.items() if name not in followed})
 
 
 def follow_from(window: Window, before: ImportState) -> None:

@@ -325,6 +325,11 @@ class Worlds:
         self.chain: tuple[World, ...] = ()
         DOOR.lend_from(self.lend)
 
+    @property
+    def innermost(self) -> World | None:
+        """The world that was put in place last."""
+        return self.chain[-1] if self.chain else None
+
     def close(self) -> None:
         """End all worlds that are in place and leave the import state as it is."""
         for world in reversed(self.chain):

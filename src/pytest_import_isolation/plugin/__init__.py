@@ -143,8 +143,8 @@ def _parts(config: pytest.Config) -> _Parts:
         from pytest_import_isolation.plugin.runner import Runner
 
         origins = Origins(settings_of(config).first_party)
-        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), Executions())
-        config.pluginmanager.register(config.stash[_parts_key].executions, "import-executions")
+        executions = Executions(config.pluginmanager)
+        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), executions)
     return config.stash[_parts_key]
 
 

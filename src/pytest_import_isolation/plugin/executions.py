@@ -17,9 +17,14 @@ _TITLE = "import isolation"
 
 
 class Executions:
-    """Remembers which modules the isolation forgot, and explains failures of their second execution."""
+    """Remembers which modules the isolation forgot, and explains failures of their second execution.
 
-    def __init__(self) -> None:
+    Args:
+        manager: where the hooks are registered once something was forgotten.
+    """
+
+    def __init__(self, manager: pytest.PytestPluginManager) -> None:
+        self._manager = manager
         self._forgotten: dict[str, str] = {}
         self._packages: dict[str, object] = {}
 
@@ -31,21 +36,22 @@ class Executions:
             who: the test or file.
             packages: the packages of the top level among those that were forgotten.
         """
+        if not changes:
+            return
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
         self._packages.update(packages)
+        if self._forgotten and not self._manager.is_registered(self):
+            self._manager.register(self, "import-executions")
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtestloop(self) -> Generator[None, object, object]:
+    def put_packages_back(self) -> None:
         """Let packages be there at the end as they are without isolation.
 
         Coverage looks up where the packages lie that it measures, to find the files that nobody imported.
         """
-        result = yield
         for name, package in self._packages.items():
             if name not in sys.modules:
                 put_in(name, package)
-        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -53,7 +59,8 @@ class Executions:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add to the report of a failing test which module failed when it was executed again."""
         report = yield
-        self._explain(report, call.excinfo)
+        if call.excinfo is not None:
+            self._explain(report, call.excinfo)
         return report
 
     @pytest.hookimpl(wrapper=True)

@@ -56,11 +56,12 @@ class Observer:
     def __init__(self, config: pytest.Config, settings: Settings, runner: Runner, origins: Origins) -> None:
         self._runner = runner
         self._log = ImportLog()
+        self._sources = Sources()
         self._witness = Witness(
             config.rootpath,
             origins,
             self._log,
-            may_write=Sources().may_write,
+            may_write=self._sources.may_write,
             is_own=runner.is_own,
             is_of_the_run=runner.is_test_file,
             found=lambda name: self._base.modules.get(name, ABSENT),
@@ -74,7 +75,12 @@ class Observer:
         self._phases: list[tuple[Atom, str]] = []
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
-        self._test: str | None = None
+        self._test: pytest.Item | None = None
+        # The file whose tests run, and whether nothing in its text could change the import state.
+        self._file: Path | None = None
+        self._is_harmless_file = False
+        # Who is to blame for what quick looks have missed, if there were any.
+        self._unseen: Polluter | None = None
         self._interrupted = False
         self._isolates = settings.isolate is not None
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
@@ -99,6 +105,8 @@ class Observer:
             worst: the highest severity that it can have.
             explained: changes that somebody else answers for; these, and their undoing, do not count.
         """
+        if self._test is None:
+            self._look_closer()
         self._note_threads(polluter)
         self._witness.let_go()
         difference = self._base.differences(is_door)
@@ -110,6 +118,7 @@ class Observer:
             ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
+        self._unseen = None
         self._witness.begin_anew()
 
     def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
@@ -152,6 +161,10 @@ class Observer:
         for seen, phase in self._phases:
             if atom.same(seen):
                 return polluter._replace(phase=phase)
+        if self._unseen is not None and atom.what == "attribute":
+            return self._unseen
+        if polluter.phase == "teardown":
+            return polluter._replace(phase=self._witness.phase_of(atom) or _likely_phase(atom))
         return polluter
 
     # The hooks of conftests and of collection
@@ -193,74 +206,119 @@ class Observer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Attribute to a test what is different after it."""
-        if not self._base.looks_same():
+        # Only a glance: what the end of the test before it left was looked at, and little runs in between.
+        if not self._base.shows_same_number():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        files = [] if self._witness.is_always_watching else _files_of(item)
-        with self._witness.watching(item.path, *files):
+        witness = self._witness
+        if witness.is_always_watching:
+            around = witness.collect(item.path)
+            try:
+                return (yield)
+            finally:
+                self._end(item.nodeid)
+                witness.collect(around)
+        with witness.watching(item.path, *_files_of(item)):
             try:
                 return (yield)
             finally:
                 self._end(item.nodeid)
 
     def _begin(self, item: pytest.Item) -> None:
-        self._test = item.nodeid
+        if item.path != self._file:
+            self._look_closer()
+            self._file = item.path
+            # Other code that a test calls can change something too: that is seen at the end of the file.
+            self._is_harmless_file = not (
+                self._sources.may_write(item.path) or self._sources.may_rebind(item.path)
+            )
+        self._test = item
         self._witness.here = Polluter(item.nodeid, "setup")
         self._phases, self._marks, self._explained = [], [], []
-        code = getattr(getattr(item, "obj", None), "__code__", None)
-        if code is not None and hasattr(code, "co_lines"):
-            lines = [line for _, _, line in code.co_lines() if line]
-            if lines:
-                self._witness.places.note_lines(item.nodeid, range(code.co_firstlineno, max(lines) + 1))
+
+    def _look_closer(self) -> None:
+        """Look for what the quick looks after the tests of a harmless file could not see."""
+        unseen, self._unseen = self._unseen, None
+        if unseen is not None and not self._base.looks_same():
+            self._cut(unseen)
 
     def _end(self, nodeid: str) -> None:
+        if not self._pending and not self._explained and self._is_as_before():
+            if self._is_harmless_file:
+                self._unseen = Polluter(nodeid.partition("::")[0], "call")
+            self._witness.begin_anew(is_same=True)
+        else:
+            self._end_with_changes(nodeid)
+        self._test = None
+        self._witness.here = None
+
+    def _is_as_before(self) -> bool:
+        """Tell whether a boundary has nothing to judge."""
+        base = self._base
+        return (
+            threading.active_count() == 1
+            and len(self._log.importers) == self._asked
+            and not self._log.reloads
+            and self._witness.has_nothing_to_tell
+            and (base.shows_same_entries() if self._is_harmless_file else base.looks_same())
+        )
+
+    def _end_with_changes(self, nodeid: str) -> None:
         alive = [atom for pending in self._pending.values() for atom in pending.atoms]
         explained = [*self._explained, *alive]
         # What the setup and the call left was noted; the rest is the teardown's.
         leaks = self._witness.leaks
         first = len(leaks)
+        self._note_lines()
         self._cut(Polluter(nodeid, "teardown"), explained=explained)
         if self._isolates:
             # It goes when the last test of the file is over.
             leaks[first:] = [
                 leak if leak.severity == INFO else leak._replace(contained=True) for leak in leaks[first:]
             ]
-        self._test, self._phases, self._marks, self._explained = None, [], [], []
-        self._witness.here = None
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
-        """Note what the setup of a test changes."""
-        self._enter_phase("setup")
-        try:
-            return (yield)
-        finally:
-            self._note_phase("setup")
+    def _note_lines(self) -> None:
+        code = getattr(getattr(self._test, "obj", None), "__code__", None)
+        if self._test is not None and code is not None and hasattr(code, "co_lines"):
+            lines = [line for _, _, line in code.co_lines() if line]
+            if lines:
+                self._witness.places.note_lines(self._test.nodeid, range(code.co_firstlineno, max(lines) + 1))
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
-        """Note what the call of a test changes."""
-        self._enter_phase("call")
-        try:
-            return (yield)
-        finally:
-            self._note_phase("call")
-            self._enter_phase("teardown")
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        """Note what the setup of a test changed."""
+        self._begin_phase("call")
 
-    def _enter_phase(self, phase: str) -> None:
-        if self._witness.here is not None:
-            self._witness.here = self._witness.here._replace(phase=phase)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Note what the call of a test changed."""
+        self._begin_phase("teardown")
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def _begin_phase(self, phase: str) -> None:
+        here = self._witness.here
+        if here is None:  # the hook was called for no test of this run
+            return
+        if threading.active_count() > 1:
+            self._note_threads(here)
+        base = self._base
+        if not (base.shows_same_number() if self._is_harmless_file else base.looks_same()):
+            for atom in atoms(base.differences(is_door)):
+                if not any(atom.same(seen) for seen, _ in self._phases):
+                    self._phases.append((atom, here.phase))
+        self._marks.append((here.phase, len(self._log.importers), len(self._log.reloads)))
+        self._witness.here = Polluter(here.nodeid, phase)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a failing test which leaks it met."""
-        report = yield
-        module = item.getparent(pytest.Module)
+        # With xdist the controller sees the reports of its workers, which have told their tests already.
+        if self._test is None or report.nodeid != self._test.nodeid:
+            return
+        if report.passed and self._witness.has_met_nothing and not hasattr(report, "wasxfail"):
+            return
+        module = self._test.getparent(pytest.Module)
         space = namespace(getattr(module, "_obj", None))
-        self._note(report, call.when, [] if space is None else [(str(space.get("__name__")), space)])
-        return report
+        self._note(report, str(report.when), [] if space is None else [(str(space.get("__name__")), space)])
 
     def _note(
         self,
@@ -278,15 +336,6 @@ class Observer:
             loaded = self._witness.first_imports(guarded_names(str(report.longrepr)), report.nodeid)
             if loaded:
                 add_section(report, GUARD_TITLE, guard_hint(loaded))
-
-    def _note_phase(self, phase: str) -> None:
-        if self._test is not None:
-            self._note_threads(Polluter(self._test, phase))
-        if not self._base.looks_same():
-            for atom in atoms(self._base.differences(is_door)):
-                if not any(atom.same(seen) for seen, _ in self._phases):
-                    self._phases.append((atom, phase))
-        self._marks.append((phase, len(self._log.importers), len(self._log.reloads)))
 
     # The hooks of fixtures of a wider scope
 
@@ -334,7 +383,7 @@ class Observer:
         if polluter is None:
             if self._test is None:
                 return
-            polluter = Polluter(self._test, "call")
+            polluter = Polluter(self._test.nodeid, "call")
         elif os.path.isabs(polluter.nodeid):
             polluter = polluter._replace(nodeid=self._witness.places.shorten(polluter.nodeid))
         for atom in atoms(difference):
@@ -371,13 +420,23 @@ class Observer:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Close the books and hand the report over before the terminal's summary."""
         if self._test is not None:  # the run was interrupted in a test
-            self._end(self._test)
+            self._end(self._test.nodeid)
         self._cut(Polluter("", "session"), worst=WARNING)
         failure = self._witness.failure
         if failure is not None:
             self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
         self._output.finish(session, Report(self._witness.testimony(), complete=not self._interrupted))
         return (yield)
+
+
+def _likely_phase(atom: Atom) -> str:
+    """Return the phase of a test that made a change which nobody saw.
+
+    A glance after each phase sees what was added or removed. What took the place of something else may have
+    done so in any phase, and it is the call that does most.
+    """
+    is_exchange = atom.what in ("entry", "attribute") and ABSENT not in (atom.before, atom.after)
+    return "call" if is_exchange else "teardown"
 
 
 def _files_of(item: pytest.Item) -> list[Path]:

@@ -23,6 +23,11 @@ _WRITING: Final = re.compile(
     r"sys\w*\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
     r"|[\"'](modules|meta_path|path_hooks)[\"']|\b(syspath_prepend|addsitedir|reload)\b"
 )
+# What rebinds, or removes, an attribute of something that may be a package.
+_REBINDING: Final = re.compile(
+    r"^[^#\n]*\w\.\w+(\s*:[^=\n]*)?\s*=(?!=)|\bdel\s|\b(setattr|delattr|__dict__|vars|globals)\b|\bpatch",
+    re.MULTILINE,
+)
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -34,6 +39,7 @@ class Sources:
         self._changing: dict[Path, bool] = {}
         self._mentioning: dict[Path, bool] = {}
         self._writing: dict[Path, bool] = {}
+        self._rebinding: dict[Path, bool] = {}
         self._names: dict[Path, frozenset[str]] = {}
 
     def changes_imports(self, path: Path) -> bool:
@@ -53,6 +59,12 @@ class Sources:
         if path not in self._writing:
             self._writing[path] = _WRITING.search(text_of(path)) is not None
         return self._writing[path]
+
+    def may_rebind(self, path: Path) -> bool:
+        """Tell whether statements of a file could rebind the attribute for a submodule by themselves."""
+        if path not in self._rebinding:
+            self._rebinding[path] = _REBINDING.search(text_of(path)) is not None
+        return self._rebinding[path]
 
     def imports(self, path: Path, name: str) -> bool:
         """Tell whether a file seems to import a module of the top level."""

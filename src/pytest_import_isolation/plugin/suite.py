@@ -397,7 +397,10 @@ class SuiteIsolation:
     ) -> Generator[None, Any, Any]:
         """Put the world of a test's file in place, and away again if the next test is of another file."""
         path = path_of(item)
-        self._enter(path, item)
+        # The chain ends with the run of a file if the test before was of this file too.
+        run = self._runs.get(path)
+        if run is None or self._worlds.innermost is not run:
+            self._enter(path, item)
         try:
             return (yield)
         finally:

@@ -6,6 +6,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,7 @@ class ItemContext(IsolatedImportContext):
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
         site: the line that its warnings are about.
+        after: the import state after the test before, if nothing but pytest ran since.
     """
 
     _title = MARKER
@@ -57,13 +59,12 @@ class ItemContext(IsolatedImportContext):
         runner: Runner,
         origins: Origins,
         site: Importer | None,
+        after: ImportState | None = None,
     ) -> None:
-        super().__init__()
-        self._site = site
-        self._parameters = parameters
+        self._prepare(parameters, origins, site)
+        self._after = after
         self._settings = settings
         self._runner = runner
-        self._origins = origins
 
     def reason_to_stay(self, name: str, module: object, importer: Importer | None) -> str | None:
         """Keep what the ini file names, test modules, plugins, and what pytest imports for itself."""
@@ -114,17 +115,22 @@ class ItemWindows:
         self._executions = executions
         self._suite = suite
         self._open: list[ItemContext] = []
+        # The file of the test before, and the import state after it.
+        self._last: tuple[Path | None, ImportState | None] = (None, None)
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
         self._finalizing: dict[int, ImportState] = {}
 
-    def context(self, parameters: Parameters, site: Importer | None = None) -> ItemContext:
+    def context(
+        self, parameters: Parameters, site: Importer | None = None, after: ImportState | None = None
+    ) -> ItemContext:
         """Return a context for a test, not opened yet.
 
         Args:
             parameters: what is different inside.
             site: the line that its warnings are about; by default the one that opens it.
+            after: the import state after the test before, if nothing but pytest ran since.
         """
-        return ItemContext(parameters, self._settings, self._runner, self._origins, site)
+        return ItemContext(parameters, self._settings, self._runner, self._origins, site, after)
 
     def prepare(self, items: list[pytest.Item]) -> None:
         """Parse the marks of every test, so that a mistake ends the run before it begins.
@@ -138,6 +144,13 @@ class ItemWindows:
                 parameters = _NO_PARAMETERS
             if parameters is not None:
                 item.stash[_parameters_key] = parameters
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Put packages of the top level back, before plugins that measured them look where they lie."""
+        result = yield
+        self._executions.put_packages_back()
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -166,11 +179,15 @@ class ItemWindows:
             context = item.stash.get(context_key, None)
             if context is not None:
                 del item.stash[context_key]
+                state = context.window.around
                 self.leave(context, item.nodeid)
+                self._last = (item.path, state)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         """Let pytest find what it imports to report on a test that has it missing."""
+        if not TOLL.blocks:  # so it is between most tests, and a context manager costs more than the question
+            return (yield)
         with TOLL.lifted():
             return (yield)
 
@@ -222,7 +239,9 @@ class ItemWindows:
             self.leave(context, "an interrupted test")
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
-        context = self.context(parameters, _site_of(item))
+        (file, state), self._last = self._last, (None, None)
+        after = state if file == item.path else None  # another file may be in another world
+        context = self.context(parameters, _site_of(item), after)
         item.stash[_refusal_key] = ""
         try:
             context.start()

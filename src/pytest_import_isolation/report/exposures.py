@@ -118,6 +118,10 @@ class Exposures:
         #: Modules that asked for something faked or blocked, since the last boundary.
         self.taints: list[Taint] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is anything that somebody could have met."""
+        return bool(self._all)
+
     def arm(self, atom: Atom, polluter: Polluter, *, taints: bool = False) -> Hazard:
         """Note who imports a name from now on.
 
@@ -197,6 +201,8 @@ class Exposures:
 
         A test that fails was exposed to whatever its file imported.
         """
+        if not self._all:
+            return  # who met something did so before
         self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=rank)
         if outcome in FAILURES:
             for hazard, met in list(self.of(nodeid)):

@@ -71,7 +71,9 @@ class Witness:
         # Since the last boundary: what was imported first, and fakes whose statement was not observed.
         self._imported: list[str] = []
         self._unobserved: list[Hazard] = []
-        self._collecting: str | None = None
+        self._collecting: Path | None = None
+        # Since the last boundary: the phases in which statements were seen to change something.
+        self._seen: list[tuple[Atom, str]] = []
         #: Finds statements.
         self.places = Places(root, self._statements, log)
         #: Judges changes.
@@ -115,7 +117,7 @@ class Witness:
         Args:
             files: those whose code is about to run; the first is watched whatever its text says.
         """
-        around, self._collecting = self._collecting, str(files[0])
+        around = self.collect(files[0])
         begins = not self._statements.is_always_on and any(map(self._may_write, files))
         if begins:
             self._statements.start()
@@ -124,16 +126,41 @@ class Witness:
         finally:
             if begins:
                 self._statements.stop()
-            self._collecting = around
+            self.collect(around)
+
+    def collect(self, file: Path | None) -> Path | None:
+        """Watch the lines of a file whatever its text says; return the one of which that was said before."""
+        before, self._collecting = self._collecting, file
+        return before
 
     def let_go(self) -> None:
         """Hold nothing that has left ``sys.modules``: what nobody else holds is not evicted but gone."""
         self._statements.synchronize()
 
-    def begin_anew(self) -> None:
-        """Take what is there now as the state of a boundary."""
-        self._statements.synchronize()
-        self._exposures.settle()
+    def begin_anew(self, *, is_same: bool = False) -> None:
+        """Take what is there now as the state of a boundary.
+
+        Args:
+            is_same: it is known to be that of the last one.
+        """
+        self._statements.synchronize(is_same=is_same)
+        self._seen.clear()
+        if not (is_same and self.has_met_nothing):
+            self._exposures.settle()
+
+    @property
+    def has_met_nothing(self) -> bool:
+        """Whether nothing is leaked that anybody could have met."""
+        return not self._exposures
+
+    @property
+    def has_nothing_to_tell(self) -> bool:
+        """Whether nothing was found since the last boundary that is still to be judged."""
+        return not (self._exposures.taints or self._imported or self._unobserved)
+
+    def phase_of(self, atom: Atom) -> str | None:
+        """Return the phase in which a statement was seen to make a change, if one was."""
+        return next((phase for seen, phase in reversed(self._seen) if seen.same(atom)), None)
 
     def expect(self, root: Path, adder: str) -> None:
         """Take note of a directory on ``sys.path``; see :meth:`.clashes.Clashes.expect`."""
@@ -142,7 +169,7 @@ class Witness:
     def _is_watched(self, file: str) -> bool:
         if not file.endswith(".py") or not self._is_theirs(file):
             return False
-        return file == self._collecting or self._may_write(Path(file))
+        return file == str(self._collecting) or self._may_write(Path(file))
 
     def _is_shown(self, module: str, file: str) -> bool:
         return file.endswith(".py") and self._is_theirs(file)
@@ -232,6 +259,7 @@ class Witness:
         here = self.here
         if here is None or here.phase not in _TESTING:
             return
+        self._seen += ((atom, here.phase) for atom in changes)
         for atom in changes:
             if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
                 self.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
