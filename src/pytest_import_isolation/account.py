@@ -51,6 +51,10 @@ class Account(NamedTuple):
         for name, fate in self.departures.fates.items():
             if name in self.seen.replaced or name in self.planted or self.departures.is_old(name):
                 continue
+            again = self.departures.told_again(name)
+            if again is not None:
+                yield again
+                continue
             module = self.departures.left.get(name, self.seen.added.get(name, ABSENT))
             outcome = KEPT if name in self.stuck else _OUTCOMES[fate.outcome]
             reason = self.stuck.get(name, fate.reason)

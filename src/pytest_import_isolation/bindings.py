@@ -58,7 +58,8 @@ class BindingIndex:
 
         The one before would keep modules alive that are forgotten.
         """
-        cls._last = index if index.is_of({**sys.modules}) else None
+        if cls._last is not index:
+            cls._last = index if index.is_of({**sys.modules}) else None
 
     def is_of(self, table: dict[Any, object]) -> bool:
         """Tell whether a copy of ``sys.modules`` holds the same keys with the very same objects.

@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from pytest_import_isolation.bindings import bind, bound_value, parent_namespace
+from pytest_import_isolation.changes import PARKED, ModuleChange
 from pytest_import_isolation.fates import Arrivals, Fate, Outcome, stale_names
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
-from pytest_import_isolation.origins import Origin, Origins
+from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import DOOR, ParkedModule
 
 # The namespaces of packages, each with a copy of what it held before something below it was imported.
@@ -21,6 +22,7 @@ Images = Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
 # A source file younger than this may be rewritten within the same second and with the same size, and
 # Python would then run the old bytecode.
 _YOUNG_SOURCE_SECONDS: Final = 2.0
+_AGAIN: Final = Fate(Outcome.PARK, "it was parked before")
 
 
 class Departures:
@@ -61,6 +63,20 @@ class Departures:
             park(name, module)
         self.left[name] = module
 
+    def leave_again(self, flock: Mapping[str, object]) -> None:
+        """Park modules that came back from the parking lot, without another look at each."""
+        DOOR.lot.park_again(flock)
+        self.left.update(flock)
+        self.fates.update(dict.fromkeys(flock, _AGAIN))
+
+    def told_again(self, name: Any) -> ModuleChange | None:
+        """Return the words for a module that was parked again; None for any other."""
+        return DOOR.lot.told(name, self._tell) if self.fates[name] is _AGAIN else None
+
+    def _tell(self, name: str, module: object) -> ModuleChange:
+        reason = self._origins.verdict(name, module).reason
+        return ModuleChange(name, "nothing", describe(module), PARKED, reason)
+
     def is_old(self, name: Any) -> bool:
         """Tell whether the window began with an entry of this name, which comes back."""
         return name in self._old
@@ -87,9 +103,10 @@ class Departures:
             if space is not None and space.get(child, ABSENT) is module:
                 bind(space, child, images.get(parent, ({}, {}))[1].get(child, ABSENT))
                 cleaned.append(name)
-        leaving = Arrivals({n: m for n, m in self.left.items() if type(n) is str})
+        leaving: Arrivals | None = None
         for package, (space, before) in list(images.items()):  # other threads add to it
             if namespace(self._old.get(package)) is space:
+                leaving = leaving or Arrivals({n: m for n, m in self.left.items() if type(n) is str})
                 for key, is_new in list(stale_names(space, before, leaving)):
                     bind(space, key, ABSENT if is_new else before[key])
                     cleaned.append(f"{package}.{key}")

@@ -15,15 +15,17 @@ from types import FunctionType, ModuleType
 from typing import Final, NamedTuple, Protocol
 
 from pytest_import_isolation.bindings import bind, depth
+from pytest_import_isolation.changes import ModuleChange
 from pytest_import_isolation.machinery import (
     ABSENT,
     import_lock,
     is_being_loaded,
     names_being_imported,
     namespace,
+    parent_of,
     top_level,
 )
-from pytest_import_isolation.state import insert_items, move_to_front, put_in, remove_finder
+from pytest_import_isolation.state import drop_entries, insert_items, move_to_front, put_in, remove_finder
 
 
 class ParkedModule(NamedTuple):
@@ -88,8 +90,9 @@ class ParkingLot:
         self._belongings: dict[str, list[Belonging]] = {}
         # Every module that ever came back, so that one which is thrown out of sys.modules behind our
         # back (mock.patch.dict does it) can be parked again and is never freed.
-        self._returned: dict[str, object] = {}
+        self._returned: dict[str, ParkedModule] = {}
         self._retired: list[object] = []
+        self._told: dict[str, tuple[int, ModuleChange]] = {}
         #: Counts what is parked.
         self.clock = 0
         # For each name: the identity of the module that was parked under it last, and when that was
@@ -124,6 +127,23 @@ class ParkingLot:
             if self._since.get(name, (0, 0))[0] != id(parked.module):
                 self.clock += 1
                 self._since[name] = (id(parked.module), self.clock)
+
+    def park_again(self, modules: Mapping[str, object]) -> None:
+        """Take modules out of ``sys.modules`` that came back, as they were when they were parked.
+
+        The attributes by which packages among them hold others stay: the packages leave too.
+        """
+        with import_lock():
+            for name in drop_entries(modules):
+                self._packages.setdefault(top_level(name), {})[name] = self._returned[name]
+
+    def told(self, name: str, tell: Callable[[str, object], ModuleChange]) -> ModuleChange:
+        """Return how it is told that a module is parked, which is put into words once."""
+        module = self.returned(name)
+        known = self._told.get(name)
+        if known is None or known[0] != id(module):
+            known = self._told[name] = (id(module), tell(name, module))
+        return known[1]
 
     def entrust(self, package: str, belonging: Belonging) -> None:
         """Take over what a top-level package had installed; it returns with the package."""
@@ -173,10 +193,10 @@ class ParkingLot:
             busy = names_being_imported()
             later = {n: p for n, p in parked.items() if n in busy and not (is_asked and n == name)}
             for other in sorted(parked.keys() - later.keys(), key=depth):
-                module, binding = parked[other]
-                self._returned[other] = module
+                module, binding = self._returned[other] = parked[other]
                 if (is_asked and other == name) or other not in sys.modules:
-                    put_in(other, module, binding)
+                    # A package that was parked too has kept its attribute.
+                    put_in(other, module, ABSENT if parent_of(other)[0] in parked else binding)
             if later:
                 self._packages[package] = later
             for belonging in self._belongings.pop(package, ()):
@@ -199,7 +219,8 @@ class ParkingLot:
 
     def returned(self, name: str) -> object:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
-        return self._returned.get(name, ABSENT)
+        parked = self._returned.get(name)
+        return ABSENT if parked is None else parked.module
 
 
 def _behind_the_door() -> int:

@@ -324,8 +324,7 @@ class ImportState:
             builtins.__import__ = self._import_as_found
         if changed or entries.released:
             drop_finder_caches()
-        if entries.released:
-            BindingIndex.remember(self._index)
+        BindingIndex.remember(self._index)
         return entries
 
     def _restore_containers(self) -> bool:
@@ -444,6 +443,18 @@ def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> 
             if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
                 del space[parent_of(name)[1]]
     return taken
+
+
+def drop_entries(modules: Mapping[str, object]) -> list[str]:
+    """Remove entries from ``sys.modules`` where they hold these very modules, and nothing else.
+
+    Returns:
+        Their names.
+    """
+    dropped = [name for name, module in modules.items() if sys.modules.get(name, ABSENT) is module]
+    for name in dropped:
+        del sys.modules[name]
+    return dropped
 
 
 def put_in(name: str, module: object, binding: object = ABSENT) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.account import Account
@@ -32,6 +33,7 @@ from pytest_import_isolation.machinery import (
     calling_frame,
     import_function,
     importer_at,
+    is_initializing,
     namespace,
     namespaces_on_other_threads,
     packages_on_the_stack,
@@ -46,6 +48,7 @@ from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_do
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.plants import Plants
 from pytest_import_isolation.refusals import unmatched
+from pytest_import_isolation.returns import Returns
 from pytest_import_isolation.state import ImportState, prepend_path, put_first, put_in, take_out
 from pytest_import_isolation.wording import listing
 
@@ -146,8 +149,6 @@ class Window:
         self._shadowed = Patterns()
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
-        self._before_return: dict[Any, dict[str, Any]] = {}
-        self._came_back: set[str] = set()
         #: First-party packages of the top level that the closing of the window forgot.
         self.forgotten_packages: dict[str, object] = {}
 
@@ -167,7 +168,9 @@ class Window:
         # A log may be older than the window.
         self._asked_before = len(self.log.importers)
         self._state, self._after = ImportState.capture(self._after), None
-        self._opened_at = DOOR.lot.clock
+        self._returns = Returns(
+            DOOR.lot, self._first_party_survivors, lambda: self._state.derive("images", lambda modules: {})
+        )
         self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
@@ -664,11 +667,20 @@ class Window:
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
         arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
         departures = Departures(self._origins, self._state.modules, self._is_superseded)
+        flock = self._flock(arrivals)
         try:
-            departures.fates.update(self._decide(arrivals))
+            others = {n: m for n, m in arrivals.items() if n not in flock} if flock else arrivals
+            fates = self._decide(others, beside=flock)
+            if flock and any(fate.outcome is Outcome.KEEP for fate in fates.values()):
+                # What is kept may need what came back.
+                flock, fates = {}, self._decide(arrivals)
+            departures.fates.update(fates)
             kept = {n: arrivals[n] for n, fate in departures.fates.items() if fate.outcome is Outcome.KEEP}
             self._state.admit(kept)
-            self._admit_items(difference, {name: fate.outcome for name, fate in departures.fates.items()})
+            outcomes = {name: fate.outcome for name, fate in departures.fates.items()}
+            self._admit_items(difference, {**dict.fromkeys(flock, Outcome.PARK), **outcomes})
+            if flock:
+                departures.leave_again(flock)
         finally:
             restored = self._state.restore(departures.leave)
             self._restore_lot()
@@ -685,7 +697,32 @@ class Window:
         )
         return account.changes(), restored.stuck
 
-    def _decide(self, arrivals: Mapping[Any, object]) -> dict[Any, Fate]:
+    def _flock(self, arrivals: Mapping[Any, object]) -> Mapping[str, object]:
+        """Return what came back from the parking lot and can leave again without being judged one by one."""
+        if not self._returns.names or self._superseding or threading.active_count() > 1:
+            return {}
+        flock = self._returns.among(arrivals)
+        tainted = _tainted_in(_open_windows)
+        if (
+            not flock
+            or not tainted.keys().isdisjoint(flock)
+            or not self.plants.planted.keys().isdisjoint(flock)
+            or any(self.reason_to_stay(name, module) for name, module in flock.items())
+            or any(is_initializing(flock[name]) for name in self.log.importers if name in flock)
+            or self._returns.is_referred_to(flock, self._disregarded)
+        ):
+            return {}
+        return flock
+
+    def _decide(
+        self, arrivals: Mapping[Any, object], beside: Mapping[str, object] = MappingProxyType({})
+    ) -> dict[Any, Fate]:
+        """Decide what becomes of modules.
+
+        Args:
+            arrivals: the modules.
+            beside: others that were loaded, and are parked again.
+        """
         if not arrivals:
             return {}
         # A finder under test may have executed a module that is parked. What is coming back at this moment,
@@ -699,7 +736,7 @@ class Window:
             arrivals,
             Circumstances(
                 origins=self._origins,
-                survivors=self._state.modules,
+                survivors=ChainMap(dict(beside), self._state.modules) if beside else self._state.modules,
                 referrers={
                     name: module
                     for name, module in self._first_party_survivors().items()
@@ -713,8 +750,8 @@ class Window:
                 is_superseded=lambda name: (
                     name in self._state.modules or name in self._put_aside or name in second_copies
                 ),
-                returned={n for n, m in arrivals.items() if DOOR.lot.was_parked(n, m, self._opened_at)},
-                before_return=self._before_return,
+                returned=self._returns.among(arrivals).keys(),
+                before_return=self._returns.before,
                 is_alone=self._is_alone,
             ),
         )
@@ -732,17 +769,8 @@ class Window:
         return self._state.derive((self._origins, "first-party"), self._origins.first_party)
 
     def _remember_references(self, name: str) -> None:
-        """Copy the first-party namespaces before the first parked module returns.
-
-        They may refer to it since an earlier window (or since before ``unloaded=``), and only a reference
-        that is made in this window is a reason to keep it.
-        """
-        if name not in DOOR.lot:
-            return
-        self._came_back.update(DOOR.lot.companions(name))
-        if not self._before_return:
-            for survivor, module in self._first_party_survivors().items():
-                self._before_return[survivor] = (namespace(module) or {}).copy()
+        if name in DOOR.lot:
+            self._returns.begin(name)
 
     def _lazy_names(self, package: str) -> Iterable[str]:
         """Return the names that appeared in a surviving package with a module-level ``__getattr__``."""
@@ -799,7 +827,7 @@ class Window:
         Without this the next import would execute them a second time.
         """
         came: dict[str, object] = dict(evicted_modules(self._asked_for(), self.log, self._origins))
-        for name in self._came_back.copy():  # other threads add to it
+        for name in self._returns.names.copy():  # other threads add to it
             if name not in sys.modules and name not in DOOR.lot and name not in self._state.modules:
                 came[name] = DOOR.lot.returned(name)
         for name, module in came.items():

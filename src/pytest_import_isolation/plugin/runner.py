@@ -30,10 +30,19 @@ class Runner:
         self._manager = config.pluginmanager
         self._origins = origins
         self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
+        # The identities of the plugins; None if they have to be asked for again.
+        self._plugins: frozenset[int] | None = None
+        self._manager.register(self, "import-isolation-runner")
+
+    def pytest_plugin_registered(self) -> None:
+        """Look at the plugins again."""
+        self._plugins = None
 
     def is_plugin(self, module: object) -> bool:
         """Tell whether an object is registered as a plugin (conftest modules are)."""
-        return any(plugin is module for plugin in self._manager.get_plugins())
+        if self._plugins is None:
+            self._plugins = frozenset(map(id, self._manager.get_plugins()))
+        return id(module) in self._plugins
 
     def imports_for_itself(self, importer: Importer) -> bool:
         """Tell whether a module is part of pytest or is one of its plugins, and no conftest."""
