@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.bindings import BindingIndex
 from pytest_import_isolation.differences import compare_lists, same_entries
 from pytest_import_isolation.state import ImportState
 
@@ -92,6 +93,63 @@ def test_an_object_that_equals_everything_is_told_apart() -> None:
     assert not same_entries({"a": object()}, {"a": Hostile()})
     assert same_entries({"a": sys, "b": builtins}, {"b": builtins, "a": sys})
     assert not same_entries({"a": sys}, {"a": sys, "b": sys})
+
+
+def test_looks_see_what_they_promise_to_see(tree: Tree) -> None:
+    tree({"lookpkg/__init__.py": "", "lookpkg/sub.py": ""})
+    importlib.import_module("lookpkg.sub")
+    lookpkg, before = sys.modules["lookpkg"], ImportState.capture()
+    looks = (before.shows_same_number, before.shows_same_entries, before.looks_same)
+
+    def seen() -> list[bool]:
+        return [look() for look in looks] + [not before.differences()]
+
+    assert seen() == [True, True, True, True]
+    sys.modules["added"] = lookpkg
+    assert seen() == [False, False, False, False]
+    del sys.modules["added"]
+    sys.modules["lookpkg"] = ModuleType("lookpkg")
+    assert seen() == [True, False, False, False]
+    sys.modules["lookpkg"] = Equal()
+    assert seen() == [True, True, False, False], "a hurried look believes what claims to be equal"
+    # The same objects in the same order, one of them under another key.
+    sys.modules["lookpkg"] = lookpkg
+    sys.modules["lookpkg.late"] = sys.modules.pop("lookpkg.sub")
+    assert seen() == [True, False, False, False]
+    sys.modules["lookpkg.sub"] = sys.modules.pop("lookpkg.late")
+    assert seen() == [True, True, True, True]
+    lookpkg.sub, sub = 1, lookpkg.sub
+    assert seen() == [True, True, False, False]
+    lookpkg.sub = Equal()
+    assert seen() == [True, True, True, False]
+    del lookpkg.sub
+    assert seen() == [True, True, False, False]
+    lookpkg.sub = sub
+    sys.path.append("/looked")
+    assert seen() == [False, False, False, False]
+    sys.path.remove("/looked")
+    path, sys.path = sys.path, [*sys.path]
+    assert seen() == [False, False, False, False]
+    sys.path = path
+    table, sys.modules = sys.modules, sys.modules.copy()
+    rebound = seen()
+    sys.modules = table
+    assert rebound == [True, False, False, False]
+    assert seen() == [True, True, True, True]
+
+
+def test_a_table_with_lazy_objects_is_compared_without_asking_for_their_hash() -> None:
+    class Lazy:
+        def __hash__(self) -> int:
+            raise AssertionError("it loads what it stands for")
+
+    lazy = Lazy()
+    index = BindingIndex({"lazy": lazy})
+    assert index.is_of({"lazy": lazy})
+    assert not index.is_of({"lazy": Lazy()})
+    plain = BindingIndex({"sys": sys})
+    assert not plain.is_of({"sys": lazy})
+    assert not plain.is_of({"sys": mock.ANY})
 
 
 @pytest.mark.parametrize("kind", ["dict", "subclass", "empty", "number", "none"])

@@ -470,3 +470,61 @@ def test_somebody_who_cleans_up_is_not_blamed(suite: Suite) -> None:
         ("fake-left", "fake", "test_a.py::test_it", "call"),
         ("blocked-left", "blocked", "test_a.py::test_it", "call"),
     ]
+
+
+def test_what_a_quick_look_cannot_see_is_put_down_to_the_file(suite: Suite) -> None:
+    # Nothing in the text of the files could rebind an attribute: library code does it when they call it.
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/db.py": "",
+            "app/user.py": "",
+            "helpers.py": """\
+                import app.db, app.user
+
+                def swap(package, name):
+                    setattr(package, name, None)
+            """,
+            "test_a.py": """\
+                import app
+                from helpers import swap
+
+                def test_before(): pass
+                def test_swaps(): swap(app, "db")
+                def test_after(): pass
+            """,
+            "test_b.py": """\
+                import app
+                from helpers import swap
+
+                def test_swaps(): swap(app, "user")
+                def test_imports(): import app.late
+            """,
+            "app/late.py": "",
+        },
+    )
+    assert _blamed(run) == [
+        ("stale-attribute", "app.db", "test_a.py", "call"),
+        ("stale-attribute", "app.user", "test_b.py", "call"),
+    ]
+
+
+def test_an_exchange_that_nobody_saw_is_put_down_to_the_call(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "exchange.py": """\
+                import sys as system, types
+
+                def exchange(name):
+                    getattr(system, "mod" + "ules")[name] = types.ModuleType(name)
+                    return name
+            """,
+            "test_a.py": """\
+                import csv
+                from exchange import exchange
+
+                def test_call(): exchange("csv")
+            """,
+        },
+    )
+    assert _blamed(run) == [("replaced", "csv", "test_a.py::test_call", "call")]

@@ -21,6 +21,7 @@ from pytest_import_isolation.errors import (
     WindowOrderError,
 )
 from pytest_import_isolation.packages import write_files
+from pytest_import_isolation.plugin.sources import Sources
 from pytest_import_isolation.wording import count, listing, suggestion
 
 _FILES = {
@@ -149,3 +150,29 @@ def test_words() -> None:
     assert [count(number, "leak") for number in (0, 1, 2)] == ["0 leaks", "1 leak", "2 leaks"]
     assert suggestion("frsh", ["fresh", "keep"]) == " (did you mean 'fresh'?)"
     assert suggestion("xyz", ["fresh", "keep"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def test_it():\n    assert 1 == 1\n", False),
+        ("import app\nx = app.y\nassert app.y == 2\nassert app.y >= 2\n", False),
+        ("app.db = None\n", True),
+        ("    self.client.name = 1\n", True),
+        ("app.db: object = None\n", True),
+        ("(app.db, app.x) = 1, 2\n", True),
+        ("del app.db\n", True),
+        ("setattr(app, 'db', 1)\n", True),
+        ("vars(app)['db'] = 1\n", True),
+        ("with patch('app.db'):\n    pass\n", True),
+        ("with patch.object(app, 'db'):\n    pass\n", True),
+        ("def test_it(monkeypatch):\n    pass\n", True),
+        ("def test_it(mocker): mocker.stopall()\n", True),
+        ("for app.db in (1,): pass\n", True),
+        ("with open('x') as app.db: pass\n", True),
+    ],
+)
+def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "test_it.py"
+    path.write_text(text, encoding="utf-8")
+    assert Sources().may_rebind(path) is expected

@@ -158,11 +158,11 @@ class Observer:
         thread = self._log.threads.get(atom.key) if atom.what == "entry" else None
         if thread is not None:
             return self._threads.get(thread, polluter)
+        if self._unseen is not None and atom.what == "attribute":
+            return self._unseen
         for seen, phase in self._phases:
             if atom.same(seen):
                 return polluter._replace(phase=phase)
-        if self._unseen is not None and atom.what == "attribute":
-            return self._unseen
         if polluter.phase == "teardown":
             return polluter._replace(phase=self._witness.phase_of(atom) or _likely_phase(atom))
         return polluter

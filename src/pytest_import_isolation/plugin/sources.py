@@ -25,7 +25,8 @@ _WRITING: Final = re.compile(
 )
 # What rebinds, or removes, an attribute of something that may be a package.
 _REBINDING: Final = re.compile(
-    r"^[^#\n]*\w\.\w+(\s*:[^=\n]*)?\s*=(?!=)|\bdel\s|\b(setattr|delattr|__dict__|vars|globals)\b|\bpatch",
+    r"^\s*[(\[]?[^#\n=(]*\w\.\w[^#\n=(]*(?<![!<>=])=(?!=)|\b(as|for)\s+\w+\.\w|\bdel\s"
+    r"|\b(setattr|delattr|__dict__|vars|globals|mocker)\b|patch",
     re.MULTILINE,
 )
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))

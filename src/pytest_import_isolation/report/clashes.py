@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +53,8 @@ class Clashes:
         # The directories, with the file for which each was added last, and the modules in them.
         self._roots: dict[str, str] = {}
         self._modules: dict[str, dict[str, str]] = {}
+        # By name: the identity of the module that was loaded, and its file; every file of a directory asks.
+        self._loaded_files: dict[str, tuple[int, str | None]] = {}
         self._candidates: set[str] = set()
         self._told_of: set[tuple[str, str]] = set()
         self._undo: Callable[[], None] | None = None
@@ -69,13 +71,13 @@ class Clashes:
         self._roots[folder] = adder
         if folder not in self._modules:
             self._modules[folder] = _modules_in(folder)
-        others = [modules for other, modules in self._modules.items() if other != folder]
-        for name, file in self._modules[folder].items():
-            if (
-                name not in self._candidates
-                and (any(name in modules for modules in others) or self._is_loaded_from_elsewhere(name, file))
-                and self._is_imported(name, folder, adder)
-            ):
+        own = self._modules[folder]
+        shared = {n for other, mods in self._modules.items() if other != folder for n in mods if n in own}
+        shared.update(
+            name for name in own if name in sys.modules and self._is_loaded_from_elsewhere(name, own)
+        )
+        for name in shared - self._candidates:
+            if self._is_imported(name, folder, adder):
                 self._candidates.add(name)
         if self._candidates and self._undo is None:
             self._undo = TOLL.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
@@ -91,9 +93,12 @@ class Clashes:
         files = (adder, *self._modules[folder].values())
         return any(imports_name(text_of(Path(file)), name) for file in files)
 
-    def _is_loaded_from_elsewhere(self, name: str, file: str) -> bool:
-        loaded = self._loaded_file(name)
-        return loaded is not None and loaded != file
+    def _is_loaded_from_elsewhere(self, name: str, modules: Mapping[str, str]) -> bool:
+        identity = id(sys.modules.get(name))
+        if self._loaded_files.get(name, (0, None))[0] != identity:
+            self._loaded_files[name] = (identity, self._loaded_file(name))
+        loaded = self._loaded_files[name][1]
+        return loaded is not None and loaded != modules[name]
 
     def _loaded_file(self, name: str) -> str | None:
         """Return the file of a loaded module, if that is no fake, no test file and no part of Python."""
