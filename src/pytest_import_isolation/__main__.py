@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = _find_cycles(options)
         elif command == "trace":
             _trace(options)
+        elif command == "schema":
+            from pytest_import_isolation.report.schema import read_schema
+
+            print(read_schema(), end="")
         else:
             _print(who(_read_all(options.reports), options.name))
         sys.stdout.flush()
@@ -106,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
     tracing.add_argument("--json", action="store_true", help="print JSON")
+    commands.add_parser("schema", help="print the JSON Schema of the reports")
     return parser
 
 

@@ -8,12 +8,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
 
 import pytest
+
+from pytest_import_isolation.report.schema import read_schema
 
 #: Plugins that are not loaded unless an inner run asks for them: loading all takes longer than the run.
 _OPTIONAL = {
@@ -169,6 +174,8 @@ class Suite:
         output = done.stdout + done.stderr
         print(output)  # for the outer run to show if the test fails
         found = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
+        if found:
+            assert _mistakes(found) == []
         return Run(done.returncode, output, _outcomes(done.stdout), found)
 
     def tool(self, *arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
@@ -195,6 +202,19 @@ def _environment(*, measured: bool = True) -> dict[str, str]:
         entries = environment["PYTHONPATH"].split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, entries))
     return environment
+
+
+@cache
+def _validator() -> Any:
+    """Return what checks reports, or None where it cannot be installed: a file of its own tests the schema."""
+    if find_spec("jsonschema") is None:
+        return None
+    return import_module("jsonschema").Draft202012Validator(json.loads(read_schema()))
+
+
+def _mistakes(report: object) -> list[str]:
+    validator = _validator()
+    return [] if validator is None else [str(error) for error in validator.iter_errors(report)]
 
 
 def _outcomes(output: str) -> dict[str, int]:
