@@ -25,7 +25,7 @@ class ImportEdge(NamedTuple):
     line: int
     #: The module that is imported.
     imported: str
-    #: The names that the statement asks for: ``("x",)`` for ``from m import x``, none for ``import m``.
+    #: The names that the statement asks for, ``("x",)`` for ``from m import x`` and none for ``import m``.
     names: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ class ImportCycle:
 
     #: The modules in the order of their imports; the last one imports the first.
     modules: tuple[str, ...]
-    #: The imports: the n-th module imports the next one.
+    #: The imports. With the n-th one the n-th module imports the next one.
     edges: tuple[ImportEdge, ...]
     #: What the last import asked for and the first module did not have yet, if it fails.
     lacking: tuple[str, ...]
@@ -115,7 +115,7 @@ class ImportCycle:
 
 @dataclass(frozen=True)
 class ImportCycles:
-    """What a search found. Iteration, ``len()`` and truth are those of :attr:`cycles`."""
+    """What a search found. Iteration, ``len()`` and truth are those of ``cycles``."""
 
     package: str
     #: How many modules the package has, and those that were imported first.

@@ -27,7 +27,7 @@ class TracedImport(NamedTuple):
     how: str
     #: The position in the trace of the import that was under way when this one was asked for, or None.
     parent: int | None = None
-    #: The statement that asked: the module it stands in (``""`` if nothing is known), file and line.
+    #: Where the statement stands that asked, as module (``""`` if nothing is known), file and line.
     importer: str = ""
     file: str = ""
     line: int = 0

@@ -234,7 +234,7 @@ def test_a_misspelt_name_is_suggested_and_running_windows_warn_too(tree: Tree) -
 
 
 def test_what_a_fresh_copy_and_a_reload_keep(tree: Tree) -> None:
-    # The table of docs/fakes-and-fresh-imports.md, row by row.
+    # The table of docs/reference/fixtures.md, row by row.
     tree(
         {
             "fr_app/__init__.py": "class Model: ...",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,6 @@ _CIRCLE = {
     "app/b.py": "from app.a import x\ny = 1",
     "clean/__init__.py": "",
 }
-_PAGE = (Path(__file__).parents[2] / "docs" / "circular-imports.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -124,15 +121,3 @@ def test_the_command_prints_json(tree: Path, capsys: pytest.CaptureFixture[str])
     printed = json.loads(capsys.readouterr().out)
     assert [cycle["name"] for cycle in printed["cycles"]] == ["app.a -> app.b -> app.a"]
     assert printed["tried"] == ["app", "app.a", "app.b"]
-
-
-def test_the_commands_of_the_page_run_and_print_what_it_shows(suite: Suite) -> None:
-    blocks = dict(re.findall(r"<!-- (app/\w+\.py) -->\n\n```python\n(.*?)```", _PAGE, re.DOTALL))
-    suite.write({"app/__init__.py": "", **blocks})
-    (shown,) = re.findall(r"```text\n(.*?)```", _PAGE, re.DOTALL)
-    (commands,) = re.findall(r"```console\n(.*?)```", _PAGE, re.DOTALL)
-    first, second = (shlex.split(line)[1:] for line in commands.splitlines())
-    done = suite.tool(*first)
-    assert (done.returncode, done.stdout) == (1, shown)
-    done = suite.tool(*second)
-    assert done.returncode == 0, done.stdout

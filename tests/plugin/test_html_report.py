@@ -214,7 +214,7 @@ def test_merge_writes_a_page_of_reports(
 
 
 def test_the_commands_of_the_page_about_it_work(suite: Suite) -> None:
-    text = (Path(__file__).parents[2] / "docs/html-report.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/reference/html-report.md").read_text(encoding="utf-8")
     commands = [
         line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
     ]

@@ -1,9 +1,22 @@
-"""The pages with examples that are run: what hand-made forms leave, and that ours do what is said."""
+"""The pages of the documentation are run: what they show is what happens.
+
+A comment before each block of code says what it is for:
+
+- ``file: NAME``: a file of the page's project
+- ``shell``: commands, run in the directory of the project; after a colon perhaps ``exit 1``, and plugins
+- ``shows``: lines that the commands before it print; a line of dots stands for any lines. After a colon perhaps
+  the name of a file: what it holds then
+- ``elsewhere: FILE``: those tests run it
+- ``before``, ``after``: a hand-made form and what takes its place, see the tests of that page
+- ``not run: REASON``
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +26,17 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
 _DOCS = Path(__file__).parents[2] / "docs"
-_BLOCK = re.compile(r"<!-- (file|before|after|run)(?:: (\S+))? -->\n\n```python\n(.*?)```", re.S)
-
+_PAGES = {page.relative_to(_DOCS).as_posix(): page for page in sorted(_DOCS.rglob("*.md"))}
+_BLOCK = re.compile(r"(?:^<!-- (\w[\w ]*?)(?:: (.+?))? -->\n\n)?^```([^\n{]+)\n(.*?)^```$", re.S | re.M)
+_KINDS = ("file", "shell", "shows", "elsewhere", "before", "after", "not run")
+#: What differs from run to run, and from one Python to the next.
+_VARYING = (
+    (re.compile(r"\d+\.\d+s\b"), "0.00s"),
+    (re.compile(r"\d+(?:\.\d+)? ms\b"), "0 ms"),
+    (re.compile(r"\(\d+ first imports?\)"), "(0 first imports)"),
+    (re.compile(r"\bloads \d+ modules\b"), "loads 0 modules"),
+    (re.compile(r"={2,}"), "=="),
+)
 
 # Its fixture has the name of one of ours.
 _PEER = """\
@@ -25,6 +47,117 @@ from pytest_missing_modules.plugin import MissingModulesContextGenerator
 def missing_modules(monkeypatch):
     return MissingModulesContextGenerator(monkeypatch)
 """
+
+
+class Block(NamedTuple):
+    """A block of code, and what it is for."""
+
+    kind: str
+    argument: str
+    language: str
+    text: str
+
+
+def _blocks(text: str) -> list[Block]:
+    return [Block(*found) for found in _BLOCK.findall(text)]
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    for name, page in _PAGES.items():
+        yield name, page.read_text(encoding="utf-8")
+
+
+_TEXTS = dict(_texts())
+_STORIES = sorted(name for name, text in _TEXTS.items() if "<!-- shell" in text)
+
+
+def test_every_block_of_every_page_says_what_it_is_for() -> None:
+    untold = [
+        (name, block.text.partition("\n")[0])
+        for name, text in _TEXTS.items()
+        for block in _blocks(text)
+        if block.kind not in _KINDS or (block.kind in ("file", "not run") and not block.argument)
+    ]
+    assert untold == []
+    # None is overlooked: as many as there are fences, but for directives.
+    for name, text in _TEXTS.items():
+        assert len(_blocks(text)) == len(re.findall(r"^```(?![{\s]|$)", text, re.M)), name
+    # What is a file or is shown, but belongs to no story, would be run by nothing.
+    idle = [
+        name
+        for name, text in _TEXTS.items()
+        if name not in (*_STORIES, "how-to/migrating.md")
+        and any(block.kind not in ("not run", "elsewhere") for block in _blocks(text))
+    ]
+    assert idle == []
+    for name, text in _TEXTS.items():
+        for block in _blocks(text):
+            if block.kind == "elsewhere":
+                assert f"docs/{name}" in (Path(__file__).parent / block.argument).read_text(encoding="utf-8")
+
+
+def _execute(suite: Suite, line: str, plugins: tuple[str, ...]) -> tuple[int, str]:
+    program, *arguments = shlex.split(line)
+    if program == "rm":
+        for name in arguments:
+            (suite.root / name).unlink()
+        return 0, ""
+    if program == "pytest":
+        settings = suite.root / "pytest.ini"
+        ini = settings.read_text(encoding="utf-8").removeprefix("[pytest]\n") if settings.exists() else ""
+        run = suite.run({}, *arguments, report=False, plugins=plugins, ini=ini, measured=False)
+        return run.status, run.output
+    assert (program, arguments[:2]) == ("python", ["-m", "pytest_import_isolation"])
+    done = suite.tool(*arguments, env={"PYTHONPATH": suite.python_path})
+    return done.returncode, done.stdout + done.stderr
+
+
+def _evened(text: str, root: Path) -> str:
+    text = text.replace(str(root), "/home/me/shop")
+    for pattern, same in _VARYING:
+        text = pattern.sub(same, text)
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _is_shown(expected: str, output: str) -> bool:
+    """Tell whether an output has these lines one after the other."""
+    lines = ("(?:.*\n)*?" if line == "..." else re.escape(f"{line}\n") for line in expected.splitlines())
+    return re.search("^" + "".join(lines), output, re.M) is not None
+
+
+@pytest.mark.parametrize("page", _STORIES)
+def test_what_a_page_does_and_shows_is_what_happens(suite: Suite, page: str) -> None:
+    output = ""
+    for block in _blocks(_TEXTS[page]):
+        if block.kind == "file":
+            suite.write({block.argument: block.text})
+        elif block.kind == "shell":
+            words = block.argument.replace(",", " ").split()
+            status = int(words[1]) if words[:1] == ["exit"] else 0
+            plugins = tuple(word for word in words if word != "exit" and not word.isdigit())
+            output = ""
+            for command in block.text.splitlines():
+                done, told = _execute(suite, command, plugins)
+                assert done == status, (command, told)
+                output += told
+        elif block.kind == "shows":
+            if block.argument:
+                assert (suite.root / block.argument).read_text(encoding="utf-8") == block.text
+                continue
+            told = _evened(output, suite.root)
+            assert _is_shown(_evened(block.text, suite.root), told), f"{block.text}\nis not in\n{told}"
+
+
+def test_what_is_shown_must_be_there() -> None:
+    output = "one\ntwo\nthree\n"
+    assert _is_shown("one\ntwo\n", output)
+    assert _is_shown("one\n...\nthree\n", output)
+    assert not _is_shown("one\nthree\n", output)
+    assert not _is_shown("tw\n", output)
+    assert not _is_shown("...\nfour\n", output)
+
+
+# Coming from hand-made isolation
 
 
 class Section(NamedTuple):
@@ -39,21 +172,23 @@ class Section(NamedTuple):
 
 
 def _project(text: str) -> dict[str, str]:
-    return {name: source for kind, name, source in _BLOCK.findall(text) if kind == "file"}
+    return {block.argument: block.text for block in _blocks(text) if block.kind == "file"}
 
 
 def _sections(text: str) -> list[Section]:
     found: list[Section] = []
     for part in text.split("\n## ")[1:]:
-        blocks = {kind: (needs, source) for kind, needs, source in _BLOCK.findall(part)}
+        blocks = {block.kind: block for block in _blocks(part)}
         [line] = re.findall(r"\*\*Leaves:\*\* (.*)\.", part)
         leaves = re.findall(r"`(\S+)` ([\w.]+)", line)
-        needs, before = blocks["before"]
-        found.append(Section(part.partition("\n")[0], before, needs, leaves, blocks["after"][1]))
+        before = blocks["before"]
+        found.append(
+            Section(part.partition("\n")[0], before.text, before.argument, leaves, blocks["after"].text)
+        )
     return found
 
 
-_TEXT = (_DOCS / "migrating.md").read_text(encoding="utf-8")
+_TEXT = _TEXTS["how-to/migrating.md"]
 _SECTIONS = _sections(_TEXT)
 
 
@@ -85,13 +220,4 @@ def test_the_new_forms_leave_nothing_in_any_order(suite: Suite) -> None:
     reverse = sorted(files, reverse=True)
     run = suite.run({}, *reverse, measured=False)
     assert set(run.outcomes) == {"passed"}
-    assert [leak for leak in run.leaks if not leak["contained"]] == []
-
-
-def test_the_examples_on_fakes_and_fresh_imports_pass_and_leave_nothing(suite: Suite) -> None:
-    text = (_DOCS / "fakes-and-fresh-imports.md").read_text(encoding="utf-8")
-    examples = [source for kind, _, source in _BLOCK.findall(text) if kind == "run"]
-    files = {f"test_{number}.py": source for number, source in enumerate(examples)}
-    run = suite.run({**_project(text), **files}, measured=False)
-    assert run.outcomes == {"passed": 9, "skipped": 1}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

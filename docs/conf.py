@@ -1,0 +1,44 @@
+"""How the documentation is built: ``tox -e docs``."""
+
+import re
+from pathlib import Path
+
+project = "pytest-import-isolation"
+copyright = "the pytest-import-isolation authors"
+_SETTINGS = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+version = release = re.findall(r'^version = "(.+)"', _SETTINGS, re.MULTILINE)[0]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = f"pytest-import-isolation {release}"
+html_static_path = ["_static"]
+html_css_files = ["wide-tables.css"]
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}
+templates_path = []
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["attrs_block"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+nitpicky = True
+# The build asks no other site, so names of the standard library lead nowhere.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|contextlib|importlib|os|pathlib|types|typing|unittest)(\..*)?"),
+    (
+        "py:.*",
+        r"(Any|Callable|Iterable|Iterator|Mapping|NoReturn|Path|ModuleType|PathLike|Sequence|AbstractContextManager)",
+    ),
+    ("py:class", r"(.*\.doors\.\w+|Entry|Finder)"),  # private, and two aliases that the text explains
+    (
+        "py:exc",
+        r"(AssertionError|AttributeError|ImportError|KeyError|RuntimeError|TypeError|ValueError|UserWarning)",
+    ),
+]

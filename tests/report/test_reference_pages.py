@@ -1,0 +1,117 @@
+"""The reference says all that there is, and nothing that is not: messages, options, parameters, kinds, effects."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_import_isolation
+from pytest_import_isolation import errors
+from pytest_import_isolation.__main__ import main
+from pytest_import_isolation.parameters import NAMES
+from pytest_import_isolation.report.records import KINDS
+
+_ROOT = Path(__file__).parents[2]
+_SOURCES = sorted((_ROOT / "src").rglob("*.py"))
+_ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Warning"))} | {
+    "UsageError",
+    "AssertionError",
+}
+
+
+def _page(name: str) -> str:
+    return (_ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _first_column(text: str) -> Iterator[str]:
+    """Yield what stands as code in the first column of the tables."""
+    for row in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE):
+        yield from re.findall(r"`([^`]+)`", row)
+
+
+def _template(node: ast.AST) -> str | None:
+    """Return a string of the source with ``…`` for what is put in, None if it is something else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value.replace("{}", "…")
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_template(part) or "…" for part in node.values)
+    return None
+
+
+def _raised() -> Iterator[tuple[str, str]]:
+    """Yield file and line with the text of each error that is made."""
+    for file in _SOURCES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args:
+                name = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                text = node.args[0]
+                for part in (text.body, text.orelse) if isinstance(text, ast.IfExp) else (text,):
+                    template = _template(part) if name in _ERRORS else None
+                    if template is not None and re.search(r"\w{2}", template):
+                        yield f"{file.name}:{node.lineno}", template
+
+
+_MESSAGES = list(_first_column(_page("messages")))
+_STRINGS = [
+    template
+    for file in _SOURCES
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    if (template := _template(node)) is not None
+]
+
+
+@pytest.mark.parametrize("message", _MESSAGES)
+def test_a_message_of_the_page_is_in_the_source(message: str) -> None:
+    assert any(message in text for text in _STRINGS)
+
+
+def test_the_page_has_each_message_once_and_every_error_is_on_it() -> None:
+    assert len(_MESSAGES) == len(set(_MESSAGES)) > len(list(_raised())) / 2
+    untold = [
+        (place, template) for place, template in _raised() if not any(told in template for told in _MESSAGES)
+    ]
+    assert untold == []
+
+
+def test_the_pages_have_all_options_and_ini_keys_parameters_and_kinds() -> None:
+    source = (_ROOT / "src/pytest_import_isolation/plugin/options.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'addoption\(\s*"(--[\w-]+)', source)) | set(
+        re.findall(r'addini\(\s*"(\w+)', source)
+    )
+    table = _page("options").partition("\n## ")[0]
+    told = set(re.findall(r"`(--(?:import|isolate)-[a-z-]+)|`(\w+)` \|", table))
+    assert {option or key for option, key in told} - {"", "test", "false"} == known
+    assert tuple(_first_column(_page("marker").partition("## Patterns")[0])) == NAMES
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| (error|warning|info)\b", _page("kinds"), re.MULTILINE)
+    severities = {kind: severity for kinds, severity in rows for kind in re.findall(r"`([a-z-]+)`", kinds)}
+    assert severities == {kind: record.severity for kind, record in KINDS.items()}
+
+
+def test_the_page_of_the_interface_has_all_public_names() -> None:
+    documented = set(re.findall(r"^\.\. auto\w+:: (\w+)", _page("api"), re.MULTILINE))
+    assert set(pytest_import_isolation.__all__) <= documented
+    assert documented <= set(pytest_import_isolation.__all__) | set(vars(errors)) | {
+        "ModuleChange",
+        "ItemChange",
+        "ImportEdge",
+        "BrokenModule",
+    }
+
+
+def test_the_page_of_the_commands_has_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE)
+    assert re.findall(r"^## `([a-z]+)`", _page("commands"), re.MULTILINE) == known
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", (_ROOT / "README.md").read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (_ROOT / target).is_file()] == []
