@@ -1,7 +1,13 @@
 """How the documentation is built: ``tox -e docs``."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "pytest-import-isolation"
 copyright = "the pytest-import-isolation authors"
@@ -12,10 +18,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"pytest-import-isolation {release}"
 html_static_path = ["_static"]
-html_css_files = ["wide-tables.css"]
+html_css_files = ["tables.css"]
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
-templates_path = []
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["attrs_block"]
@@ -24,7 +29,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_class_signature = "mixed"
+autodoc_type_aliases = {"Entry": "str | os.PathLike"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
@@ -42,3 +47,14 @@ nitpick_ignore_regex = [
         r"(AssertionError|AttributeError|ImportError|KeyError|RuntimeError|TypeError|ValueError|UserWarning)",
     ),
 ]
+
+
+def _hide_what_takes_misspelt_names(
+    app: object, what: str, name: str, obj: object, options: object, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    return (signature or "").replace(", **misspelt)", ")") or signature, result
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what changes signatures."""
+    app.connect("autodoc-process-signature", _hide_what_takes_misspelt_names)

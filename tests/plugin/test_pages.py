@@ -1,8 +1,8 @@
 """The pages of the documentation are run: what they show is what happens.
 
-A comment before each block of code says what it is for:
+A file of a page's project is a block of code below its name, `` `tests/test_it.py` ``, or the name of an empty one,
+`` `app/__init__.py` (empty)``. A comment before any other block says what it is for:
 
-- ``file: NAME``: a file of the page's project
 - ``shell``: commands, run in the directory of the project; after a colon perhaps ``exit 1``, and plugins
 - ``shows``: lines that the commands before it print; a line of dots stands for any lines. After a colon perhaps
   the name of a file: what it holds then
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _PAGES = {page.relative_to(_DOCS).as_posix(): page for page in sorted(_DOCS.rglob("*.md"))}
-_BLOCK = re.compile(r"(?:^<!-- (\w[\w ]*?)(?:: (.+?))? -->\n\n)?^```([^\n{]+)\n(.*?)^```$", re.S | re.M)
+_BLOCK = re.compile(
+    r"^`(?P<empty>[\w./-]+)` \(empty\)$"
+    r"|(?:^`(?P<file>[\w./-]+)`\n\n|^<!-- (?P<kind>\w[\w ]*?)(?:: (?P<argument>.+?))? -->\n\n)?"
+    r"^```(?P<language>[^\n{]+)\n(?P<text>.*?)^```$",
+    re.S | re.M,
+)
 _KINDS = ("file", "shell", "shows", "elsewhere", "before", "after", "not run")
 #: What differs from run to run, and from one Python to the next.
 _VARYING = (
@@ -59,7 +64,13 @@ class Block(NamedTuple):
 
 
 def _blocks(text: str) -> list[Block]:
-    return [Block(*found) for found in _BLOCK.findall(text)]
+    found = []
+    for block in _BLOCK.finditer(text):
+        parts = block.groupdict(default="")
+        file = parts["empty"] or parts["file"]
+        kind, argument = ("file", file) if file else (parts["kind"], parts["argument"])
+        found.append(Block(kind, argument, parts["language"], parts["text"]))
+    return found
 
 
 def _texts() -> Iterator[tuple[str, str]]:
@@ -81,7 +92,8 @@ def test_every_block_of_every_page_says_what_it_is_for() -> None:
     assert untold == []
     # None is overlooked: as many as there are fences, but for directives.
     for name, text in _TEXTS.items():
-        assert len(_blocks(text)) == len(re.findall(r"^```(?![{\s]|$)", text, re.M)), name
+        blocks = [block for block in _blocks(text) if block.language]
+        assert len(blocks) == len(re.findall(r"^```(?![{\s]|$)", text, re.M)), name
     # What is a file or is shown, but belongs to no story, would be run by nothing.
     idle = [
         name
