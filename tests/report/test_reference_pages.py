@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import pytest_import_isolation
-from pytest_import_isolation import errors
+from pytest_import_isolation import errors, plugin
 from pytest_import_isolation.__main__ import main
+from pytest_import_isolation.machinery import ABSENT
 from pytest_import_isolation.parameters import NAMES
 from pytest_import_isolation.report.records import KINDS
 
@@ -102,6 +104,22 @@ def test_the_page_of_the_interface_has_all_public_names() -> None:
         "ImportEdge",
         "BrokenModule",
     }
+
+
+def test_the_pages_have_all_fixtures_with_the_signatures_of_their_functions() -> None:
+    names = [name for name in plugin.__all__ if name != "isolated_imports"]
+    rows = re.findall(r"^\| \[?`(\w+)`", _page("fixtures").partition("\n## ")[0], re.MULTILINE)
+    assert sorted(rows) == sorted(plugin.__all__)
+    text = _page("fixtures") + _page("tracing") + _page("circular-imports")
+    for name in names:
+        parameters = inspect.signature(getattr(pytest_import_isolation, name)).parameters.values()
+        if name == "trace_imports":
+            continue  # those of the context
+        bare = [
+            one.replace(annotation=one.empty, default=one.empty if one.default is ABSENT else one.default)
+            for one in parameters
+        ]
+        assert f"`{name}{inspect.Signature(bare)}`".replace("'1.0'", '"1.0"') in text
 
 
 def test_the_page_of_the_commands_has_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
