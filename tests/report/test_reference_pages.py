@@ -74,7 +74,8 @@ def test_a_message_of_the_page_is_in_the_source(message: str) -> None:
 
 
 def test_the_page_has_each_message_once_and_every_error_is_on_it() -> None:
-    assert len(_MESSAGES) == len(set(_MESSAGES)) > len(list(_raised())) / 2
+    assert len(_MESSAGES) == len(set(_MESSAGES))
+    assert len(list(_raised())) > 50  # they are found
     untold = [
         (place, template) for place, template in _raised() if not any(told in template for told in _MESSAGES)
     ]
