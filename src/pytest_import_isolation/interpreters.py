@@ -31,7 +31,7 @@ class Finder:
             frame = frame.f_back
         if frame is not None:
             module = frame.f_globals.get("__name__")
-            asked.setdefault(name, (str(module), frame.f_code.co_filename, frame.f_lineno))
+            asked.setdefault(name, (str(module), frame.f_code.co_filename, frame.f_lineno or 0))
 if noting:
     sys.meta_path.insert(0, Finder)
 before = set(sys.modules)

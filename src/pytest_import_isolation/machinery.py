@@ -326,7 +326,8 @@ def importer_at(frame: FrameType | None) -> Importer | None:
     if frame is None:
         return None
     name = frame.f_globals.get("__name__")
-    return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno)
+    # Code that was made by a program may have no lines: None.
+    return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno or 0)
 
 
 def modules_in_execution() -> set[str]:

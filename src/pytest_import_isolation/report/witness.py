@@ -191,7 +191,7 @@ class Witness:
         while frame is not None:
             file = frame.f_code.co_filename
             if file.endswith(".py") and self._is_theirs(file):
-                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno)
+                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno or 0)
             frame = frame.f_back
         return asker
 
