@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.machinery import ModuleSpec
-from opcode import EXTENDED_ARG, opmap
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.blocks import TOLL
+from pytest_import_isolation.importcode import is_instruction, names_asked_for
 from pytest_import_isolation.importcycles import Attempt, BrokenModule, Crossing, ImportEdge
 from pytest_import_isolation.machinery import (
     ancestors,
@@ -72,42 +72,6 @@ def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         undo()
-
-
-def names_asked_for(code: CodeType, offset: int, package: str = "") -> tuple[str, tuple[str, ...]]:
-    """Return the module that an import statement names, and the names that it takes from that.
-
-    Args:
-        code: the code that is running.
-        offset: where it stands: at the instruction that imports (``f_lasti``).
-        package: the package from which relative names count (``__package__``).
-
-    Returns:
-        ``("m", ("x", "y"))`` for ``from m import x, y``; no names for ``import m``; an empty module name for
-        a function call.
-    """
-    instructions = code.co_code
-    if instructions[offset] != opmap["IMPORT_NAME"]:
-        return "", ()
-    index, at = _argument(instructions, offset)
-    # The names are a constant, which the instruction before has loaded, and the one before that the level.
-    names_index, at = _argument(instructions, at - 2)
-    names, level = code.co_consts[names_index], _argument(instructions, at - 2)[0]
-    if instructions[at - 2] != opmap.get("LOAD_SMALL_INT"):
-        level = code.co_consts[level]
-    above = package.rsplit(".", level - 1)[0] if level else ""
-    base = ".".join(filter(None, (above, code.co_names[index])))
-    return base, names if isinstance(names, tuple) else ()
-
-
-def _argument(instructions: bytes, at: int) -> tuple[int, int]:
-    """Return an instruction's argument, and where its prefixes begin: a large argument has some."""
-    argument, shift = instructions[at + 1], 8
-    while at >= 2 and instructions[at - 2] == EXTENDED_ARG:  # noqa: PLR2004 - the size of an instruction
-        at -= 2
-        argument |= instructions[at + 1] << shift
-        shift += 8
-    return argument, at
 
 
 class _Step(NamedTuple):
@@ -265,10 +229,10 @@ def _steps_from(stack: Sequence[_Step], target: object) -> Sequence[_Step]:
 
 def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
     """Return the names of the import statement that is taking one of them."""
-    instructions = step.frame.f_code.co_code
-    if instructions[step.offset] == opmap["IMPORT_FROM"]:
+    code = step.frame.f_code
+    if is_instruction(code, step.offset, "IMPORT_FROM"):
         for offset in range(step.offset, -1, -2):
-            if instructions[offset] == opmap["IMPORT_NAME"]:
+            if is_instruction(code, offset, "IMPORT_NAME"):
                 return _names_taken(step, offset, module)[0]
     return ()
 

@@ -1,7 +1,7 @@
 """Watching each import of a module that is not loaded, from its begin to its end.
 
 importlib holds a lock of the module's own from before it looks for the module until it is executed, through
-one private class that it looks up by name. Another class in its place is told of both ends, and of what was
+a private class that it looks up by name. Another class in its place is told of both ends, and of what was
 raised: it adds no frame to a traceback, and an import statement for a loaded module never gets there.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import _bootstrap
 from typing import Any, Final, Protocol
 
-_LOCK: Final = "_ModuleLockManager"
+#: The second one is for submodules, from Python 3.15 on.
+_LOCKS: Final = ("_ModuleLockManager", "_HierarchicalLockManager")
 #: What the self-test asks for: nobody else means that.
 _NO_MODULE: Final = "pytest_import_isolation_self_test"
 
@@ -35,7 +35,17 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
     Returns:
         The undo.
     """
-    replaced: Any = getattr(_bootstrap, _LOCK)
+    undos = [_watch(watcher, lock) for lock in _LOCKS if hasattr(_bootstrap, lock)]
+
+    def undo() -> None:
+        for step in undos:
+            step()
+
+    return undo
+
+
+def _watch(watcher: Watcher, lock: str) -> Callable[[], None]:
+    replaced: Any = getattr(_bootstrap, lock)
 
     class _WatchedLock:
         is_over = False
@@ -52,7 +62,7 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
             if self.is_over or self._wanted in sys.modules:
                 return
             try:
-                if self._wanted != _NO_MODULE or isinstance(watcher, _SelfTest):
+                if not _is_self_test(self._wanted) or isinstance(watcher, _SelfTest):
                     self._token = watcher.begin(self._wanted)
             except BaseException:
                 self._lock.__exit__(*sys.exc_info())
@@ -65,15 +75,19 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
             finally:
                 self._lock.__exit__(kind, error, traceback)
 
-    setattr(_bootstrap, _LOCK, _WatchedLock)
+    setattr(_bootstrap, lock, _WatchedLock)
 
     def undo() -> None:
         _WatchedLock.is_over = True
         # Who came after us is still there, and is taken away with us once it is over.
-        while getattr(current := getattr(_bootstrap, _LOCK), "is_over", False):
-            setattr(_bootstrap, _LOCK, current.before)
+        while getattr(current := getattr(_bootstrap, lock), "is_over", False):
+            setattr(_bootstrap, lock, current.before)
 
     return undo
+
+
+def _is_self_test(name: str) -> bool:
+    return name.partition(".")[0] == _NO_MODULE
 
 
 class _ToldError(ImportError):
@@ -82,8 +96,8 @@ class _ToldError(ImportError):
 
 class _SelfTest:
     def begin(self, name: str) -> object:
-        if name == _NO_MODULE:
-            raise _ToldError
+        if _is_self_test(name):
+            raise _ToldError(name=name)
         return None
 
     def end(self, token: Any, error: BaseException | None) -> None:
@@ -91,15 +105,21 @@ class _SelfTest:
 
 
 def imports_can_be_watched() -> bool:
-    """Tell whether importlib takes the private lock that :func:`watch_imports` replaces. Tried live."""
-    if not isinstance(getattr(_bootstrap, _LOCK, None), type):
+    """Tell whether importlib takes the private locks that :func:`watch_imports` replaces. Tried live."""
+    if not isinstance(getattr(_bootstrap, _LOCKS[0], None), type):
         return False
     undo = watch_imports(_SelfTest())
     try:
-        with suppress(ModuleNotFoundError):
-            importlib.import_module(_NO_MODULE)
-    except _ToldError:
-        return True
+        return all(map(_is_told_of, (_NO_MODULE, f"{_NO_MODULE}.part")))
     finally:
         undo()
+
+
+def _is_told_of(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except _ToldError as told:
+        return told.name == name  # and not of the package above it
+    except ModuleNotFoundError:
+        pass
     return False

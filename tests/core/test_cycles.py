@@ -493,36 +493,6 @@ def test_who_wrapped_the_function_after_the_search_began_keeps_the_wrapper(
     assert bootstrap._lock_unlock_module is other
 
 
-@pytest.mark.parametrize(
-    ("statement", "module", "names"),
-    [
-        ("from m import p, q", "m", ("p", "q")),
-        ("from .m import p", "top.app.m", ("p",)),
-        ("from . import p", "top.app", ("p",)),
-        ("from .. import p", "top", ("p",)),
-        ("from ..m import p", "top.m", ("p",)),
-        ("from m import *", "m", ("*",)),
-        ("import m.n", "m.n", ()),
-        ("import m.n as p", "m.n", ()),
-    ],
-)
-@pytest.mark.parametrize("before", [0, 300])
-def test_the_names_of_a_statement_are_read_from_its_code(
-    statement: str, module: str, names: tuple[str, ...], before: int
-) -> None:
-    lines = [f"v{n} = {n + 1000.5}" for n in range(before)]
-    code = compile("\n".join([*lines, statement]), "m.py", "exec")
-    offset = _offset_of_import(code.co_code)
-    assert importtrials.names_asked_for(code, offset, "top.app") == (module, names)
-    assert importtrials.names_asked_for(code, 0, "top.app") == ("", ())
-
-
-def _offset_of_import(instructions: bytes) -> int:
-    from opcode import opmap
-
-    return next(at for at in range(0, len(instructions), 2) if instructions[at] == opmap["IMPORT_NAME"])
-
-
 # Allowances and the assertion
 
 

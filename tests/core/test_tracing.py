@@ -28,10 +28,10 @@ pytestmark = pytest.mark.usefixtures("unchanged_lock")
 
 @pytest.fixture
 def unchanged_lock() -> object:
-    """Fail a test that leaves importlib's lock replaced."""
-    before = _bootstrap._ModuleLockManager
+    """Fail a test that leaves one of importlib's locks replaced."""
+    before = [getattr(_bootstrap, name, None) for name in importwatch._LOCKS]
     yield
-    assert _bootstrap._ModuleLockManager is before
+    assert [getattr(_bootstrap, name, None) for name in importwatch._LOCKS] == before
 
 
 APP = {
@@ -252,12 +252,12 @@ def test_a_watcher_that_raises_does_not_keep_the_lock(tree: Tree) -> None:
 
 
 def _remove_lock(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(importwatch, "_LOCK", "_NoSuchLockManager")
+    patch.setattr(importwatch, "_LOCKS", ("_NoSuchLockManager",))
 
 
 def _ignore_lock(patch: pytest.MonkeyPatch) -> None:
     """Let the lock that is replaced be one that importlib does not ask for."""
-    patch.setattr(importwatch, "_LOCK", "_other_lock")
+    patch.setattr(importwatch, "_LOCKS", ("_other_lock",))
     patch.setattr(_bootstrap, "_other_lock", _bootstrap._ModuleLockManager, raising=False)
 
 
@@ -282,6 +282,21 @@ def test_without_the_private_lock_there_are_no_times_and_the_rest_is_told(
     ]
     assert trace.entries[3].error == "it is not loaded"
     assert " -        -    tra_app.core" in trace.tree()
+
+
+def test_locks_of_submodules_that_nobody_knows_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_and_load(name: str, import_: Callable[..., object]) -> object:
+        if "." not in name:
+            return original(name, import_)
+        with lock(name):  # the class itself, as if it were another one
+            return _bootstrap._find_and_load_unlocked(name, import_)
+
+    lock, original = _bootstrap._ModuleLockManager, _bootstrap._find_and_load
+    with monkeypatch.context() as patch:
+        patch.setattr(importwatch, "_LOCKS", ("_ModuleLockManager",))
+        patch.setattr(_bootstrap, "_find_and_load", find_and_load)
+        assert not importwatch.imports_can_be_watched()
+    assert importwatch.imports_can_be_watched()
 
 
 def test_a_cold_view_says_what_came_back_from_parking_and_what_that_needs(tree: Tree, picture: Any) -> None:

@@ -1,0 +1,86 @@
+"""What the compiled code of an import statement says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from opcode import EXTENDED_ARG, opmap
+from types import CodeType
+from typing import Final, NamedTuple
+
+# From Python 3.15 on the two lowest bits of the argument say whether the statement is lazy, and whether it
+# stands where none can be: in a function, a class or a try statement.
+_FLAGS: Final = 2 if sys.version_info >= (3, 15) else 0
+_EAGER: Final = 2 if _FLAGS else 0
+_SIZE: Final = 2  # bytes of an instruction
+
+
+class Asked(NamedTuple):
+    """What an import statement asks for."""
+
+    #: The absolute name of the module; empty for code that is no import statement.
+    module: str
+    #: The names that it takes from the module.
+    names: tuple[str, ...] = ()
+
+
+def is_instruction(code: CodeType, offset: int, name: str) -> bool:
+    """Tell whether the instruction at an offset (``f_lasti``) is the one of that name."""
+    return code.co_code[offset] == opmap.get(name)
+
+
+def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
+    """Return the module that an import statement names, and the names that it takes from that.
+
+    Args:
+        code: the code that is running.
+        offset: where it stands: at the instruction that imports (``f_lasti``).
+        package: the package from which relative names count (``__package__``).
+
+    Returns:
+        ``("m", ("x", "y"))`` for ``from m import x, y``; no names for ``import m``; an empty module name for
+        a function call.
+    """
+    instructions = code.co_code
+    if instructions[offset] != opmap["IMPORT_NAME"]:
+        return Asked("")
+    index, at = _argument(instructions, offset)
+    # The names are a constant, which the instruction before has loaded, and the one before that the level.
+    names, at = _constant(code, instructions, at - _SIZE)
+    level, _ = _constant(code, instructions, at - _SIZE)
+    above = package.rsplit(".", level - 1)[0] if isinstance(level, int) and level else ""
+    base = ".".join(filter(None, (above, code.co_names[index >> _FLAGS])))
+    return Asked(base, names if isinstance(names, tuple) else ())
+
+
+def lazy_statements(code: CodeType, package: str) -> Iterator[tuple[Asked, int | None]]:
+    """Yield what those import statements of a module's body ask for that can be lazy, with their lines.
+
+    Args:
+        code: the module's code.
+        package: the package from which relative names count (``__package__``).
+    """
+    instructions = code.co_code
+    for begin, end, line in code.co_lines():
+        for offset in range(begin, end, _SIZE):
+            if instructions[offset] == opmap["IMPORT_NAME"] and not instructions[offset + 1] & _EAGER:
+                yield names_asked_for(code, offset, package), line
+
+
+def _constant(code: CodeType, instructions: bytes, at: int) -> tuple[object, int]:
+    """Return what an instruction loads, if that is a number or a constant, and where it begins."""
+    argument, begin = _argument(instructions, at)
+    if instructions[at] == opmap.get("LOAD_SMALL_INT"):
+        return argument, begin
+    # None is loaded by an instruction of its own from Python 3.15 on.
+    return (code.co_consts[argument] if instructions[at] == opmap["LOAD_CONST"] else None), begin
+
+
+def _argument(instructions: bytes, at: int) -> tuple[int, int]:
+    """Return an instruction's argument, and where its prefixes begin: a large argument has some."""
+    argument, shift = instructions[at + 1], 8
+    while at >= _SIZE and instructions[at - _SIZE] == EXTENDED_ARG:
+        at -= _SIZE
+        argument |= instructions[at + 1] << shift
+        shift += 8
+    return argument, at
