@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.machinery import ModuleSpec
 from typing import Any, Final
 
 from pytest_import_isolation.bindings import bind, bound_value, parent_namespace
@@ -145,7 +146,9 @@ def _remove_young_bytecode(module: object) -> None:
     within the second and with the same size would run its old code.
     """
     own = namespace(module) or {}
-    file, cached = own.get("__file__"), own.get("__cached__")
+    file, spec = own.get("__file__"), own.get("__spec__")
+    # The spec's: Python 3.15 gives modules no __cached__.
+    cached = spec.cached if type(spec) is ModuleSpec else None
     if not isinstance(file, str) or not isinstance(cached, str):
         return
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import _bootstrap
-from importlib.machinery import FileFinder, ModuleSpec
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder
 from types import FrameType
 from typing import Any
 
@@ -54,9 +54,10 @@ class FinderLog:
             return
         variables = frame.f_locals
         if frame.f_code is FINDER_LOOP:
-            name = variables["name"]
+            name, finder = variables["name"], variables.get("finder")
             # The ordinary files are PathFinder's; another finder on a path is one that somebody wrote.
-            self.found[name] = self._entry_finders.pop(name, variables.get("finder"))
+            entry_finder = self._entry_finders.pop(name, finder)
+            self.found[name] = entry_finder if finder is PathFinder else finder
         elif frame.f_code is PATH_LOOP and isinstance(value, ModuleSpec) and value.loader is not None:
             finder = variables.get("finder")
             if not isinstance(finder, FileFinder):

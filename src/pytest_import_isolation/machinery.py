@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _imp
 import builtins
+import os
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
 from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
+from zipimport import zipimporter
 
 #: Kept, because a test may take it away to try what happens without it.
 get_frame: Final = sys._getframe
@@ -40,6 +42,7 @@ ABSENT: Final = _Absent()
 WRAPPED: Final = "_pytest_import_isolation_wrapped"
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
+_STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _MACHINERY: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
@@ -387,13 +390,16 @@ def drop_finder_caches() -> None:
 
     As ``importlib.invalidate_caches()``, except that a finder which raises does not stop the others, that
     ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
-    standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet.
+    standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet. Left
+    alone is an archive that holds the standard library, which nobody rewrites.
     """
     # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
     finders = getattr(sys, "meta_path", None)
     finders = finders.copy() if isinstance(finders, list) else []
     for finder in (*finders, *list(sys.path_importer_cache.values())):
         if finder is None or finder is _bootstrap_external.PathFinder:
+            continue
+        if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
             continue
         try:
             finder.invalidate_caches()

@@ -374,6 +374,7 @@ def test_a_decorated_function_runs_in_a_window_each_time(tree: Tree, picture: An
     assert before.differences() == []
 
 
+@pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembly has not asyncio.run()")
 def test_a_decorated_coroutine_function_runs_in_a_window(tree: Tree, picture: Any) -> None:
     tree({"ctx_awaited.py": ""})
 

@@ -208,6 +208,19 @@ def test_a_zipimporter_of_the_path_is_found(tmp_path: Path) -> None:
         assert type(context.found_by("fd_zipped")).__name__ == "zipimporter"
 
 
+def test_a_finder_that_asks_a_zipimporter_is_the_one_that_answers(tmp_path: Path) -> None:
+    class Delegating:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            return PathFinder.find_spec(name) if name == "fd_zipped" else None
+
+    archive = tmp_path / "fd.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("fd_zipped.py", "")
+    with IsolatedImportContext(finders=[finder := Delegating()], path=archive) as context:
+        importlib.import_module("fd_zipped")
+        assert context.found_by("fd_zipped") is finder
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

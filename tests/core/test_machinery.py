@@ -4,6 +4,8 @@ import importlib
 import importlib.util
 import sys
 import threading
+import zipfile
+import zipimport
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -58,6 +60,24 @@ def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "meta_path", [Raising(), asked])
     machinery.drop_finder_caches()
     asked.invalidate_caches.assert_called_once_with()
+
+
+def test_an_archive_that_holds_the_standard_library_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importers = []
+    for name in ("stdlib.zip", "other.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr("mac_zipped.py", "")
+        importers.append(zipimport.zipimporter(str(tmp_path / name)))
+        monkeypatch.setitem(sys.path_importer_cache, str(tmp_path / name), importers[-1])
+    stdlib, other = importers
+    monkeypatch.setattr(machinery, "_STANDARD_LIBRARY", stdlib.archive)
+    with mock.patch.object(zipimport.zipimporter, "invalidate_caches", autospec=True) as invalidate:
+        machinery.drop_finder_caches()
+    told = [call.args[0] for call in invalidate.call_args_list]
+    assert other in told
+    assert stdlib not in told
 
 
 def test_the_distributions_cache_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
