@@ -78,6 +78,16 @@ class _Thread(NamedTuple):
         return Effect(_THREADS, f"The {what} is still running, and the process waits for it at exit.")
 
 
+class _LazyImports(NamedTuple):
+    """What decides which imports are lazy (PEP 810, from Python 3.15 on)."""
+
+    mode: str
+    filter: object
+    #: The identity of ``sys.lazy_modules``, and whether it is empty. Each lazy import adds to it: no effect.
+    names: int
+    is_empty: bool
+
+
 class Effects(NamedTuple):
     """The side effects of code, at one moment. A member is None if it could not be seen."""
 
@@ -97,6 +107,7 @@ class Effects(NamedTuple):
     locale: str | None
     policy: type | None
     start_method: str | None
+    lazy_imports: _LazyImports | None
 
     @classmethod
     def capture(cls) -> Effects:
@@ -116,6 +127,7 @@ class Effects(NamedTuple):
             _seen(_locale),
             _seen(_policy),
             _seen(_start_method),
+            _seen(_lazy_imports),
         )
 
     def differences(self, after: Effects) -> list[Effect]:
@@ -276,6 +288,14 @@ def _start_method() -> str | None:
     own = context.__dict__
     name: str = (own["_actual_context"] or own["_default_context"])._name
     return name
+
+
+def _lazy_imports() -> _LazyImports | None:
+    get_mode, get_filter = map(sys.__dict__.get, ("get_lazy_imports", "get_lazy_imports_filter"))
+    if get_mode is None or get_filter is None:
+        return None
+    names = sys.__dict__.get("lazy_modules")
+    return _LazyImports(get_mode(), get_filter(), id(names), not names)
 
 
 # Telling
@@ -465,6 +485,19 @@ def _tell_start_method(old: str, new: str) -> Iterator[Effect]:
     yield Effect("multiprocessing.start_method", text)
 
 
+def _tell_lazy_imports(old: _LazyImports, new: _LazyImports) -> Iterator[Effect]:
+    if old.mode != new.mode:
+        text = f"The mode of lazy imports is {new.mode!r}; it was {old.mode!r}."
+        yield Effect("sys.set_lazy_imports", text)
+    if old.filter is not new.filter:
+        text = f"The filter of lazy imports is {describe(new.filter)}; it was {describe(old.filter)}."
+        yield Effect("sys.set_lazy_imports_filter", text)
+    if old.names != new.names:
+        yield Effect("sys.lazy_modules", "sys.lazy_modules is another object.")
+    elif new.is_empty and not old.is_empty:
+        yield Effect("sys.lazy_modules", "sys.lazy_modules was emptied.")
+
+
 def _same_objects(old: tuple[object, ...], new: tuple[object, ...]) -> bool:
     return all(map(is_, old, new))  # what was put there may compare itself with anything
 
@@ -485,6 +518,7 @@ _MEMBERS: Final[Mapping[str, tuple[Callable[[Any, Any], bool], Callable[[Any, An
     "locale": (eq, _tell_locale),
     "policy": (is_, _tell_policy),
     "start_method": (eq, _tell_start_method),
+    "lazy_imports": (_same_objects, _tell_lazy_imports),
 }
 _SAME: Final = tuple(same for same, _ in map(_MEMBERS.__getitem__, Effects._fields))
 _TELLERS: Final = tuple(tell for _, tell in map(_MEMBERS.__getitem__, Effects._fields))

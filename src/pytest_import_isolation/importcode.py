@@ -11,8 +11,16 @@ from typing import Final, NamedTuple
 # From Python 3.15 on the two lowest bits of the argument say whether the statement is lazy, and whether it
 # stands where none can be: in a function, a class or a try statement.
 _FLAGS: Final = 2 if sys.version_info >= (3, 15) else 0
+_LAZY: Final = 1 if _FLAGS else 0
 _EAGER: Final = 2 if _FLAGS else 0
 _SIZE: Final = 2  # bytes of an instruction
+# Instructions that read a name, whether they read a global variable, and how many flags their argument has.
+_READERS: Final = (
+    ("LOAD_GLOBAL", True, int(sys.version_info >= (3, 11))),
+    ("LOAD_NAME", True, 0),
+    ("LOAD_ATTR", False, int(sys.version_info >= (3, 12))),
+    ("IMPORT_FROM", False, 0),
+)
 
 
 class Asked(NamedTuple):
@@ -24,9 +32,30 @@ class Asked(NamedTuple):
     names: tuple[str, ...] = ()
 
 
+class Used(NamedTuple):
+    """A name that an instruction reads."""
+
+    name: str
+    #: Whether it is a global variable, and no attribute of some object.
+    is_global: bool
+
+
 def is_instruction(code: CodeType, offset: int, name: str) -> bool:
     """Tell whether the instruction at an offset (``f_lasti``) is the one of that name."""
     return code.co_code[offset] == opmap.get(name)
+
+
+def import_of(code: CodeType, offset: int) -> int | None:
+    """Return where the statement imports that takes a name at an offset, or imports there itself."""
+    if not is_instruction(code, offset, "IMPORT_FROM"):
+        return offset if is_instruction(code, offset, "IMPORT_NAME") else None
+    return next(at for at in range(offset, -1, -_SIZE) if is_instruction(code, at, "IMPORT_NAME"))
+
+
+def is_lazy_statement(code: CodeType, offset: int) -> bool:
+    """Tell whether the instruction at an offset belongs to a lazy import."""
+    at = import_of(code, offset) if _LAZY else None
+    return at is not None and bool(code.co_code[at + 1] & _LAZY)
 
 
 def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
@@ -51,6 +80,16 @@ def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
     above = package.rsplit(".", level - 1)[0] if isinstance(level, int) and level else ""
     base = ".".join(filter(None, (above, code.co_names[index >> _FLAGS])))
     return Asked(base, names if isinstance(names, tuple) else ())
+
+
+def name_used(code: CodeType, offset: int) -> Used | None:
+    """Return the global variable or the attribute that an instruction reads; None for a call, say."""
+    instructions = code.co_code
+    for name, is_global, flags in _READERS:
+        if instructions[offset] == opmap[name]:
+            index, _ = _argument(instructions, offset)
+            return Used(code.co_names[index >> flags], is_global)
+    return None
 
 
 def lazy_statements(code: CodeType, package: str) -> Iterator[tuple[Asked, int | None]]:

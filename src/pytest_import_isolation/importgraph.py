@@ -12,7 +12,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec
 from typing import Final, NamedTuple
 
@@ -114,8 +114,12 @@ class _Scope:
         self.imports: list[_Import] = []
         #: Names of variables and attributes that it reads: who is named may be called.
         self.reads: set[str] = set()
+        #: Names that its import statements take from modules; a lazy one there is resolved by that.
+        self.takes: set[str] = set()
         #: Literal strings that could name a module.
         self.strings: set[str] = set()
+        #: Whether it is a lazy import: code that "runs" when somebody uses the name that it binds.
+        self.is_lazy = False
         self.is_blind = False
 
 
@@ -233,14 +237,34 @@ class _Reader:
             if alias.name == "*":
                 self.bound_is_known = False
             self.bound.add(alias.asname or top_level(alias.name))
+        if getattr(node, "is_lazy", 0) and not _lazy_imports_are_filtered():
+            for alias in node.names:
+                lazy = _Scope(alias.asname or top_level(alias.name), is_reached=False)
+                lazy.is_lazy = True
+                self.scopes.append(lazy)
+                self._note_import(node, [alias], lazy)
+        else:
+            self._note_import(node, node.names, scope)
+
+    def _note_import(
+        self, node: ast.Import | ast.ImportFrom, names: Sequence[ast.alias], scope: _Scope
+    ) -> None:
         if isinstance(node, ast.Import):
-            scope.imports += (_Import(alias.name, (), alias.asname is None) for alias in node.names)
+            scope.imports += (_Import(alias.name, (), alias.asname is None) for alias in names)
             return
         module = node.module or ""
         if node.level:
             base = _above(self._package, node.level - 1)
             module = f"{base}.{module}" if module else base
-        scope.imports.append(_Import(module, tuple(alias.name for alias in node.names), False))
+        taken = tuple(alias.name for alias in names)
+        scope.takes.update(taken)
+        scope.imports.append(_Import(module, taken, False))
+
+
+def _lazy_imports_are_filtered() -> bool:
+    """Tell whether a function decides which lazy imports are lazy indeed."""
+    get_filter = getattr(sys, "get_lazy_imports_filter", None)
+    return get_filter is not None and get_filter() is not None
 
 
 def _above(package: str, levels: int) -> str:
@@ -343,22 +367,29 @@ class ImportGraph:
     def _reached_scopes(self) -> dict[str, list[_Scope]]:
         """Return, for each module, the code that may run when some module of the graph is imported.
 
-        A function may be called if code that runs reads its name, in whatever module.
+        A function may be called if code that runs reads its name, in whatever module. So may a lazy import be
+        resolved, also if the name is imported or stands in a literal string (``getattr(module, "name")``).
         """
-        by_name: dict[str, list[_Scope]] = {}
+        functions: dict[str, list[_Scope]] = {}
+        lazies: dict[str, list[_Scope]] = {}
         waiting: list[_Scope] = []
         for reading in self._readings.values():
             for scope in reading.scopes:
                 if scope.is_reached:
                     waiting.append(scope)
                 else:
-                    by_name.setdefault(str(scope.name), []).append(scope)
+                    (lazies if scope.is_lazy else functions).setdefault(str(scope.name), []).append(scope)
         found = {id(scope) for scope in waiting}
         while waiting:
-            for name in waiting.pop().reads:
-                for scope in by_name.pop(name, ()):
-                    found.add(id(scope))
-                    waiting.append(scope)
+            running = waiting.pop()
+            reached = [scope for name in running.reads for scope in functions.pop(name, ())]
+            if lazies:
+                used = (
+                    lazies.keys() if "*" in running.takes else running.reads | running.takes | running.strings
+                )
+                reached += (scope for name in list(used) for scope in lazies.pop(name, ()))
+            found.update(map(id, reached))
+            waiting += reached
         return {
             name: [scope for scope in reading.scopes if id(scope) in found]
             for name, reading in self._readings.items()

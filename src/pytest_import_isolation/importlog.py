@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.lazies import lazy_statement
 from pytest_import_isolation.machinery import Importer, ancestors, caller, namespace
 
 _LONGEST_CHAIN: Final = 50
@@ -37,6 +38,8 @@ class ImportLog:
         self.once_more: Callable[[str], object] = lambda name: None
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
+        #: For modules that were asked for by the first use of a lazy import: the statement that made that.
+        self.lazily: dict[str, Importer] = {}
         #: For each package that was loaded before something below it was imported: its namespace, and
         #: a copy of what that held then.
         self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -57,6 +60,9 @@ class ImportLog:
             importer = caller()
             if importer is not None:
                 self.importers[name] = importer
+                statement = lazy_statement(name)
+                if statement is not None:
+                    self.lazily[name] = statement
                 if threading.get_ident() != threading.main_thread().ident:
                     self.threads[name] = threading.current_thread()
 

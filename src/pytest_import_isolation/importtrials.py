@@ -15,8 +15,9 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.blocks import TOLL
-from pytest_import_isolation.importcode import is_instruction, names_asked_for
+from pytest_import_isolation.importcode import import_of, is_lazy_statement, names_asked_for
 from pytest_import_isolation.importcycles import Attempt, BrokenModule, Crossing, ImportEdge
+from pytest_import_isolation.lazies import lazies_used
 from pytest_import_isolation.machinery import (
     ancestors,
     get_frame,
@@ -147,6 +148,8 @@ class _Listener:
             frame = frame.f_back
         if frame is None:
             return  # another thread imports it
+        if is_lazy_statement(steps[0].frame.f_code, steps[0].offset):
+            return  # it looks whether the module is there already, and needs nothing of it yet
         edges = _edges(steps[::-1])
         closing = steps[0]  # a function of another module may import on behalf of the last one
         is_own = _names_taken(closing, closing.offset, name)[1]
@@ -228,13 +231,11 @@ def _steps_from(stack: Sequence[_Step], target: object) -> Sequence[_Step]:
 
 
 def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
-    """Return the names of the import statement that is taking one of them."""
-    code = step.frame.f_code
-    if is_instruction(code, step.offset, "IMPORT_FROM"):
-        for offset in range(step.offset, -1, -2):
-            if is_instruction(code, offset, "IMPORT_NAME"):
-                return _names_taken(step, offset, module)[0]
-    return ()
+    """Return the names of the import statement that is taking one of them, or that is being resolved."""
+    at = import_of(step.frame.f_code, step.offset)
+    names = _names_taken(step, at, module)[0] if at is not None and at != step.offset else ()
+    lazily = (lazy.attribute for lazy in lazies_used(step.frame, step.offset) if lazy.module == module)
+    return names or tuple(filter(None, lazily))
 
 
 def _broken(error: BaseException, entry: str, covers: Callable[[str], object]) -> BrokenModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from pytest_import_isolation.machinery import ancestors
@@ -14,16 +14,19 @@ NAMESPACE: Final = "namespace package"
 PARKED: Final = "parked"
 IMPLIED: Final = "implied"
 FAILED: Final = "failed"
+LAZY: Final = "lazy"
 RUNNING: Final = "running"
 
 
 class TracedImport(NamedTuple):
     """One import of a module that was not loaded."""
 
+    #: The module; for a lazy import that nobody used also the name that it would take from one.
     name: str
     #: ``"executed"``; ``"built in"`` into the interpreter; a ``"namespace package"``; ``"parked"``: it was
     #: executed earlier in the process and came back; ``"implied"``: a module that came back refers to it, so
-    #: that a cold start most likely loads it; ``"failed"``; or still ``"running"``.
+    #: that a cold start most likely loads it; ``"lazy"``: a lazy import made a name for it that nobody used;
+    #: ``"failed"``; or still ``"running"``.
     how: str
     #: The position in the trace of the import that was under way when this one was asked for, or None.
     parent: int | None = None
@@ -38,11 +41,14 @@ class TracedImport(NamedTuple):
     error: str = ""
     #: The name of the thread, if it was not the main thread.
     thread: str = ""
+    #: The lazy import statement whose name was used, if that asked for the module: file and line.
+    lazy_file: str = ""
+    lazy_line: int = 0
 
     @property
     def is_loaded(self) -> bool:
         """Whether the module was there afterwards, or is about to be."""
-        return self.how != FAILED
+        return self.how not in (FAILED, LAZY)
 
     @property
     def is_certain(self) -> bool:
@@ -148,8 +154,15 @@ class Node:
         return False
 
 
-def flatten(roots: Iterable[Node]) -> tuple[TracedImport, ...]:
-    """Return the entries of a tree, each behind the one that led to it, in the order of the imports."""
+def flatten(
+    roots: Iterable[Node], more: Callable[[TracedImport], Iterable[TracedImport]] = lambda entry: ()
+) -> tuple[TracedImport, ...]:
+    """Return the entries of a tree, each behind the one that led to it, in the order of the imports.
+
+    Args:
+        roots: the entries that no other led to.
+        more: gives the entries to put behind those that an entry led to.
+    """
     entries: list[TracedImport] = []
     waiting: list[tuple[Node, int | None, bool]] = [(node, None, False) for node in reversed(list(roots))]
     while waiting:
@@ -161,5 +174,6 @@ def flatten(roots: Iterable[Node]) -> tuple[TracedImport, ...]:
             continue
         position = len(entries)
         entries.append(node.entry._replace(parent=parent, total_ms=node.total, own_ms=node.own))
-        waiting += [(child, position, False) for child in reversed(node.children)]
+        children = [*node.children, *(Node(entry, None) for entry in more(node.entry))]
+        waiting += [(child, position, False) for child in reversed(children)]
     return tuple(entries)

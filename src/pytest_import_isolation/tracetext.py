@@ -10,6 +10,7 @@ from pytest_import_isolation.traceentries import (
     EXECUTED,
     FAILED,
     IMPLIED,
+    LAZY,
     NAMESPACE,
     PARKED,
     RUNNING,
@@ -24,6 +25,7 @@ _REMARKS = {
     PARKED: "came back from parking: a cold start costs more",
     IMPLIED: "concluded: what came back from parking refers to it",
     RUNNING: "under way",
+    LAZY: "a lazy import that is not resolved",
 }
 
 
@@ -52,7 +54,8 @@ def render_chain(chain: Sequence[TracedImport], weights: Sequence[str] = ()) -> 
         if entry.how == IMPLIED:
             lines.append(f"    {weight}{entry.importer} refers to {entry.name} (it came back from parking)")
         elif entry.file:
-            lines.append(f"    {weight}{place(entry.file)}:{entry.line} imports {entry.name}")
+            lazily = f" ({_lazily(entry)})" if entry.lazy_file else ""
+            lines.append(f"    {weight}{place(entry.file)}:{entry.line} imports {entry.name}{lazily}")
         else:
             by = f"{entry.importer} imports" if entry.importer else "import"
             lines.append(f"    {weight}{by} {entry.name}")
@@ -73,10 +76,16 @@ def _remarks(entry: TracedImport, is_root: bool) -> Iterator[str]:
         yield f"failed: {entry.error}"
     elif _REMARKS[entry.how]:
         yield _REMARKS[entry.how]
-    if entry.file and is_root:
+    if entry.lazy_file:
+        yield _lazily(entry)
+    if entry.file and (is_root or entry.lazy_file or entry.how == LAZY):
         yield f"{place(entry.file)}:{entry.line}"
     if entry.thread:
         yield f"in {entry.thread}"
+
+
+def _lazily(entry: TracedImport) -> str:
+    return f"resolves the lazy import at {place(entry.lazy_file)}:{entry.lazy_line}"
 
 
 def _ms(value: float | None) -> str:

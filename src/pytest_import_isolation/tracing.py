@@ -14,6 +14,7 @@ from pytest_import_isolation.fates import Arrivals
 from pytest_import_isolation.importlog import ImportLog
 from pytest_import_isolation.importwatch import imports_can_be_watched, watch_imports
 from pytest_import_isolation.isolation import Entry, IsolatedImportContext
+from pytest_import_isolation.lazies import lazy_statement, waiting_in
 from pytest_import_isolation.machinery import ancestors, caller, namespace, top_level
 from pytest_import_isolation.parking import DOOR
 from pytest_import_isolation.patterns import Patterns
@@ -22,6 +23,7 @@ from pytest_import_isolation.traceentries import (
     EXECUTED,
     FAILED,
     IMPLIED,
+    LAZY,
     NAMESPACE,
     PARKED,
     RUNNING,
@@ -253,7 +255,7 @@ class _Recorder:
         self._conclude(node, "" if error is None else f"{type(error).__name__}: {error}")
 
     def _add(self, name: str, enclosing: Node | None) -> Node:
-        importer = caller()
+        importer, lazy = caller(), lazy_statement(name)
         thread = threading.current_thread()
         entry = TracedImport(
             name,
@@ -262,6 +264,8 @@ class _Recorder:
             file=importer.file if importer else "",
             line=importer.line if importer else 0,
             thread="" if thread is threading.main_thread() else thread.name,
+            lazy_file=lazy.file if lazy else "",
+            lazy_line=lazy.line if lazy else 0,
         )
         node = Node(entry, enclosing)
         if enclosing is None:
@@ -284,7 +288,7 @@ class _Recorder:
         for name, node in self._untimed.items():
             if node.entry.how == RUNNING:
                 self._conclude(node, "" if name in sys.modules else "it is not loaded")
-        entries = flatten(self._roots)
+        entries = flatten(self._roots, _unused)
         return (*entries, *_implied(entries, self._before))
 
 
@@ -294,6 +298,15 @@ def _how(module: object) -> str:
         return BUILT_IN
     folders = own.get("submodule_search_locations")
     return NAMESPACE if own.get("origin") is None and folders is not None else EXECUTED
+
+
+def _unused(entry: TracedImport) -> Iterator[TracedImport]:
+    """Yield the lazy imports of a module that nobody used."""
+    space = namespace(sys.modules.get(entry.name)) if entry.is_loaded else None
+    for lazy, statement in waiting_in(space or {}):
+        yield TracedImport(
+            lazy.target, LAZY, importer=statement.module, file=statement.file, line=statement.line
+        )
 
 
 def _implied(entries: tuple[TracedImport, ...], before: frozenset[str]) -> list[TracedImport]:

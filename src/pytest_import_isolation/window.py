@@ -23,6 +23,7 @@ from pytest_import_isolation.fakes import loader_of
 from pytest_import_isolation.fates import Arrivals, Circumstances, Fate, Outcome, decide
 from pytest_import_isolation.finderlog import FinderLog
 from pytest_import_isolation.importlog import ImportLog
+from pytest_import_isolation.lazies import LAZY_TYPE, lazies_in, read_lazy
 from pytest_import_isolation.listings import hide_distributions, hide_from_listings
 from pytest_import_isolation.machinery import (
     ABSENT,
@@ -149,6 +150,8 @@ class Window:
         self._shadowed = Patterns()
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
+        # Names of first-party modules that waited for their first use (PEP 810), with what stood for them.
+        self._waiting: Mapping[Any, dict[str, object]] = {}
         #: First-party packages of the top level that the closing of the window forgot.
         self.forgotten_packages: dict[str, object] = {}
 
@@ -171,6 +174,9 @@ class Window:
         self._returns = Returns(
             DOOR.lot, self._first_party_survivors, lambda: self._state.derive("images", lambda modules: {})
         )
+        if LAZY_TYPE is not None:
+            # A name that has been resolved since the last look is resolved to the same again.
+            self._waiting = self._state.derive((self._origins, "waiting"), self._find_waiting)
         self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
@@ -686,6 +692,7 @@ class Window:
             self._restore_lot()
         self.forgotten_packages.update(departures.forgotten_packages())
         attributes = departures.clean_packages(self.log.images)
+        attributes += self._let_wait_again(departures.left)
         departures.remove_young_bytecode()
         account = Account(
             seen=self._without_own(difference),
@@ -773,9 +780,34 @@ class Window:
             self._returns.begin(name)
 
     def _lazy_names(self, package: str) -> Iterable[str]:
-        """Return the names that appeared in a surviving package with a module-level ``__getattr__``."""
+        """Return the names of a survivor that cache an import.
+
+        They appeared in a package with a module-level ``__getattr__``, or stood for a lazy import.
+        """
         space, before = self.log.images.get(package, ({}, {}))
-        return [key for key in space if key not in before] if "__getattr__" in space else []
+        names = [key for key in space if key not in before] if "__getattr__" in space else []
+        return [*names, *self._waiting.get(package, ())]
+
+    def _find_waiting(self, modules: Mapping[Any, object]) -> dict[Any, dict[str, object]]:
+        found = {
+            name: lazies_in(namespace(module) or {}) for name, module in self._first_party_survivors().items()
+        }
+        return {name: lazies for name, lazies in found.items() if lazies}
+
+    def _let_wait_again(self, gone: Iterable[Any]) -> Iterator[str]:
+        """Let lazy names that were resolved wait again, if what they stand for has left.
+
+        Yields:
+            Each of them.
+        """
+        left = [name for name in gone if type(name) is str]
+        for survivor, lazies in self._waiting.items():
+            space = namespace(self._state.modules.get(survivor)) or {}
+            for key, value in lazies.items():
+                lazy = read_lazy(value)
+                if space.get(key, value) is not value and lazy is not None and any(map(lazy.needs, left)):
+                    bind(space, key, value)
+                    yield f"{survivor}.{key}"
 
     def _admit_items(self, difference: Difference, outcomes: Mapping[Any, Outcome]) -> None:
         """Sort new finders, hooks and path entries: they stay, or leave and return, with their package."""

@@ -40,7 +40,7 @@ def test_a_trace_has_the_loaded_modules_in_order() -> None:
     assert ImportTrace()
     assert TRACE.as_builtins()["entries"][5] == {
         "name": "math", "how": "implied", "parent": 2, "importer": "numpy", "file": "", "line": 0,
-        "total_ms": None, "own_ms": None, "error": "", "thread": "",
+        "total_ms": None, "own_ms": None, "error": "", "thread": "", "lazy_file": "", "lazy_line": 0,
     }  # fmt: skip
 
 
@@ -66,6 +66,14 @@ def test_the_tree_is_indented_and_says_what_was_not_executed() -> None:
         "      5.0      5.0    yaml  (failed: ModuleNotFoundError: no yaml)",
         "        -        -  late  (worker.py:9, in Thread-1)",
         "        -        -        math  (concluded: what came back from parking refers to it)",
+    ]
+    lazily = [
+        ENTRIES[0]._replace(lazy_file="lib.py", lazy_line=7),
+        TracedImport("json.loads", "lazy", 0, "app", "app.py", 8),
+    ]
+    assert render_tree(lazily).splitlines()[1:] == [
+        "    100.0      5.0  app  (resolves the lazy import at lib.py:7, run.py:1)",
+        "        -        -    json.loads  (a lazy import that is not resolved, app.py:8)",
     ]
     assert render_tree(()) == ""
     assert TRACE.tree() == render_tree(ENTRIES)

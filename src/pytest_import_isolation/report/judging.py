@@ -18,7 +18,16 @@ from pytest_import_isolation.parking import item_text, owner_of
 from pytest_import_isolation.report.clashes import Clash
 from pytest_import_isolation.report.exposures import Taint
 from pytest_import_isolation.report.places import Places
-from pytest_import_isolation.report.records import ERROR, WARNING, Leak, Link, Location, Polluter, make_leak
+from pytest_import_isolation.report.records import (
+    ERROR,
+    WARNING,
+    Leak,
+    Link,
+    Location,
+    Polluter,
+    first_import_detail,
+    make_leak,
+)
 from pytest_import_isolation.wording import listing
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
@@ -155,8 +164,11 @@ class Judge:
         links = list(theirs) or list(reversed(steps))
         chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]
         thread = self._log.threads.get(name)
-        by = f", by the thread {thread.name!r}" if thread else ""
-        detail = f"{name} was imported for the first time{by}."
+        more = f", by the thread {thread.name!r}" if thread else ""
+        lazy = self._log.lazily.get(name)
+        if lazy is not None:
+            more += f", which resolved the lazy import at {self._places.shorten(lazy.file)}:{lazy.line}"
+        detail = first_import_detail(name, more)
         return make_leak("loaded", str(name), polluter, detail, location=location, chain=chain)
 
     # Attributes of packages

@@ -83,6 +83,25 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+_FIRST_IMPORT: Final = "{name} was imported for the first time"
+
+
+def first_import_detail(name: str, more: str) -> str:
+    """Return the sentence of a first import.
+
+    Args:
+        name: the module.
+        more: what else is known, each part with a comma before it.
+    """
+    return f"{_FIRST_IMPORT.format(name=name)}{more}."
+
+
+def more_of_first_import(leak: Leak) -> str:
+    """Return what the sentence of a first import says beyond that; see :func:`first_import_detail`."""
+    plain = _FIRST_IMPORT.format(name=leak.name)
+    return leak.detail.removeprefix(plain).removesuffix(".") if leak.detail.startswith(plain) else ""
+
+
 class Polluter(NamedTuple):
     """Who made a change: a node id (or a file), and the phase of the run."""
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pytest_import_isolation.report.records import ERROR, INFO, SEVERITIES, Exposure, Leak, Report
+from pytest_import_isolation.report.records import (
+    ERROR,
+    INFO,
+    SEVERITIES,
+    Exposure,
+    Leak,
+    Report,
+    more_of_first_import,
+)
 from pytest_import_isolation.wording import count, listing, plain
 
 #: How many lines the report has without ``-v``: those of a small terminal.
@@ -288,7 +296,7 @@ def _loaded(report: Report) -> Iterator[Line]:
     if loaded:
         yield Line(f"first imports ({len(loaded)}):")
     for leak in loaded[:_HOW_MANY_LOADED]:
-        yield Line(f"  {leak.name} {_who([leak])}{_where([leak])}")
+        yield Line(f"  {leak.name} {_who([leak])}{_where([leak])}{more_of_first_import(leak)}")
     if len(loaded) > _HOW_MANY_LOADED:
         yield Line(
             f"  ... and {len(loaded) - _HOW_MANY_LOADED} more, all of them in the file of --import-leak-file"

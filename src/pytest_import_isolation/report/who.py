@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_import_isolation.report.records import INFO, Leak, Report
+from pytest_import_isolation.report.records import INFO, Leak, Report, more_of_first_import
 from pytest_import_isolation.report.text import Line, place_of, polluter_of
 from pytest_import_isolation.wording import count, suggestion
 
@@ -23,7 +23,9 @@ def who(report: Report, name: str) -> Iterator[Line]:
         if leak.severity != INFO and (leak.name == name or leak.name.startswith(f"{name}."))
     ]
     for leak in loaded:
-        yield Line(f"{name} was first imported {polluter_of(leak)}{place_of(leak)}")
+        yield Line(
+            f"{name} was first imported {polluter_of(leak)}{place_of(leak)}{more_of_first_import(leak)}"
+        )
         if len(leak.chain) > 1:
             yield from (Line(f"    {link.file}:{link.line} imported {link.module}") for link in leak.chain)
     for leak in leaks:
