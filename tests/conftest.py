@@ -6,7 +6,10 @@ import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+from pytest_import_isolation.window import innermost_window
 
 #: How Python says what WebAssembly lacks, and what that is.
 _LACKING = {
@@ -36,6 +39,13 @@ def _lacking(error: BaseException) -> str | None:
 
 
 if sys.platform == "emscripten":
+    # A tenth of the speed: a few examples, and no clock.
+    hypothesis.settings.register_profile("few", max_examples=10, deadline=None)
+    hypothesis.settings.load_profile("few")
+
+    def pytest_addoption(parser: pytest.Parser) -> None:
+        """Register the key of a plugin that is not there, so that the ini file holds no unknown one."""
+        parser.addini("asyncio_default_fixture_loop_scope", "of pytest-asyncio")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call() -> Generator[None, Any, Any]:
@@ -46,4 +56,6 @@ if sys.platform == "emscripten":
             lacking = _lacking(error)
             if lacking is None:
                 raise
+            while (window := innermost_window()) is not None:  # it was about to close it
+                window.close()
             pytest.skip(f"WebAssembly has not {lacking}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import _bootstrap
@@ -39,6 +40,8 @@ class Toll:
         self._undo: list[Callable[[], None]] = []
         self._wrappers: list[_Wrapper] = []
         self._lifted = 0
+        # Threads may open and close windows side by side: the first one installs, and the last one takes off.
+        self._lock = threading.RLock()
 
     @property
     def blocks(self) -> bool:
@@ -65,15 +68,17 @@ class Toll:
             The undo.
         """
         entry = (covers, note)
-        self._blocks.append(entry)
-        if len(self._blocks) == 1:
-            self._undo = self._install_spec_filter()
+        with self._lock:
+            self._blocks.append(entry)
+            if len(self._blocks) == 1:
+                self._undo = self._install_spec_filter()
 
         def undo() -> None:
-            self._blocks.remove(entry)
-            if not self._blocks:
-                for step in reversed(self._undo):
-                    step()
+            with self._lock:
+                self._blocks.remove(entry)
+                if not self._blocks:
+                    for step in reversed(self._undo):
+                        step()
 
         return undo
 
@@ -92,20 +97,22 @@ class Toll:
             The undo.
         """
         entry = (covers, told)
-        self._watches.append(entry)
-        if not self._wrappers:
-            self._wrappers = [
-                _Wrapper(builtins, "__import__", self._wrapped_import),
-                _Wrapper(_bootstrap, "_gcd_import", self._wrapped_import_module),
-            ]
-        self.settle()
+        with self._lock:
+            self._watches.append(entry)
+            if not self._wrappers:
+                self._wrappers = [
+                    _Wrapper(builtins, "__import__", self._wrapped_import),
+                    _Wrapper(_bootstrap, "_gcd_import", self._wrapped_import_module),
+                ]
+            self.settle()
 
         def undo() -> None:
-            self._watches.remove(entry)
-            if not self._watches:
-                for wrapper in self._wrappers:
-                    wrapper.remove()
-                self._wrappers = []
+            with self._lock:
+                self._watches.remove(entry)
+                if not self._watches:
+                    for wrapper in self._wrappers:
+                        wrapper.remove()
+                    self._wrappers = []
 
         return undo
 

@@ -186,7 +186,7 @@ class FakeLoader:
             self._from_real(attribute)
         public = space.get("__all__")
         if not isinstance(public, (list, tuple)):
-            public = [key for key in space if not key.startswith("_")]
+            public = [key for key in list(space) if not key.startswith("_")]
         module.__dict__["__all__"] = list(public)
         module.__dict__["__dir__"] = lambda: sorted({*module.__dict__, *public})
         if space.get("__doc__") is not None:

@@ -90,7 +90,7 @@ class Arrivals:
         space = namespace(self.modules[home]) or {}
         root, *rest = _name_of_type(cls).split(".")
         found = space.get(root)
-        if found is cls or any(value is cls for value in space.values()):
+        if found is cls or any(value is cls for value in list(space.values())):
             return home
         # A nested class, or one made in a function of this module.
         if "<locals>" in rest:

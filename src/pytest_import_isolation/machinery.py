@@ -361,6 +361,8 @@ def namespaces_on_other_threads() -> dict[int, str]:
 
 
 def _frames_of_other_threads() -> dict[int, FrameType]:
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return {}  # they go on to run while their frames are read, which can crash the interpreter
     # A frame that holds itself in a variable is a cycle, which keeps the variables of all its callers
     # alive until the garbage collector runs: the modules that have just left among them.
     frames = sys._current_frames()

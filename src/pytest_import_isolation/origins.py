@@ -249,7 +249,7 @@ class Origins:
                 return True
             if isinstance(file, str) and file.endswith(_EXTENSION_SUFFIXES):
                 return True
-        public = [value for key, value in own.items() if not key.startswith("__")]
+        public = [value for key, value in list(own.items()) if not key.startswith("__")]
         return bool(public) and all(type(value) is BuiltinFunctionType for value in public)
 
 

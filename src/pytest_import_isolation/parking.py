@@ -119,14 +119,15 @@ class ParkingLot:
 
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
         """Take modules over."""
-        for name, parked in modules.items():
-            earlier = self._packages.setdefault(top_level(name), {}).get(name)
-            if earlier is not None and earlier.module is not parked.module:
-                self.retire([earlier.module])
-            self._packages[top_level(name)][name] = parked
-            if self._since.get(name, (0, 0))[0] != id(parked.module):
-                self.clock += 1
-                self._since[name] = (id(parked.module), self.clock)
+        with import_lock():  # another thread may be bringing the package back
+            for name, parked in modules.items():
+                earlier = self._packages.setdefault(top_level(name), {}).get(name)
+                if earlier is not None and earlier.module is not parked.module:
+                    self.retire([earlier.module])
+                self._packages[top_level(name)][name] = parked
+                if self._since.get(name, (0, 0))[0] != id(parked.module):
+                    self.clock += 1
+                    self._since[name] = (id(parked.module), self.clock)
 
     def park_again(self, modules: Mapping[str, object]) -> None:
         """Take modules out of ``sys.modules`` that came back, as they were when they were parked.
@@ -147,9 +148,10 @@ class ParkingLot:
 
     def entrust(self, package: str, belonging: Belonging) -> None:
         """Take over what a top-level package had installed; it returns with the package."""
-        known = self._belongings.setdefault(package, [])
-        if not any(belonging.item is other.item for other in known):
-            known.append(belonging)
+        with import_lock():
+            known = self._belongings.setdefault(package, [])
+            if not any(belonging.item is other.item for other in known):
+                known.append(belonging)
 
     def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:
         """Take out of the lot, without bringing them back, the modules for which ``covers`` is true."""

@@ -785,7 +785,7 @@ class Window:
         They appeared in a package with a module-level ``__getattr__``, or stood for a lazy import.
         """
         space, before = self.log.images.get(package, ({}, {}))
-        names = [key for key in space if key not in before] if "__getattr__" in space else []
+        names = [key for key in list(space) if key not in before] if "__getattr__" in space else []
         return [*names, *self._waiting.get(package, ())]
 
     def _find_waiting(self, modules: Mapping[Any, object]) -> dict[Any, dict[str, object]]:

@@ -238,3 +238,19 @@ def test_a_module_keeps_its_spec_while_it_is_parked() -> None:
         assert importlib.import_module("sched") is module
         assert module.__spec__ is spec
         assert module.__loader__ is loader
+
+
+def test_without_the_gil_no_frame_of_another_thread_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        assert machinery.namespaces_on_other_threads()
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+        with mock.patch.object(sys, "_current_frames") as frames:
+            assert machinery.namespaces_on_other_threads() == {}
+            assert globals() in machinery.namespaces_on_the_stack().values()
+        frames.assert_not_called()
+    finally:
+        done.set()
+        thread.join()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import re
@@ -35,6 +38,11 @@ _OPTIONAL = {
     "django": ("django",),
     "missing-modules": ("pytest_missing_modules",),
 }
+
+#: How an inner run says what WebAssembly lacks.
+_LACKING = re.compile(
+    "No module named '(numpy|yaml|lxml|sqlalchemy)|emscripten does not support processes|can't start new thread"
+)
 
 #: The fields of a leak in the JSON report, in order.
 FIELDS = [
@@ -161,16 +169,22 @@ class Suite:
             written.unlink()
         if report:
             command.append("--import-leak-file=report.json")
-        done = subprocess.run(
-            [*command, *options],
-            cwd=self.root,
-            env={**_environment(measured=measured), **env},
-            capture_output=True,
-            input=stdin,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        environment = {**_environment(measured=measured), **env}
+        if sys.platform == "emscripten":
+            if plugins or interpreter or stdin is not None:
+                pytest.skip("WebAssembly has not processes")
+            done = _run_in_process([*command[3:], *options], self.root, environment)
+        else:
+            done = subprocess.run(
+                [*command, *options],
+                cwd=self.root,
+                env=environment,
+                capture_output=True,
+                input=stdin,
+                text=True,
+                timeout=120,
+                check=False,
+            )
         output = done.stdout + done.stderr
         print(output)  # for the outer run to show if the test fails
         found = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
@@ -189,6 +203,41 @@ class Suite:
             timeout=120,
             check=False,
         )
+
+
+def _run_in_process(
+    arguments: list[str], root: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest in this process, and put back afterwards what the run changed."""
+    output, errors = io.StringIO(), io.StringIO()
+    modules, directory, variables = sys.modules.copy(), os.getcwd(), dict(os.environ)
+    containers: list[list[Any]] = [sys.path, sys.meta_path, sys.path_hooks]
+    contents = [container[:] for container in containers]
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            status = pytest.main(arguments)
+    finally:
+        os.chdir(directory)
+        os.environ.clear()
+        os.environ.update(variables)
+        for container, items in zip(containers, contents, strict=True):
+            container[:] = items
+        sys.modules.update(modules)
+        for name in sys.modules.keys() - modules.keys():
+            own = vars(sys.modules[name])
+            places = str((own.get("__file__"), own.get("__path__")))
+            # What was installed stays loaded: it may be built in, and then it cannot be loaded twice.
+            if str(root) in places or own.get("__spec__") is None:
+                del sys.modules[name]
+        sys.path_importer_cache.clear()
+        importlib.invalidate_caches()
+    lacking = _LACKING.search(output.getvalue())
+    if lacking is not None:
+        pytest.skip(f"WebAssembly has not this: {lacking[0]}")
+    return subprocess.CompletedProcess(arguments, int(status), output.getvalue(), errors.getvalue())
 
 
 def _environment(*, measured: bool = True) -> dict[str, str]:

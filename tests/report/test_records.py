@@ -22,7 +22,9 @@ from pytest_import_isolation.report.records import (
     Location,
     Polluter,
     Report,
+    first_import_detail,
     make_leak,
+    more_of_first_import,
     parse_report,
 )
 from pytest_import_isolation.report.text import render
@@ -264,3 +266,11 @@ def test_merging_unites_who_was_exposed_and_what_became_of_the_workers() -> None
     assert [leak.exposed for leak in merged.leaks] == [(one, two, three), ()]
     assert merged.workers == {"gw0": "ok", "gw1": "crashed"}
     assert merge([]) == Report()
+
+
+@pytest.mark.parametrize("more", ["", ", by the thread 'T'", ", which resolved the lazy import at app.py:1"])
+def test_what_is_known_of_a_first_import_is_told_apart_from_that_it_is_one(more: str) -> None:
+    detail = first_import_detail("app", more)
+    assert detail == f"app was imported for the first time{more}."
+    assert more_of_first_import(make_leak("loaded", "app", Polluter("", "configure"), detail)) == more
+    assert more_of_first_import(make_leak("loaded", "app", Polluter("", "configure"), "Other words.")) == ""
