@@ -73,6 +73,8 @@ class LineWatch:
         self._others: set[int] = set()
         # How many threads there were at the start, and at the last look.
         self._threads_at_start = self._threads = 0
+        # For the whole life: a callback that raised would raise in every function of the process.
+        self._monitoring = _MONITORING
         self._tool: int | None = None
         self._is_tracing = False
         self._calls = 0
@@ -80,7 +82,7 @@ class LineWatch:
     @property
     def is_always_on(self) -> bool:
         """Whether watching costs nothing where nothing is watched, so that it can go on for the whole run."""
-        return _MONITORING is not None
+        return self._monitoring is not None
 
     def start(self) -> bool:
         """Watch from now on.
@@ -102,8 +104,8 @@ class LineWatch:
 
     def stop(self) -> None:
         """Watch no more."""
-        if self._tool is not None and _MONITORING.get_tool(self._tool) == _TOOL:  # a test may have freed it
-            monitoring = _MONITORING
+        monitoring = self._monitoring
+        if self._tool is not None and monitoring.get_tool(self._tool) == _TOOL:  # a test may have freed it
             for code in self._watched.values():
                 monitoring.set_local_events(self._tool, code, 0)
             monitoring.set_events(self._tool, 0)
@@ -136,7 +138,7 @@ class LineWatch:
         if looks >= _TOO_OFTEN:
             self._dropped[id(code)] = code
             if self._watched.pop(id(code), None) is not None and self._tool is not None:
-                _MONITORING.set_local_events(self._tool, code, 0)
+                self._monitoring.set_local_events(self._tool, code, 0)
 
     def _was_alone(self) -> bool:
         """Tell whether no other thread can have made what changed since the last look."""
@@ -178,7 +180,7 @@ class LineWatch:
     # sys.monitoring
 
     def _start_monitoring(self) -> bool:
-        monitoring = _MONITORING
+        monitoring = self._monitoring
         for tool in _TOOL_IDS:
             if monitoring.get_tool(tool) is None:
                 break
@@ -203,11 +205,11 @@ class LineWatch:
             return None
         if id(code) not in self._watched:
             if id(code) in self._dropped or not self._watches(code):
-                return _MONITORING.DISABLE
+                return self._monitoring.DISABLE
             self._watched[id(code)] = code
-            events = _MONITORING.events
+            events = self._monitoring.events
             wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
-            _MONITORING.set_local_events(self._tool, code, wanted)
+            self._monitoring.set_local_events(self._tool, code, wanted)
         if self._is_here():
             self._begin(get_frame(1))
         return None
@@ -219,7 +221,7 @@ class LineWatch:
     def _on_line(self, code: CodeType, line: int) -> Any:
         if not self._is_here() or self._line(get_frame(1), line):
             return None
-        return _MONITORING.DISABLE
+        return self._monitoring.DISABLE
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
         if self._is_here():

@@ -259,3 +259,12 @@ def test_a_tool_id_that_somebody_freed_is_not_freed_again(looks: Looks, takes: b
     assert monitoring.get_tool(tool) == ("other" if takes else None)
     if takes:
         monitoring.free_tool_id(tool)
+
+
+@pytest.mark.skipif(_MONITORING is None, reason="sys.monitoring came with Python 3.12")
+@pytest.mark.parametrize("way", ["monitoring"], indirect=True)
+@pytest.mark.usefixtures("watch")
+def test_a_watch_goes_on_as_it_began(monkeypatch: pytest.MonkeyPatch, looks: Looks) -> None:
+    monkeypatch.setattr(linewatch, "_MONITORING", None)  # as a test of the other way does
+    _define("def f():\n    return 1")()
+    assert ("f", 2) in looks.lines
