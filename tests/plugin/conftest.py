@@ -135,6 +135,7 @@ class Suite:
         *options: str,
         report: bool = True,
         plugins: tuple[str, ...] = (),
+        needs: tuple[str, ...] = (),
         ini: str = "",
         env: Mapping[str, str] = {},
         load: bool = True,
@@ -148,7 +149,8 @@ class Suite:
             files: what to write first; a string is the text of ``test_it.py``.
             options: more options of the inner run.
             report: whether to write the JSON report.
-            plugins: which optional plugins it has.
+            plugins: which optional plugins it has; the test is skipped where one is not installed.
+            needs: packages without which the test is skipped.
             ini: lines for ``pytest.ini``.
             env: more environment variables.
             load: whether the plugin is loaded.
@@ -156,6 +158,7 @@ class Suite:
             interpreter: what stands between the interpreter and ``-m pytest``.
             stdin: what is typed into the run.
         """
+        _require(plugins, needs)
         self.write({"pytest.ini": "[pytest]\n" + dedent(ini)})
         self.write({"test_it.py": files} if isinstance(files, str) else files)
         command = [sys.executable, *interpreter, "-m", "pytest", "-p", "no:cacheprovider"]
@@ -238,6 +241,17 @@ def _run_in_process(
     if lacking is not None:
         pytest.skip(f"WebAssembly has not this: {lacking[0]}")
     return subprocess.CompletedProcess(arguments, int(status), output.getvalue(), errors.getvalue())
+
+
+def _require(plugins: tuple[str, ...], packages: tuple[str, ...]) -> None:
+    missing = [
+        *(name for name in plugins if not entry_points(group="pytest11", name=_OPTIONAL[name][0])),
+        *(name for name in packages if find_spec(name) is None),
+    ]
+    if missing:
+        # tox sets it where everything is installed: a skip there would hide that a test never runs.
+        lack = pytest.fail if os.environ.get("NEIGHBOURS_ARE_INSTALLED") else pytest.skip
+        lack(f"not installed: {', '.join(missing)}")
 
 
 def _environment(*, measured: bool = True) -> dict[str, str]:

@@ -241,7 +241,7 @@ def test_an_extension_module_is_the_same_object_in_every_file(suite: Suite) -> N
         "test_b.py": f"{plant}\n{use}",
         "test_c.py": "import test_a, test_b, numpy\ndef test(): assert test_a.numpy is test_b.numpy is numpy",
     }
-    assert suite.run(files, _FILE).outcomes == {"passed": 3}
+    assert suite.run(files, _FILE, needs=("numpy",)).outcomes == {"passed": 3}
 
 
 def test_what_the_init_file_of_a_test_package_does_belongs_to_the_package(suite: Suite) -> None:

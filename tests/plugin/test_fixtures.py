@@ -142,7 +142,8 @@ def test_fresh_import_gives_a_copy_that_works_as_a_module(suite: Suite) -> None:
                     with pytest.raises(TypeError, match="fresh_import: fakes: 'helper' is None"):
                         fresh_import("app.settings", fakes={"helper": None})
             """,
-        }
+        },
+        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 6}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
@@ -245,7 +246,8 @@ def test_a_foreign_module_that_is_hidden_after_its_import_comes_back_as_the_same
             import numpy, yaml
             assert numpy.mine
             assert yaml.mine
-        """
+        """,
+        needs=("numpy", "yaml"),
     )
     assert run.outcomes == {"passed": 2}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
@@ -305,7 +307,8 @@ def test_the_fixtures_take_all_that_the_functions_take(suite: Suite) -> None:
                     assert importlib.metadata.version("numpy")
                     assert not {"cloud", "wave", "thing", "config"} - {"wave"} & set(sys.modules)
             """,
-        }
+        },
+        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 6}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

@@ -34,7 +34,8 @@ def test_libraries_that_change_the_import_system_at_import(suite: Suite) -> None
                 def test_registries():
                     import sqlalchemy.orm, pydantic
             """.replace(", pkg_resources if False else setuptools", ""),
-        }
+        },
+        needs=("cryptography", "lxml", "numpy", "pydantic", "six", "sqlalchemy", "yaml"),
     )
     assert run.outcomes == {"passed": 5}
     assert run.kinds == []
@@ -225,7 +226,8 @@ def test_heavy_packages_import_twice_in_isolated_tests(suite: Suite) -> None:
 
         def test_exactly_nothing_is_left():
             assert not {name.partition(".")[0] for name in seen} & set(sys.modules)
-        """
+        """,
+        needs=("lxml", "numpy", "orjson", "pydantic", "sqlalchemy", "yaml"),
     )
     assert run.outcomes == {"passed": 13}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

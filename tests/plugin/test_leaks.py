@@ -419,7 +419,8 @@ def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
                 def test_isolated():
                     import numpy
             """,
-        }
+        },
+        needs=("numpy", "yaml"),
     )
     assert run.outcomes == {"passed": 4}
     assert _lines(run.leaks) == [("evicted", "yaml", 6)]
@@ -445,7 +446,8 @@ def test_numpy_thrown_out_by_patch_dict(suite: Suite) -> None:
         @mock.patch.dict(sys.modules)
         def test_it():
             import numpy
-        """
+        """,
+        needs=("numpy",),
     )
     assert ("evicted", "numpy") in run.kinds
     assert run.leak("evicted", "numpy")["location"]["line"] in (4, 6)

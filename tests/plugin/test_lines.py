@@ -302,6 +302,7 @@ def test_coverage_and_the_lines_are_both_complete(suite: Suite, core: str) -> No
             measured=False,
             env=env,
             interpreter=("-m", "coverage", "run", "--source=."),
+            needs=("coverage",),
         )
         assert run.outcomes == {"passed": 10 + len(_MODULE_LEVEL), "failed": 2}
         json_run = suite.tool("-m", "coverage", "json", "-o", "coverage.json", env=env)

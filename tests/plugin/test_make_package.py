@@ -164,7 +164,8 @@ def test_the_fixture_writes_trees_of_their_own_and_leaves_nothing(suite: Any) ->
             assert numpy.array([1]).sum() == 1
             assert not [name for name in sys.modules if name.startswith("mp")]
             assert not importlib.metadata.entry_points(group="mp")
-        """
+        """,
+        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 4}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

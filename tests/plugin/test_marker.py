@@ -351,7 +351,8 @@ def test_fresh_of_an_extension_package_fails_that_test_and_no_other(suite: Suite
             import numpy
             assert numpy is first
             assert numpy.arange(3).sum() == 3
-        """
+        """,
+        needs=("numpy",),
     )
     assert run.outcomes == {"error": 1, "passed": 1}
     assert (
