@@ -387,10 +387,10 @@ def test_distributions_are_missing_on_request(tree: Tree, tmp_path: Path, pictur
         except metadata.PackageNotFoundError as error:
             return error.name
 
+    everything = {"mis-dist", "mis-edit", "mis-named", "mis-odd"}
+    assert known() == everything  # loads what reads metadata
     before = picture()
     resolvers = metadata.Distribution.__dict__["_discover_resolvers"]
-    everything = {"mis-dist", "mis-edit", "mis-named", "mis-odd"}
-    assert known() == everything
     with missing_modules("mis_space.lib"):
         assert version("mis-dist") == "1.0"
     with missing_modules("mis_space.lib", distributions=True):
