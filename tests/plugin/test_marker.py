@@ -368,39 +368,6 @@ def test_fresh_of_an_extension_package_fails_that_test_and_no_other(suite: Suite
     assert run.kinds == []
 
 
-def test_the_marker_the_fixtures_and_the_options_are_described(suite: Suite) -> None:
-    run = suite.run("", "--markers", report=False)
-    assert (
-        "@pytest.mark.isolated_imports(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., "
-        "distributions=..., finders=..., path_hooks=...): undo after the test what it does to sys.modules, "
-        "sys.path and the import hooks. fresh, unloaded, missing and keep take module names or globs; fakes "
-        "maps module names to attributes, source text or objects; path takes directories to put before "
-        "sys.path; distributions=True hides from importlib.metadata what delivers the missing modules; "
-        "finders and path_hooks are asked before all others.\n"
-    ) in run.output
-    run = suite.run("", "--fixtures", report=False)
-    described = {
-        "isolated_imports": "Undo after the test what it does to sys.modules, sys.path and the import hooks.",
-        "fresh_import": "Execute a module anew and return the new copy; "
-        "the old one comes back after the test.",
-        "fake_module": "Fake a module for the rest of the test, and return what stands for it.",
-        "missing_modules": "Let modules look as if they were not installed, for the rest of the test.",
-        "make_package": "Write a package tree, and make it importable until the test is over.",
-        "assert_no_circular_imports": "Fail if modules of a package import each other in a circle.",
-    }
-    for name, sentence in described.items():
-        assert f"\n{name} -- " in run.output
-        assert f"\n    {sentence}\n" in run.output
-    run = suite.run("", "--help", report=False)
-    words = " ".join(run.output.split())
-    assert "import isolation: --import-leak-report Watch sys.modules, sys.path and the import hooks" in words
-    assert "--import-leak-file=PATH Also write the import leak report to this file: as JSON" in words
-    assert "import_leak_report (bool): Report import leaks at the end (bool)." in words
-    assert "import_leak_file (linelist): Files to write the import leak report to." in words
-    assert "import_isolation_keep (linelist): Patterns of modules that isolation always keeps" in words
-    assert "import_isolation_first_party (linelist): Patterns of modules that count as first-party" in words
-
-
 def test_a_failure_is_reported_although_all_modules_are_missing(suite: Suite) -> None:
     run = suite.run(
         """

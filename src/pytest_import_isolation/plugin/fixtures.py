@@ -60,7 +60,7 @@ def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportC
 
 @pytest.fixture
 def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., ModuleType]:
-    """Execute a module anew and return the new copy; the old one comes back after the test.
+    """Execute a module anew, fresh_import("myapp.settings"); the old copy comes back after the test.
 
     Call it as fresh_import(name, *, deep=False, missing=(), fakes=None, env=None).
     """
@@ -71,7 +71,7 @@ def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., Modul
 
 @pytest.fixture
 def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
-    """Fake a module for the rest of the test, and return what stands for it.
+    """Fake a module for the rest of the test, fake_module("boto3", client=...), and return the fake.
 
     Call it as fake_module(name, content, /, *, autospec=False, strict=True, **attributes), where the
     content is a mapping of attributes, source text, or any object.
@@ -95,7 +95,7 @@ def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
 
 @pytest.fixture
 def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., None]:
-    """Let modules look as if they were not installed, for the rest of the test.
+    """Let modules look as if they were not installed, missing_modules("numpy"), for the rest of the test.
 
     Call it as missing_modules(*patterns, distributions=False).
     """
@@ -104,7 +104,7 @@ def missing_modules(isolated_imports: IsolatedImportContext) -> Callable[..., No
 
 @pytest.fixture
 def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Callable[..., Path]:
-    """Write a package tree, and make it importable until the test is over.
+    """Write a package tree that can be imported in the test, make_package({"app/__init__.py": "..."}).
 
     Call it as make_package({"app/__init__.py": "..."}, *, root=None, zip=False, shadow=False,
     distribution=None, version="1.0", entry_points=None); it returns the directory or archive, which is
@@ -121,7 +121,7 @@ def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Cal
 
 @pytest.fixture
 def assert_no_circular_imports() -> Callable[..., None]:
-    """Fail if modules of a package import each other in a circle.
+    """Fail if modules of a package import each other in a circle, assert_no_circular_imports("myapp").
 
     Call it as assert_no_circular_imports(package, *, allow=(), exhaustive=False).
     """
@@ -132,7 +132,7 @@ def assert_no_circular_imports() -> Callable[..., None]:
 
 @pytest.fixture
 def trace_imports(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
-    """Record which modules a block loads; what it loads is undone after the test.
+    """Record which modules a block loads, with trace_imports() as trace: ...; undone after the test.
 
     Use it as with trace_imports(unloaded="*") as trace: ..., with the parameters of IsolatedImportContext.
     """
@@ -143,7 +143,7 @@ def trace_imports(isolated_imports: IsolatedImportContext) -> Callable[..., Any]
 
 @pytest.fixture
 def import_budget() -> Callable[..., Any]:
-    """Fail if importing a package loads too much or takes too long.
+    """Fail if an import loads too much or takes too long, import_budget("myapp", max_modules=150).
 
     Call it as import_budget(package, *, max_modules=None, max_ms=None, forbid=(), runs=3, process=None).
     """
@@ -154,7 +154,7 @@ def import_budget() -> Callable[..., Any]:
 
 @pytest.fixture
 def assert_importable() -> Callable[..., tuple[str, ...]]:
-    """Fail if a module of a package cannot be imported on its own.
+    """Fail if a module of a package cannot be imported on its own, assert_importable("myapp").
 
     Call it as assert_importable(package, *, missing=(), exclude=(), process=None).
     """

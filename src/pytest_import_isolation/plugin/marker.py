@@ -15,10 +15,14 @@ FIXTURE = "isolated_imports"
 
 DESCRIPTION = (
     f"{MARKER}({', '.join(f'{name}=...' for name in NAMES)}): undo after the test what it does to "
-    "sys.modules, sys.path and the import hooks. fresh, unloaded, missing and keep take module names or "
-    "globs; fakes maps module names to attributes, source text or objects; path takes directories to put "
-    "before sys.path; distributions=True hides from importlib.metadata what delivers the missing modules; "
-    "finders and path_hooks are asked before all others."
+    "sys.modules, sys.path and the import hooks. Every parameter may be left out. "
+    "fresh: modules that are executed anew on their next import; unloaded: modules that are absent at first "
+    "and importable as ever ('*' is all); missing: modules that look as if they were not installed; keep: "
+    "modules that stay loaded after the test; of these four each is a module name, which covers its "
+    "submodules, a glob such as 'myapp.plugins.*', or a list of them. "
+    "fakes: a mapping of module names to attributes, source text or objects; path: directories to put before "
+    "sys.path; distributions: True hides from importlib.metadata, too, what delivers the missing modules; "
+    "finders, path_hooks: lists of import hooks that are asked before all others."
 )
 
 

@@ -46,90 +46,122 @@ def add_options(parser: pytest.Parser) -> None:
         "--import-leak-report",
         action="store_true",
         default=None,
-        help="Watch sys.modules, sys.path and the import hooks, and report at the end which test or test "
-        "file left what in them.",
+        help="Report import leaks at the end of the run: changes of sys.modules, sys.path and the import "
+        "hooks that outlive the test or test file that made them, with who made them, at which line, and who "
+        "met them. Undoes nothing and changes no outcome. Default: off. Ini key: import_leak_report.",
     )
     group.addoption(
         "--import-leak-file",
         action="append",
         default=None,
         metavar="PATH",
-        help="Also write the import leak report to this file: as JSON if PATH ends in .json, as a page for "
-        "the browser if it ends in .html. May be given several times.",
+        help="Write the report of import leaks to this file, too: as JSON if PATH ends in .json, as a page "
+        "for the browser if it ends in .html. May be given several times. Turns the report on. Default: no "
+        "file. Ini key: import_leak_file, which the option overrules.",
     )
     group.addoption(
         "--import-leak-fail",
         action="store_true",
         default=None,
-        help="Fail the run (exit status 1 if it would have been 0) if an import leak of severity error is "
-        "neither allowed nor contained. Turns the report on.",
+        help="Fail a run that would have passed (exit status 1 in place of 0) for import leaks of severity "
+        "error that are neither accepted nor undone by isolation. Turns the report on. Default: off. Ini "
+        "key: import_leak_fail.",
     )
     group.addoption(
         "--import-leak-allow",
         action="append",
         default=None,
         metavar="KIND:NAME",
-        help="Accept import leaks: globs for kind and name, such as 'fake-left:torch*', perhaps followed by "
-        "' in ' and a glob for the node id of who made it. May be given several times, and adds to the ini "
-        "file.",
+        help="Accept import leaks whose kind and name match these globs, such as 'fake-left:torch*'; with "
+        "' in ' and a glob behind it, only those of tests or files whose node id matches, such as "
+        "'*:serial in tests/hardware/*'. May be given several times. Turns the report on. Default: none. "
+        "Ini key: import_leak_allow, which the option adds to.",
     )
     group.addoption(
         "--import-leak-baseline",
         default=None,
         metavar="PATH",
-        help="Accept the import leaks that this JSON file knows; only new ones count.",
+        help="Accept the import leaks that this JSON file knows, so that only new ones count. Turns the "
+        "report on. Default: no file. Ini key: import_leak_baseline.",
     )
     group.addoption(
         "--import-leak-write-baseline",
         action="store_true",
         default=False,
-        help="Write the leaks of this run to the file of --import-leak-baseline.",
+        help="Write the import leaks of this run to the file of --import-leak-baseline. Default: off. No ini "
+        "key.",
     )
     group.addoption(
         "--import-leak-effects",
         action="store_true",
         default=None,
-        help="Also report what tests and test files leave changed beside the import system: environment "
-        "variables, the working directory, logging, warnings filters, signal handlers, threads and more.",
+        help="Report as well what tests and test files leave changed beside the import system: environment "
+        "variables, the working directory, logging, warnings filters, signal handlers, threads and more. "
+        "Turns the report on. Default: off. Ini key: import_leak_effects.",
     )
     group.addoption(
         "--isolate-imports",
         default=None,
         metavar="off|file|test",
-        help="file: what collecting a test file and running its tests does to sys.modules, sys.path and the "
-        "import hooks is there for that file alone. test: besides, every test is undone by itself, as if it "
-        "were marked with isolated_imports.",
+        help="Isolate all tests. file: what collecting a test file and running its tests does to "
+        "sys.modules, sys.path and the import hooks is there for that file alone. test: besides, every test "
+        "is undone by itself, as if it were marked with isolated_imports. off: only what is marked is "
+        "isolated. Default: off. Ini key: isolate_imports.",
     )
     parser.addini(
-        "isolate_imports", "Isolate the imports of the whole suite: off, file or test.", default="off"
+        "isolate_imports",
+        "Isolate all tests: off, file or test, as --isolate-imports does. Default: off.",
+        default="off",
     )
-    parser.addini("import_leak_report", "Report import leaks at the end (bool).", type="bool", default=False)
     parser.addini(
-        "import_leak_effects",
-        "Report side effects beside the import system, too (bool).",
+        "import_leak_report",
+        "Whether to report import leaks, as --import-leak-report does. Default: false.",
         type="bool",
         default=False,
     )
     parser.addini(
-        "import_leak_file", "Files to write the import leak report to.", type="linelist", default=[]
+        "import_leak_effects",
+        "Whether to report effects beside the import system, as --import-leak-effects does. Default: false.",
+        type="bool",
+        default=False,
     )
-    parser.addini("import_leak_fail", "Fail the run for import leaks (bool).", type="bool", default=False)
     parser.addini(
-        "import_leak_allow",
-        "Import leaks that are accepted: 'kind:name' or 'kind:name in node id', with globs.",
+        "import_leak_file",
+        "Files to write the report to, one a line, each ending in .json or .html, as --import-leak-file "
+        "does. Default: none.",
         type="linelist",
         default=[],
     )
-    parser.addini("import_leak_baseline", "File of known import leaks, relative to the ini file.", default="")
+    parser.addini(
+        "import_leak_fail",
+        "Whether import leaks fail the run, as --import-leak-fail does. Default: false.",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
+        "import_leak_allow",
+        "Import leaks that are accepted, one entry a line: 'kind:name' or 'kind:name in node id', with "
+        "globs, as --import-leak-allow does. Default: none.",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
+        "import_leak_baseline",
+        "JSON file of import leaks that are accepted, relative to the ini file, as --import-leak-baseline "
+        "does. Default: no file.",
+        default="",
+    )
     parser.addini(
         "import_isolation_keep",
-        "Patterns of modules that isolation always keeps loaded.",
+        "Modules that stay loaded when isolation undoes what was imported, one pattern a line: a name, which "
+        "covers its submodules, or a glob such as 'myapp.plugins.*'. Default: none. No option.",
         type="linelist",
         default=[],
     )
     parser.addini(
         "import_isolation_first_party",
-        "Patterns of modules that count as first-party wherever they are installed.",
+        "Modules that are executed anew after they were undone although they are installed, as your own "
+        "source is; one pattern a line, a name or a glob. Default: none. No option.",
         type="linelist",
         default=[],
     )
