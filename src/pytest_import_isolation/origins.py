@@ -130,6 +130,11 @@ class Origins:
         """Tell whether an entry is a first-party module."""
         return self.verdict(name, module).origin is Origin.FIRST_PARTY
 
+    def was_first_party(self, name: str) -> bool:
+        """Tell whether the module of this name that was judged last, gone or not, was first-party."""
+        known = self._verdicts.get(name)
+        return known is not None and known[1].origin is Origin.FIRST_PARTY
+
     def _judge(self, name: object, module: object, modules: Mapping[Any, object]) -> Verdict:
         if type(name) is str and top_level(name) == _OWN_PACKAGE:
             return Verdict(Origin.FOREIGN, "a part of the isolation itself")

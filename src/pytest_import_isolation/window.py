@@ -841,7 +841,7 @@ class Window:
         A pure Python package may be executed again: somebody removed it for that. What is shadowed must
         stay away.
         """
-        if any(window._shadowed.match(name) for window in _open_windows):
+        if self._origins.was_first_party(name) or any(w._shadowed.match(name) for w in _open_windows):
             return
         package = top_level(name)
         asked = [other for other in self._asked_for() if top_level(other) == package]
