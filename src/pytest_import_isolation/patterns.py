@@ -56,7 +56,7 @@ class Patterns:
     any other is a glob, in which ``*`` matches dots too (``myapp.plugins.*``; ``*`` alone is everything).
     """
 
-    __slots__ = ("_globs", "_names", "texts")
+    __slots__ = ("_globs", "_names", "_packages", "texts")
 
     def __init__(self, patterns: str | Iterable[str] = (), who: str = "patterns") -> None:
         """Parse the patterns.
@@ -82,6 +82,8 @@ class Patterns:
         self.texts: tuple[str, ...] = tuple(_check_pattern(pattern, who) for pattern in given)
         self._names = frozenset(text for text in self.texts if _GLOB_CHARACTERS.isdisjoint(text))
         self._globs = tuple(text for text in self.texts if text not in self._names)
+        # Most names that are asked about are none of theirs.
+        self._packages = frozenset(name.partition(".")[0] for name in self._names)
 
     def __bool__(self) -> bool:
         return bool(self.texts)
@@ -112,7 +114,7 @@ class Patterns:
         """
         if not self.texts or not isinstance(name, str):
             return None
-        if self._names:
+        if name.partition(".")[0] in self._packages:
             covering = name
             while covering:
                 if covering in self._names:

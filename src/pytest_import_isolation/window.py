@@ -15,6 +15,7 @@ from pytest_import_isolation.account import Account
 from pytest_import_isolation.bindings import bind, bound_value, depth, parent_namespace
 from pytest_import_isolation.blocks import TOLL
 from pytest_import_isolation.changes import NO_CHANGES, Changes
+from pytest_import_isolation.codecache import CODE
 from pytest_import_isolation.departures import Departures, park
 from pytest_import_isolation.differences import Difference, Overlay, beyond, items_of, stands_in_front
 from pytest_import_isolation.errors import ExtensionModuleError, WindowOrderError
@@ -180,6 +181,7 @@ class Window:
         self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
         _open_windows.append(self)
+        CODE.begin(self._recurs)
         try:
             if self.parameters:
                 self._apply(self.parameters)
@@ -646,8 +648,7 @@ class Window:
             # that is looking for a module now, which is not put back under its hands.
             if self._unloaded:
                 DOOR.lot.withdraw(lambda name: name in self._unloaded and name in sys.modules)
-            _open_windows.remove(self)
-            DOOR.unlisten(self.log)
+            self._leave_the_others()
         return changes
 
     def stop_watching(self) -> None:
@@ -667,8 +668,16 @@ class Window:
         """
         self.stop_watching()
         self._park_evicted()
+        self._leave_the_others()
+
+    def _leave_the_others(self) -> None:
         _open_windows.remove(self)
+        CODE.end(self._recurs)
         DOOR.unlisten(self.log)
+
+    def _recurs(self, name: str, file: str) -> bool:
+        """Tell whether a module will be executed again: in a later window, or by the next fresh import."""
+        return self._is_superseded(name) or self._origins.of_file(name, file) is Origin.FIRST_PARTY
 
     def _put_back(self, difference: Difference) -> tuple[Changes, dict[Any, str]]:
         arrivals = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
@@ -841,7 +850,10 @@ class Window:
         A pure Python package may be executed again: somebody removed it for that. What is shadowed must
         stay away.
         """
-        if self._origins.was_first_party(name) or any(w._shadowed.match(name) for w in _open_windows):
+        # What is parked is there; what was first-party is executed again.
+        if name in DOOR.lot or self._origins.was_first_party(name):
+            return
+        if any(window._shadowed.match(name) for window in _open_windows):
             return
         package = top_level(name)
         asked = [other for other in self._asked_for() if top_level(other) == package]
