@@ -17,6 +17,8 @@ from time import time
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.machinery import TOOL
+
 #: Tells, by name and file, whether a module will be executed again.
 Recurs = Callable[[str, str], bool]
 
@@ -34,6 +36,9 @@ _STEPS: Final = (
 )
 _GET_CODE: Final = "get_code"
 _IMPORTLIB_FILE: Final = "<frozen importlib._bootstrap_external>"
+# Any: it is there from Python 3.12 on.
+_MONITORING: Final[Any] = getattr(sys, "monitoring", None)
+_TOOLS: Final = range(6)
 
 # All that the file system says of a file: its times, size and identity.
 _Stamp = tuple[int, ...]
@@ -55,6 +60,9 @@ class CodeCache:
     that decides what that would return is compared at each time: the file, its bytecode file (which may
     be exempt from being checked, and is written again if it has gone), the settings that lead to it,
     and the loader's own methods. Two look-ups of files take the place of opening, reading and unmarshalling.
+
+    Nothing is served while somebody else uses ``sys.monitoring``, as coverage does: which lines a tool wants
+    to be told of no more is kept with the code, and would hide from it that a later test executes them, too.
     """
 
     def __init__(self) -> None:
@@ -79,11 +87,7 @@ class CodeCache:
             delattr(SourceFileLoader, _GET_CODE)
 
     def leave_alone(self, file: str) -> None:
-        """Serve a file no more.
-
-        For those who must see each execution as a first one, although ``sys.monitoring`` keeps with the code
-        which of its lines were seen often enough.
-        """
+        """Serve a file no more: somebody must see each execution of it as if it were the first."""
         self._left_alone.add(file)
         self._kept.pop(file, None)
 
@@ -106,7 +110,7 @@ class CodeCache:
         kept = self._kept.get(path)
         if kept is None and not any(recurs(name, path) for recurs in tuple(self._recurring)):
             return None
-        if _steps() != self._steps:
+        if _steps() != self._steps or _is_monitored():
             return None
         source = _stamp(path)
         if (
@@ -150,6 +154,12 @@ def _steps() -> list[object]:
     # The class below has the function that reads; ours is in front of it.
     below = super(SourceFileLoader, SourceFileLoader)
     return [getattr(below, _GET_CODE, None), *[getattr(SourceFileLoader, step, None) for step in _STEPS]]
+
+
+def _is_monitored() -> bool:
+    if _MONITORING is None:
+        return False
+    return any(tool is not None and tool != TOOL for tool in map(_MONITORING.get_tool, _TOOLS))
 
 
 def _settings() -> tuple[object, ...]:

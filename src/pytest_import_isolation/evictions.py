@@ -27,7 +27,11 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     Returns:
         The module objects by name, as far as they are still alive.
     """
-    gone = {name for name in names if name not in sys.modules and name not in DOOR.lot}
+    gone = {
+        name
+        for name in names
+        if name not in sys.modules and name not in DOOR.lot and not origins.was_first_party(name)
+    }
     # Most absent names are optional dependencies that are not installed. A module that was executed has
     # imported something itself, as a rule; only then it is worth a search through all objects.
     if gone.isdisjoint(importer.module for importer in list(log.importers.values())):

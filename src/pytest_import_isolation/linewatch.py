@@ -13,7 +13,8 @@ from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
-from pytest_import_isolation.machinery import get_frame
+from pytest_import_isolation.codecache import CODE
+from pytest_import_isolation.machinery import TOOL, get_frame
 
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
 _OFTEN: Final = 100
@@ -23,7 +24,6 @@ _TOO_OFTEN: Final = 500
 _MANY_CALLS: Final = 100_000
 # Any: it is there from Python 3.12 on.
 _MONITORING: Final[Any] = getattr(sys, "monitoring", None)
-_TOOL: Final = "pytest-import-isolation"
 # 0, 1, 2 and 5 are meant for debuggers, coverage, profilers and optimizers.
 _TOOL_IDS: Final = (4, 3)
 
@@ -105,7 +105,7 @@ class LineWatch:
     def stop(self) -> None:
         """Watch no more."""
         monitoring = self._monitoring
-        if self._tool is not None and monitoring.get_tool(self._tool) == _TOOL:  # a test may have freed it
+        if self._tool is not None and monitoring.get_tool(self._tool) == TOOL:  # a test may have freed it
             for code in self._watched.values():
                 monitoring.set_local_events(self._tool, code, 0)
             monitoring.set_events(self._tool, 0)
@@ -124,6 +124,9 @@ class LineWatch:
         watched = self._files.get(code.co_filename)
         if watched is None:
             watched = self._files[code.co_filename] = self._is_watched(code.co_filename)
+            if watched:
+                # What was seen often enough in one execution of it has to be seen in the next.
+                CODE.leave_alone(code.co_filename)
         return watched
 
     def _look_at(self, frame: FrameType, line: int) -> None:
@@ -186,7 +189,7 @@ class LineWatch:
                 break
         else:
             return False
-        monitoring.use_tool_id(tool, _TOOL)
+        monitoring.use_tool_id(tool, TOOL)
         self._tool = tool
         events = monitoring.events
         monitoring.register_callback(tool, events.PY_START, self._on_start)

@@ -40,6 +40,8 @@ ABSENT: Final = _Absent()
 
 #: The attribute under which a wrapper of this package holds what it wraps.
 WRAPPED: Final = "_pytest_import_isolation_wrapped"
+#: The name under which this package uses ``sys.monitoring``.
+TOOL: Final = "pytest-import-isolation"
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
 _STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))
