@@ -185,6 +185,55 @@ def test_pytest_cov_gives_the_same_figures(suite: Suite, core: str, processes: s
     assert figures["test"] == figures["off"]
 
 
+@pytest.mark.parametrize("core", ["ctrace", *(["sysmon"] if _HAS_MONITORING else [])])
+def test_code_that_is_kept_is_measured_in_each_test_that_executes_it(suite: Suite, core: str) -> None:
+    suite.write(
+        {
+            ".coveragerc": f"[run]\nsource = app\ncore = {core}\n[json]\nshow_contexts = True\n",
+            "app.py": """
+                import os
+                if os.environ.get("APP_MODE"):
+                    KIND = "some"
+                else:
+                    KIND = "none"
+
+                def kind():
+                    return KIND
+            """,
+        }
+    )
+    os.utime(suite.root / "app.py", (1e9, 1e9))  # what is younger than two seconds is not kept
+    run = suite.run(
+        f"""
+        import pytest
+
+        CODES = []
+
+        @pytest.mark.parametrize("mode", ["", "x", "", "x"])
+        def test_app(mode, fresh_import):
+            app = fresh_import("app", env={{"APP_MODE": mode}})
+            assert app.kind() == ("some" if mode else "none")
+            CODES.append(app.kind.__code__)
+
+        def test_what_was_kept():
+            assert len(set(map(id, CODES))) == {1 if core == "ctrace" else 4}
+        """,
+        *("--cov", "--cov-context=test", "--cov-report=json:cov.json"),
+        report=False,
+        measured=False,
+        plugins=("cov",),
+    )
+    assert run.outcomes["passed"] == 5
+    figures = json.loads((suite.root / "cov.json").read_text(encoding="utf-8"))["files"]["app.py"]
+    assert figures["missing_lines"] == []
+    tests = [f"test_it.py::test_app[{mode}]|run" for mode in ("0", "x0", "1", "x1")]
+    assert {line: set(contexts) for line, contexts in figures["contexts"].items()} == {
+        **dict.fromkeys(("2", "3", "8", "9"), set(tests)),
+        "4": {tests[1], tests[3]},
+        "6": {tests[0], tests[2]},
+    }
+
+
 def test_what_was_executed_with_and_without_a_fake_is_measured_together(suite: Suite, isolating: str) -> None:
     run = suite.run(
         {

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.parameters import NAMES
+from pytest_import_isolation.plugin.marker import DESCRIPTION
 from pytest_import_isolation.report.records import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,7 @@ def test_the_clean_example_passes_and_leaves_nothing(examples: Any) -> None:
 def test_the_table_of_parameters_is_complete() -> None:
     table = README.partition("| parameter | inside the test |")[2].partition("\n\n")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == NAMES
+    assert tuple(re.findall(r"(\w+)=\.\.\.", DESCRIPTION)) == NAMES
 
 
 def test_the_table_of_kinds_is_complete_and_gives_the_severities() -> None:

@@ -1,20 +1,26 @@
-"""The marker ``isolated_imports``: from the marks of a test to the parameters of its window."""
+"""The marker ``isolated_imports``: from the marks of a test to the parameters of its window.
+
+What parses them is loaded with the first test that has one: this module is loaded in every run.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest import nodes
 
 from pytest_import_isolation.errors import ImportIsolationError
-from pytest_import_isolation.needed import refuse_needed
-from pytest_import_isolation.parameters import NAMES, Parameters
-from pytest_import_isolation.patterns import Patterns
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.parameters import Parameters
 
 MARKER = "isolated_imports"
 FIXTURE = "isolated_imports"
 
 DESCRIPTION = (
-    f"{MARKER}({', '.join(f'{name}=...' for name in NAMES)}): undo after the test what it does to "
+    f"{MARKER}(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., distributions=..., "
+    "finders=..., path_hooks=...): undo after the test what it does to "
     "sys.modules, sys.path and the import hooks. Every parameter may be left out. "
     "fresh: modules that are executed anew on their next import; unloaded: modules that are absent at first "
     "and importable as ever ('*' is all); missing: modules that look as if they were not installed; keep: "
@@ -39,11 +45,17 @@ def parameters_of(item: pytest.Item) -> Parameters | None:
         parameters = _parse(node, mark)
         combined = parameters if combined is None else combined.under(parameters)
     if combined is None and FIXTURE in getattr(item, "fixturenames", ()):
+        from pytest_import_isolation.parameters import Parameters
+
         return Parameters.parse(MARKER, {})
     return combined
 
 
 def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
+    from pytest_import_isolation.needed import refuse_needed
+    from pytest_import_isolation.parameters import Parameters
+    from pytest_import_isolation.patterns import Patterns
+
     who = f"{node.nodeid}: @pytest.mark.{MARKER}"
     if mark.args:
         raise pytest.UsageError(

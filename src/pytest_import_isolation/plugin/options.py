@@ -10,7 +10,6 @@ import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.wording import suggestion
 
 if TYPE_CHECKING:
     from pytest_import_isolation.report.policy import Allowance
@@ -243,6 +242,8 @@ def _mode(config: pytest.Config, option: argparse.Namespace) -> str | None:
     given = option.isolate_imports
     mode = str(config.getini("isolate_imports") if given is None else given).strip()
     if mode not in _MODES:
+        from pytest_import_isolation.wording import suggestion
+
         who = "isolate_imports in the ini file" if given is None else "--isolate-imports"
         raise pytest.UsageError(f"{who}: expected off, file or test, not {mode!r}{suggestion(mode, _MODES)}")
     return None if mode == "off" else mode
