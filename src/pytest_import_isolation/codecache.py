@@ -35,6 +35,8 @@ _STEPS: Final = (
     "source_to_code",
 )
 _GET_CODE: Final = "get_code"
+# What a loader has of its own, if nobody has given it more.
+_ATTRIBUTES: Final = frozenset(("name", "path"))
 _IMPORTLIB_FILE: Final = "<frozen importlib._bootstrap_external>"
 # Any: it is there from Python 3.12 on.
 _MONITORING: Final[Any] = getattr(sys, "monitoring", None)
@@ -102,7 +104,7 @@ class CodeCache:
             The code; or what the source file is now, if the code is to be kept when it has been read;
             or None, if it is not.
         """
-        if type(loader) is not SourceFileLoader or not self._recurring or len(vars(loader)) != 2:
+        if type(loader) is not SourceFileLoader or not self._recurring or vars(loader).keys() != _ATTRIBUTES:
             return None
         path = loader.path
         if type(path) is not str or name != loader.name or path in self._left_alone:

@@ -228,7 +228,7 @@ def test_code_that_is_kept_is_measured_in_each_test_that_executes_it(suite: Suit
     assert figures["missing_lines"] == []
     tests = [f"test_it.py::test_app[{mode}]|run" for mode in ("0", "x0", "1", "x1")]
     assert {line: set(contexts) for line, contexts in figures["contexts"].items()} == {
-        **dict.fromkeys(("2", "3", "8", "9"), set(tests)),
+        **{line: set(tests) for line in ("2", "3", "8", "9")},
         "4": {tests[1], tests[3]},
         "6": {tests[0], tests[2]},
     }
