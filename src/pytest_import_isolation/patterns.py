@@ -106,6 +106,15 @@ class Patterns:
         """Tell whether one of the patterns is a glob."""
         return pattern in self._globs
 
+    def covered(self, names: Iterable[object]) -> Iterator[tuple[str, str]]:
+        """Yield those of many names that are covered, each with the first pattern that covers it."""
+        packages = self._packages
+        for name in names:
+            if type(name) is str and (self._globs or name.partition(".")[0] in packages):
+                pattern = self.match(name)
+                if pattern is not None:
+                    yield name, pattern
+
     def match(self, name: object) -> str | None:
         """Return the first pattern that covers the module name, or None.
 

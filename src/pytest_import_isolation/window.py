@@ -247,11 +247,11 @@ class Window:
         self._set_aside(_covering(patterns))
 
     def _refuse_extensions(self, patterns: Patterns) -> None:
-        known = {**{name: DOOR.lot.module(name) for name in DOOR.lot}, **sys.modules.copy()}
         found: dict[str, list[str]] = {}
-        for name, module in known.items():
-            pattern = patterns.match(name)
-            if pattern and self._origins.verdict(name, module).is_extension:
+        loaded = sys.modules.copy()
+        for name, pattern in patterns.covered(dict.fromkeys((*DOOR.lot, *loaded))):
+            module = loaded[name] if name in loaded else DOOR.lot.module(name)
+            if self._origins.verdict(name, module).is_extension:
                 found.setdefault(pattern, []).append(name)
         for pattern, names in found.items():
             raise ExtensionModuleError(

@@ -83,3 +83,14 @@ def test_a_module_name_is_checked() -> None:
     assert check_module_name("a.b_1", "fake_module") == "a.b_1"
     with pytest.raises(ParameterError, match=r"^fake_module: a module name is a string, not bytes \(b'a'\)$"):
         check_module_name(b"a", "fake_module")
+
+
+def test_the_covered_among_many_names_come_with_their_patterns() -> None:
+    names = ["a", "ab", "a.b", "b.c", 1, None, "z.plugins.x"]
+    assert list(Patterns(["b.c", "a"]).covered(names)) == [("a", "a"), ("a.b", "a"), ("b.c", "b.c")]
+    assert list(Patterns(["a", "*.plugins.*"]).covered(names)) == [
+        ("a", "a"),
+        ("a.b", "a"),
+        ("z.plugins.x", "*.plugins.*"),
+    ]
+    assert list(Patterns().covered(names)) == []
