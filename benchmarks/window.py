@@ -1,25 +1,38 @@
-"""What a window costs: medians of paired runs, as ratios to a bare copy of a table of modules.
-
-Run it with the package installed: ``python benchmarks/window.py [number of modules]``. Machines are noisy and
-differ; each figure is measured in turn with the one it is compared with, and only the ratios mean something.
-"""
+"""What it costs to enter and leave a window, beside other ways to put ``sys.modules`` back."""
 
 from __future__ import annotations
 
-import platform
-import statistics
+import importlib
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import ModuleType
+from statistics import median
 from unittest import mock
 
-from pytest_import_isolation import IsolatedImportContext
+from benchmarks.contender import Contender, Timed, timed
+from benchmarks.generated import fill, write_package
+from benchmarks.machine import installed
+from benchmarks.paired import alternate, ratio
+from benchmarks.suites import Plan
+from benchmarks.tables import Section, Table, seconds, times
 
-ROUNDS = 200
+_SIZES = {"full": (500, 2_000, 10_000), "check": (2_000,), "small": (500,)}
+_ROUNDS = 30
+
+#: What happens inside, with the prefix of the packages that are imported: four packages of five modules.
+_CASES = {
+    "nothing changed": "",
+    "20 foreign modules": "guest",
+    "20 first-party modules": "house",
+}
+_PACKAGES = 4
+_MODULES_IN_PACKAGE = 5
+
+_BARE = "dict(sys.modules)"
+_WINDOW = "window"
+_NAIVE = "naive context"
+_IMPORT_HELPER = "import_helper"
 
 
 @contextmanager
@@ -35,112 +48,132 @@ def naive() -> Iterator[None]:
         sys.modules.update(before)
 
 
-def fill(number: int) -> None:
-    """Load as many modules as a large suite has, most of them in packages, with their attributes."""
-    number -= len(sys.modules)
-    package = None
-    for index in range(max(number, 0)):
-        name = f"filler{index // 10}" if index % 10 == 0 else f"filler{index // 10}.m{index}"
-        module = ModuleType(name)
-        module.__file__ = f"/site-packages/{name.replace('.', '/')}.py"
-        sys.modules[name] = module
-        if index % 10 == 0:
-            package, module.__path__ = module, []
-        else:
-            setattr(package, name.rpartition(".")[2], module)
+@contextmanager
+def _import_helper() -> Iterator[None]:
+    """What the context manager ``isolated_modules`` does, which only newer Pythons have."""
+    from test.support import import_helper  # type: ignore[import-not-found]
+
+    saved = import_helper.modules_setup()
+    try:
+        yield
+    finally:
+        import_helper.modules_cleanup(*saved)
 
 
-def paired(
-    one: Callable[[], object], other: Callable[[], object], rounds: int = ROUNDS
-) -> tuple[float, float]:
-    """Return the median seconds of one, and the median of its ratios to the other, run in turn."""
-    times: list[float] = []
-    ratios: list[float] = []
-    for _ in range(rounds):
-        measured = []
-        for function in (one, other):
-            start = time.perf_counter()
-            function()
-            measured.append(time.perf_counter() - start)
-        times.append(measured[0])
-        ratios.append(measured[0] / measured[1])
-    return statistics.median(times), statistics.median(ratios)
+def _pytest_snapshots() -> Callable[[], AbstractContextManager[None]]:
+    from _pytest.pytester import SysModulesSnapshot, SysPathsSnapshot
+
+    @contextmanager
+    def snapshots() -> Iterator[None]:
+        modules, paths = SysModulesSnapshot(), SysPathsSnapshot()
+        try:
+            yield
+        finally:
+            modules.restore()
+            paths.restore()
+
+    return snapshots
 
 
-def in_context(context: Callable[[], object], body: Callable[[], object]) -> Callable[[], None]:
+def _window() -> Callable[[], AbstractContextManager[object]]:
+    from pytest_import_isolation import IsolatedImportContext
+
+    return IsolatedImportContext
+
+
+#: Name to a function that loads what the context needs and returns it.
+_CONTEXTS: dict[str, Callable[[], Callable[[], AbstractContextManager[object]]]] = {
+    _WINDOW: _window,
+    _NAIVE: lambda: naive,
+    "mock.patch.dict": lambda: lambda: mock.patch.dict(sys.modules),
+    "pytest's snapshots": _pytest_snapshots,
+    _IMPORT_HELPER: lambda: _import_helper,
+}
+
+
+def contender(kind: str, prefix: str, modules: int, folder: str) -> Timed:
+    """Make a contender, in a process that is its own.
+
+    Args:
+        kind: a key of the contexts, or the bare copy.
+        prefix: of the packages that are imported inside.
+        modules: how many modules are loaded.
+        folder: where the packages of the project lie.
+    """
+    sys.path.insert(0, folder)
+    context = None if kind == _BARE else _CONTEXTS[kind]()
+    fill(modules)
+    if context is None:
+        compact = dict(sys.modules.copy().items())  # every import leaves a hole in the table itself
+        return timed(lambda: dict(compact))
+    names = [f"{prefix}_{number}" for number in range(_PACKAGES)] if prefix else []
+    for name in names:
+        importlib.import_module(name)  # the bytecode is written
+    for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+        del sys.modules[name]
+
     def run() -> None:
-        with context():  # type: ignore[attr-defined]
-            body()
+        with context():
+            for name in names:
+                importlib.import_module(name)
 
-    return run
-
-
-def report(what: str, seconds: float, ratio: float) -> None:
-    print(f"{what:50} {seconds * 1e6:8.0f} us {ratio:8.1f} x")
+    return timed(run)
 
 
-def main() -> None:
-    fill(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
-    with tempfile.TemporaryDirectory() as folder:
-        for index in range(20):
-            Path(folder, f"first_party_{index}.py").write_text("value = 1\n", encoding="utf-8")
-        sys.path.insert(0, folder)
-        print(f"Python {platform.python_version()}, {len(sys.modules)} modules loaded, {ROUNDS} pairs\n")
-
-        # Not sys.modules itself: copying a table from which keys were deleted costs five times more.
-        compact = sys.modules.copy()
-
-        def copy() -> object:
-            return dict(compact)
-
-        def nothing() -> None:
-            pass
-
-        def foreign() -> None:
-            import xml.dom.minidom
-            import xml.etree.ElementTree
-            import xml.sax.handler  # noqa: F401
-
-        def first_party() -> None:
-            for index in range(20):
-                __import__(f"first_party_{index}")
-
-        def patched() -> object:
-            return mock.patch.dict(sys.modules)
-
-        # The naive context goes first: it would throw out what comes back from the parking lot.
-        print("beside a bare dict() of a compact table of that size")
-        report("nothing changed: naive context", *paired(in_context(naive, nothing), copy))
-        report("nothing changed: mock.patch.dict(sys.modules)", *paired(in_context(patched, nothing), copy))
-        report("xml.* imported: naive context", *paired(in_context(naive, foreign), copy))
-        report("20 first-party modules: naive context", *paired(in_context(naive, first_party), copy))
-        window = IsolatedImportContext
-        report("nothing changed: window", *paired(in_context(window, nothing), copy))
-        report("xml.* imported: window", *paired(in_context(window, foreign), copy))
-        report("20 first-party modules: window", *paired(in_context(window, first_party), copy))
-        print()
-        for package in ("numpy", "pandas", "sqlalchemy", "pydantic"):
-            second_import(package)
-
-
-def second_import(package: str) -> None:
-    """Compare the first import of an installed package with its return from the parking lot."""
-    times = []
-    for _ in range(20):
-        with IsolatedImportContext():
-            start = time.perf_counter()
-            try:
-                __import__(package)
-            except ImportError:
-                print(f"{package} is not installed: left out")
-                return
-            times.append(time.perf_counter() - start)
-    again = statistics.median(times[1:])
-    print(
-        f"first import of {package}: {times[0] * 1e3:.0f} ms; from the parking lot {again * 1e3:.2f} ms, "
-        f"{times[0] / again:.0f} times faster"
+def measure(plan: Plan) -> Section:
+    """Measure windows with several numbers of modules loaded."""
+    project = plan.workshop.root / "project"
+    for prefix, folder in (("guest", plan.workshop.site_packages), ("house", project)):
+        for number in range(_PACKAGES):
+            write_package(folder, f"{prefix}_{number}", _MODULES_IN_PACKAGE)
+    kinds = [_BARE, *_CONTEXTS]
+    cases = dict(_CASES)
+    missing = []
+    if plan.size == "check":
+        kinds = [_BARE, _WINDOW, _NAIVE]
+        del cases["20 first-party modules"]
+    elif not installed("test.support.import_helper"):
+        kinds.remove(_IMPORT_HELPER)
+        missing.append("import_helper: this Python has no test.support")
+    tables, ratios = [], {}
+    for size in _SIZES[plan.size]:
+        plan.workshop.write_fillers(size)
+        rows = []
+        for case, prefix in cases.items():
+            samples = _samples(plan, kinds, prefix, size, project)
+            against = {kind: ratio(samples[kind], samples[_BARE]) for kind in kinds}
+            to_naive = ratio(samples[_WINDOW], samples[_NAIVE])
+            rows.append((case, *(times(against[kind]) for kind in kinds if kind != _BARE), times(to_naive)))
+            ratios[f"{case}, {size:,} modules, times dict()"] = against[_WINDOW]
+            ratios[f"{case}, {size:,} modules, times naive"] = to_naive
+            bare = median(samples[_BARE])
+        tables.append(
+            Table(
+                f"{size:,} modules, times {_BARE} ({seconds(bare)})",
+                ("inside", *(kind for kind in kinds if kind != _BARE), "window / naive"),
+                tuple(rows),
+            )
+        )
+    return Section(
+        "window",
+        "Enter and leave, with so many modules loaded. CPU time of the thread, median of paired rounds (quartiles). "
+        "Each contender has a process of its own. 20 modules are four packages of five. All but the window "
+        "execute foreign modules each time.",
+        tuple(tables),
+        tuple(missing),
+        ratios,
+        ("pytest-import-isolation", "pytest"),
     )
 
 
-if __name__ == "__main__":
-    main()
+def _samples(
+    plan: Plan, kinds: list[str], prefix: str, modules: int, project: Path
+) -> dict[str, list[float]]:
+    env = plan.workshop.environment()
+    target = f"{__name__}:{contender.__name__}"
+    with ExitStack() as stack:
+        contenders = {
+            kind: stack.enter_context(Contender(target, kind, prefix, modules, str(project), env=env))
+            for kind in kinds
+        }
+        return alternate(contenders, plan.rounds_or(_ROUNDS))

@@ -1,0 +1,1 @@
+"""What the plugin costs, beside what people would use in its place: ``python benchmarks/run.py --help``."""

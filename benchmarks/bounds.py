@@ -1,0 +1,55 @@
+"""The ratios that matter: what they are meant to be, and where the check of continuous integration fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.paired import Spread
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One figure of a benchmark."""
+
+    #: The benchmark, and the name that it gives the figure.
+    benchmark: str
+    figure: str
+    #: What is meant to be reached.
+    goal: float
+    #: What fails the check: twice the goal, or twice as far from 1 where 1 is the best there can be.
+    limit: float
+    #: Whether more is better.
+    at_least: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names the figure."""
+        return self.benchmark, self.figure
+
+    def holds(self, measured: Spread) -> bool:
+        """Tell whether the check accepts a figure."""
+        return measured.median >= self.limit if self.at_least else measured.median <= self.limit
+
+    def reached(self, measured: Spread) -> bool:
+        """Tell whether a figure is what it is meant to be."""
+        return measured.median >= self.goal if self.at_least else measured.median <= self.goal
+
+
+BOUNDS: Final = (
+    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 12),
+    Bound("window", "20 foreign modules, 2,000 modules, times naive", 1, 2),
+    # Far from the goal, since a run of pytest is not measured more exactly than that.
+    Bound("trivial", "off, 600 modules, times plain", 1.01, 1.10),
+    Bound("trivial", "report, 600 modules, times plain", 1.05, 1.15),
+    Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.30),
+    Bound("trivial", "off, 1,500 modules, times plain", 1.01, 1.10),
+    Bound("trivial", "report, 1,500 modules, times plain", 1.10, 1.20),
+    Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 1.50),
+    Bound("app", "=test, times naive", 1 / 15, 2 / 15),
+    Bound("app", "=test, times executing the app", 1.5, 2.0),
+    Bound("parked", "first import, times second", 300, 150, at_least=True),
+    Bound("fresh", "importlib, times fresh_import", 1.4, 1.2, at_least=True),
+    Bound("load", "modules", 25, 50),
+    Bound("load", "milliseconds", 15, 30),
+)
