@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_import_isolation.plugin.fixtures import (
-    assert_importable,
-    assert_no_circular_imports,
-    fake_module,
-    fresh_import,
-    import_budget,
-    isolated_imports,
-    make_package,
-    missing_modules,
-    trace_imports,
-)
-from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
-from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
+from pytest_import_isolation.plugin.loading import plain_imports
+
+with plain_imports():
+    from pytest_import_isolation.plugin.fixtures import (
+        assert_importable,
+        assert_no_circular_imports,
+        fake_module,
+        fresh_import,
+        import_budget,
+        isolated_imports,
+        make_package,
+        missing_modules,
+        trace_imports,
+    )
+    from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
+    from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
 
 if TYPE_CHECKING:
     from pytest_import_isolation.origins import Origins
@@ -112,7 +115,8 @@ def settings_of(config: pytest.Config) -> Settings:
 def item_windows(config: pytest.Config) -> ItemWindows:
     """Return the object that opens and closes the windows of this run's tests."""
     if _windows_key not in config.stash:
-        from pytest_import_isolation.plugin.windows import ItemWindows
+        with plain_imports():
+            from pytest_import_isolation.plugin.windows import ItemWindows
 
         parts = _parts(config)
         windows = ItemWindows(
@@ -138,9 +142,10 @@ class _Parts(NamedTuple):
 
 def _parts(config: pytest.Config) -> _Parts:
     if _parts_key not in config.stash:
-        from pytest_import_isolation.origins import Origins
-        from pytest_import_isolation.plugin.executions import Executions
-        from pytest_import_isolation.plugin.runner import Runner
+        with plain_imports():
+            from pytest_import_isolation.origins import Origins
+            from pytest_import_isolation.plugin.executions import Executions
+            from pytest_import_isolation.plugin.runner import Runner
 
         origins = Origins(settings_of(config).first_party)
         executions = Executions(config.pluginmanager)
@@ -152,18 +157,21 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
     """Register the observer and the isolation of the suite, if the run asks for them."""
     settings, manager = settings_of(config), config.pluginmanager
     if settings.report and not manager.has_plugin(_OBSERVER):
-        from pytest_import_isolation.plugin.observer import Observer
+        with plain_imports():
+            from pytest_import_isolation.plugin.observer import Observer
 
         parts = _parts(config)
         observer = Observer(config, settings, parts.runner, parts.origins)
         manager.register(observer, _OBSERVER)
         if settings.effects:
-            from pytest_import_isolation.plugin.effects import EffectsObserver
+            with plain_imports():
+                from pytest_import_isolation.plugin.effects import EffectsObserver
 
             manager.register(EffectsObserver(config, parts.origins, observer), "import-leak-effects")
     if settings.isolate is None or manager.has_plugin(_SUITE):
         return None
-    from pytest_import_isolation.plugin.suite import SuiteIsolation
+    with plain_imports():
+        from pytest_import_isolation.plugin.suite import SuiteIsolation
 
     parts = _parts(config)
     suite = SuiteIsolation(
