@@ -255,6 +255,13 @@ def test_a_file_that_cannot_be_looked_at_is_left_to_importlib(
     assert _read(source) is not first
 
 
+def test_a_file_that_is_left_alone_is_read_each_time(cache: CodeCache, source: Path) -> None:
+    first = _read(source)
+    cache.leave_alone(str(source))
+    assert _read(source) is not first
+    assert _read(source) is not _read(source)
+
+
 @pytest.mark.parametrize("way", ["monitoring", "settrace"])
 def test_code_that_is_watched_line_by_line_is_always_new(
     way: str, cache: CodeCache, source: Path, monkeypatch: pytest.MonkeyPatch
