@@ -14,7 +14,6 @@ const python = await loadPyodide({
     HOME: "/home/web_user",
     COLUMNS: "160", // no terminal tells how wide the summary may be
     HYPOTHESIS_STORAGE_DIRECTORY: "/tmp/hypothesis",
-    PYTHONWARNDEFAULTENCODING: "",
   },
   // Mounted before the interpreter starts, so that it finds there what is installed.
   fsInit: async (fileSystem, info) => {
@@ -25,7 +24,7 @@ python.mountNodeFS(installed, sitePackages);
 python.mountNodeFS("/repository", root);
 python.globals.set("options", python.toPy(options));
 
-process.exitCode = python.runPython(`
+const main = `
 import os, sys
 
 os.chdir("/repository")
@@ -35,4 +34,11 @@ sys.dont_write_bytecode = False  # the tests check what becomes of .pyc files
 import pytest
 
 int(pytest.main(list(options)))
-`);
+`;
+
+try {
+  process.exitCode = python.runPython(main);
+} catch (error) {
+  console.error(error.message); // the stack would be a line of a megabyte
+  process.exitCode = 3;
+}

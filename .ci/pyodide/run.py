@@ -30,10 +30,8 @@ def main(work: Path, options: list[str]) -> int:
     work.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, work)
-    # A shell on Windows: there it is npm.cmd.
-    subprocess.run(
-        [str(shutil.which("npm")), "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=work, check=True
-    )
+    npm = str(shutil.which("npm"))  # on Windows it is npm.cmd
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=work, check=True)
     dependencies = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
     runs = {name: start(work / "node_modules" / name, options) for name in dependencies}
     statuses = []
@@ -74,4 +72,7 @@ def start(pyodide: Path, options: list[str]) -> "subprocess.Popen[str]":
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    if sys.argv[1:] == ["--what-is-lacking"]:
+        print(what_is_lacking())
+    else:
+        sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

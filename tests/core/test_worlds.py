@@ -385,7 +385,10 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_EXAMPLES = 15 if sys.platform == "emscripten" else 150  # WebAssembly has a tenth of the speed
+
+
+@settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations)
 def test_every_world_holds_what_was_put_into_it_in_any_order(
     worlds: Worlds, tree: Tree, picture: Any, steps: list[tuple[str, Any]]
