@@ -40,16 +40,13 @@ def timed(run: Callable[[], object]) -> Timed:
 
 
 class Contender:
-    """The other side of the pipe.
-
-    Calling it runs the contender and returns the seconds of CPU for one run.
-    """
+    """The other side of the pipe."""
 
     def __init__(self, target: str, *arguments: object, env: Mapping[str, str]) -> None:
         """Start the process.
 
         Args:
-            target: ``module:function`` that makes a :data:`Timed`.
+            target: ``module:function`` that makes a :data:`Timed` for each thing that can be asked for.
             arguments: what the function is called with; JSON.
             env: the environment variables of the process.
         """
@@ -61,26 +58,23 @@ class Contender:
             text=True,
             env=dict(env),
         )
-        self._times = 0
 
-    def __call__(self) -> float:
-        if not self._times:
-            self._times = self._calibrated()
-        return self._ask(self._times) / self._times
+    def runner(self, what: str) -> Callable[[], float]:
+        """Return a function that runs something once and returns the seconds of CPU that it took.
 
-    def _calibrated(self) -> int:
-        """Return how often to run for one sample; the runs until then warm it up."""
+        What takes too little to be timed is run several times; the runs that find out how often also warm it up.
+        """
         times = 1
-        self._ask(3)
-        while (seconds := self._ask(times)) < _ENOUGH:
+        self._ask(what, 3)
+        while (seconds := self._ask(what, times)) < _ENOUGH:
             times = max(2 * times, int(times * _ENOUGH / max(seconds, _ENOUGH / 100)))
-        return times
+        return lambda: self._ask(what, times) / times
 
-    def _ask(self, times: int) -> float:
+    def _ask(self, what: str, times: int) -> float:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(f"{times}\n")
+            self._process.stdin.write(f"{json.dumps([what, times])}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             pass
@@ -107,9 +101,10 @@ def _serve(target: str, arguments: str) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     module, _, function = target.partition(":")
-    sample: Timed = getattr(importlib.import_module(module), function)(*json.loads(arguments))
+    samples: Mapping[str, Timed] = getattr(importlib.import_module(module), function)(*json.loads(arguments))
     for line in sys.stdin:
-        print(sample(int(line)), file=answers, flush=True)
+        what, times = json.loads(line)
+        print(samples[what](times), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from benchmarks.suites import Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 _MODULES = {"full": 500, "check": 500, "small": 50}
-_REAL = {"full": ("rich", "sqlalchemy"), "check": (), "small": ()}
+#: With how many rounds: where extension modules are, each attempt has an interpreter of its own.
+_REAL = {"full": {"rich": 3, "sqlalchemy": 1}, "check": {}, "small": {}}
 _ROUNDS = 3
 
 #: Each so many modules of the synthetic package import each other in a circle.
@@ -33,13 +34,13 @@ def measure(plan: Plan) -> Section:
     _write(plan.workshop.root / synthetic, synthetic, _MODULES[plan.size])
     env = plan.workshop.environment(plan.workshop.root / synthetic)
     rows, missing = [], []
-    for name in (synthetic, *_REAL[plan.size]):
+    for name, rounds in {synthetic: _ROUNDS, **_REAL[plan.size]}.items():
         if name != synthetic and not installed(name):
             missing.append(f"{name}: not installed")
             continue
         contenders = {what: functools.partial(_measured, what, name, env) for what in ("import", "search")}
         contenders["import"]()  # the bytecode is written
-        samples = alternate(contenders, plan.rounds_or(_ROUNDS))
+        samples = alternate(contenders, plan.rounds_or(rounds))
         imports, searches = ([found["cpu"] for found in found_by] for found_by in samples.values())
         found = samples["search"][0]
         rows.append(

@@ -23,10 +23,10 @@ _MODULES = {
     "flask": "flask",
 }
 _CHOSEN = {"full": tuple(_MODULES), "check": ("sqlalchemy.orm", "jinja2"), "small": ("jinja2",)}
-_ROUNDS = {"full": 15, "check": 7, "small": 1}
+_ROUNDS = {"full": 15, "check": 5, "small": 1}
 
 
-def by_importlib(name: str) -> Timed:
+def by_importlib(name: str) -> dict[str, Timed]:
     """Make a contender that removes a module and all below it, and imports it again."""
     importlib.import_module(name)
     parent, _, child = name.rpartition(".")
@@ -47,10 +47,10 @@ def by_importlib(name: str) -> Timed:
             setattr(sys.modules[parent], child, old[name])
         return took
 
-    return lambda number: sum(once() for _ in range(number))
+    return {name: lambda number: sum(once() for _ in range(number))}
 
 
-def by_fresh_import(name: str) -> Timed:
+def by_fresh_import(name: str) -> dict[str, Timed]:
     """Make a contender that uses ``fresh_import``; the window around it is not timed."""
     from pytest_import_isolation import IsolatedImportContext, fresh_import
 
@@ -62,7 +62,7 @@ def by_fresh_import(name: str) -> Timed:
             fresh_import(name)
             return time.thread_time() - start
 
-    return lambda number: sum(once() for _ in range(number))
+    return {name: lambda number: sum(once() for _ in range(number))}
 
 
 def measure(plan: Plan) -> Section:
@@ -71,11 +71,12 @@ def measure(plan: Plan) -> Section:
     rows, missing, medians = [], [], []
     for name in _CHOSEN[plan.size]:
         if not installed(name):
-            missing.append(f"{name}: {_MODULES[name]} is not installed")
+            lacking = "" if name == _MODULES[name] else f"{_MODULES[name]} is "
+            missing.append(f"{name}: {lacking}not installed")
             continue
         with ExitStack() as stack:
             contenders = {
-                factory: stack.enter_context(Contender(f"{__name__}:{factory}", name, env=env))
+                factory: stack.enter_context(Contender(f"{__name__}:{factory}", name, env=env)).runner(name)
                 for factory in (by_importlib.__name__, by_fresh_import.__name__)
             }
             samples = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))

@@ -11,7 +11,7 @@ from benchmarks.paired import Spread, alternate
 from benchmarks.suites import PLUGIN, Plan
 from benchmarks.tables import Section, Table, seconds
 
-_ROUNDS = 15
+_ROUNDS = {"full": 15, "check": 5, "small": 1}
 
 
 def measure(plan: Plan) -> Section:
@@ -25,7 +25,7 @@ def measure(plan: Plan) -> Section:
         return modules, took
 
     load()  # the bytecode is written
-    samples = alternate({"load": load}, plan.rounds_or(_ROUNDS))["load"]
+    samples = alternate({"load": load}, plan.rounds_or(_ROUNDS[plan.size]))["load"]
     modules = Spread.of([number for number, _ in samples])
     took = Spread.of([each for _, each in samples])
     row = (

@@ -114,10 +114,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _run(names: Sequence[str], plan: Plan, *, write: bool) -> int:
@@ -129,7 +128,7 @@ def _run(names: Sequence[str], plan: Plan, *, write: bool) -> int:
         try:
             section = _measured(name, plan)
         except (ContenderError, SuiteError) as error:
-            print(f"== {name} failed\n{error}\n", flush=True)
+            print(f"== {name} failed: {error}\n{getattr(error, 'output', '')}\n", flush=True)
             failed.append(name)
             continue
         on = measured_on(section.distributions)
@@ -160,6 +159,7 @@ def _check(names: Sequence[str], workshop: Workshop, rounds: int | None) -> int:
     bounds = [bound for bound in BOUNDS if not names or bound.benchmark in names]
 
     def measure(name: str, patience: int) -> Mapping[str, Spread]:
+        print(f"measuring {name}", flush=True)
         return _measured(name, Plan("check", workshop, rounds and rounds * patience, patience)).ratios
 
     found = figures(bounds, measure, functools.partial(print, flush=True))

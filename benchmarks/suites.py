@@ -24,7 +24,12 @@ _WORDS = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 
 class SuiteError(Exception):
-    """A run of pytest did not do what it was measured for."""
+    """A run of pytest did not do what it was measured for; one line."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        #: The end of what the run printed.
+        self.output = output
 
 
 class Cost(NamedTuple):
@@ -183,9 +188,8 @@ def run_pytest(
     outcomes = counted(lines)
     expected = outcomes.get("passed") == passed and process.returncode == 0
     if (passed is not None and not expected) or process.returncode not in (0, 1):
-        raise SuiteError(
-            "\n".join([f"pytest {' '.join(arguments)} in {folder.name} went wrong:", *lines[-15:]])
-        )
+        ended = lines[-1] if lines else f"status {process.returncode}"
+        raise SuiteError(f"its run in {folder.name} went wrong: {ended}", "\n".join(lines[-15:]))
     return Cost(usage.ru_utime + usage.ru_stime, wall, outcomes)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.machine import installed
-from benchmarks.paired import alternate, extrapolate, ratio
+from benchmarks.paired import Spread, alternate, extrapolate, ratio
 from benchmarks.suites import PLUGIN, TESTS_IN_FILE, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _TESTS = {"full": 2_000, "check": 1_000, "small": 20}
 _MODULES = {"full": (600, 1_500), "check": (600,), "small": (600,)}
-_ROUNDS = {"full": 9, "check": 5, "small": 1}
+_ROUNDS = {"full": 7, "check": 4, "small": 1}
 _PEER_ROUNDS = 3
 
 _PLAIN = "plain"
@@ -51,55 +51,67 @@ _PEERS = (
 
 
 def measure(plan: Plan) -> Section:
-    """Measure the plugin's modes and the peers."""
+    """Measure the plugin's modes with several numbers of modules, and the peers with the first of them."""
     tests = _TESTS[plan.size]
-    peers = [peer for peer in _PEERS if installed(peer.module)] if plan.size != "check" else []
-    missing = [f"{peer.name}: not installed" for peer in _PEERS if plan.size != "check" and peer not in peers]
-    tables, ratios = [], {}
+    tables: list[Table] = []
+    missing: list[str] = []
+    ratios: dict[str, Spread] = {}
     for modules in _MODULES[plan.size]:
         folder = plan.workshop.write_trivial(f"trivial-{modules}", tests, modules)
         run = functools.partial(run_pytest, folder, env=plan.workshop.environment())
-        own = functools.partial(run, passed=tests)
-        own(_OWN["=test"])  # the bytecode is written
-        costs = alternate(
-            {
-                name: functools.partial(own, arguments)
-                for name, arguments in _OWN.items()
-                if plan.size != "check" or name != "=file"
-            },
-            plan.rounds_or(_ROUNDS[plan.size]),
-        )
-        cpu = {name: [cost.cpu for cost in samples] for name, samples in costs.items()}
-        rows: list[tuple[str, ...]] = [(_PLAIN, seconds(median(cpu[_PLAIN])), "", "")]
-        for name in list(cpu)[1:]:
-            rows.append(_row(name, cpu[name], cpu[_PLAIN], tests))
-            ratios[f"{name}, {modules:,} modules, times plain"] = ratio(cpu[name], cpu[_PLAIN])
-        for peer in peers:
-            share = min(peer.tests, tests)
-            try:
-                whole, plain = _against(peer, run, share, tests, plan.rounds_or(_PEER_ROUNDS))
-            except SuiteError as error:
-                missing.append(f"{peer.name}: {error}")
-                continue
-            rows.append(_row(f"{peer.name} *", whole, plain, tests))
-        tables.append(
-            Table(
-                f"{tests:,} empty tests, {modules:,} modules loaded",
-                ("", "time", "times plain", "each test"),
-                tuple(rows),
-            )
-        )
+        rows = []
+        plain: list[float] = []
+        for name, cpu in _own(plan, run, tests).items():
+            plain = plain or cpu
+            rows.append(_row(name, cpu, plain, tests))
+            ratios[f"{name}, {modules:,} modules, times plain"] = ratio(cpu, plain)
+        tables.append(_table(f"{tests:,} empty tests, {modules:,} modules loaded", rows))
+        if plan.size != "check" and modules == _MODULES[plan.size][0]:
+            rows, missing = _peers(plan, run, tests)
+            if rows:
+                tables.append(
+                    _table(f"Peers, {modules:,} modules, extrapolated from some of the tests", rows)
+                )
     return Section(
         "trivial",
         "Empty tests, a hundred in a file; a conftest imports the modules. User and system time of pytest and "
-        "of all its processes, median of paired rounds (quartiles)."
-        + " * measured with some of the tests, and extrapolated."
-        * bool(peers),
+        "of all its processes, median of paired rounds (quartiles).",
         tuple(tables),
         tuple(missing),
         ratios,
-        ("pytest-import-isolation", "pytest", *(peer.name for peer in peers)),
+        ("pytest-import-isolation", "pytest", *(peer.name for peer in _PEERS)),
     )
+
+
+def _own(plan: Plan, run: Callable[..., Cost], tests: int) -> dict[str, list[float]]:
+    """Return what each mode takes, by round; plain comes first."""
+    variants = dict(_OWN)
+    if plan.size == "check":
+        del variants["=file"]
+    run(variants["=test"], passed=tests)  # the bytecode is written
+    contenders = {name: functools.partial(run, given, passed=tests) for name, given in variants.items()}
+    costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
+    return {name: [cost.cpu for cost in samples] for name, samples in costs.items()}
+
+
+def _peers(plan: Plan, run: Callable[..., Cost], tests: int) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Return a row for each peer, and why there is none."""
+    rows, missing = [], []
+    for peer in _PEERS:
+        if not installed(peer.module):
+            missing.append(f"{peer.name}: not installed")
+            continue
+        try:
+            cpu, plain = _against(peer, run, min(peer.tests, tests), tests, plan.rounds_or(_PEER_ROUNDS))
+        except SuiteError as error:
+            missing.append(f"{peer.name}: {error}")
+            continue
+        rows.append(_row(peer.name, cpu, plain, tests))
+    return rows, missing
+
+
+def _table(title: str, rows: list[tuple[str, ...]]) -> Table:
+    return Table(title, ("", "time", "times plain", "each test"), tuple(rows))
 
 
 def _row(name: str, cpu: list[float], plain: list[float], tests: int) -> tuple[str, ...]:

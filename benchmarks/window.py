@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -18,13 +20,18 @@ from benchmarks.suites import Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 _SIZES = {"full": (500, 2_000, 10_000), "check": (2_000,), "small": (500,)}
-_ROUNDS = 30
+_ROUNDS = 20
 
 #: What happens inside, with the prefix of the packages that are imported: four packages of five modules.
 _CASES = {
     "nothing changed": "",
     "20 foreign modules": "guest",
     "20 first-party modules": "house",
+}
+_CHOSEN = {
+    "full": tuple(_CASES),
+    "check": ("nothing changed", "20 foreign modules"),
+    "small": ("20 first-party modules",),
 }
 _PACKAGES = 4
 _MODULES_IN_PACKAGE = 5
@@ -91,56 +98,58 @@ _CONTEXTS: dict[str, Callable[[], Callable[[], AbstractContextManager[object]]]]
 }
 
 
-def contender(kind: str, prefix: str, modules: int, folder: str) -> Timed:
+def contender(kind: str, modules: int, folder: str) -> dict[str, Timed]:
     """Make a contender, in a process that is its own.
 
     Args:
         kind: a key of the contexts, or the bare copy.
-        prefix: of the packages that are imported inside.
         modules: how many modules are loaded.
         folder: where the packages of the project lie.
+
+    Returns:
+        What to time, by case.
     """
     sys.path.insert(0, folder)
     context = None if kind == _BARE else _CONTEXTS[kind]()
     fill(modules)
     if context is None:
         compact = dict(sys.modules.copy().items())  # every import leaves a hole in the table itself
-        return timed(lambda: dict(compact))
-    names = [f"{prefix}_{number}" for number in range(_PACKAGES)] if prefix else []
-    for name in names:
-        importlib.import_module(name)  # the bytecode is written
-    for name in [name for name in sys.modules if name.partition(".")[0] in names]:
-        del sys.modules[name]
+        return dict.fromkeys(_CASES, timed(lambda: dict(compact)))
 
-    def run() -> None:
+    def run(names: list[str]) -> None:
         with context():
             for name in names:
                 importlib.import_module(name)
 
-    return timed(run)
+    return {
+        case: timed(functools.partial(run, _packages(prefix) if prefix else []))
+        for case, prefix in _CASES.items()
+    }
+
+
+def _packages(prefix: str) -> list[str]:
+    return [f"{prefix}_{number}" for number in range(_PACKAGES)]
 
 
 def measure(plan: Plan) -> Section:
     """Measure windows with several numbers of modules loaded."""
     project = plan.workshop.root / "project"
     for prefix, folder in (("guest", plan.workshop.site_packages), ("house", project)):
-        for number in range(_PACKAGES):
-            write_package(folder, f"{prefix}_{number}", _MODULES_IN_PACKAGE)
+        for name in _packages(prefix):
+            write_package(folder, name, _MODULES_IN_PACKAGE)
+        compileall.compile_dir(folder, quiet=1)
     kinds = [_BARE, *_CONTEXTS]
-    cases = dict(_CASES)
     missing = []
     if plan.size == "check":
         kinds = [_BARE, _WINDOW, _NAIVE]
-        del cases["20 first-party modules"]
     elif not installed("test.support.import_helper"):
         kinds.remove(_IMPORT_HELPER)
-        missing.append("import_helper: this Python has no test.support")
+        missing.append(f"{_IMPORT_HELPER}: this Python has no test.support")
     tables, ratios = [], {}
     for size in _SIZES[plan.size]:
         plan.workshop.write_fillers(size)
         rows = []
-        for case, prefix in cases.items():
-            samples = _samples(plan, kinds, prefix, size, project)
+        for case, samples in _samples(plan, kinds, size, project).items():
             against = {kind: ratio(samples[kind], samples[_BARE]) for kind in kinds}
             to_naive = ratio(samples[_WINDOW], samples[_NAIVE])
             rows.append((case, *(times(against[kind]) for kind in kinds if kind != _BARE), times(to_naive)))
@@ -166,14 +175,19 @@ def measure(plan: Plan) -> Section:
     )
 
 
-def _samples(
-    plan: Plan, kinds: list[str], prefix: str, modules: int, project: Path
-) -> dict[str, list[float]]:
-    env = plan.workshop.environment()
+def _samples(plan: Plan, kinds: list[str], modules: int, project: Path) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each contender for each case, by round."""
     target = f"{__name__}:{contender.__name__}"
+    env = plan.workshop.environment()
     with ExitStack() as stack:
         contenders = {
-            kind: stack.enter_context(Contender(target, kind, prefix, modules, str(project), env=env))
+            kind: stack.enter_context(Contender(target, kind, modules, str(project), env=env))
             for kind in kinds
         }
-        return alternate(contenders, plan.rounds_or(_ROUNDS))
+        return {
+            case: alternate(
+                {kind: contender.runner(case) for kind, contender in contenders.items()},
+                plan.rounds_or(_ROUNDS),
+            )
+            for case in _CHOSEN[plan.size]
+        }

@@ -1,0 +1,199 @@
+"""The command, in the smallest size: that it works, not what it measures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.suites import Cost, Plan, SuiteError, Workshop, counted, run_pytest
+
+from benchmarks import app, big, fresh, parked, run, scale, trivial
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workshop() -> Iterator[Workshop]:
+    made = Workshop()
+    yield made
+    made.close()
+
+
+def test_benchmarks_print_their_tables() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "benchmarks" / "run.py"),
+            "--small",
+            "load",
+            "window",
+            "trivial",
+            "cycles",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")},
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    for expected in (
+        "== load",
+        "  20 first-party modules",
+        "20 empty tests, 600 modules loaded",
+        "  synthetic  ",
+    ):
+        assert any(line.startswith(expected) for line in lines), done.stdout
+
+
+@pytest.mark.parametrize("module", [trivial, app, scale, big])
+@pytest.mark.parametrize("size", ["full", "check", "small"])
+def test_benchmarks_of_suites_make_their_tables_in_every_size(
+    module: Any, size: Any, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the runs themselves: each costs one second more than the one before."""
+    runs = iter(range(1, 1_000))
+
+    def fake_run(folder: Path, arguments: Sequence[str] = (), *_: object, **__: object) -> Cost:
+        for argument in arguments:
+            if argument.startswith("--import-leak-file="):
+                Path(argument.partition("=")[2]).write_text("report", encoding="utf-8")
+        assert folder.is_dir()
+        number = float(next(runs))
+        return Cost(number, number, {"passed": 77})
+
+    monkeypatch.setattr(module, "run_pytest", fake_run)
+    monkeypatch.setattr(module, "installed", lambda name: True)
+    monkeypatch.setattr(big, "_downloaded", lambda folder: ROOT)
+    monkeypatch.setattr(workshop, "write_trivial", lambda *given: ROOT)
+
+    section = module.measure(Plan(size, workshop, rounds=1))
+
+    assert section.tables
+    assert section.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [
+        (
+            trivial,
+            [
+                "pytest-forked: not installed",
+                "pytest-isolate: not installed",
+                "pytest-isolated: not installed",
+            ],
+        ),
+        (app, ["all: sqlalchemy is not installed", "all: numpy is not installed"]),
+        (
+            fresh,
+            [
+                "django.db.models: django is not installed",
+                "sqlalchemy.orm: sqlalchemy is not installed",
+                "rich.console: rich is not installed",
+                "jinja2: not installed",
+                "flask: not installed",
+            ],
+        ),
+        (parked, ["pandas: not installed", "sqlalchemy: not installed", "pydantic.main: not installed"]),
+        (
+            big,
+            [
+                "the suite of packaging: packaging is not installed",
+                "the suite of packaging: pretend is not installed",
+                "the suite of packaging: tomli_w is not installed",
+            ],
+        ),
+    ],
+)
+def test_what_is_not_installed_is_named_and_the_rest_goes_on(
+    module: Any, missing: list[str], workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "installed", lambda name: False)
+    monkeypatch.setattr(module, "run_pytest", lambda *_, **__: Cost(1.0, 1.0, {}), raising=False)
+    monkeypatch.setattr(workshop, "write_trivial", lambda *given: ROOT)
+
+    section = module.measure(Plan("full", workshop, rounds=1))
+
+    assert list(section.missing) == missing
+
+
+def test_a_peer_that_does_not_work_is_named_and_the_rest_goes_on(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake_run(folder: Path, arguments: Sequence[str] = (), *_: object, **__: object) -> Cost:
+        if "--forked" in arguments:
+            raise SuiteError("its run went wrong: 1 failed")
+        return Cost(1.0, 1.0, {})
+
+    monkeypatch.setattr(trivial, "installed", lambda name: name == "pytest_forked")
+    monkeypatch.setattr(trivial, "run_pytest", fake_run)
+    monkeypatch.setattr(workshop, "write_trivial", lambda *given: ROOT)
+
+    section = trivial.measure(Plan("full", workshop, rounds=1))
+
+    assert section.missing[0] == "pytest-forked: its run went wrong: 1 failed"
+    assert [table.title for table in section.tables] == [
+        "2,000 empty tests, 600 modules loaded",
+        "2,000 empty tests, 1,500 modules loaded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["windows"],
+            "there is no benchmark 'windows', only window, trivial, app, fresh, parked, load, scale, big, cycles",
+        ),
+        (["big", "--", "-x"], "what follows -- is for the pytest of --suite=DIR"),
+        (["big", "--suite=nowhere"], "--suite: nowhere is no directory"),
+        (
+            ["--write", "--small"],
+            "--write keeps the figures of whole benchmarks: not with --small, --check or --suite",
+        ),
+        (["--rounds=0"], "argument --rounds: '0' is not a number from 1 on"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_told_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"run.py: error: {message}"
+
+
+@pytest.mark.parametrize(
+    ("line", "outcomes"),
+    [
+        ("2000 passed in 1.23s", {"passed": 2000}),
+        (
+            "1 failed, 3 passed, 2 skipped, 1 warning in 61.00s (0:01:01)",
+            {"failed": 1, "passed": 3, "skipped": 2},
+        ),
+        ("== 2 errors in 0.10s ==", {"error": 2}),
+        ("Killed", {}),
+    ],
+)
+def test_the_outcomes_are_in_the_last_line(line: str, outcomes: dict[str, int]) -> None:
+    assert counted(["1 passed in a test's own words", line, ""]) == outcomes
+
+
+def test_a_suite_that_does_not_pass_is_not_measured(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "test_failing.py").write_text("def test_failing():\n    assert False\n", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+
+    with pytest.raises(SuiteError) as raised:
+        run_pytest(tmp_path, [], workshop.environment(), passed=1)
+
+    assert str(raised.value).startswith(f"its run in {tmp_path.name} went wrong: 1 failed in ")
+    assert "assert False" in raised.value.output
