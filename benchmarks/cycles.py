@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.generated import write
 from benchmarks.machine import installed
 from benchmarks.paired import alternate, ratio
-from benchmarks.suites import Plan
+from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 _MODULES = {"full": 500, "check": 500, "small": 50}
@@ -32,7 +32,7 @@ def measure(plan: Plan) -> Section:
     """Measure a synthetic package and those real ones that are installed."""
     synthetic = "synthetic"
     _write(plan.workshop.root / synthetic, synthetic, _MODULES[plan.size])
-    env = plan.workshop.environment(plan.workshop.root / synthetic)
+    env = plan.workshop.environment(plan.workshop.root / synthetic, ROOT)
     rows, missing = [], []
     for name, rounds in {synthetic: _ROUNDS, **_REAL[plan.size]}.items():
         if name != synthetic and not installed(name):

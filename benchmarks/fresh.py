@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.contender import Contender, Timed
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, ratio
-from benchmarks.suites import Plan
+from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 #: Module to the distribution that it comes with.
@@ -67,7 +67,7 @@ def by_fresh_import(name: str) -> dict[str, Timed]:
 
 def measure(plan: Plan) -> Section:
     """Measure the modules that are installed."""
-    env = plan.workshop.environment()
+    env = plan.workshop.environment(ROOT)
     rows, missing, medians = [], [], []
     for name in _CHOSEN[plan.size]:
         if not installed(name):

@@ -8,7 +8,7 @@ import sys
 import time
 
 from benchmarks.paired import Spread, alternate
-from benchmarks.suites import PLUGIN, Plan
+from benchmarks.suites import PLUGIN, ROOT, Plan
 from benchmarks.tables import Section, Table, seconds
 
 _ROUNDS = {"full": 15, "check": 5, "small": 1}
@@ -16,7 +16,7 @@ _ROUNDS = {"full": 15, "check": 5, "small": 1}
 
 def measure(plan: Plan) -> Section:
     """Count and time the modules that the plugin loads in a process that has loaded pytest."""
-    env = plan.workshop.environment()
+    env = plan.workshop.environment(ROOT)
 
     def load() -> tuple[int, float]:
         command = [sys.executable, "-m", __name__]

@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, ratio
-from benchmarks.suites import Plan
+from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 #: `import pydantic` alone loads little; `from pydantic import BaseModel` ends in pydantic.main.
@@ -25,7 +25,7 @@ _ROUNDS = {"full": 9, "check": 3, "small": 1}
 
 def measure(plan: Plan) -> Section:
     """Measure the packages that are installed."""
-    env = plan.workshop.environment()
+    env = plan.workshop.environment(ROOT)
     rows, missing, medians = [], [], []
     for name in _PACKAGES[plan.size]:
         if not installed(name):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from subprocess import CalledProcessError
 
 if __name__ == "__main__":
     # A script's own folder comes first; what it imports is found from the folder above.
@@ -84,7 +85,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--suite",
         type=Path,
         metavar="DIR",
-        help="for big: a checkout in place of the suite of packaging; what follows -- goes to its pytest",
+        help="for big: a checkout in place of the suite of packaging; what follows -- goes to its pytest, such as "
+        "-p PLUGIN: no plugin is loaded that is not named",
     )
     parser.add_argument(
         "--python",
@@ -127,11 +129,12 @@ def _run(names: Sequence[str], plan: Plan, *, write: bool) -> int:
         start = time.perf_counter()
         try:
             section = _measured(name, plan)
-        except (ContenderError, SuiteError) as error:
+        except (ContenderError, SuiteError, CalledProcessError) as error:
             print(f"== {name} failed: {error}\n{getattr(error, 'output', '')}\n", flush=True)
             failed.append(name)
             continue
-        on = measured_on(section.distributions)
+        own = plan.python == sys.executable
+        on = measured_on(section.distributions) if own else f"Measured with {plan.python}."
         texts[name] = markdown(section, on)
         found.update({(name, figure): spread for figure, spread in section.ratios.items()})
         print(f"== {name}\n{section.about}\n{on}\n")

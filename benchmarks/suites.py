@@ -79,17 +79,17 @@ class Workshop:
         self._temporary.cleanup()
 
     def environment(self, *folders: Path) -> dict[str, str]:
-        """Return environment variables under which generated packages and the benchmarks are found.
+        """Return environment variables under which generated packages and the plugin are found.
 
         Args:
-            folders: further folders that modules are found in.
+            folders: further folders that modules are found in; :data:`ROOT` for the benchmarks themselves.
 
         Returns:
             This process's variables, without those that change what Python and pytest do.
         """
         unwanted = ("PYTHON", "PYTEST", "COVERAGE", "COV_CORE")
         variables = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-        path = [self.site_packages, *folders, ROOT]
+        path = [self.site_packages, *folders]
         source = Path(pytest_import_isolation.__file__).parent.parent
         if source == ROOT / "src":  # not installed
             path.append(source)

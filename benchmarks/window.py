@@ -16,7 +16,7 @@ from benchmarks.contender import Contender, Timed, timed
 from benchmarks.generated import fill, write_package
 from benchmarks.machine import installed
 from benchmarks.paired import alternate, ratio
-from benchmarks.suites import Plan
+from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
 _SIZES = {"full": (500, 2_000, 10_000), "check": (2_000,), "small": (500,)}
@@ -55,16 +55,19 @@ def naive() -> Iterator[None]:
         sys.modules.update(before)
 
 
-@contextmanager
-def _import_helper() -> Iterator[None]:
-    """What the context manager ``isolated_modules`` does, which only newer Pythons have."""
+def _import_helper() -> Callable[[], AbstractContextManager[None]]:
     from test.support import import_helper  # type: ignore[import-not-found]
 
-    saved = import_helper.modules_setup()
-    try:
-        yield
-    finally:
-        import_helper.modules_cleanup(*saved)
+    @contextmanager
+    def isolated_modules() -> Iterator[None]:
+        """What the function of this name does, which only newer Pythons have."""
+        saved = import_helper.modules_setup()
+        try:
+            yield
+        finally:
+            import_helper.modules_cleanup(*saved)
+
+    return isolated_modules
 
 
 def _pytest_snapshots() -> Callable[[], AbstractContextManager[None]]:
@@ -94,7 +97,7 @@ _CONTEXTS: dict[str, Callable[[], Callable[[], AbstractContextManager[object]]]]
     _NAIVE: lambda: naive,
     "mock.patch.dict": lambda: lambda: mock.patch.dict(sys.modules),
     "pytest's snapshots": _pytest_snapshots,
-    _IMPORT_HELPER: lambda: _import_helper,
+    _IMPORT_HELPER: _import_helper,
 }
 
 
@@ -178,7 +181,7 @@ def measure(plan: Plan) -> Section:
 def _samples(plan: Plan, kinds: list[str], modules: int, project: Path) -> dict[str, dict[str, list[float]]]:
     """Return the seconds of each contender for each case, by round."""
     target = f"{__name__}:{contender.__name__}"
-    env = plan.workshop.environment()
+    env = plan.workshop.environment(ROOT)
     with ExitStack() as stack:
         contenders = {
             kind: stack.enter_context(Contender(target, kind, modules, str(project), env=env))

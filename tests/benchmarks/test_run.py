@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.paired import Spread
 from benchmarks.suites import Cost, Plan, SuiteError, Workshop, counted, run_pytest
+from benchmarks.tables import Section, Table
 
 from benchmarks import app, big, fresh, parked, run, scale, trivial
 
@@ -170,6 +172,68 @@ def test_a_mistake_in_the_command_line_is_told_in_one_line(
 
     assert stopped.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"run.py: error: {message}"
+
+
+def section(name: str, **ratios: float) -> Section:
+    spreads = {figure.replace("_", " "): Spread(value, value, value, 1) for figure, value in ratios.items()}
+    return Section(
+        name, f"About {name}.", (Table("A title", ("", "time"), (("plain", "1 s"),)),), (), spreads
+    )
+
+
+def test_a_benchmark_that_fails_is_named_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(name: str, plan: Plan) -> Section:
+        if name == "big":
+            raise SuiteError("its run in big went wrong: 1 failed", "the last lines")
+        return section(name)
+
+    monkeypatch.setattr(run, "_measured", measured)
+
+    status = run.main(["big", "app", "--small"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 1
+    assert lines[:2] == ["== big failed: its run in big went wrong: 1 failed", "the last lines"]
+    assert "== app" in lines
+    assert lines[-1] == "failed: big"
+
+
+def test_the_results_keep_what_was_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = tmp_path / "RESULTS.md"
+    monkeypatch.setattr(run, "_RESULTS", results)
+    monkeypatch.setattr(run, "_measured", lambda name, plan: section(name))
+
+    assert run.main(["app", "--write"]) == run.main(["window", "--write"]) == 0
+
+    text = results.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Results",
+        "## window",
+        "## app",
+    ]
+    assert "About app." in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("modules", "status", "last"),
+    [
+        (50, 0, "  load: milliseconds  15.0 (15.0-15.0)  at most 15     30"),
+        (51, 1, "1 of 2 key ratios are beyond their bounds, also when measured again."),
+    ],
+)
+def test_the_check_fails_for_a_figure_that_stays_beyond_its_bound(
+    modules: int, status: int, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "_measured", lambda name, plan: section(name, modules=modules, milliseconds=15))
+
+    assert run.main(["--check", "load"]) == status
+
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 @pytest.mark.parametrize(
