@@ -100,9 +100,11 @@ class Statements:
         Args:
             is_same: the import state is known to be as it was at the last call.
         """
-        if (is_same and not self._is_ahead) or self._looks_same():
+        if is_same and not self._is_ahead:
             return
         self._is_ahead = False
+        if self._looks_same():
+            return
         modules = getattr(sys, "modules", None)
         self._table = modules
         self._entries: dict[Any, object] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -52,6 +52,7 @@ class Judge:
         self._origins = origins
         self._log = log
         self._places = places or Places(Path())
+        self._names_by_file: dict[str, list[str]] = {}
 
     def leak(self, atom: Atom, polluter: Polluter) -> Leak | None:
         """Return the leak that an atom is, or None for a change that harms nobody."""
@@ -325,27 +326,51 @@ class Judge:
 
     def twice_loaded(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
         """Yield the first-party files among these modules that are loaded under another name too."""
-        wanted = {file: name for name in names if (file := self._first_party_file(name))}
-        if not wanted:
-            return
-        for other, module in sys.modules.copy().items():
-            file = (namespace(module) or {}).get("__file__")
-            name = wanted.get(file) if isinstance(file, str) else None
-            if name is None or other in (name, "__main__") or module is sys.modules.get(name):
-                continue
-            detail = (
-                f"The file {self._places.shorten(str(file))} is loaded as {other} and as {name}: "
-                "two modules, two copies of every class."
-            )
-            step = self.first_import(name, polluter)
-            yield make_leak("twice-loaded", name, polluter, detail, location=step.location, chain=step.chain)
+        files = {name: file for name in names if (file := self._first_party_file(name))}
+        for name, file in files.items():
+            for other in self._names_with_file(name, file, files):
+                module = sys.modules.get(other)
+                if other in (name, "__main__") or module is sys.modules.get(name) or _file_of(module) != file:
+                    continue
+                detail = (
+                    f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "
+                    "two modules, two copies of every class."
+                )
+                step = self.first_import(name, polluter)
+                yield make_leak(
+                    "twice-loaded", name, polluter, detail, location=step.location, chain=step.chain
+                )
+
+    def _names_with_file(self, name: str, file: str, new: Container[str]) -> list[str]:
+        """Return the names under which a file was loaded up to now, and note another one.
+
+        Going through all modules for each file would take longer the more of both there are.
+
+        Args:
+            name: the name that was loaded now.
+            file: its file.
+            new: all that was loaded now.
+        """
+        if not self._names_by_file:
+            for other, module in sys.modules.copy().items():
+                there = _file_of(module)
+                if there is not None and type(other) is str and other not in new:
+                    self._names_by_file.setdefault(there, []).append(other)
+        known = self._names_by_file.setdefault(file, [])
+        if name not in known:
+            known.append(name)
+        return known
 
     def _first_party_file(self, name: str) -> str | None:
         module = sys.modules.get(name)
         if module is None or not self._origins.is_first_party(name, module):
             return None
-        file = (namespace(module) or {}).get("__file__")
-        return file if isinstance(file, str) else None
+        return _file_of(module)
+
+
+def _file_of(module: object) -> str | None:
+    file = (namespace(module) or {}).get("__file__")
+    return file if isinstance(file, str) else None
 
 
 def _can_be_imported(name: object) -> bool:
