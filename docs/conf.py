@@ -55,6 +55,25 @@ def _hide_what_takes_misspelt_names(
     return (signature or "").replace(", **misspelt)", ")") or signature, result
 
 
+class _WithoutTypes:
+    """Keeps napoleon from reading the first line of an attribute, "The statement: file and line", as its type."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def save(self, app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+        self._lines = lines.copy()
+
+    def restore(
+        self, app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+    ) -> None:
+        if what in ("attribute", "data", "property"):
+            lines[:] = self._lines
+
+
 def setup(app: Sphinx) -> None:
-    """Connect what changes signatures."""
+    """Connect what changes texts."""
     app.connect("autodoc-process-signature", _hide_what_takes_misspelt_names)
+    around = _WithoutTypes()
+    app.connect("autodoc-process-docstring", around.save, priority=100)  # napoleon has 500
+    app.connect("autodoc-process-docstring", around.restore, priority=900)

@@ -60,6 +60,8 @@ class IsolatedImportContext:
 
     #: What messages call a window of this class.
     _title = "IsolatedImportContext"
+    #: What the last block that ended undid, and what it kept and why.
+    changes: Changes
 
     def __init__(
         self,
@@ -96,8 +98,7 @@ class IsolatedImportContext:
         self._windows: list[Window] = []
         #: The import state of a moment ago, if it is known.
         self._after: ImportState | None = None
-        #: What the last block that ended undid, and what it kept and why.
-        self.changes: Changes = NO_CHANGES
+        self.changes = NO_CHANGES
 
     def start(self) -> IsolatedImportContext:
         """Open a window.
