@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pytest_import_isolation
-from pytest_import_isolation import errors, plugin
+from pytest_import_isolation import errors, plugin, traceentries
 from pytest_import_isolation.__main__ import main
 from pytest_import_isolation.machinery import ABSENT
 from pytest_import_isolation.parameters import NAMES
@@ -121,6 +121,34 @@ def test_the_pages_have_all_fixtures_with_the_signatures_of_their_functions() ->
             for one in parameters
         ]
         assert f"`{name}{inspect.Signature(bare)}`".replace("'1.0'", '"1.0"') in text
+
+
+def test_the_page_about_traces_has_all_fields_and_outcomes_of_an_entry() -> None:
+    page = _page("tracing")
+    for field in traceentries.TracedImport._fields:
+        assert f"`{field}`" in page, field
+    outcomes = {
+        value for name, value in vars(traceentries).items() if name.isupper() and isinstance(value, str)
+    }
+    assert set(_first_column(page.partition("| `how` |")[2].partition("\n\n")[0])) == outcomes
+
+
+def test_the_page_of_kinds_has_all_side_effects() -> None:
+    source = (_ROOT / "src/pytest_import_isolation/effects.py").read_text(encoding="utf-8")
+    calls = [
+        node.args[0]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Effect"
+    ]
+    names = {name for name in map(_template, calls) if name}
+    told = [re.sub(r"NAME|CLASS|SIGTERM", "…", name) for name in _first_column(_page("kinds"))]
+    assert len(names) > 10
+    untold = [name for name in names if not any(_fits(one, name) or _fits(name, one) for one in told)]
+    assert untold == []
+
+
+def _fits(template: str, text: str) -> bool:
+    return re.fullmatch(re.escape(template).replace("…", ".+"), text) is not None
 
 
 def test_the_page_of_the_commands_has_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
