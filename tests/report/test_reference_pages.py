@@ -161,4 +161,4 @@ def test_the_page_of_the_commands_has_all_of_them(capsys: pytest.CaptureFixture[
 def test_the_links_of_the_readme_lead_somewhere() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", (_ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets
-    assert [target for target in targets if not (_ROOT / target).is_file()] == []
+    assert [target for target in targets if not (_ROOT / target).exists()] == []
