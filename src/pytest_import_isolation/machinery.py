@@ -15,6 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
+from importlib.machinery import FileFinder
+
+# By this name, which a test that patches the clock leaves alone.
+from time import time as _now
 from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
 from zipimport import zipimporter
@@ -44,6 +48,8 @@ WRAPPED: Final = "_pytest_import_isolation_wrapped"
 TOOL: Final = "pytest-import-isolation"
 _PACKAGE_DIRECTORY: Final = __file__.rpartition("machinery")[0]
 _PAUSE: Final = 0.002  # seconds
+#: Of the times that file systems keep, at worst; in seconds.
+_RESOLUTION: Final = 2.0
 _STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _MACHINERY: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
@@ -389,31 +395,48 @@ def packages_on_the_stack() -> set[str]:
     return {top_level(name) for name in names if isinstance(name, str)}
 
 
-def drop_finder_caches() -> None:
-    """Make finders look at the file system again.
+class _FinderCaches:
+    """What finders remember of the file system."""
 
-    As ``importlib.invalidate_caches()``, except that a finder which raises does not stop the others, that
-    ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
-    standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet. Left
-    alone is an archive that holds the standard library, which nobody rewrites.
-    """
-    # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
-    finders = getattr(sys, "meta_path", None)
-    finders = finders.copy() if isinstance(finders, list) else []
-    for finder in (*finders, *list(sys.path_importer_cache.values())):
-        if finder is None or finder is _bootstrap_external.PathFinder:
-            continue
-        if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
-            continue
-        try:
-            finder.invalidate_caches()
-        except Exception:  # a user's finder, or one without the method; the others must not stay stale
-            continue
-    # What PathFinder.invalidate_caches() does beside that.
-    namespace_path = getattr(_bootstrap_external, "_NamespacePath", None)
-    if namespace_path is not None and hasattr(namespace_path, "_epoch"):
-        namespace_path._epoch += 1
-    metadata = namespace(sys.modules.get("importlib.metadata")) or {}
-    clear = getattr(getattr(metadata.get("FastPath"), "__new__", None), "cache_clear", None)
-    if clear is not None:
-        clear()
+    def __init__(self) -> None:
+        self._dropped_at = 0.0
+
+    def drop(self) -> None:
+        """Make finders look at the file system again.
+
+        As ``importlib.invalidate_caches()``, except that a finder which raises does not stop the others, that
+        ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
+        standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet.
+        Left alone are an archive that holds the standard library, which nobody rewrites, and listings of
+        directories that cannot be out of date unseen.
+        """
+        # A listing is read again when the directory's time of change is another one, so it can be out of date
+        # only if it was read within the resolution of that time. One of a directory that had not changed for
+        # longer than that when the listings were dropped the last time was read later.
+        settled, self._dropped_at = self._dropped_at - _RESOLUTION, _now()
+        # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
+        finders = getattr(sys, "meta_path", None)
+        finders = finders.copy() if isinstance(finders, list) else []
+        for finder in (*finders, *list(sys.path_importer_cache.values())):
+            if finder is None or finder is _bootstrap_external.PathFinder:
+                continue
+            if type(finder) is FileFinder and 0 < getattr(finder, "_path_mtime", -1) < settled:
+                continue
+            if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
+                continue
+            try:
+                finder.invalidate_caches()
+            except Exception:  # a user's finder, or one without the method; the others must not stay stale
+                continue
+        # What PathFinder.invalidate_caches() does beside that.
+        namespace_path = getattr(_bootstrap_external, "_NamespacePath", None)
+        if namespace_path is not None and hasattr(namespace_path, "_epoch"):
+            namespace_path._epoch += 1
+        metadata = namespace(sys.modules.get("importlib.metadata")) or {}
+        clear = getattr(getattr(metadata.get("FastPath"), "__new__", None), "cache_clear", None)
+        if clear is not None:
+            clear()
+
+
+#: Of the finders of this process, which all windows share.
+drop_finder_caches: Final = _FinderCaches().drop

@@ -108,12 +108,13 @@ class Patterns:
 
     def covered(self, names: Iterable[object]) -> Iterator[tuple[str, str]]:
         """Yield those of many names that are covered, each with the first pattern that covers it."""
-        packages = self._packages
+        if not self._globs:
+            packages = self._packages
+            names = [name for name in names if type(name) is str and name.partition(".")[0] in packages]
         for name in names:
-            if type(name) is str and (self._globs or name.partition(".")[0] in packages):
-                pattern = self.match(name)
-                if pattern is not None:
-                    yield name, pattern
+            pattern = self.match(name)
+            if pattern is not None:
+                yield name, pattern  # type: ignore[misc]  # only strings are matched
 
     def match(self, name: object) -> str | None:
         """Return the first pattern that covers the module name, or None.

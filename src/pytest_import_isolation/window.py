@@ -243,13 +243,14 @@ class Window:
         if not patterns:
             return
         refuse_needed(patterns, "fresh")
-        self._refuse_extensions(patterns)
-        self._set_aside(_covering(patterns))
+        self._set_aside(_covering(patterns), self._refuse_extensions(patterns))
 
-    def _refuse_extensions(self, patterns: Patterns) -> None:
+    def _refuse_extensions(self, patterns: Patterns) -> list[str]:
+        """Return the loaded and parked modules that patterns cover, if none is an extension module."""
         found: dict[str, list[str]] = {}
         loaded = sys.modules.copy()
-        for name, pattern in patterns.covered(dict.fromkeys((*DOOR.lot, *loaded))):
+        covered = dict(patterns.covered((*DOOR.lot, *loaded)))
+        for name, pattern in covered.items():
             module = loaded[name] if name in loaded else DOOR.lot.module(name)
             if self._origins.verdict(name, module).is_extension:
                 found.setdefault(pattern, []).append(name)
@@ -260,6 +261,7 @@ class Window:
                 "they are imported again (the same objects come back), or name the pure Python modules that "
                 "you need fresh."
             )
+        return list(covered)
 
     def block(self, patterns: Patterns, *, distributions: bool = False) -> None:
         """Let modules look as if they were not installed.
@@ -443,15 +445,21 @@ class Window:
         """Tell whether the window hides the module that usually has this name."""
         return any(covers(name) for covers in self._superseding)
 
-    def _set_aside(self, covers: Callable[[str], object]) -> dict[str, object]:
+    def _set_aside(
+        self, covers: Callable[[str], object], among: Iterable[str] | None = None
+    ) -> dict[str, object]:
         """Hide loaded and parked modules until the end of the window.
+
+        Args:
+            covers: tells which.
+            among: all that can be meant, where that is known.
 
         Returns:
             Those that were loaded.
         """
         self._superseding.append(covers)
         aside: dict[str, ParkedModule] = {}
-        names = [name for name in list(sys.modules) if covers(name)]
+        names = [name for name in (list(sys.modules) if among is None else among) if covers(name)]
         self._taken_by_us.update(
             take_out(names, lambda n, module: aside.update({n: ParkedModule(module, bound_value(n))}))
         )

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 import zipfile
 import zipimport
 from collections.abc import Callable
+from importlib.machinery import FileFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -60,6 +62,40 @@ def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "meta_path", [Raising(), asked])
     machinery.drop_finder_caches()
     asked.invalidate_caches.assert_called_once_with()
+
+
+def test_listings_are_read_again_unless_they_cannot_be_out_of_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(machinery, "_now", lambda: now)
+    old, young = (tmp_path / name for name in ("old", "young"))
+    finders: dict[Path, FileFinder] = {}
+    for folder in (old, young):
+        folder.mkdir()
+        finders[folder] = FileFinder(str(folder), (SourceFileLoader, [".py"]))
+        monkeypatch.setitem(sys.path_importer_cache, str(folder), finders[folder])
+
+    def add(folder: Path, name: str, changed_at: float) -> bool:
+        """Write a module at a moment that the directory's time tells; return whether it is found."""
+        (folder / f"{name}.py").write_text("", encoding="utf-8")
+        os.utime(folder, (changed_at, changed_at))
+        return finders[folder].find_spec(name) is not None
+
+    drop = machinery._FinderCaches().drop
+    hour_ago, moment_ago = now - 3600, now - 1
+    assert add(old, "first", hour_ago)
+    assert add(young, "first", moment_ago)
+    assert not add(old, "second", hour_ago)  # unseen: it has the same time of change
+    drop()  # nothing is known of when the first listings were read
+    assert add(old, "third", hour_ago)
+    assert add(young, "third", moment_ago)
+    now += 1
+    drop()
+    assert not add(old, "fourth", hour_ago)  # nobody can have added it at that time
+    assert add(young, "fourth", moment_ago)
+    assert add(old, "fifth", now)
+    assert finders[old].find_spec("fourth")
 
 
 def test_an_archive_that_holds_the_standard_library_is_read_once(
