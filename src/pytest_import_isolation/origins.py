@@ -87,6 +87,7 @@ class Origins:
         self._first_party = first_party or Patterns()
         self._standard = _standard_library()
         self._verdicts: dict[object, tuple[weakref.ref[Any], Verdict]] = {}
+        self._files: dict[tuple[str, str], Verdict] = {}
 
     @classmethod
     def usual(cls) -> Origins:
@@ -155,9 +156,15 @@ class Origins:
         return self._judge_file(name, file)
 
     def _judge_file(self, name: str, file: str) -> Verdict:
-        if file.endswith(_EXTENSION_SUFFIXES):
-            return Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
-        return self._judge_path(name, file)
+        # Many copies of a module may come from one file.
+        verdict = self._files.get((name, file))
+        if verdict is None:
+            if file.endswith(_EXTENSION_SUFFIXES):
+                verdict = Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
+            else:
+                verdict = self._judge_path(name, file)
+            self._files[name, file] = verdict
+        return verdict
 
     def _judge_path(self, name: str, path: str) -> Verdict:
         pattern = self._first_party.match(name)
