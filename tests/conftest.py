@@ -14,6 +14,7 @@ from pytest_import_isolation.window import innermost_window
 #: How Python says what WebAssembly lacks, and what that is.
 _LACKING = {
     "emscripten does not support processes": "processes",
+    "emscripten has no processes": "processes",
     "can't start new thread": "threads",
     "Resource busy": "working directories that can be removed",
 }

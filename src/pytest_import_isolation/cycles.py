@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pytest_import_isolation.cycletext import render_cycles
-from pytest_import_isolation.errors import ParameterError
+from pytest_import_isolation.errors import ImportIsolationError, ParameterError
 from pytest_import_isolation.importcycles import Attempt, ImportCycles, allowances, judge, meets_circle
 from pytest_import_isolation.importgraph import ImportGraph
 from pytest_import_isolation.importtrials import attempt, attempt_in_fresh_interpreter, covered_by
-from pytest_import_isolation.machinery import packages_on_the_stack, top_level
+from pytest_import_isolation.machinery import has_processes, packages_on_the_stack, top_level
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.texts import text_of
 from pytest_import_isolation.window import Window
+from pytest_import_isolation.wording import listing
 
 _OWN_PACKAGE: Final = top_level(__name__)
 # Errors that do not come from an earlier execution in the same process.
@@ -179,6 +180,12 @@ def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[_Trials]:
         source.is_extension and top_level(source.name) in tops for source in graph.modules.values()
     )
     if has_extensions or any(_is_running_library(top, graph) for top in tops):
+        if not has_processes():
+            why = "it holds extension modules" if has_extensions else "it is running now"
+            raise ImportIsolationError(
+                f"{listing(tops)} must be tried in new interpreters, because {why}, and {sys.platform} has "
+                "no processes: search on another platform"
+            )
         yield _Trials(lambda name: attempt_in_fresh_interpreter(name, graph.modules))
         return
     # Whatever lies here is forgotten and not parked: the next attempt executes it anew.
@@ -209,6 +216,8 @@ def _attempt_here(name: str, graph: ImportGraph, origins: Origins) -> Attempt:
     with _window(origins):
         here = attempt(name, graph.modules)
     if here.problem is None or here.end is not None or here.problem.error.startswith(_SURE_ERRORS):
+        return here
+    if not has_processes():
         return here
     # It may fail because it was executed before in this process, and registers itself somewhere.
     anew = attempt_in_fresh_interpreter(name, graph.modules)

@@ -13,9 +13,15 @@ from typing import Final, NamedTuple
 
 from pytest_import_isolation.errors import ExtensionModuleError, ParameterError
 from pytest_import_isolation.importgraph import list_modules
-from pytest_import_isolation.interpreters import last_line, measure, run_python, search_path
+from pytest_import_isolation.interpreters import (
+    last_line,
+    measure,
+    refuse_without_processes,
+    run_python,
+    search_path,
+)
 from pytest_import_isolation.isolation import IsolatedImportContext
-from pytest_import_isolation.machinery import is_machinery, top_level
+from pytest_import_isolation.machinery import has_processes, is_machinery, top_level
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.traceentries import TracedImport, chain_to, costliest_chain, sizes_of
 from pytest_import_isolation.tracetext import place, render_chain
@@ -76,6 +82,8 @@ def import_budget(
     check_module_name(package, "import_budget")
     budget = Budget(max_modules, max_ms, Patterns(forbid, "import_budget: forbid"))
     _check_numbers(budget, runs)
+    if not (process or has_processes()):
+        process = False
     if process or (process is None and max_ms is not None):
         return _judge_in_new_interpreters(package, budget, runs)
     try:
@@ -228,6 +236,8 @@ def assert_importable(
         raise ParameterError(f"assert_importable({package!r}): {why}")
     tasks = [(name, without) for without in ("", *absent) for name in names]
     failures: list[ImportFailure] = []
+    if not (process or has_processes()):
+        process = False
     if not process:
         try:
             failures = list(_try_here(tasks, package))
@@ -281,6 +291,7 @@ def _place_of(traceback: TracebackType | None) -> str:
 
 def _try_in_processes(tasks: Sequence[tuple[str, str]]) -> list[ImportFailure]:
     """Try each module in a new interpreter, as many at once as there are processors."""
+    refuse_without_processes()  # nor are there threads
     found: dict[int, ImportFailure] = {}
     waiting = iter(list(enumerate(tasks)))
     problems: list[BaseException] = []

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_import_isolation.machinery import Importer
+from pytest_import_isolation.errors import ImportIsolationError
+from pytest_import_isolation.machinery import Importer, has_processes
 from pytest_import_isolation.traceentries import BUILT_IN, EXECUTED, FAILED, Node, TracedImport, flatten
 
 if TYPE_CHECKING:
@@ -166,10 +167,28 @@ def search_path() -> list[str]:
     return [os.fspath(entry) for entry in sys.path if isinstance(entry, (str, os.PathLike))]
 
 
+def refuse_without_processes() -> None:
+    """Raise the error of a new interpreter that cannot be had.
+
+    Raises:
+        ImportIsolationError: the platform has no processes.
+    """
+    if not has_processes():
+        raise ImportIsolationError(
+            f"this needs a new interpreter, and {sys.platform} has no processes; "
+            "process=False takes a cold view of this one"
+        )
+
+
 def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run this Python with some arguments, and return what it came to."""
+    """Run this Python with some arguments, and return what it came to.
+
+    Raises:
+        ImportIsolationError: the platform has no processes.
+    """
     import subprocess
 
+    refuse_without_processes()
     return subprocess.run(
         [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,

@@ -395,6 +395,11 @@ def packages_on_the_stack() -> set[str]:
     return {top_level(name) for name in names if isinstance(name, str)}
 
 
+def has_processes() -> bool:
+    """Tell whether this platform can start another interpreter."""
+    return sys.platform not in ("emscripten", "ios", "tvos", "wasi", "watchos")
+
+
 class _FinderCaches:
     """What finders remember of the file system."""
 

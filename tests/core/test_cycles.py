@@ -22,7 +22,7 @@ from pytest_import_isolation import (
     importtrials,
     machinery,
 )
-from pytest_import_isolation.errors import ParameterError, PatternError
+from pytest_import_isolation.errors import ImportIsolationError, ParameterError, PatternError
 from pytest_import_isolation.parking import DOOR
 
 Write = Callable[..., Path]
@@ -491,6 +491,32 @@ def test_who_wrapped_the_function_after_the_search_began_keeps_the_wrapper(
     with machinery.hear_reentries(lambda name: None):
         bootstrap._lock_unlock_module = other = lambda name: None
     assert bootstrap._lock_unlock_module is other
+
+
+def test_without_processes_what_must_not_be_executed_twice_is_refused(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    write(
+        {"app/_speed" + EXTENSION_SUFFIXES[0]: "", "app/a.py": "import app.b\n", "app/b.py": "import app.a\n"}
+    )
+    with pytest.raises(ImportIsolationError) as caught:
+        find_import_cycles("app")
+    assert str(caught.value) == (
+        "app must be tried in new interpreters, because it holds extension modules, and emscripten has no "
+        "processes: search on another platform"
+    )
+    with pytest.raises(
+        ImportIsolationError, match="_pytest must be tried in new interpreters, because it is running"
+    ):
+        find_import_cycles("_pytest")
+
+
+def test_without_processes_an_error_counts_as_it_is(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    write({"app/a.py": "import app.b\nraise ValueError('no')\n", "app/b.py": "import app.a\n"})
+    found = find_import_cycles("app")
+    assert "ValueError: no" in [broken.error for broken in found.broken]
 
 
 # Allowances and the assertion

@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext, assert_importable, guards, import_budget
-from pytest_import_isolation.errors import ExtensionModuleError, ParameterError, PatternError
+from pytest_import_isolation.errors import (
+    ExtensionModuleError,
+    ImportIsolationError,
+    ParameterError,
+    PatternError,
+)
 from pytest_import_isolation.interpreters import Measurement
 from pytest_import_isolation.traceentries import TracedImport
 
@@ -127,7 +132,7 @@ def test_a_package_that_cannot_be_executed_twice_is_judged_by_a_new_interpreter(
         assert assert_importable("gua_e") == ("gua_e",)
         with pytest.raises(ValueError, match=r"^twice$"):
             import_budget("gua_e", max_modules=5, process=False)
-        with pytest.raises(AssertionError, match="in a cold view of this process"):
+        with pytest.raises(AssertionError, match="it imports gua_plain"):
             assert_importable("gua_e", process=False)
     finally:
         del sys.gua_e
@@ -256,3 +261,24 @@ def test_packages_that_cannot_be_tried(package: str, given: dict[str, Any], mess
     with pytest.raises((ParameterError, PatternError)) as caught:
         assert_importable(package, **given)
     assert str(caught.value) == message
+
+
+def test_without_processes_a_cold_view_decides(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree({"gua_plain/__init__.py": "", "gua_plain/part.py": "import gua_absent\n"})
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    import_budget("gua_plain", max_modules=1, max_ms=60_000)
+    with pytest.raises(AssertionError, match="it imports gua_plain"):
+        import_budget("gua_plain", forbid="gua_plain")
+    with pytest.raises(AssertionError, match="Each was executed in a cold view of this process"):
+        assert_importable("gua_plain")
+    for call in (lambda: import_budget("gua_plain", max_modules=1, process=True), _import_all_in_processes):
+        with pytest.raises(ImportIsolationError) as caught:
+            call()
+        assert str(caught.value) == (
+            "this needs a new interpreter, and emscripten has no processes; "
+            "process=False takes a cold view of this one"
+        )
+
+
+def _import_all_in_processes() -> None:
+    assert_importable("gua_plain", process=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import dedent
@@ -190,3 +191,52 @@ def test_components(edges: dict[str, str], expected: list[list[str]]) -> None:
 def test_components_of_a_long_chain_need_no_recursion() -> None:
     edges = {str(n): [str((n + 1) % 5000)] for n in range(5000)}
     assert [len(part) for part in components(edges)] == [5000]
+
+
+@pytest.fixture
+def lazy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the statements whose line ends with ``# lazy`` be lazy imports, on a Python that has none too."""
+    parse = ast.parse
+
+    def parse_lazily(text: str) -> ast.Module:
+        tree, lines = parse(text), text.splitlines()
+        for node in tree.body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                node.is_lazy = int(lines[node.lineno - 1].endswith("# lazy"))  # type: ignore[union-attr]
+        return tree
+
+    monkeypatch.setattr(ast, "parse", parse_lazily)
+
+
+@pytest.mark.usefixtures("lazy")
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import tree.b as b  # lazy", set()),
+        ("from . import b, sub  # lazy\nprint(b)", {"tree.b"}),
+        ("from . import b as other  # lazy\ndef f():\n    import other\n    other.x", set()),
+        ("from . import b as other  # lazy\ndef f():\n    import other\n    other.x\nf()", {"tree.b"}),
+        ("import tree.b  # lazy\nclass A(tree.b.B): pass", {"tree", "tree.b"}),
+        ("from . import b  # lazy\ngetattr(module, 'b')", {"tree.b"}),
+        ("from .sub import c  # lazy\nimport tree.b as b", {"tree.b"}),
+    ],
+)
+def test_a_lazy_import_counts_where_its_name_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, expected: set[str]
+) -> None:
+    assert _edges(tmp_path, monkeypatch, source) == expected
+
+
+@pytest.mark.usefixtures("lazy")
+@pytest.mark.parametrize("taker", ["from tree.a import other", "from tree.a import *"])
+def test_who_takes_a_lazy_name_from_a_module_resolves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taker: str
+) -> None:
+    lazy = "from . import b as other  # lazy"
+    assert _edges(tmp_path, monkeypatch, lazy, taker=taker) == {"tree.b"}
+
+
+@pytest.mark.usefixtures("lazy")
+def test_a_filter_may_make_lazy_imports_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.get_lazy_imports_filter", lambda: print, raising=False)
+    assert _edges(tmp_path, monkeypatch, "import tree.b as b  # lazy") == {"tree.b"}

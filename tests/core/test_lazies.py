@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, find_import_cycles, lazies, trace_imports
+from pytest_import_isolation import IsolatedImportContext, find_import_cycles, lazies, trace_imports, window
 from pytest_import_isolation.effects import Effects
 from pytest_import_isolation.importlog import ImportLog
 from pytest_import_isolation.machinery import Importer
@@ -106,6 +106,26 @@ def _log_imports(name: str) -> ImportLog:
     finally:
         DOOR.unlisten(log)
     return log
+
+
+def test_what_waited_waits_again_if_what_it_stood_for_has_left(
+    monkeypatch: pytest.MonkeyPatch, stand_in: None, tree: Tree, picture: Any
+) -> None:
+    tree({"laz_first.py": "", "laz_part.py": "", "laz_stays.py": ""})
+    monkeypatch.setattr(window, "LAZY_TYPE", Waiting)
+    first = importlib.import_module("laz_first").__dict__
+    first.update({name: _waiting(name) for name in ("laz_part", "laz_stays", "laz_never")})
+    before = picture()
+    part, never = first["laz_part"], first["laz_never"]
+    with IsolatedImportContext(keep="laz_stays") as context:
+        for name in ("laz_part", "laz_stays"):  # as the interpreter does at the first use
+            first[name] = importlib.import_module(name)
+    assert first["laz_part"] is part
+    assert first["laz_never"] is never
+    assert first["laz_stays"] is sys.modules["laz_stays"]
+    assert list(context.changes.kept) == ["laz_stays"]
+    assert context.changes.attributes == ("laz_first.laz_part",)
+    assert [name for name in before.differences() if "laz_part" in str(name)] == []
 
 
 def test_the_mode_and_the_filter_of_lazy_imports_are_effects(monkeypatch: pytest.MonkeyPatch) -> None:
