@@ -346,6 +346,7 @@ def test_an_import_of_what_is_gone_or_of_another_thread_is_not_noted() -> None:
     assert listener.crossings == []
 
 
+@pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembly has not processes")
 def test_a_module_that_can_be_executed_once_only_is_tried_in_a_fresh_interpreter(write: Write) -> None:
     once = "import decimal\nassert not hasattr(decimal, 'seen')\ndecimal.seen = 1\n"
     write({"app/a.py": f"{once}import app.b", "app/b.py": "import app.a"})

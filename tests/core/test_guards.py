@@ -23,6 +23,8 @@ from pytest_import_isolation.errors import (
 from pytest_import_isolation.interpreters import Measurement
 from pytest_import_isolation.traceentries import TracedImport
 
+needs_processes = pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembly has not processes")
+
 Tree = Callable[[dict[str, str]], Path]
 ADVICE = (
     "Import what costs most inside of the functions that need it, or raise the budget. All imports: "
@@ -64,6 +66,7 @@ def test_a_cold_view_is_enough_to_pass(tree: Tree, picture: Any) -> None:
     assert before.differences() == []
 
 
+@needs_processes
 def test_what_a_new_interpreter_measures_is_shown_with_the_statements(tree: Tree, picture: Any) -> None:
     root = tree(
         {
@@ -94,6 +97,7 @@ def test_what_a_new_interpreter_measures_is_shown_with_the_statements(tree: Tree
     assert before.differences() == []
 
 
+@needs_processes
 def test_what_came_back_from_parking_is_judged_by_a_new_interpreter(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +127,7 @@ def test_what_came_back_from_parking_is_judged_by_a_new_interpreter(
             import_budget("gua_d", forbid="_pytest", process=False)
 
 
+@needs_processes
 def test_a_package_that_cannot_be_executed_twice_is_judged_by_a_new_interpreter(tree: Tree) -> None:
     tree({"gua_e.py": "import sys\nif hasattr(sys, 'gua_e'): raise ValueError('twice')\nsys.gua_e = True\n"})
     try:
@@ -138,6 +143,7 @@ def test_a_package_that_cannot_be_executed_twice_is_judged_by_a_new_interpreter(
         del sys.gua_e
 
 
+@needs_processes
 def test_a_package_that_cannot_be_imported_is_no_matter_of_budget(tree: Tree) -> None:
     tree({"gua_f.py": "import gua_nosuch"})
     with pytest.raises(ImportError) as caught:
@@ -158,6 +164,7 @@ def test_packages_with_extension_modules_are_judged_as_well() -> None:
     assert assert_importable("numpy.version") == ("numpy.version",)
 
 
+@needs_processes
 def test_every_module_is_imported_on_its_own(tree: Tree, picture: Any) -> None:
     root = tree(
         {

@@ -69,7 +69,7 @@ def test_fresh_copies_and_tainted_modules_are_not_adopted(tree: Tree, picture: A
     importlib.import_module("win_old")
     with adopting(context.window):
         importlib.import_module("win_tainted")
-    assert context.window.adopt(context.window.loaded_names(), ()) == {
+    assert context.window.adopt(context.window.loaded(), ()) == {
         "win_tainted": "it was first imported while win_none was faked or blocked"
     }
     context.stop()
