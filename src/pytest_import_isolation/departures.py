@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.bindings import bind, bound_value, parent_namespace
 from pytest_import_isolation.changes import PARKED, ModuleChange
-from pytest_import_isolation.fates import Arrivals, Fate, Outcome, stale_names
+from pytest_import_isolation.fates import WAS_PARKED, Arrivals, Fate, Outcome, stale_names
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
 from pytest_import_isolation.origins import Origin, Origins, describe
 from pytest_import_isolation.parking import DOOR, ParkedModule
@@ -75,7 +75,8 @@ class Departures:
         return DOOR.lot.told(name, self._tell) if self.fates[name] is _AGAIN else None
 
     def _tell(self, name: str, module: object) -> ModuleChange:
-        reason = self._origins.verdict(name, module).reason
+        verdict = self._origins.verdict(name, module)
+        reason = verdict.reason if verdict.origin is Origin.FOREIGN else WAS_PARKED
         return ModuleChange(name, "nothing", describe(module), PARKED, reason)
 
     def is_old(self, name: Any) -> bool:

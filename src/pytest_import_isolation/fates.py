@@ -30,6 +30,10 @@ _name_of_type: Final = type.__dict__["__qualname__"].__get__
 _space_of_type: Final = type.__dict__["__dict__"].__get__
 
 
+#: Why what came back is parked again, if its origin is no reason.
+WAS_PARKED: Final = "it was parked when the window opened"
+
+
 class Outcome(IntEnum):
     """The three things that can happen to a module; a later one overrules an earlier one."""
 
@@ -258,7 +262,7 @@ class _Decision:
         if name in self.given.returned:
             # Also what looks like a fake now that the extension module which made it is not loaded.
             foreign = verdict.origin is Origin.FOREIGN
-            return Fate(Outcome.PARK, verdict.reason if foreign else "it was parked when the window opened")
+            return Fate(Outcome.PARK, verdict.reason if foreign else WAS_PARKED)
         if verdict.origin is Origin.FOREIGN:
             if name in self.given.tainted:
                 return Fate(
