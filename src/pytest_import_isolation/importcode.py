@@ -86,7 +86,7 @@ def name_used(code: CodeType, offset: int) -> Used | None:
     """Return the global variable or the attribute that an instruction reads; None for a call, say."""
     instructions = code.co_code
     for name, is_global, flags in _READERS:
-        if instructions[offset] == opmap[name]:
+        if instructions[offset] == opmap.get(name):
             index, _ = _argument(instructions, offset)
             return Used(code.co_names[index >> flags], is_global)
     return None

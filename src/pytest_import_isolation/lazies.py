@@ -95,10 +95,13 @@ def lazy_statement(name: str) -> Importer | None:
     frame = calling_frame()
     if frame is None or is_instruction(frame.f_code, frame.f_lasti, "IMPORT_NAME") or _calls_importlib(frame):
         return None
-    for lazy, space in _used(frame, frame.f_lasti):
-        if lazy.needs(name):
-            return statement_of(lazy, space)
-    return None
+    try:
+        return next(
+            (statement_of(lazy, space) for lazy, space in _used(frame, frame.f_lasti) if lazy.needs(name)),
+            None,
+        )
+    except (IndexError, KeyError):  # a later Python compiles otherwise, and an import must not fail for that
+        return None
 
 
 def lazies_used(frame: FrameType, offset: int) -> Iterator[LazyName]:

@@ -98,6 +98,18 @@ def test_only_an_import_without_a_statement_is_a_use(monkeypatch: pytest.MonkeyP
     assert _log_imports("laz_stand").lazily == {"laz_b": Importer("laz_holder", "/app/top/user.py", 1)}
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_code_that_cannot_be_read_breaks_no_import(monkeypatch: pytest.MonkeyPatch, tree: Tree) -> None:
+    def name_used(code: CodeType, offset: int) -> None:
+        raise IndexError
+
+    tree({"laz_stand.py": "__import__('laz_b')\n", "laz_b.py": ""})
+    monkeypatch.setattr(lazies, "name_used", name_used)
+    log = _log_imports("laz_stand")
+    assert "laz_b" in log.importers
+    assert log.lazily == {}
+
+
 def _log_imports(name: str) -> ImportLog:
     log = ImportLog()
     DOOR.listen(log)
