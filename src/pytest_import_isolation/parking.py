@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import FunctionType, ModuleType
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_import_isolation.bindings import bind, depth
 from pytest_import_isolation.changes import ModuleChange
 from pytest_import_isolation.machinery import (
     ABSENT,
+    find_spec,
     import_lock,
     is_being_loaded,
+    location_in,
     names_being_imported,
     namespace,
     parent_of,
@@ -225,6 +227,15 @@ class ParkingLot:
         return ABSENT if parked is None else parked.module
 
 
+def _is_same_place(known: object, found: object) -> bool:
+    if known == found:
+        return True
+    if not isinstance(known, str) or not isinstance(found, str):
+        return False
+    # An entry of sys.path may be written in several ways.
+    return os.path.realpath(known) == os.path.realpath(found)
+
+
 def _behind_the_door() -> int:
     return next((place for place, finder in enumerate(sys.meta_path, 1) if is_door(finder)), 0)
 
@@ -282,6 +293,8 @@ class Door:
         self.ahead: list[object] = []
         #: Give the specs of fake modules.
         self.fakers: list[Faker] = []
+        # Where a parked module lies, and the path on which it was found there last: looking costs.
+        self._found: dict[str, tuple[object, tuple[object, ...]]] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
 
@@ -302,7 +315,7 @@ class Door:
             return None
         for listener in tuple(self._listeners):
             listener.importing(name)
-        if name in self.lot:
+        if name in self.lot and self._is_meant(name, path):
             # The module now, under the import lock: when it is loaded, another thread may have been faster.
             loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
             return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
@@ -311,6 +324,34 @@ class Door:
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, *lent))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
+
+    def _is_meant(self, name: str, path: object) -> bool:
+        """Tell whether an import means the parked module, and not another one of its name.
+
+        Its directory may have left ``sys.path``, or one before it may have another module of that name.
+        """
+        top = top_level(name)
+        if top != name and sys.modules.get(top) is self.lot.returned(top):
+            return True  # it came back with its package
+        spec: Any = (namespace(self.lot.module(name)) or {}).get("__spec__")
+        known = location_in(spec)
+        if known is None or (namespace(spec) or {}).get("name") != name:
+            return True  # nothing is known of how it was found, or it was put there by hand
+        places: Any = path
+        searched = (known, tuple(sys.path if path is None else places))
+        if self._found.get(name) == searched:
+            return True
+        found = PathFinder.find_spec(name, places)
+        if not _is_same_place(known, location_in(found)):
+            found = find_spec(name, path, is_door)
+            if found is None:
+                # What was unloaded may have been loaded from a file that no finder knows. A submodule of
+                # another copy of its package is another one.
+                return top == name
+            if not _is_same_place(known, location_in(found)):
+                return False
+        self._found[name] = searched
+        return True
 
     def listen(self, listener: Listener) -> None:
         """Tell the listener of imports from now on."""

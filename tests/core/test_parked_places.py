@@ -1,0 +1,101 @@
+"""A parked module does not answer an import that means another module of its name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.parking import DOOR
+
+Install = Callable[[str], Path]
+
+
+@pytest.fixture
+def install(tmp_path: Path, unchanged: None) -> Iterator[Install]:
+    """Return a function that writes the package ``pap_lib`` into a site-packages folder of its own."""
+
+    def install(where: str) -> Path:
+        folder = tmp_path / where / "site-packages"
+        (folder / "pap_lib").mkdir(parents=True)
+        (folder / "pap_lib/__init__.py").write_text(f"where = {where!r}")
+        (folder / "pap_lib/sub.py").write_text(f"where = {where!r}")
+        return folder
+
+    path = sys.path.copy()
+    yield install
+    sys.path[:] = path
+    DOOR.lot.drop(lambda name: name.startswith("pap_"))
+    for entry in [entry for entry in sys.path_importer_cache if str(entry).startswith(str(tmp_path))]:
+        del sys.path_importer_cache[entry]
+
+
+def _load(*path: Path | str) -> tuple[Any, Any]:
+    with IsolatedImportContext(path=list(map(str, path))):
+        sub = importlib.import_module("pap_lib.sub")
+        return sys.modules["pap_lib"], sub
+
+
+def test_a_parked_module_comes_back_if_nobody_else_has_one_of_its_name(install: Install) -> None:
+    first = _load(install("one"))
+    with IsolatedImportContext():
+        assert importlib.import_module("pap_lib") is first[0]
+
+
+def test_a_module_of_the_same_name_in_another_directory_is_executed(install: Install) -> None:
+    one = install("one")
+    _load(one)
+    package, sub = _load(install("two"))
+    assert (package.where, sub.where) == ("two", "two")
+
+
+def test_what_hides_its_directory_hides_the_parked_module(install: Install) -> None:
+    one, two = install("one"), install("two")
+    first = _load(one)
+    package, sub = _load(two, one)
+    assert (package.where, sub.where) == ("two", "two")
+    assert first[0] is not package
+
+
+def test_a_submodule_is_not_taken_from_the_parked_package_of_another_directory(install: Install) -> None:
+    one, two = install("one"), install("two")
+    (two / "pap_lib/sub.py").unlink()
+    _load(one)
+    with (
+        IsolatedImportContext(path=str(two)),
+        pytest.raises(ModuleNotFoundError, match=r"No module named 'pap_lib\.sub'"),
+    ):
+        importlib.import_module("pap_lib.sub")
+
+
+def test_the_same_object_comes_back_with_its_directory(install: Install) -> None:
+    one = install("one")
+    first = _load(one)
+    assert _load(one) == first
+    assert _load(one, install("two")) == first
+
+
+def test_the_same_object_comes_back_by_another_spelling_of_its_directory(install: Install) -> None:
+    one = install("one")
+    first = _load(one)
+    assert _load(one / ".." / one.name) == first
+
+
+def test_the_same_object_comes_back_by_a_finder_that_needs_no_path(install: Install) -> None:
+    one = install("one")
+    first = _load(one)
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: object = None) -> ModuleSpec | None:
+            return PathFinder.find_spec(name, path or [str(one)])
+
+    with IsolatedImportContext():
+        sys.meta_path.append(Finder)
+        assert importlib.import_module("pap_lib") is first[0]
