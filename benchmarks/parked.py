@@ -10,7 +10,7 @@ import time
 from statistics import median
 
 from benchmarks.machine import installed
-from benchmarks.paired import Spread, alternate, ratio
+from benchmarks.paired import alternate, ratio
 from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, seconds, times
 
@@ -26,7 +26,7 @@ _ROUNDS = {"full": 9, "check": 3, "small": 1}
 def measure(plan: Plan) -> Section:
     """Measure the packages that are installed."""
     env = plan.workshop.environment(ROOT)
-    rows, missing, medians = [], [], []
+    rows, missing, found = [], [], []
     for name in _PACKAGES[plan.size]:
         if not installed(name):
             missing.append(f"{name}: not installed")
@@ -42,7 +42,7 @@ def measure(plan: Plan) -> Section:
         samples = alternate({name: imports}, plan.rounds_or(_ROUNDS[plan.size]))[name]
         first, second = [one for one, _ in samples], [other for _, other in samples]
         faster = ratio(first, second)
-        medians.append(faster.median)
+        found.append(faster)
         rows.append((name, seconds(median(first)), seconds(median(second)), times(faster)))
     title = "Two windows in which a package is imported"
     columns = ("", "first import", "second import", "first / second")
@@ -52,7 +52,7 @@ def measure(plan: Plan) -> Section:
         "rounds (quartiles). The key ratio is the least of the packages.",
         (Table(title, columns, tuple(rows)),) if rows else (),
         tuple(missing),
-        {"first import, times second": Spread.of([min(medians)])} if medians else {},
+        {"first import, times second": min(found, key=lambda spread: spread.median)} if found else {},
         ("pytest-import-isolation", *(name.partition(".")[0] for name in _PACKAGES["full"])),
     )
 

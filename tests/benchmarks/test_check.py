@@ -42,6 +42,13 @@ def test_a_bound_is_further_from_the_best_than_the_goal(
     assert (bound.holds(spread(value)), bound.reached(spread(value))) == (holds, reached)
 
 
+def test_the_check_accepts_what_one_of_four_rounds_accepts() -> None:
+    assert MOST.holds(Spread(14, 12, 16, 8))
+    assert not MOST.holds(Spread(14, 12.1, 16, 8))
+    assert LEAST.holds(Spread(140, 130, 150, 8))
+    assert not LEAST.holds(Spread(140, 130, 149, 8))
+
+
 def test_every_bound_is_more_generous_than_its_goal() -> None:
     assert [bound for bound in BOUNDS if not bound.holds(spread(bound.goal))] == []
 
