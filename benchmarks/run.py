@@ -143,8 +143,9 @@ def _run(names: Sequence[str], plan: Plan, *, write: bool) -> int:
         for text in section.missing:
             print(f"Not measured: {text}")
         print(f"{name} took {time.perf_counter() - start:.0f} s\n", flush=True)
-    if plan.size == "full" and plan.checkout is None:
-        print(terminal(verdicts(BOUNDS, found)))
+    compared = verdicts(BOUNDS, found)
+    if compared.rows and plan.size == "full":
+        print(terminal(compared))
     if write:
         old = _RESULTS.read_text(encoding="utf-8") if _RESULTS.exists() else ""
         _RESULTS.write_text(merged(old, _HEAD, texts, NAMES), encoding="utf-8")
