@@ -102,7 +102,7 @@ def main(folder: Path, arguments: list[str]) -> None:
         check_wheel(contents(wheel))
 
         with tarfile.open(sdist) as archive:
-            archive.extractall(place)
+            archive.extractall(place, filter="data")
         [unpacked] = place.glob(f"{PACKAGE}-*")
         held = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
         require(

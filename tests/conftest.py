@@ -6,10 +6,7 @@ import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
-import hypothesis
 import pytest
-
-from pytest_import_isolation.window import innermost_window
 
 #: How Python says what WebAssembly lacks, and what that is.
 _LACKING = {
@@ -40,13 +37,13 @@ def _lacking(error: BaseException) -> str | None:
 
 
 if sys.platform == "emscripten":
+    import hypothesis
+
+    from pytest_import_isolation.window import innermost_window
+
     # A tenth of the speed: a few examples, and no clock.
     hypothesis.settings.register_profile("few", max_examples=10, deadline=None)
     hypothesis.settings.load_profile("few")
-
-    def pytest_addoption(parser: pytest.Parser) -> None:
-        """Register the key of a plugin that is not there, so that the ini file holds no unknown one."""
-        parser.addini("asyncio_default_fixture_loop_scope", "of pytest-asyncio")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call() -> Generator[None, Any, Any]:
