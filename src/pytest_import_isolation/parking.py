@@ -120,8 +120,10 @@ class ParkingLot:
         return list(self._packages.get(top_level(name), ()))
 
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
-        """Take modules over."""
+        """Take modules over; nothing is kept of a package in whose place another one comes."""
         with import_lock():  # another thread may be bringing the package back
+            for package in modules.keys() & self._packages.keys():
+                self._make_way(package, modules[package].module)
             for name, parked in modules.items():
                 earlier = self._packages.setdefault(top_level(name), {}).get(name)
                 if earlier is not None and earlier.module is not parked.module:
@@ -130,6 +132,16 @@ class ParkingLot:
                 if self._since.get(name, (0, 0))[0] != id(parked.module):
                     self.clock += 1
                     self._since[name] = (id(parked.module), self.clock)
+
+    def _make_way(self, package: str, module: object) -> None:
+        """Give up what belongs to the parked package in whose place one from another directory comes."""
+        parked = self._packages[package]
+        folder = _folder(module)
+        if folder is not None and package in parked and lie_apart(parked[package].module, module):
+            for name, (old, _) in list(parked.items()):
+                file = (namespace(old) or {}).get("__file__")
+                if not isinstance(file, str) or not file.startswith(folder + os.sep):
+                    self.retire([parked.pop(name).module])
 
     def park_again(self, modules: Mapping[str, object]) -> None:
         """Take modules out of ``sys.modules`` that came back, as they were when they were parked.
@@ -225,6 +237,12 @@ class ParkingLot:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
         parked = self._returned.get(name)
         return ABSENT if parked is None else parked.module
+
+
+def lie_apart(module: object, other: object) -> bool:
+    """Tell whether two modules are known to lie in different places: neither is a copy of the other."""
+    place, other_place = (location_in((namespace(each) or {}).get("__spec__")) for each in (module, other))
+    return place is not None and other_place is not None and not _is_same_place(place, other_place)
 
 
 def _is_same_place(known: object, found: object) -> bool:

@@ -46,7 +46,15 @@ from pytest_import_isolation.machinery import (
 from pytest_import_isolation.needed import refuse_needed
 from pytest_import_isolation.origins import Origin, Origins
 from pytest_import_isolation.parameters import Parameters
-from pytest_import_isolation.parking import DOOR, Belonging, ParkedModule, is_door, owner_of, without_doors
+from pytest_import_isolation.parking import (
+    DOOR,
+    Belonging,
+    ParkedModule,
+    is_door,
+    lie_apart,
+    owner_of,
+    without_doors,
+)
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.plants import Plants
 from pytest_import_isolation.refusals import unmatched
@@ -754,7 +762,9 @@ class Window:
         second_copies = {
             name
             for name, module in arrivals.items()
-            if name in DOOR.lot and DOOR.lot.module(name) is not module
+            if name in DOOR.lot
+            and (parked := DOOR.lot.module(name)) is not module
+            and not lie_apart(module, parked)
         }
         return decide(
             arrivals,

@@ -49,10 +49,11 @@ def test_a_parked_module_comes_back_if_nobody_else_has_one_of_its_name(install: 
 
 
 def test_a_module_of_the_same_name_in_another_directory_is_executed(install: Install) -> None:
-    one = install("one")
+    one, two = install("one"), install("two")
     _load(one)
-    package, sub = _load(install("two"))
+    package, sub = _load(two)
     assert (package.where, sub.where) == ("two", "two")
+    assert _load(two) == (package, sub)  # it is parked in place of the other one
 
 
 def test_what_hides_its_directory_hides_the_parked_module(install: Install) -> None:
@@ -77,8 +78,19 @@ def test_a_submodule_is_not_taken_from_the_parked_package_of_another_directory(i
 def test_the_same_object_comes_back_with_its_directory(install: Install) -> None:
     one = install("one")
     first = _load(one)
-    assert _load(one) == first
     assert _load(one, install("two")) == first
+    assert _load(one) == first
+
+
+def test_nothing_of_the_one_package_comes_back_with_the_other(install: Install) -> None:
+    one, two = install("one"), install("two")
+    (one / "pap_lib/only_here.py").write_text("")
+    with IsolatedImportContext(path=str(one)):
+        importlib.import_module("pap_lib.only_here")
+    _load(two)
+    with IsolatedImportContext(path=str(two)):
+        importlib.import_module("pap_lib.sub")
+        assert "pap_lib.only_here" not in sys.modules
 
 
 def test_the_same_object_comes_back_by_another_spelling_of_its_directory(install: Install) -> None:
