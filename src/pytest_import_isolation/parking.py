@@ -94,7 +94,7 @@ class ParkingLot:
         # back (mock.patch.dict does it) can be parked again and is never freed.
         self._returned: dict[str, ParkedModule] = {}
         self._retired: list[object] = []
-        self._told: dict[str, tuple[int, ModuleChange]] = {}
+        self._told: dict[str, tuple[object, ModuleChange]] = {}
         #: Counts what is parked.
         self.clock = 0
         # For each name: the identity of the module that was parked under it last, and when that was
@@ -156,8 +156,8 @@ class ParkingLot:
         """Return how it is told that a module is parked, which is put into words once."""
         module = self.returned(name)
         known = self._told.get(name)
-        if known is None or known[0] != id(module):
-            known = self._told[name] = (id(module), tell(name, module))
+        if known is None or known[0] is not module:
+            known = self._told[name] = (module, tell(name, module))
         return known[1]
 
     def entrust(self, package: str, belonging: Belonging) -> None:
