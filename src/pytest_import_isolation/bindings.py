@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_import_isolation.differences import same_entries
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
@@ -18,38 +18,73 @@ class BindingIndex:
     last one is kept and used again for an equal table.
     """
 
-    __slots__ = ("_fingerprint", "_readers", "derived", "keys", "modules", "names", "objects")
+    __slots__ = ("_fingerprint", "_names", "_orphans", "_readers", "derived", "keys", "modules", "objects")
     _last: BindingIndex | None = None
 
-    def __init__(self, modules: dict[Any, object]) -> None:
-        #: What the table held; nobody changes this copy.
+    def __init__(self, modules: dict[Any, object], before: BindingIndex | None = None) -> None:
+        """Read a table.
+
+        Args:
+            modules: a copy of ``sys.modules``; nobody may change it afterwards.
+            before: the index of an earlier table. What this one only adds to is not read again.
+        """
+        #: What the table held.
         self.modules = modules
         #: Two lists are compared at a quarter of the cost of two dictionaries.
         self.keys, self.objects = [*modules], [*modules.values()]
         #: What others computed from this table; see :meth:`ImportState.derive`.
         self.derived: dict[object, Any] = {}
-        self.names: list[str] = []
-        self._fingerprint = fingerprint(modules) if _are_hashed_by_identity(modules) else None
+        self._names: list[str] | None = None
+        start, is_plain = 0, True
+        self._readers: dict[str, _Reader] = {}
+        # Submodules whose packages are not loaded.
+        self._orphans: dict[str, list[str]] = {}
+        if before is not None and before._is_beginning_of(self):
+            start, is_plain = len(before.keys), before._fingerprint is not None
+            self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
+        self._add(start)
+        is_plain = is_plain and _are_hashed_by_identity(self.objects[start:])
+        self._fingerprint: int | None = fingerprint(modules) if is_plain else None
+
+    def _is_beginning_of(self, other: BindingIndex) -> bool:
+        number = len(self.keys)
+        try:
+            return other.keys[:number] == self.keys and other.objects[:number] == self.objects
+        except Exception:  # the entries of sys.modules, and their __eq__, may be anything
+            return False
+
+    def _add(self, start: int) -> None:
         packages: dict[str, list[str]] = {}
-        for name in modules:
-            if type(name) is str and "." in name:
-                parent, child = parent_of(name)
-                packages.setdefault(parent, []).append(child)
-        self._readers: list[
-            tuple[dict[str, Any], tuple[str, ...], Callable[[dict[str, Any]], Iterable[object]]]
-        ] = []
+        for name in self.keys[start:]:
+            if type(name) is str:
+                if "." in name:
+                    parent, child = parent_of(name)
+                    packages.setdefault(parent, []).append(child)
+                if name in self._orphans:
+                    packages.setdefault(name, [])[:0] = self._orphans.pop(name)
         for parent, children in packages.items():
-            space = namespace(modules.get(parent))
-            if space is not None:
-                self.names += (f"{parent}.{child}" for child in children)
-                self._readers.append((space, tuple(children), _reader(children)))
+            space = namespace(self.modules.get(parent))
+            if space is None:
+                self._orphans[parent] = [*self._orphans.get(parent, ()), *children]
+                continue
+            known = self._readers.get(parent)
+            everything = (*known.children, *children) if known else tuple(children)
+            self._readers[parent] = _Reader(space, everything, _read_function(everything))
+
+    @property
+    def names(self) -> list[str]:
+        """The submodules, in the order of :meth:`read`."""
+        if self._names is None:
+            readers = self._readers.items()
+            self._names = [f"{parent}.{child}" for parent, reader in readers for child in reader.children]
+        return self._names
 
     @classmethod
     def of(cls, modules: dict[Any, object]) -> BindingIndex:
         """Return the index of a table, the last one if that table was equal."""
         last = cls._last
         if last is None or not last.is_of(modules):
-            last = cls._last = cls(modules)
+            last = cls._last = cls(modules, last)
         return last
 
     @classmethod
@@ -73,15 +108,24 @@ class BindingIndex:
     def read(self) -> list[object]:
         """Return what the packages hold under :attr:`names` now."""
         values: list[object] = []
+        readers = self._readers.values()
         try:
-            for space, _, reader in self._readers:
-                values += reader(space)
+            for space, _, read in readers:
+                values += read(space)
         except KeyError:  # a package does not hold a submodule
-            return [space.get(c, ABSENT) for space, children, _ in self._readers for c in children]
+            return [space.get(child, ABSENT) for space, children, _ in readers for child in children]
         return values
 
 
-def _reader(children: list[str]) -> Callable[[dict[str, Any]], Iterable[object]]:
+class _Reader(NamedTuple):
+    """What reads the attributes of one package."""
+
+    space: dict[str, Any]
+    children: tuple[str, ...]
+    read: Callable[[dict[str, Any]], Iterable[object]]
+
+
+def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iterable[object]]:
     """Return what reads all children of a package at the speed of C."""
     if len(children) > 1:
         return operator.itemgetter(*children)
@@ -101,10 +145,10 @@ def fingerprint(table: dict[Any, object]) -> int | None:
         return None
 
 
-def _are_hashed_by_identity(table: dict[Any, object]) -> bool:
+def _are_hashed_by_identity(objects: Iterable[object]) -> bool:
     """Tell whether no code runs when objects are hashed: a lazy one might load what it stands for."""
     plain = object.__hash__
-    return all(type(module).__hash__ is plain for module in table.values())
+    return all(type(module).__hash__ is plain for module in objects)
 
 
 def depth(name: object) -> int:

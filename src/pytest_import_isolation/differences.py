@@ -87,6 +87,26 @@ def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
     return all(now.get(name, ABSENT) is module for name, module in before.items())
 
 
+def appended(keys: list[Any], objects: list[object], now: dict[Any, object]) -> dict[Any, object] | None:
+    """Return what a table holds more than before, if it holds nothing less and nothing else; None otherwise.
+
+    Most changes of ``sys.modules`` are such, and only those need a look that came.
+
+    Args:
+        keys: what the keys were, in order.
+        objects: the values.
+        now: a copy of the table.
+    """
+    number = len(keys)
+    now_keys, now_objects = [*now], [*now.values()]
+    try:
+        if now_keys[:number] != keys or not all(map(operator.is_, now_objects, objects)):
+            return None
+    except Exception:  # keys of sys.modules may be anything
+        return None
+    return dict(zip(now_keys[number:], now_objects[number:], strict=True))
+
+
 def items_in(value: object) -> tuple[object, ...]:
     """Return the items of what should be a list in ``sys`` and may be anything."""
     try:

@@ -21,6 +21,7 @@ from pytest_import_isolation.differences import (
     Difference,
     ListChange,
     Overlay,
+    appended,
     beyond,
     compare_lists,
     edited,
@@ -183,17 +184,11 @@ class ImportState:
         if self._is_same():
             return NO_DIFFERENCE
         current = self._current_modules()
-        same = self._index.is_of(current)
+        added, removed, replaced = self._changed_entries(current)
         return Difference(
-            added={} if same else {n: m for n, m in current.items() if n not in self.modules},
-            removed={} if same else {n: m for n, m in self.modules.items() if n not in current},
-            replaced={}
-            if same
-            else {
-                name: (module, current[name])
-                for name, module in self.modules.items()
-                if current.get(name, module) is not module
-            },
+            added=added,
+            removed=removed,
+            replaced=replaced,
             bindings=dict(self._changed_bindings()),
             lists=dict(self._changed_lists(ignore)),
             rebound=tuple(self._rebound()),
@@ -203,10 +198,23 @@ class ImportState:
 
     def added(self) -> dict[Any, object]:
         """Return the entries of ``sys.modules`` that were not there."""
-        current = self._current_modules()
-        if self._index.is_of(current):
-            return {}
-        return {name: module for name, module in current.items() if name not in self.modules}
+        return self._changed_entries(self._current_modules())[0]
+
+    def _changed_entries(
+        self, current: dict[Any, object]
+    ) -> tuple[dict[Any, object], dict[Any, object], dict[Any, tuple[object, object]]]:
+        added = appended(self._index.keys, self._index.objects, current)
+        if added is not None:
+            return added, {}, {}
+        return (
+            {name: module for name, module in current.items() if name not in self.modules},
+            {name: module for name, module in self.modules.items() if name not in current},
+            {
+                name: (module, current[name])
+                for name, module in self.modules.items()
+                if current.get(name, module) is not module
+            },
+        )
 
     def _current_modules(self) -> dict[Any, object]:
         """Return a copy of what imports see now, also when ``sys.modules`` is another object.
@@ -261,7 +269,7 @@ class ImportState:
         if not entries:
             return
         values = dict(zip(self._index.names, self._bound, strict=True))
-        self._index = BindingIndex({**self.modules, **entries})
+        self._index = BindingIndex({**self.modules, **entries}, self._index)
         self.modules = self._index.modules
         self._bound = [
             now if name in entries else values.get(name, now)
@@ -296,7 +304,7 @@ class ImportState:
         values = dict(zip(self._index.names, self._bound, strict=True))
         values.update({name: binding.after for name, binding in change.bindings.items() if name in values})
         self._index = BindingIndex(
-            {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
+            {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}, self._index
         )
         self.modules = self._index.modules
         self._bound = [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pytest_import_isolation.atoms import Atom, container, entry_of
 from pytest_import_isolation.bindings import bound_value
-from pytest_import_isolation.differences import LISTS, compare_lists, items_in, items_of, key_of
+from pytest_import_isolation.differences import LISTS, appended, compare_lists, items_in, items_of, key_of
 from pytest_import_isolation.linewatch import LineWatch
 from pytest_import_isolation.machinery import ABSENT, is_machinery, namespace
 
@@ -111,7 +111,7 @@ class Statements:
         if isinstance(modules, dict):
             self._entries = modules.copy()
         # Two lists are compared at a quarter of the cost of two dictionaries.
-        self._values = [*self._entries.values()]
+        self._keys, self._values = [*self._entries], [*self._entries.values()]
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
         self._objects = [list_object for _, list_object, _ in self._lists]
         self._contents = [list(items) for _, _, items in self._lists]
@@ -151,16 +151,20 @@ class Statements:
         if now is not self._table:
             found.append(Atom("rebound", "sys.modules", ABSENT, now))
         entries = now.copy() if isinstance(now, dict) else {}
-        found += (
-            Atom("entry", name, self._entries.get(name, ABSENT), module)
-            for name, module in entries.items()
-            if self._entries.get(name, ABSENT) is not module
-        )
-        found += (
-            Atom("entry", name, module, ABSENT)
-            for name, module in self._entries.items()
-            if name not in entries
-        )
+        added = appended(self._keys, self._values, entries)
+        if added is not None:
+            found += (Atom("entry", name, ABSENT, module) for name, module in added.items())
+        else:
+            found += (
+                Atom("entry", name, self._entries.get(name, ABSENT), module)
+                for name, module in entries.items()
+                if self._entries.get(name, ABSENT) is not module
+            )
+            found += (
+                Atom("entry", name, module, ABSENT)
+                for name, module in self._entries.items()
+                if name not in entries
+            )
         for name, list_object, items in self._lists:
             found += self._list_changes(name, list_object, items)
         return found

@@ -35,7 +35,7 @@ class Run:
 
     def met(self) -> list[tuple[str, str, str]]:
         """Return who met the leak, when, and with which outcome."""
-        return [(one.nodeid, one.phase, one.outcome) for one in self.exposures.of_leak(0)]
+        return [(one.nodeid, one.phase, one.outcome) for one in self.exposures.by_leak().get(0, ())]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def run() -> Iterator[Run]:
 def test_each_way_of_importing_is_noted_with_its_statement(run: Run, statement: str) -> None:
     run.leak()
     exec(compile(f"\n\n{statement}", "/b.py", "exec"), {"__name__": "b", "importlib": importlib})
-    (met,) = run.exposures.of_leak(0)
+    (met,) = run.exposures.by_leak()[0]
     assert met == Exposure("test_b.py::test_b", "call", "/b.py", 3, "unknown")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 
 import pytest
@@ -14,17 +14,19 @@ from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state import put_in
 
 _TITLE = "import isolation"
+_HOOKS_OF_TESTS = "import-executions-in-tests"
 
 
 class Executions:
     """Remembers which modules the isolation forgot, and explains failures of their second execution.
 
     Args:
-        manager: where the hooks are registered once something was forgotten.
+        manager: where the hooks are registered; those of tests once something was forgotten.
     """
 
     def __init__(self, manager: pytest.PytestPluginManager) -> None:
         self._manager = manager
+        manager.register(self, "import-executions")
         self._forgotten: dict[str, str] = {}
         self._packages: dict[str, object] = {}
 
@@ -41,8 +43,8 @@ class Executions:
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
         self._packages.update(packages)
-        if self._forgotten and not self._manager.is_registered(self):
-            self._manager.register(self, "import-executions")
+        if self._forgotten and not self._manager.has_plugin(_HOOKS_OF_TESTS):
+            self._manager.register(_HooksOfTests(self.explain), _HOOKS_OF_TESTS)
 
     def put_packages_back(self) -> None:
         """Let packages be there at the end as they are without isolation.
@@ -54,6 +56,46 @@ class Executions:
                 put_in(name, package)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add to the report of a file that cannot be collected which module failed again."""
+        report = yield
+        call = getattr(report, "call", None)
+        if report.failed and call is not None:
+            self.explain(report, call.excinfo)
+        return report
+
+    def explain(
+        self,
+        report: pytest.TestReport | pytest.CollectReport,
+        failure: pytest.ExceptionInfo[BaseException] | None,
+    ) -> None:
+        """Add to a report of a failure the reason, if a module failed that was executed before.
+
+        Args:
+            report: of a test or file.
+            failure: what was raised.
+        """
+        if failure is None or not self._forgotten or report.outcome != "failed":
+            return
+        for name in _modules_in(failure.value):
+            if name in self._forgotten:
+                add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
+                return
+
+
+class _HooksOfTests:
+    """Explains the failures of tests; a hook that is called for each phase of each test has its price.
+
+    Args:
+        explain: adds the reason to the report.
+    """
+
+    def __init__(
+        self, explain: Callable[[pytest.TestReport, pytest.ExceptionInfo[BaseException] | None], None]
+    ) -> None:
+        self._explain = explain
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -62,27 +104,6 @@ class Executions:
         if call.excinfo is not None:
             self._explain(report, call.excinfo)
         return report
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Add to the report of a file that cannot be collected which module failed again."""
-        report = yield
-        call = getattr(report, "call", None)
-        if report.failed and call is not None:
-            self._explain(report, call.excinfo)
-        return report
-
-    def _explain(
-        self,
-        report: pytest.TestReport | pytest.CollectReport,
-        failure: pytest.ExceptionInfo[BaseException] | None,
-    ) -> None:
-        if failure is None or not self._forgotten or report.outcome != "failed":
-            return
-        for name in _modules_in(failure.value):
-            if name in self._forgotten:
-                add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
-                return
 
 
 def _sentence(name: str, who: str) -> str:

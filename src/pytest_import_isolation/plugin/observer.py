@@ -110,6 +110,7 @@ class Observer:
         self._note_threads(polluter)
         self._witness.let_go()
         difference = self._base.differences(is_door)
+        changed = [atom.key for atom in atoms(difference)]
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
             found = [
                 atom
@@ -119,7 +120,7 @@ class Observer:
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
         self._unseen = None
-        self._witness.begin_anew()
+        self._witness.begin_anew(changed)
 
     def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
         for atom in found:
@@ -246,7 +247,7 @@ class Observer:
         if not self._pending and not self._explained and self._is_as_before():
             if self._is_harmless_file:
                 self._unseen = Polluter(nodeid.partition("::")[0], "call")
-            self._witness.begin_anew(is_same=True)
+            self._witness.begin_anew(())
         else:
             self._end_with_changes(nodeid)
         self._test = None

@@ -6,8 +6,8 @@ Nothing is wrapped while nothing is leaked.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
 
 from pytest_import_isolation.atoms import Atom
 from pytest_import_isolation.blocks import TOLL
@@ -112,7 +112,12 @@ class Exposures:
         self._armed: dict[str, Hazard] = {}
         # Modules that imported something tainted or faked, by way of which others meet it.
         self._by_way_of: dict[str, Hazard] = {}
-        self._all: list[Hazard] = []
+        # By their identity: there may be thousands, and each is dropped by itself.
+        self._all: dict[int, Hazard] = {}
+        # Those of which it is not known yet whether they will be judged a leak.
+        self._unjudged: list[Hazard] = []
+        # By node id, those that a test or file met.
+        self._met: dict[str, list[Hazard]] = {}
         self._outcomes: dict[str, str] = {}
         self._undo: Callable[[], None] | None = None
         #: Modules that asked for something faked or blocked, since the last boundary.
@@ -135,23 +140,42 @@ class Exposures:
             return known
         hazard = Hazard(atom, polluter, taints=taints)
         self._armed[hazard.name] = hazard
-        self._all.append(hazard)
+        self._all[id(hazard)] = hazard
+        self._unjudged.append(hazard)
         self._watch()
         return hazard
 
     def add(self, hazard: Hazard) -> None:
-        """Take over a hazard whose meetings somebody else notes."""
-        self._all.append(hazard)
+        """Take over a hazard that was judged, and met, before."""
+        self._all[id(hazard)] = hazard
+        for nodeid in hazard.met:
+            self._met.setdefault(nodeid, []).append(hazard)
 
-    def settle(self) -> None:
-        """Forget what is no longer in place; go on watching only if something is."""
-        for name, hazard in list(self._armed.items()):
-            if not hazard.is_in_place:
+    def settle(self, changed: Collection[Any] | None = None) -> None:
+        """Forget what is no longer in place; go on watching only if something is.
+
+        Args:
+            changed: the entries, and the attributes by the names of their modules, that may have changed; all
+                by default. There may be thousands of hazards, and a boundary at each test.
+        """
+        if not self._all:
+            return
+        gone = False
+        for name in [*self._armed, *self._by_way_of] if changed is None else changed:
+            hazard = self._armed.get(name)
+            if hazard is not None and not hazard.is_in_place:
                 del self._armed[name]
-        for name, hazard in list(self._by_way_of.items()):
-            if name not in sys.modules or self._armed.get(hazard.name) is not hazard:
+                gone = True
+            if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
-        self._all = [hazard for hazard in self._all if hazard.leak is not None or hazard.is_in_place]
+        if gone:
+            for name, hazard in list(self._by_way_of.items()):
+                if self._armed.get(hazard.name) is not hazard:
+                    del self._by_way_of[name]
+        for hazard in self._unjudged:
+            if hazard.leak is None and not hazard.is_in_place:
+                self._all.pop(id(hazard), None)
+        self._unjudged = [h for h in self._unjudged if h.leak is None and id(h) in self._all]
         self._watch()
 
     def stop(self) -> None:
@@ -187,7 +211,12 @@ class Exposures:
             self.taints.append(Taint(asker.module, wanted, hazard))
         if not hazard.is_own(here.nodeid):
             importer = self._find_importer(asker)
-            hazard.meet(Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+            self._meet(hazard, Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+
+    def _meet(self, hazard: Hazard, exposure: Exposure) -> None:
+        if exposure.nodeid not in hazard.met:
+            hazard.meet(exposure)
+            self._met.setdefault(exposure.nodeid, []).append(hazard)
 
     def _is_new(self, name: str) -> bool:
         """Tell whether a module is being imported for the first time, and not by pytest as a test file."""
@@ -206,25 +235,28 @@ class Exposures:
         self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=rank)
         if outcome in FAILURES:
             for hazard, met in list(self.of(nodeid)):
-                hazard.meet(met._replace(nodeid=nodeid, phase=phase))
+                self._meet(hazard, met._replace(nodeid=nodeid, phase=phase))
 
     def of(self, nodeid: str) -> Iterator[tuple[Hazard, Exposure]]:
         """Yield the leaks that a test or file met, itself or, for a test, through its file."""
         above = [nodeid, *_above(nodeid)]
-        for hazard in self._all:
+        hazards = {id(hazard): hazard for node in above for hazard in self._met.get(node, ())}
+        for hazard in sorted(hazards.values(), key=lambda hazard: -1 if hazard.leak is None else hazard.leak):
             if hazard.leak is not None and not hazard.is_own(nodeid):
                 met = next(filter(None, map(hazard.met.get, above)), None)
                 if met is not None:
                     yield hazard, met
 
-    def of_leak(self, number: int) -> tuple[Exposure, ...]:
-        """Return who met a leak, in the order in which they did, with what became of them."""
-        return tuple(
-            exposure._replace(outcome=self._outcomes.get(exposure.nodeid, _UNKNOWN))
-            for hazard in self._all
-            if hazard.leak == number
-            for exposure in hazard.met.values()
-        )
+    def by_leak(self) -> dict[int, tuple[Exposure, ...]]:
+        """Return who met each leak, in the order in which they did, with what became of them."""
+        found: dict[int, list[Exposure]] = {}
+        for hazard in self._all.values():
+            if hazard.leak is not None:
+                found.setdefault(hazard.leak, []).extend(
+                    exposure._replace(outcome=self._outcomes.get(exposure.nodeid, _UNKNOWN))
+                    for exposure in hazard.met.values()
+                )
+        return {leak: tuple(exposures) for leak, exposures in found.items()}
 
 
 def _above(nodeid: str) -> Iterator[str]:

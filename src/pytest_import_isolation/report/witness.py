@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
@@ -72,8 +72,9 @@ class Witness:
         self._imported: list[str] = []
         self._unobserved: list[Hazard] = []
         self._collecting: Path | None = None
-        # Since the last boundary: the phases in which statements were seen to change something.
-        self._seen: list[tuple[Atom, str]] = []
+        # Since the last boundary: by what statements were seen to change, the identity of what was there then
+        # and the phase. The object itself shall be gone if nobody else holds it.
+        self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
         #: Finds statements.
         self.places = Places(root, self._statements, log)
         #: Judges changes.
@@ -137,16 +138,16 @@ class Witness:
         """Hold nothing that has left ``sys.modules``: what nobody else holds is not evicted but gone."""
         self._statements.synchronize()
 
-    def begin_anew(self, *, is_same: bool = False) -> None:
+    def begin_anew(self, changed: Collection[Any] | None = None) -> None:
         """Take what is there now as the state of a boundary.
 
         Args:
-            is_same: it is known to be that of the last one.
+            changed: the entries, and the attributes by the names of their modules, that are not what they
+                were at the last one; by default anything may be.
         """
-        self._statements.synchronize(is_same=is_same)
+        self._statements.synchronize(is_same=changed is not None and not changed)
         self._seen.clear()
-        if not (is_same and self.has_met_nothing):
-            self._exposures.settle()
+        self._exposures.settle(changed)
 
     @property
     def has_met_nothing(self) -> bool:
@@ -160,7 +161,8 @@ class Witness:
 
     def phase_of(self, atom: Atom) -> str | None:
         """Return the phase in which a statement was seen to make a change, if one was."""
-        return next((phase for seen, phase in reversed(self._seen) if seen.same(atom)), None)
+        identity, phase = self._seen.get((atom.what, atom.key), (0, None))
+        return phase if identity == id(atom.after) else None
 
     def expect(self, root: Path, adder: str) -> None:
         """Take note of a directory on ``sys.path``; see :meth:`.clashes.Clashes.expect`."""
@@ -259,13 +261,13 @@ class Witness:
         here = self.here
         if here is None or here.phase not in _TESTING:
             return
-        self._seen += ((atom, here.phase) for atom in changes)
+        self._seen.update({(atom.what, atom.key): (id(atom.after), here.phase) for atom in changes})
         for atom in changes:
             if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
                 self.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
             elif atom.what == "entry":
                 self._changed_entry(atom, here)
-        self._exposures.settle()  # a statement may have undone something
+        self._exposures.settle([atom.key for atom in changes])  # a statement may have undone something
 
     def _changed_entry(self, atom: Atom, here: Polluter) -> None:
         # What was there before the test counts, not what was there a moment ago.
@@ -330,8 +332,9 @@ class Witness:
 
     def testimony(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""
+        met = self._exposures.by_leak()
         return tuple(
-            leak._replace(exposed=tuple(map(self._shortened, self._exposures.of_leak(number))))
+            leak._replace(exposed=tuple(map(self._shortened, met.get(number, ()))))
             for number, leak in enumerate(self.leaks)
         )
 
