@@ -37,15 +37,17 @@ class Bound:
 
 
 BOUNDS: Final = (
-    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 12),
+    # The goal is what a copy and a comparison of the table cost. A window also reads, at both ends, what packages
+    # hold for 1,800 submodules, and one pass of that costs as much as the goal: the limit is twice what it takes.
+    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 80),
     Bound("window", "20 foreign modules, 2,000 modules, times naive", 1, 2),
     # Far from the goal, since a run of pytest is not measured more exactly than that.
     Bound("trivial", "off, 600 modules, times plain", 1.01, 1.10),
-    Bound("trivial", "report, 600 modules, times plain", 1.05, 1.15),
-    Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.30),
+    Bound("trivial", "report, 600 modules, times plain", 1.05, 1.20),
+    Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.40),
     Bound("trivial", "off, 1,500 modules, times plain", 1.01, 1.10),
-    Bound("trivial", "report, 1,500 modules, times plain", 1.10, 1.20),
-    Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 1.50),
+    Bound("trivial", "report, 1,500 modules, times plain", 1.10, 1.40),
+    Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 1.75),
     Bound("app", "=test, times naive", 1 / 15, 2 / 15),
     Bound("app", "=test, times executing the app", 1.5, 2.0),
     Bound("parked", "first import, times second", 300, 150, at_least=True),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.differences import same_entries
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
+
+#: How many of the keys are compared.
+_LAST: Final = 16
 
 
 class BindingIndex:
@@ -18,7 +22,17 @@ class BindingIndex:
     last one is kept and used again for an equal table.
     """
 
-    __slots__ = ("_fingerprint", "_names", "_orphans", "_readers", "derived", "keys", "modules", "objects")
+    __slots__ = (
+        "_fingerprint",
+        "_last_keys",
+        "_names",
+        "_orphans",
+        "_readers",
+        "derived",
+        "keys",
+        "modules",
+        "objects",
+    )
     _last: BindingIndex | None = None
 
     def __init__(self, modules: dict[Any, object], before: BindingIndex | None = None) -> None:
@@ -45,6 +59,7 @@ class BindingIndex:
         self._add(start)
         is_plain = is_plain and _are_hashed_by_identity(self.objects[start:])
         self._fingerprint: int | None = fingerprint(modules) if is_plain else None
+        self._last_keys = self.keys[: -_LAST - 1 : -1]
 
     def _is_beginning_of(self, other: BindingIndex) -> bool:
         number = len(self.keys)
@@ -80,11 +95,12 @@ class BindingIndex:
         return self._names
 
     @classmethod
-    def of(cls, modules: dict[Any, object]) -> BindingIndex:
-        """Return the index of a table, the last one if that table was equal."""
+    def of(cls, table: dict[Any, object]) -> BindingIndex:
+        """Return the index of ``sys.modules``, the last one if that was of an equal table."""
         last = cls._last
-        if last is None or not last.is_of(modules):
-            last = cls._last = cls(modules, last)
+        if last is None or not last.is_of(table):
+            # ``dict()`` would cost five times more once a key was deleted from the table.
+            last = cls._last = cls(table.copy(), last)
         return last
 
     @classmethod
@@ -94,16 +110,20 @@ class BindingIndex:
         The one before would keep modules alive that are forgotten.
         """
         if cls._last is not index:
-            cls._last = index if index.is_of({**sys.modules}) else None
+            cls._last = index if index.is_of(sys.modules) else None  # type: ignore[arg-type]
 
     def is_of(self, table: dict[Any, object]) -> bool:
-        """Tell whether a copy of ``sys.modules`` holds the same keys with the very same objects.
+        """Tell whether ``sys.modules`` holds the same keys with the very same objects.
 
-        A table that was filled in another order may count as another one.
+        A table that was filled in another order may count as another one. Of the keys only the last are
+        looked at: for another key before those, with the same objects in the same order, everything behind
+        it would have been taken out and put in again.
         """
         if self._fingerprint is None:
-            return same_entries(self.modules, table)
-        return fingerprint(table) == self._fingerprint
+            return same_entries(self.modules, table.copy())
+        return (
+            fingerprint(table) == self._fingerprint and [*islice(reversed(table), _LAST)] == self._last_keys
+        )
 
     def read(self) -> list[object]:
         """Return what the packages hold under :attr:`names` now."""
@@ -134,14 +154,14 @@ def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iter
 
 
 def fingerprint(table: dict[Any, object]) -> int | None:
-    """Return a number made of the keys and the objects of a table, in order; None if one cannot be hashed.
+    """Return a number made of the objects of a table, in order; None if one cannot be hashed.
 
     Half as dear as a comparison of the identities one by one, and not taken in by an object that answers True
     to every ``==`` (``unittest.mock.ANY``).
     """
     try:
-        return hash((*table, *table.values()))
-    except Exception:  # what a test left may raise anything
+        return hash(tuple(table.values()))
+    except Exception:  # what a test left may raise anything; another thread may be adding to it
         return None
 
 

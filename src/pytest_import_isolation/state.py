@@ -72,8 +72,7 @@ class ImportState:
         """Capture the state as it is now. See :meth:`capture`."""
         #: ``sys.modules`` itself.
         self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
-        # ``dict()`` would cost five times more once a key was deleted from the table.
-        self._index = BindingIndex.of(self.table.copy())
+        self._index = BindingIndex.of(self.table)
         #: Its contents.
         self.modules: dict[Any, object] = self._index.modules
         self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
@@ -110,27 +109,26 @@ class ImportState:
         return derived[key]  # type: ignore[no-any-return]
 
     def shows_same_number(self) -> bool:
-        """Take a glance, at a twentieth of the cost of :meth:`looks_same`: is there as much as there was?
+        """Take a glance, at a fiftieth of the cost of :meth:`looks_same`: is there as much as there was?
 
-        What took the place of something else is not seen, except in the lists.
+        What took the place of something else is not seen.
         """
         try:
-            return len(sys.modules) == len(self.modules) and self._lists_look_same()
+            return len(sys.modules) == len(self.modules) and all(
+                len(getattr(sys, name)) == len(items) for name, (_, items) in self._lists.items()
+            )
         except Exception:  # a test may have left anything
             return False
 
     def shows_same_entries(self) -> bool:
-        """Take a look at the modules and lists alone, at a third of the cost of :meth:`looks_same`.
+        """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`.
 
-        It believes an object that claims to be equal to the one whose place it took.
+        It looks at no keys, and believes an object that claims to be equal to the one whose place it took.
         """
         try:
             table = sys.modules
             return (
-                table is self.table
-                and [*table.values()] == self._index.objects
-                and [*table] == self._index.keys
-                and self._lists_look_same()
+                table is self.table and [*table.values()] == self._index.objects and self._lists_look_same()
             )
         except Exception:  # a test may have left anything
             return False
@@ -144,7 +142,7 @@ class ImportState:
             same: bool = (
                 sys.modules is self.table
                 and self._lists_look_same()
-                and self._index.is_of(self.table.copy())
+                and self._index.is_of(self.table)
                 and self._index.read() == self._bound
             )
         except Exception:  # a test may have left anything
@@ -162,7 +160,7 @@ class ImportState:
         try:
             return (
                 sys.modules is self.table
-                and self._index.is_of(self.table.copy())
+                and self._index.is_of(self.table)
                 and all(
                     getattr(sys, name) is found and same_items(found, items)
                     for name, (found, items) in self._lists.items()
@@ -358,7 +356,7 @@ class ImportState:
     def _leaving(self) -> list[Any]:
         """Return the keys whose entries must go or change, children before parents."""
         now = self.table.copy()
-        if self._index.is_of(now):
+        if self._index.is_of(self.table):
             return []
         leaving = [name for name, module in now.items() if self.modules.get(name, ABSENT) is not module]
         return sorted(leaving, key=depth, reverse=True)
