@@ -1,0 +1,79 @@
+"""What packages hold for their submodules, read again only for what was added to a table."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_import_isolation.bindings import BindingIndex
+from pytest_import_isolation.differences import appended
+from pytest_import_isolation.machinery import ABSENT
+
+_PARTS = st.sampled_from("abc")
+_NAMES = st.lists(_PARTS, min_size=1, max_size=3).map(".".join)
+
+
+def _table(names: list[str], bound: set[str]) -> dict[str, ModuleType]:
+    modules = {name: ModuleType(name) for name in names}
+    for name in bound & modules.keys():
+        parent, _, child = name.rpartition(".")
+        if parent in modules:
+            setattr(modules[parent], child, modules[name])
+    return modules
+
+
+@given(st.lists(_NAMES, unique=True), st.sets(_NAMES), st.integers(0, 10), st.booleans())
+def test_an_index_that_grew_reads_what_a_new_one_reads(
+    names: list[str], bound: set[str], number: int, with_a_third: bool
+) -> None:
+    table = _table(names, bound)
+    before = BindingIndex(dict(list(table.items())[:number]))
+    if with_a_third:
+        before = BindingIndex(dict(list(table.items())[: number + 2]), before)
+    grown, new = BindingIndex(dict(table), before), BindingIndex(dict(table))
+    assert dict(zip(grown.names, grown.read(), strict=True)) == dict(zip(new.names, new.read(), strict=True))
+    assert sorted(grown.names) == sorted(
+        name for name in table if "." in name and name.rpartition(".")[0] in table
+    )
+    for name, value in zip(grown.names, grown.read(), strict=True):
+        assert value is (table[name] if name in bound else ABSENT)
+    assert grown.is_of(dict(table))
+    assert grown.is_of(dict(table)) is new.is_of(dict(table))
+
+
+@given(st.dictionaries(_NAMES, st.integers()), st.dictionaries(_NAMES, st.integers()), st.booleans())
+def test_what_was_appended_is_known_only_if_nothing_else_changed(
+    before: dict[str, int], more: dict[str, int], changed: bool
+) -> None:
+    objects: dict[str, object] = {name: ModuleType(name) for name in before}
+    keys, values = list(objects), list(objects.values())
+    now = {**objects, **{name: ModuleType(name) for name in more if name not in objects}}
+    if changed and objects:
+        now[keys[0]] = ModuleType("another")
+        assert appended(keys, values, now) is None
+        del now[keys[0]]
+        assert appended(keys, values, now) is None
+    else:
+        found = appended(keys, values, now)
+        assert found == {name: module for name, module in now.items() if name not in objects}
+
+
+def test_a_key_that_cannot_be_compared_is_a_change() -> None:
+    class Key:
+        def __init__(self) -> None:
+            self.hash = 1
+
+        def __hash__(self) -> int:
+            return self.hash
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError
+
+    one, other = Key(), Key()
+    other.hash = 2
+    assert appended([one], [sys], {other: sys}) is None
+    index = BindingIndex({one: sys})
+    assert BindingIndex({other: sys, "sys": sys}, index).keys[1:] == ["sys"]
