@@ -258,7 +258,9 @@ def _environment(*, measured: bool = True) -> dict[str, str]:
     environment = {
         key: value
         for key, value in os.environ.items()
-        if key not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "COLUMNS")
+        # With CI or BUILD_NUMBER pytest does not shorten the lines of its summary.
+        if key
+        not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "COLUMNS", "CI", "BUILD_NUMBER")
         and not key.startswith(("PYTEST_XDIST_", "GITHUB_", *([] if measured else ["COVERAGE_"])))
     }
     if environment.get("PYTHONPATH"):  # the inner run starts in another directory
