@@ -108,7 +108,8 @@ class ParkingLot:
         return bool(self._packages)
 
     def __iter__(self) -> Iterator[str]:
-        return (name for package in self._packages.values() for name in package)
+        # Copies: another thread may be parking.
+        return (name for package in list(self._packages.values()) for name in list(package))
 
     def module(self, name: str) -> object:
         """Return the parked module, or ABSENT."""
@@ -313,6 +314,8 @@ class Door:
         self.fakers: list[Faker] = []
         # Where a parked module lies, and the path on which it was found there last: looking costs.
         self._found: dict[str, tuple[object, tuple[object, ...]]] = {}
+        # The path on which finders looked for a module of the top level last, because it was not here.
+        self._searched: dict[str, tuple[object, ...]] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
 
@@ -339,6 +342,8 @@ class Door:
             return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
         lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
         if lent is None:
+            if path is None:
+                self._searched[name] = tuple(sys.path)
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, *lent))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
@@ -356,8 +361,9 @@ class Door:
         if known is None or (namespace(spec) or {}).get("name") != name:
             return True  # nothing is known of how it was found, or it was put there by hand
         places: Any = path
-        searched = (known, tuple(sys.path if path is None else places))
-        if self._found.get(name) == searched:
+        entries = tuple(sys.path if path is None else places)
+        searched = (known, entries)
+        if self._found.get(name) == searched or (path is None and self._searched.get(name) == entries):
             return True
         found = PathFinder.find_spec(name, places)
         if not _is_same_place(known, location_in(found)):
