@@ -23,7 +23,7 @@ Images = Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
 # A source file younger than this may be rewritten within the same second and with the same size, and
 # Python would then run the old bytecode.
 _YOUNG_SOURCE_SECONDS: Final = 2.0
-_AGAIN: Final = Fate(Outcome.PARK, "it was parked before")
+_AGAIN: Final = Fate(Outcome.PARK, WAS_PARKED)
 
 
 class Departures:

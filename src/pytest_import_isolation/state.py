@@ -355,9 +355,9 @@ class ImportState:
 
     def _leaving(self) -> list[Any]:
         """Return the keys whose entries must go or change, children before parents."""
-        now = self.table.copy()
         if self._index.is_of(self.table):
             return []
+        now = self.table.copy()
         leaving = [name for name, module in now.items() if self.modules.get(name, ABSENT) is not module]
         return sorted(leaving, key=depth, reverse=True)
 

@@ -110,17 +110,17 @@ class Observer:
         self._note_threads(polluter)
         self._witness.let_go()
         difference = self._base.differences(is_door)
-        changed = [atom.key for atom in atoms(difference)]
+        changes = list(atoms(difference))
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
             found = [
                 atom
-                for atom in atoms(difference)
+                for atom in changes
                 if not any(atom.same(other) or atom.undoes(other) for other in explained)
             ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
         self._unseen = None
-        self._witness.begin_anew(changed)
+        self._witness.begin_anew([atom.key for atom in changes])
 
     def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
         for atom in found:
@@ -211,15 +211,8 @@ class Observer:
         if not self._base.shows_same_number():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        witness = self._witness
-        if witness.is_always_watching:
-            around = witness.collect(item.path)
-            try:
-                return (yield)
-            finally:
-                self._end(item.nodeid)
-                witness.collect(around)
-        with witness.watching(item.path, *_files_of(item)):
+        files = [] if self._witness.is_always_watching else _files_of(item)
+        with self._witness.watching(item.path, *files):
             try:
                 return (yield)
             finally:

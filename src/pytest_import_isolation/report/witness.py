@@ -118,7 +118,7 @@ class Witness:
         Args:
             files: those whose code is about to run; the first is watched whatever its text says.
         """
-        around = self.collect(files[0])
+        around, self._collecting = self._collecting, files[0]
         begins = not self._statements.is_always_on and any(map(self._may_write, files))
         if begins:
             self._statements.start()
@@ -127,12 +127,7 @@ class Witness:
         finally:
             if begins:
                 self._statements.stop()
-            self.collect(around)
-
-    def collect(self, file: Path | None) -> Path | None:
-        """Watch the lines of a file whatever its text says; return the one of which that was said before."""
-        before, self._collecting = self._collecting, file
-        return before
+            self._collecting = around
 
     def let_go(self) -> None:
         """Hold nothing that has left ``sys.modules``: what nobody else holds is not evicted but gone."""
