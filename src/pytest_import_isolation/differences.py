@@ -107,6 +107,36 @@ def appended(keys: list[Any], objects: list[object], now: dict[Any, object]) -> 
     return dict(zip(now_keys[number:], now_objects[number:], strict=True))
 
 
+class EntryChanges(NamedTuple):
+    """How the entries of a table differ from those of an earlier one."""
+
+    added: dict[Any, object]
+    removed: dict[Any, object]
+    #: What was there before, and what is there now.
+    replaced: dict[Any, tuple[object, object]]
+
+
+def compare_entries(
+    before: dict[Any, object], keys: list[Any], objects: list[object], now: dict[Any, object]
+) -> EntryChanges:
+    """Compare two versions of a table by identity.
+
+    Args:
+        before: the earlier one.
+        keys: its keys, in order.
+        objects: its values.
+        now: a copy of the table.
+    """
+    added = appended(keys, objects, now)
+    if added is not None:
+        return EntryChanges(added, {}, {})
+    return EntryChanges(
+        {name: module for name, module in now.items() if name not in before},
+        {name: module for name, module in before.items() if name not in now},
+        {n: (module, now[n]) for n, module in before.items() if now.get(n, module) is not module},
+    )
+
+
 def items_in(value: object) -> tuple[object, ...]:
     """Return the items of what should be a list in ``sys`` and may be anything."""
     try:

@@ -19,10 +19,11 @@ from pytest_import_isolation.differences import (
     NO_DIFFERENCE,
     Binding,
     Difference,
+    EntryChanges,
     ListChange,
     Overlay,
-    appended,
     beyond,
+    compare_entries,
     compare_lists,
     edited,
     items_in,
@@ -182,11 +183,11 @@ class ImportState:
         if self._is_same():
             return NO_DIFFERENCE
         current = self._current_modules()
-        added, removed, replaced = self._changed_entries(current)
+        entries = self._changed_entries(current)
         return Difference(
-            added=added,
-            removed=removed,
-            replaced=replaced,
+            added=entries.added,
+            removed=entries.removed,
+            replaced=entries.replaced,
             bindings=dict(self._changed_bindings()),
             lists=dict(self._changed_lists(ignore)),
             rebound=tuple(self._rebound()),
@@ -196,23 +197,10 @@ class ImportState:
 
     def added(self) -> dict[Any, object]:
         """Return the entries of ``sys.modules`` that were not there."""
-        return self._changed_entries(self._current_modules())[0]
+        return self._changed_entries(self._current_modules()).added
 
-    def _changed_entries(
-        self, current: dict[Any, object]
-    ) -> tuple[dict[Any, object], dict[Any, object], dict[Any, tuple[object, object]]]:
-        added = appended(self._index.keys, self._index.objects, current)
-        if added is not None:
-            return added, {}, {}
-        return (
-            {name: module for name, module in current.items() if name not in self.modules},
-            {name: module for name, module in self.modules.items() if name not in current},
-            {
-                name: (module, current[name])
-                for name, module in self.modules.items()
-                if current.get(name, module) is not module
-            },
-        )
+    def _changed_entries(self, current: dict[Any, object]) -> EntryChanges:
+        return compare_entries(self.modules, self._index.keys, self._index.objects, current)
 
     def _current_modules(self) -> dict[Any, object]:
         """Return a copy of what imports see now, also when ``sys.modules`` is another object.

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 from pytest_import_isolation.atoms import Atom, container, entry_of
 from pytest_import_isolation.bindings import bound_value
-from pytest_import_isolation.differences import LISTS, appended, compare_lists, items_in, items_of, key_of
+from pytest_import_isolation.differences import (
+    LISTS,
+    compare_entries,
+    compare_lists,
+    items_in,
+    items_of,
+    key_of,
+)
 from pytest_import_isolation.linewatch import LineWatch
 from pytest_import_isolation.machinery import ABSENT, is_machinery, namespace
 
@@ -151,20 +158,10 @@ class Statements:
         if now is not self._table:
             found.append(Atom("rebound", "sys.modules", ABSENT, now))
         entries = now.copy() if isinstance(now, dict) else {}
-        added = appended(self._keys, self._values, entries)
-        if added is not None:
-            found += (Atom("entry", name, ABSENT, module) for name, module in added.items())
-        else:
-            found += (
-                Atom("entry", name, self._entries.get(name, ABSENT), module)
-                for name, module in entries.items()
-                if self._entries.get(name, ABSENT) is not module
-            )
-            found += (
-                Atom("entry", name, module, ABSENT)
-                for name, module in self._entries.items()
-                if name not in entries
-            )
+        changes = compare_entries(self._entries, self._keys, self._values, entries)
+        found += (Atom("entry", name, before, after) for name, (before, after) in changes.replaced.items())
+        found += (Atom("entry", name, ABSENT, module) for name, module in changes.added.items())
+        found += (Atom("entry", name, module, ABSENT) for name, module in changes.removed.items())
         for name, list_object, items in self._lists:
             found += self._list_changes(name, list_object, items)
         return found
