@@ -132,8 +132,9 @@ class LineWatch:
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
         looks = self._looks[id(code)] = self._looks.get(id(code), 0) + 1
+        was_alone = (self._tool is not None and not self._others) or self._was_alone()
         try:
-            self._look(frame, line, exact=self._was_alone() and id(code) not in self._loose)
+            self._look(frame, line, exact=was_alone and id(code) not in self._loose)
         except Exception as error:  # whatever a test left: it must not be raised in the test's own code
             self.failure = error
             self.stop()
@@ -146,8 +147,6 @@ class LineWatch:
     def _was_alone(self) -> bool:
         """Tell whether no other thread can have made what changed since the last look."""
         if self._tool is not None:
-            if not self._others:
-                return True
             self._others &= sys._current_frames().keys()
             return False
         # Other threads are not traced.
@@ -169,8 +168,8 @@ class LineWatch:
     def _line(self, frame: FrameType, line: int) -> bool:
         """Look, and return whether this line is looked at again."""
         code = id(frame.f_code)
-        self._look_at(frame, self._lines.get(id(frame), 0))
-        self._lines[id(frame)] = line
+        before, self._lines[id(frame)] = self._lines.get(id(frame), 0), line
+        self._look_at(frame, before)
         times = self._times[code, line] = self._times.get((code, line), 0) + 1
         if times < _OFTEN:
             return True

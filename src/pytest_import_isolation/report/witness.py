@@ -63,7 +63,10 @@ class Witness:
         self._found = found
         self._exposes = exposes
         self._is_code_of_theirs: dict[str, bool] = {}
-        self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
+        self._may_write_by_name: dict[str, bool] = {}
+        self._statements = Statements(
+            self._is_watched, self._is_shown, self._changed, WRAPPERS, self._may_exchange
+        )
         self._exposures = Exposures(lambda: self.here, self._find_importer, is_of_the_run)
         self._clashes = Clashes(origins, self._find_importer, is_of_the_run, self._clashed)
         # Who imported each module first.
@@ -166,7 +169,13 @@ class Witness:
     def _is_watched(self, file: str) -> bool:
         if not file.endswith(".py") or not self._is_theirs(file):
             return False
-        return file == str(self._collecting) or self._may_write(Path(file))
+        return file == str(self._collecting) or self._may_exchange(file)
+
+    def _may_exchange(self, file: str) -> bool:
+        known = self._may_write_by_name.get(file)
+        if known is None:
+            known = self._may_write_by_name[file] = self._may_write(Path(file))
+        return known
 
     def _is_shown(self, module: str, file: str) -> bool:
         return file.endswith(".py") and self._is_theirs(file)
