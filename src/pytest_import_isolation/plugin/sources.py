@@ -18,17 +18,22 @@ _TEXT: Final = re.compile(
     r"\bsys\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
     r"|\baddsitedir\b|\bbuiltins\s*\.\s*__import__"
 )
-# Looser: a file that has none of these cannot be the one whose lines change the import state.
+# Looser: a file that has none of these cannot be the one whose lines change the import state. To look for a
+# word takes a hundredth of the time of a regular expression, and most files have none of the words.
+_WRITING_WORDS: Final = ("sys", "modules", "meta_path", "path_hooks", "addsitedir", "reload")
 _WRITING: Final = re.compile(
     r"sys\w*\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b|\bfrom\s+sys\s+import\b"
     r"|[\"'](modules|meta_path|path_hooks)[\"']|\b(syspath_prepend|addsitedir|reload)\b"
 )
 # What rebinds, or removes, an attribute of something that may be a package.
+_REBINDING_WORDS: Final = (
+    "del", "setattr", "delattr", "__dict__", "vars", "globals", "mocker", "patch"
+)  # fmt: skip
 _REBINDING: Final = re.compile(
-    r"^\s*[(\[]?[^#\n=(]*\w\.\w[^#\n=(]*(?<![!<>=])=(?!=)|\b(as|for)\s+\w+\.\w|\bdel\s"
-    r"|\b(setattr|delattr|__dict__|vars|globals|mocker)\b|patch",
-    re.MULTILINE,
+    r"\bdel\s|\b(setattr|delattr|__dict__|vars|globals|mocker)\b|patch"
 )
+_BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+\w+\.\w")
+_ASSIGNMENT: Final = re.compile(r"(?:^\s*[(\[]?|=)[^#\n=(]*\w\.\w[^#\n=(]*(?<![!<>=])=(?!=)")
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -58,13 +63,13 @@ class Sources:
     def may_write(self, path: Path) -> bool:
         """Tell whether statements of a file could change the import state by themselves."""
         if path not in self._writing:
-            self._writing[path] = _WRITING.search(text_of(path)) is not None
+            self._writing[path] = _writes(text_of(path))
         return self._writing[path]
 
     def may_rebind(self, path: Path) -> bool:
         """Tell whether statements of a file could rebind the attribute for a submodule by themselves."""
         if path not in self._rebinding:
-            self._rebinding[path] = _REBINDING.search(text_of(path)) is not None
+            self._rebinding[path] = _rebinds(text_of(path))
         return self._rebinding[path]
 
     def imports(self, path: Path, name: str) -> bool:
@@ -82,6 +87,22 @@ class Sources:
                 name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name
             )
         return self._names[folder]
+
+
+def _writes(source: str) -> bool:
+    return any(word in source for word in _WRITING_WORDS) and _WRITING.search(source) is not None
+
+
+def _rebinds(source: str) -> bool:
+    if any(word in source for word in _REBINDING_WORDS) and _REBINDING.search(source):
+        return True
+    if "." not in source:
+        return False
+    return _BINDING_BLOCK.search(source) is not None or any(
+        "." in line.rpartition("=")[0] and _ASSIGNMENT.search(line)
+        for line in source.splitlines()
+        if "=" in line
+    )
 
 
 def import_root(path: Path) -> Path:
