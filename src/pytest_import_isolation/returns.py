@@ -53,6 +53,11 @@ class Returns:
         #: window (or since before ``unloaded=``), and only a reference that is new is a reason to keep it.
         self.before: dict[Any, dict[str, Any]] = {}
 
+    @property
+    def is_out_of_date(self) -> bool:
+        """Whether something came back, or was parked, since the window was opened."""
+        return bool(self.names) or self._lot.clock != self._since
+
     def begin(self, name: str) -> None:
         """Take note that a parked module, with its package, is about to come back."""
         if not self.names:

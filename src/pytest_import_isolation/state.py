@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from pytest_import_isolation.bindings import BindingIndex, bind, depth, parent_namespace
+from pytest_import_isolation.bindings import (
+    BindingIndex,
+    are_hashed_by_identity,
+    bind,
+    depth,
+    fingerprint,
+    parent_namespace,
+)
 from pytest_import_isolation.differences import (
     LISTS,
     NO_DIFFERENCE,
@@ -59,6 +66,7 @@ class ImportState:
 
     __slots__ = (
         "_bound",
+        "_bound_fingerprint",
         "_cache",
         "_cache_object",
         "_import_as_found",
@@ -83,8 +91,10 @@ class ImportState:
         self._import_as_found = builtins.__import__
         self._import_function = import_function()
         self._bound: list[object]
+        # Found when it is clear that it will be compared more than once.
+        self._bound_fingerprint: int | None = None
         if after is not None and after._index is self._index:
-            self._bound = after._bound
+            self._bound, self._bound_fingerprint = after._bound, after._bound_fingerprint
         else:
             self._bound = self._index.read()
 
@@ -127,12 +137,22 @@ class ImportState:
         It looks at no keys, and believes an object that claims to be equal to the one whose place it took.
         """
         try:
-            table = sys.modules
             return (
-                table is self.table and [*table.values()] == self._index.objects and self._lists_look_same()
+                sys.modules is self.table and self._index.looks_like(self.table) and self._lists_look_same()
             )
         except Exception:  # a test may have left anything
             return False
+
+    def holds_still(self) -> bool:
+        """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look.
+
+        It believes what :meth:`shows_same_entries` believes.
+        """
+        if not (self.shows_same_entries() and self._rest_is_same()):
+            return False
+        if self._bound_fingerprint is None and are_hashed_by_identity(self._bound):
+            self._bound_fingerprint = fingerprint(self._bound)
+        return True
 
     def looks_same(self) -> bool:
         """Take a look, at two thirds of the cost of :meth:`differences`: is all that shows as it was?
@@ -166,13 +186,24 @@ class ImportState:
                     getattr(sys, name) is found and same_items(found, items)
                     for name, (found, items) in self._lists.items()
                 )
-                and all(map(operator.is_, self._bound, self._index.read()))
-                and builtins.__import__ is self._import_as_found
-                and sys.path_importer_cache is self._cache_object
-                and self._cache_object == self._cache
+                and self._are_bound(self._index.read())
+                and self._rest_is_same()
             )
         except Exception:  # a test may have left anything
             return False
+
+    def _are_bound(self, now: list[object]) -> bool:
+        """Tell whether packages hold the very same objects as before."""
+        if self._bound_fingerprint is not None and fingerprint(now) == self._bound_fingerprint:
+            return True
+        return all(map(operator.is_, self._bound, now))
+
+    def _rest_is_same(self) -> bool:
+        return (
+            builtins.__import__ is self._import_as_found
+            and sys.path_importer_cache is self._cache_object
+            and self._cache_object == self._cache
+        )
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
         """Compare the import state of now with this one.
@@ -218,7 +249,7 @@ class ImportState:
 
     def _changed_bindings(self) -> Iterator[tuple[str, Binding]]:
         now = self._index.read()
-        if all(map(operator.is_, self._bound, now)):
+        if self._are_bound(now):
             return
         for name, before, after in zip(self._index.names, self._bound, now, strict=True):
             if before is not after:
@@ -257,6 +288,7 @@ class ImportState:
         values = dict(zip(self._index.names, self._bound, strict=True))
         self._index = BindingIndex({**self.modules, **entries}, self._index)
         self.modules = self._index.modules
+        self._bound_fingerprint = None
         self._bound = [
             now if name in entries else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -293,6 +325,7 @@ class ImportState:
             {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}, self._index
         )
         self.modules = self._index.modules
+        self._bound_fingerprint = None
         self._bound = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)

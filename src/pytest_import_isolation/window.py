@@ -188,14 +188,49 @@ class Window:
             self._waiting = self._state.derive((self._origins, "waiting"), self._find_waiting)
         self.log.once_more = self._bring_evicted_back
         self.log.beforehand = self._remember_references  # needs the state, and other threads import already
-        _open_windows.append(self)
-        CODE.begin(self._recurs)
+        self._join_the_others()
         try:
             if self.parameters:
                 self._apply(self.parameters)
         except BaseException:
             self.close()
             raise
+
+    def reopen(self, site: Importer | None) -> bool:
+        """Open the window again that was closed a moment ago, if nothing ever happened in it, or since.
+
+        Args:
+            site: the line that asks for it.
+
+        Returns:
+            Whether it is open.
+        """
+        if not self._is_pristine:
+            return False
+        DOOR.listen(self.log)
+        if not self._state.holds_still():
+            DOOR.unlisten(self.log)
+            return False
+        self.opened_by = site
+        self._join_the_others()
+        return True
+
+    @property
+    def _is_pristine(self) -> bool:
+        """Whether nothing was asked for and nothing was imported."""
+        return self.is_plain and not (
+            self.parameters
+            or self.log.importers
+            or self.log.images
+            or self.log.reloads
+            or self.tainted
+            or self.remarks
+            or self._shadowed
+            or self._own_path
+            or self._own_items
+            or self.forgotten_packages
+            or self._returns.is_out_of_date
+        )
 
     def _apply(self, parameters: Parameters) -> None:
         self.add_path(parameters.path)
@@ -685,6 +720,10 @@ class Window:
         self.stop_watching()
         self._park_evicted()
         self._leave_the_others()
+
+    def _join_the_others(self) -> None:
+        _open_windows.append(self)
+        CODE.begin(self._recurs)
 
     def _leave_the_others(self) -> None:
         _open_windows.remove(self)

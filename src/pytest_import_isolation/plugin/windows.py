@@ -73,6 +73,13 @@ class ItemContext(IsolatedImportContext):
             return f"import_isolation_keep names {pattern!r}"
         return self._runner.reason_to_stay(name, module, importer)
 
+    def resume(self, window: Window) -> bool:
+        """Start with the window of the test before, if that saw nothing; tell whether that was so."""
+        if not window.reopen(self._site):
+            return False
+        self._windows.append(window)
+        return True
+
     def stop_with_inner(self) -> list[Window]:
         """Close the window, and before it those inside it that somebody forgot to close.
 
@@ -115,8 +122,8 @@ class ItemWindows:
         self._executions = executions
         self._suite = suite
         self._open: list[ItemContext] = []
-        # The file of the test before, and the import state after it.
-        self._last: tuple[Path | None, ImportState | None] = (None, None)
+        # The file of the test before, and its window, which is closed.
+        self._last: tuple[Path | None, Window | None] = (None, None)
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
         self._finalizing: dict[int, ImportState] = {}
 
@@ -179,9 +186,9 @@ class ItemWindows:
             context = item.stash.get(context_key, None)
             if context is not None:
                 del item.stash[context_key]
-                state = context.window.around
+                window = context.window
                 self.leave(context, item.nodeid)
-                self._last = (item.path, state)
+                self._last = (item.path, window)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
@@ -239,12 +246,14 @@ class ItemWindows:
             self.leave(context, "an interrupted test")
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
-        (file, state), self._last = self._last, (None, None)
-        after = state if file == item.path else None  # another file may be in another world
-        context = self.context(parameters, _site_of(item), after)
+        (file, last), self._last = self._last, (None, None)
+        if file != item.path:
+            last = None  # another file may be in another world
+        context = self.context(parameters, _site_of(item), last.around if last else None)
         item.stash[_refusal_key] = ""
         try:
-            context.start()
+            if last is None or parameters or not context.resume(last):
+                context.start()
         except (ImportIsolationError, ImportIsolationWarning) as error:
             item.stash[_refusal_key] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
             return
