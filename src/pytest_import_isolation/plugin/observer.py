@@ -76,9 +76,10 @@ class Observer:
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
         self._test: pytest.Item | None = None
-        # The file whose tests run, and whether nothing in its text could change the import state.
+        # The file whose tests run, and what statements in its text could do by themselves: change the import
+        # state, or at least rebind an attribute for a submodule.
         self._file: Path | None = None
-        self._is_harmless_file = False
+        self._may_write = self._may_rebind = True
         # Who is to blame for what quick looks have missed, if there were any.
         self._unseen: Polluter | None = None
         self._interrupted = False
@@ -223,9 +224,8 @@ class Observer:
             self._look_closer()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
-            self._is_harmless_file = not (
-                self._sources.may_write(item.path) or self._sources.may_rebind(item.path)
-            )
+            self._may_write = self._sources.may_write(item.path)
+            self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
         self._test = item
         self._witness.here = Polluter(item.nodeid, "setup")
         self._phases, self._marks, self._explained = [], [], []
@@ -238,7 +238,7 @@ class Observer:
 
     def _end(self, nodeid: str) -> None:
         if not self._pending and not self._explained and self._is_as_before():
-            if self._is_harmless_file:
+            if not self._may_rebind:
                 self._unseen = Polluter(nodeid.partition("::")[0], "call")
             self._witness.begin_anew(())
         else:
@@ -254,7 +254,7 @@ class Observer:
             and len(self._log.importers) == self._asked
             and not self._log.reloads
             and self._witness.has_nothing_to_tell
-            and (base.shows_same_entries() if self._is_harmless_file else base.looks_same())
+            and (base.looks_same() if self._may_rebind else base.shows_same_entries())
         )
 
     def _end_with_changes(self, nodeid: str) -> None:
@@ -295,7 +295,8 @@ class Observer:
         if threading.active_count() > 1:
             self._note_threads(here)
         base = self._base
-        if not (base.shows_same_number() if self._is_harmless_file else base.looks_same()):
+        # Who rebound an attribute is asked at the end of the test, and not in which phase.
+        if not (base.shows_same_entries() if self._may_write else base.shows_same_number()):
             for atom in atoms(base.differences(is_door)):
                 if not any(atom.same(seen) for seen, _ in self._phases):
                     self._phases.append((atom, here.phase))

@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery import (
     caller,
     is_initializing,
     modules_in_execution,
+    top_level,
 )
 from pytest_import_isolation.report.records import Exposure, Polluter
 
@@ -112,6 +113,8 @@ class Exposures:
         self._armed: dict[str, Hazard] = {}
         # Modules that imported something tainted or faked, by way of which others meet it.
         self._by_way_of: dict[str, Hazard] = {}
+        # The first parts of their names, or None if they have to be gathered: most imports are of others.
+        self._tops: frozenset[str] | None = None
         # By their identity: there may be thousands, and each is dropped by itself.
         self._all: dict[int, Hazard] = {}
         # Those of which it is not known yet whether they will be judged a leak.
@@ -140,6 +143,7 @@ class Exposures:
             return known
         hazard = Hazard(atom, polluter, taints=taints)
         self._armed[hazard.name] = hazard
+        self._tops = None
         self._all[id(hazard)] = hazard
         self._unjudged.append(hazard)
         self._watch()
@@ -161,6 +165,7 @@ class Exposures:
         if not self._all:
             return
         gone = False
+        self._tops = None
         for name in [*self._armed, *self._by_way_of] if changed is None else changed:
             hazard = self._armed.get(name)
             if hazard is not None and not hazard.is_in_place:
@@ -182,6 +187,7 @@ class Exposures:
         """Watch no more; what was met stays known."""
         self._armed.clear()
         self._by_way_of.clear()
+        self._tops = None
         self._watch()
 
     def _watch(self) -> None:
@@ -193,6 +199,10 @@ class Exposures:
         TOLL.settle()
 
     def _find(self, wanted: str) -> Hazard | None:
+        if self._tops is None:
+            self._tops = frozenset(map(top_level, [*self._armed, *self._by_way_of]))
+        if top_level(wanted) not in self._tops:
+            return None
         hazard = self._armed.get(wanted) or self._by_way_of.get(wanted)
         if hazard is None and "." in wanted:
             above = (self._armed.get(ancestor) for ancestor in ancestors(wanted))
@@ -207,6 +217,7 @@ class Exposures:
         for name in running:
             if name != hazard.name:
                 self._by_way_of.setdefault(name, hazard)
+                self._tops = None
         if hazard.taints and asker.module in running:
             self.taints.append(Taint(asker.module, wanted, hazard))
         if not hazard.is_own(here.nodeid):
