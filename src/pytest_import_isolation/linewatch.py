@@ -7,14 +7,13 @@ and every tool has its own events. Below, by ``sys.settrace`` while nobody else 
 from __future__ import annotations
 
 import sys
-from _thread import _count as count_threads
 from collections.abc import Callable
 from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
 from pytest_import_isolation.codecache import CODE
-from pytest_import_isolation.machinery import TOOL, get_frame
+from pytest_import_isolation.machinery import TOOL, count_threads, get_frame
 
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
 _OFTEN: Final = 100
@@ -131,17 +130,18 @@ class LineWatch:
 
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
-        looks = self._looks[id(code)] = self._looks.get(id(code), 0) + 1
+        key = id(code)
+        looks = self._looks[key] = self._looks.get(key, 0) + 1
         was_alone = (self._tool is not None and not self._others) or self._was_alone()
         try:
-            self._look(frame, line, exact=was_alone and id(code) not in self._loose)
+            self._look(frame, line, exact=was_alone and key not in self._loose)
         except Exception as error:  # whatever a test left: it must not be raised in the test's own code
             self.failure = error
             self.stop()
             return
         if looks >= _TOO_OFTEN:
-            self._dropped[id(code)] = code
-            if self._watched.pop(id(code), None) is not None and self._tool is not None:
+            self._dropped[key] = code
+            if self._watched.pop(key, None) is not None and self._tool is not None:
                 self._monitoring.set_local_events(self._tool, code, 0)
 
     def _was_alone(self) -> bool:
@@ -170,7 +170,8 @@ class LineWatch:
         code = id(frame.f_code)
         before, self._lines[id(frame)] = self._lines.get(id(frame), 0), line
         self._look_at(frame, before)
-        times = self._times[code, line] = self._times.get((code, line), 0) + 1
+        place = code, line
+        times = self._times[place] = self._times.get(place, 0) + 1
         if times < _OFTEN:
             return True
         self._loose.add(code)
@@ -221,9 +222,11 @@ class LineWatch:
             self._begin(get_frame(1))
 
     def _on_line(self, code: CodeType, line: int) -> Any:
-        if not self._is_here() or self._line(get_frame(1), line):
+        # Called for each line of each test: not one call more than it takes.
+        if get_ident() != self._thread:
+            self._others.add(get_ident())
             return None
-        return self._monitoring.DISABLE
+        return None if self._line(get_frame(1), line) else self._monitoring.DISABLE
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
         if self._is_here():

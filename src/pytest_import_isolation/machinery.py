@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from _thread import _count as count_threads
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
@@ -352,6 +353,11 @@ def modules_in_execution() -> set[str]:
                 names.add(name)
         frame = frame.f_back
     return names
+
+
+def runs_threads() -> bool:
+    """Tell whether Python code has started a thread that still runs."""
+    return count_threads() > 0
 
 
 def namespaces_on_other_threads() -> dict[int, str]:

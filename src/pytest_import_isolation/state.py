@@ -125,8 +125,12 @@ class ImportState:
         What took the place of something else is not seen.
         """
         try:
-            return len(sys.modules) == len(self.modules) and all(
-                len(getattr(sys, name)) == len(items) for name, (_, items) in self._lists.items()
+            (_, path), (_, meta_path), (_, path_hooks) = self._lists.values()
+            return (
+                len(sys.modules) == len(self.modules)
+                and len(sys.path) == len(path)
+                and len(sys.meta_path) == len(meta_path)
+                and len(sys.path_hooks) == len(path_hooks)
             )
         except Exception:  # a test may have left anything
             return False

@@ -54,8 +54,6 @@ class Statements:
         is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
         on_change: called with what a statement has just changed, as atoms.
         transparent: see :class:`.linewatch.LineWatch`.
-        may_exchange: tells whether statements of a file could put something in the place of something else.
-            Where they could not, a glance at the numbers is enough, and tests have many lines.
     """
 
     def __init__(
@@ -64,10 +62,8 @@ class Statements:
         is_shown: Callable[[str, str], bool],
         on_change: Callable[[list[Atom], Trail], object] = lambda atoms, trail: None,
         transparent: frozenset[CodeType] = frozenset(),
-        may_exchange: Callable[[str], bool] = lambda file: True,
     ) -> None:
         self._is_shown = is_shown
-        self._may_exchange = may_exchange
         self._on_change = on_change
         self._watch = LineWatch(is_watched, self._look, transparent)
         # By what was changed: the identity of what is there since then, and who did it.
@@ -126,16 +122,6 @@ class Statements:
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
         self._objects = [list_object for _, list_object, _ in self._lists]
         self._contents = [list(items) for _, _, items in self._lists]
-        self._lengths = [len(items) for items in self._contents]
-
-    def _shows_same_number(self) -> bool:
-        try:
-            return (
-                len(sys.modules) == len(self._values)
-                and [len(sys.path), len(sys.meta_path), len(sys.path_hooks)] == self._lengths
-            )
-        except Exception:  # a test may have left anything
-            return False
 
     def _looks_same(self) -> bool:
         try:
@@ -151,10 +137,7 @@ class Statements:
             return False
 
     def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
-        if self._may_exchange(frame.f_code.co_filename):
-            if self._looks_same():
-                return
-        elif self._shows_same_number():
+        if self._looks_same():
             return
         changes = list(self._changes())
         trail = self._trail(frame, line, exact=exact)

@@ -22,7 +22,7 @@ import pytest
 from pytest_import_isolation.atoms import Atom, atoms
 from pytest_import_isolation.differences import Difference
 from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, namespace
+from pytest_import_isolation.machinery import ABSENT, namespace, runs_threads
 from pytest_import_isolation.origins import Origins
 from pytest_import_isolation.parking import DOOR, is_door
 from pytest_import_isolation.plugin.options import Settings
@@ -144,7 +144,7 @@ class Observer:
         self._witness.record_taints(polluter, worst)
 
     def _note_threads(self, polluter: Polluter) -> None:
-        if threading.active_count() > 1:
+        if runs_threads():
             for thread in threading.enumerate():
                 self._threads.setdefault(thread, polluter)
 
@@ -212,12 +212,13 @@ class Observer:
         if not self._base.shows_same_number():
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
-        files = [] if self._witness.is_always_watching else _files_of(item)
-        with self._witness.watching(item.path, *files):
-            try:
+        try:
+            if self._witness.is_always_watching:
                 return (yield)
-            finally:
-                self._end(item.nodeid)
+            with self._witness.watching(item.path, *_files_of(item)):
+                return (yield)
+        finally:
+            self._end(item.nodeid)
 
     def _begin(self, item: pytest.Item) -> None:
         if item.path != self._file:
@@ -250,7 +251,7 @@ class Observer:
         """Tell whether a boundary has nothing to judge."""
         base = self._base
         return (
-            threading.active_count() == 1
+            not runs_threads()
             and len(self._log.importers) == self._asked
             and not self._log.reloads
             and self._witness.has_nothing_to_tell
@@ -292,8 +293,7 @@ class Observer:
         here = self._witness.here
         if here is None:  # the hook was called for no test of this run
             return
-        if threading.active_count() > 1:
-            self._note_threads(here)
+        self._note_threads(here)
         base = self._base
         # Who rebound an attribute is asked at the end of the test, and not in which phase.
         if not (base.shows_same_entries() if self._may_write else base.shows_same_number()):
@@ -309,7 +309,7 @@ class Observer:
         # With xdist the controller sees the reports of its workers, which have told their tests already.
         if self._test is None or report.nodeid != self._test.nodeid:
             return
-        if report.passed and self._witness.has_met_nothing and not hasattr(report, "wasxfail"):
+        if report.outcome == "passed" and self._witness.has_met_nothing and not hasattr(report, "wasxfail"):
             return
         module = self._test.getparent(pytest.Module)
         space = namespace(getattr(module, "_obj", None))

@@ -37,7 +37,8 @@ class Witness:
         root: the directory to which file names are relative.
         origins: gives the verdicts on modules.
         log: who imported what first.
-        may_write: tells whether statements of a file could change the import state at all.
+        may_write: tells whether statements of a file could change the import state at all. The others are
+            not watched: tests have many lines, and what is called in one could do it at most.
         is_own: tells whether a change is the test run's own.
         is_of_the_run: tells whether a module is a test file or conftest.
         found: returns what an entry of ``sys.modules`` was at the last boundary, ABSENT for nothing.
@@ -63,10 +64,7 @@ class Witness:
         self._found = found
         self._exposes = exposes
         self._is_code_of_theirs: dict[str, bool] = {}
-        self._may_write_by_name: dict[str, bool] = {}
-        self._statements = Statements(
-            self._is_watched, self._is_shown, self._changed, WRAPPERS, self._may_exchange
-        )
+        self._statements = Statements(self._is_watched, self._is_shown, self._changed, WRAPPERS)
         self._exposures = Exposures(lambda: self.here, self._find_importer, is_of_the_run)
         self._clashes = Clashes(origins, self._find_importer, is_of_the_run, self._clashed)
         # Who imported each module first.
@@ -74,7 +72,6 @@ class Witness:
         # Since the last boundary: what was imported first, and fakes whose statement was not observed.
         self._imported: list[str] = []
         self._unobserved: list[Hazard] = []
-        self._collecting: Path | None = None
         # Since the last boundary: by what statements were seen to change, the identity of what was there then
         # and the phase. The object itself shall be gone if nobody else holds it.
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
@@ -119,9 +116,8 @@ class Witness:
         """Watch the lines of files in the block, also on a Python where that is not done all the time.
 
         Args:
-            files: those whose code is about to run; the first is watched whatever its text says.
+            files: those whose code is about to run.
         """
-        around, self._collecting = self._collecting, files[0]
         begins = not self._statements.is_always_on and any(map(self._may_write, files))
         if begins:
             self._statements.start()
@@ -130,7 +126,6 @@ class Witness:
         finally:
             if begins:
                 self._statements.stop()
-            self._collecting = around
 
     def let_go(self) -> None:
         """Hold nothing that has left ``sys.modules``: what nobody else holds is not evicted but gone."""
@@ -167,15 +162,7 @@ class Witness:
         self._clashes.expect(root, adder)
 
     def _is_watched(self, file: str) -> bool:
-        if not file.endswith(".py") or not self._is_theirs(file):
-            return False
-        return file == str(self._collecting) or self._may_exchange(file)
-
-    def _may_exchange(self, file: str) -> bool:
-        known = self._may_write_by_name.get(file)
-        if known is None:
-            known = self._may_write_by_name[file] = self._may_write(Path(file))
-        return known
+        return file.endswith(".py") and self._is_theirs(file) and self._may_write(Path(file))
 
     def _is_shown(self, module: str, file: str) -> bool:
         return file.endswith(".py") and self._is_theirs(file)
