@@ -16,9 +16,9 @@ from pytest_import_isolation.codecache import CODE
 from pytest_import_isolation.machinery import TOOL, count_threads, get_frame
 
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
-_OFTEN: Final = 100
+_OFTEN: Final = 40
 #: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
-_TOO_OFTEN: Final = 500
+_TOO_OFTEN: Final = 200
 #: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
 _MANY_CALLS: Final = 100_000
 # Any: it is there from Python 3.12 on.
@@ -204,6 +204,9 @@ class LineWatch:
         return True
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
+        # The first call of each function of the process comes here.
+        if self._files.get(code.co_filename) is False:
+            return self._monitoring.DISABLE
         if self._tool is None:
             return None
         if id(code) not in self._watched:

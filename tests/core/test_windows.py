@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
+
+import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.window import adopting, close_with_inner, innermost_window
+from pytest_import_isolation.window import Window, adopting, close_with_inner, innermost_window
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -75,3 +79,83 @@ def test_fresh_copies_and_tainted_modules_are_not_adopted(tree: Tree, picture: A
     context.stop()
     assert sys.modules["win_old"] is old
     assert before.differences() == []
+
+
+def _closed_window() -> Window:
+    context = IsolatedImportContext()
+    with context:
+        window = context.window
+    return window
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda package: sys.modules.update(win_new=ModuleType("win_new")),
+        lambda package: sys.modules.pop("win_pkg.sub"),
+        lambda package: sys.modules.update({"win_pkg.sub": mock.ANY}),
+        lambda package: sys.modules.update({"win_pkg.sub": None}),  # type: ignore[dict-item]
+        lambda package: setattr(package, "sub", mock.ANY),
+        lambda package: setattr(package, "sub", ["cannot be hashed"]),
+        lambda package: delattr(package, "sub"),
+        lambda package: sys.path.append("/win"),
+        lambda package: sys.meta_path.reverse(),
+        lambda package: sys.path_importer_cache.update(win=None),
+        lambda package: setattr(builtins, "__import__", lambda *args, **more: None),
+    ],
+)
+def test_a_window_that_saw_nothing_can_be_opened_again_and_restores_as_exactly(
+    tree: Tree, picture: Any, change: Callable[[ModuleType], object]
+) -> None:
+    tree({"win_pkg/__init__.py": "", "win_pkg/sub.py": ""})
+    with IsolatedImportContext():
+        package = importlib.import_module("win_pkg.sub") and sys.modules["win_pkg"]
+        before = picture()
+        window = _closed_window()
+        for _ in range(2):
+            assert window.reopen(None)
+            assert innermost_window() is window
+            window.close()
+        assert window.reopen(None)
+        change(package)
+        window.close()
+        assert before.differences() == []
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda: sys.modules.update(win_new=ModuleType("win_new")),
+        lambda: sys.path.append("/win"),
+        lambda: sys.path_importer_cache.update(win=None),
+        lambda: setattr(builtins, "__import__", lambda *args, **more: None),
+    ],
+)
+def test_a_window_is_not_opened_again_if_something_has_changed_since(between: Callable[[], object]) -> None:
+    with IsolatedImportContext():
+        outer = innermost_window()
+        window = _closed_window()
+        between()
+        assert not window.reopen(None)
+        assert innermost_window() is outer
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda context: importlib.import_module("win_plain"),
+        lambda context: context.block("win_plain"),
+        lambda context: context.fake({"win_plain": {}}),
+        lambda context: context.unload("unittest.mock"),
+        lambda context: context.add_path("/win"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest_import_isolation.ImportIsolationWarning")
+def test_a_window_in_which_something_happened_is_not_opened_again(
+    tree: Tree, inside: Callable[[IsolatedImportContext], object]
+) -> None:
+    tree({"win_plain.py": ""})
+    with IsolatedImportContext() as context:
+        window = context.window
+        inside(context)
+    assert not window.reopen(None)

@@ -528,3 +528,31 @@ def test_an_exchange_that_nobody_saw_is_put_down_to_the_call(suite: Suite) -> No
         },
     )
     assert _blamed(run) == [("replaced", "csv", "test_a.py::test_call", "call")]
+
+
+def test_what_a_library_leaves_that_a_harmless_file_calls_is_the_tests_own(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = site-packages\n",
+            "site-packages/stubber.py": """\
+                import sys, types
+
+                def activate():
+                    sys.modules["stubbed"] = types.ModuleType("stubbed")
+            """,
+            "test_a.py": """\
+                import stubber
+
+                def test_before(): pass
+                def test_activates():
+                    stubber.activate()
+                def test_after(): import stubbed
+            """,
+        },
+    )
+    assert _blamed(run) == [("fake-left", "stubbed", "test_a.py::test_activates", "call")]
+    [leak] = run.leaks
+    # The lines of such a file are not watched: where it was is inferred.
+    assert (leak["location"]["line"], leak["location"]["exact"]) == (1, False)
+    assert [link["line"] for link in leak["chain"]] == [1, 4]
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_a.py::test_after"]

@@ -21,7 +21,7 @@ from pytest_import_isolation.errors import (
     WindowOrderError,
 )
 from pytest_import_isolation.packages import write_files
-from pytest_import_isolation.plugin.sources import Sources
+from pytest_import_isolation.plugin.sources import Sources, mentions_imports
 from pytest_import_isolation.wording import count, listing, suggestion
 
 _FILES = {
@@ -171,9 +171,47 @@ def test_words() -> None:
         ("def test_it(mocker): mocker.stopall()\n", True),
         ("for app.db in (1,): pass\n", True),
         ("with open('x') as app.db: pass\n", True),
+        ("old = app.db = None\n", True),
+        ("same = app.y == 2\n", False),
+        ("app.delay(2, vary=True)\n", False),
     ],
 )
 def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expected: bool) -> None:
     path = tmp_path / "test_it.py"
     path.write_text(text, encoding="utf-8")
     assert Sources().may_rebind(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import systems\nself.path = 1\npreload()\nx = 'module'\n", False),
+        ("import sys\nsys.version\n", False),
+        ("sys.modules['x'] = None\n", True),
+        ("_system . path_hooks.clear()\n", True),
+        ("from sys import modules\n", True),
+        ("patch.dict('sys.modules', x=None)\n", True),
+        ('getattr(sys, "meta_path")\n', True),
+        ("importlib.reload(app)\n", True),
+        ("monkeypatch.syspath_prepend('.')\n", True),
+        ("site.addsitedir('.')\n", True),
+    ],
+)
+def test_texts_that_could_change_the_import_state(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "test_it.py"
+    path.write_text(text, encoding="utf-8")
+    assert Sources().may_write(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mysys.modules\nfrom system import path\nxaddsitedir\n", False),
+        ("sys . modules\n", True),
+        ("from  sys  import path\n", True),
+        ("addsitedir('.')\n", True),
+        ("builtins.__import__ = None\n", True),
+    ],
+)
+def test_texts_that_name_the_import_state(text: str, expected: bool) -> None:
+    assert mentions_imports(text) is expected
