@@ -7,12 +7,12 @@ that renames one of them loses some precision and nothing more (:func:`self_test
 from __future__ import annotations
 
 import _imp
+import _thread
 import builtins
 import os
 import sys
 import threading
 import time
-from _thread import _count as count_threads
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap, _bootstrap_external
@@ -26,6 +26,8 @@ from zipimport import zipimporter
 
 #: Kept, because a test may take it away to try what happens without it.
 get_frame: Final = sys._getframe
+#: Returns how many threads Python code has started that still run.
+count_threads: Final = _thread._count
 
 
 class _Absent:
