@@ -131,18 +131,13 @@ class LineWatch:
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
         key = id(code)
-        looks = self._looks[key] = self._looks.get(key, 0) + 1
+        self._looks[key] = self._looks.get(key, 0) + 1
         was_alone = (self._tool is not None and not self._others) or self._was_alone()
         try:
             self._look(frame, line, exact=was_alone and key not in self._loose)
         except Exception as error:  # whatever a test left: it must not be raised in the test's own code
             self.failure = error
             self.stop()
-            return
-        if looks >= _TOO_OFTEN:
-            self._dropped[key] = code
-            if self._watched.pop(key, None) is not None and self._tool is not None:
-                self._monitoring.set_local_events(self._tool, code, 0)
 
     def _was_alone(self) -> bool:
         """Tell whether no other thread can have made what changed since the last look."""
@@ -179,6 +174,12 @@ class LineWatch:
 
     def _end(self, frame: FrameType) -> None:
         self._look_at(frame, self._lines.pop(id(frame), 0))
+        # Not in the middle: who saw it make a change has to see it take that back.
+        code = frame.f_code
+        if self._looks[id(code)] >= _TOO_OFTEN:
+            self._dropped[id(code)] = code
+            if self._watched.pop(id(code), None) is not None and self._tool is not None:
+                self._monitoring.set_local_events(self._tool, code, 0)
 
     # sys.monitoring
 
