@@ -130,11 +130,9 @@ class LineWatch:
 
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
-        key = id(code)
-        self._looks[key] = self._looks.get(key, 0) + 1
-        was_alone = (self._tool is not None and not self._others) or self._was_alone()
+        self._looks[id(code)] = self._looks.get(id(code), 0) + 1
         try:
-            self._look(frame, line, exact=was_alone and key not in self._loose)
+            self._look(frame, line, exact=self._was_alone() and id(code) not in self._loose)
         except Exception as error:  # whatever a test left: it must not be raised in the test's own code
             self.failure = error
             self.stop()
@@ -142,6 +140,8 @@ class LineWatch:
     def _was_alone(self) -> bool:
         """Tell whether no other thread can have made what changed since the last look."""
         if self._tool is not None:
+            if not self._others:
+                return True
             self._others &= sys._current_frames().keys()
             return False
         # Other threads are not traced.
@@ -163,10 +163,9 @@ class LineWatch:
     def _line(self, frame: FrameType, line: int) -> bool:
         """Look, and return whether this line is looked at again."""
         code = id(frame.f_code)
-        before, self._lines[id(frame)] = self._lines.get(id(frame), 0), line
-        self._look_at(frame, before)
-        place = code, line
-        times = self._times[place] = self._times.get(place, 0) + 1
+        self._look_at(frame, self._lines.get(id(frame), 0))
+        self._lines[id(frame)] = line
+        times = self._times[code, line] = self._times.get((code, line), 0) + 1
         if times < _OFTEN:
             return True
         self._loose.add(code)
@@ -205,9 +204,6 @@ class LineWatch:
         return True
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
-        # The first call of each function of the process comes here.
-        if self._files.get(code.co_filename) is False:
-            return self._monitoring.DISABLE
         if self._tool is None:
             return None
         if id(code) not in self._watched:
@@ -226,11 +222,9 @@ class LineWatch:
             self._begin(get_frame(1))
 
     def _on_line(self, code: CodeType, line: int) -> Any:
-        # Called for each line of each test: not one call more than it takes.
-        if get_ident() != self._thread:
-            self._others.add(get_ident())
+        if not self._is_here() or self._line(get_frame(1), line):
             return None
-        return None if self._line(get_frame(1), line) else self._monitoring.DISABLE
+        return self._monitoring.DISABLE
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
         if self._is_here():
