@@ -143,7 +143,6 @@ class Exposures:
             return known
         hazard = Hazard(atom, polluter, taints=taints)
         self._armed[hazard.name] = hazard
-        self._tops = None
         self._all[id(hazard)] = hazard
         self._unjudged.append(hazard)
         self._watch()
@@ -165,7 +164,6 @@ class Exposures:
         if not self._all:
             return
         gone = False
-        self._tops = None
         for name in [*self._armed, *self._by_way_of] if changed is None else changed:
             hazard = self._armed.get(name)
             if hazard is not None and not hazard.is_in_place:
@@ -187,10 +185,10 @@ class Exposures:
         """Watch no more; what was met stays known."""
         self._armed.clear()
         self._by_way_of.clear()
-        self._tops = None
         self._watch()
 
     def _watch(self) -> None:
+        self._tops = None  # this is called whenever something was armed or disarmed
         if self._armed and self._undo is None:
             self._undo = TOLL.observe(self._find, self._told)
         elif not self._armed and self._undo is not None:
