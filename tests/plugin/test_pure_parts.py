@@ -143,6 +143,12 @@ def test_bytecode_of_what_is_written_goes_and_other_stays(tmp_path: Path) -> Non
     assert {key for key, path in caches.items() if path.exists()} == {("two", ""), ("two", 1), ("two", 2)}
 
 
+def _test_file(folder: Path, text: str) -> Path:
+    path = folder / "test_it.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def test_words() -> None:
     assert listing([]) == ""
     assert listing(["a", "b", "c"]) == "a, b, c"
@@ -177,9 +183,7 @@ def test_words() -> None:
     ],
 )
 def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expected: bool) -> None:
-    path = tmp_path / "test_it.py"
-    path.write_text(text, encoding="utf-8")
-    assert Sources().may_rebind(path) is expected
+    assert Sources().may_rebind(_test_file(tmp_path, text)) is expected
 
 
 @pytest.mark.parametrize(
@@ -198,9 +202,7 @@ def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expecte
     ],
 )
 def test_texts_that_could_change_the_import_state(tmp_path: Path, text: str, expected: bool) -> None:
-    path = tmp_path / "test_it.py"
-    path.write_text(text, encoding="utf-8")
-    assert Sources().may_write(path) is expected
+    assert Sources().may_write(_test_file(tmp_path, text)) is expected
 
 
 @pytest.mark.parametrize(

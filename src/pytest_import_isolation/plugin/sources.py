@@ -29,8 +29,9 @@ _QUOTED: Final = tuple(
 _WRITERS: Final = ("syspath_prepend", "addsitedir", "reload")
 _WRITER: Final = re.compile(rf"\b({'|'.join(_WRITERS)})\b")
 # What rebinds, or removes, an attribute of something that may be a package.
-_REBINDERS: Final = ("setattr", "delattr", "__dict__", "vars", "globals", "mocker", "patch", "del")
-_REBINDING: Final = re.compile(r"\bdel\s|\b(setattr|delattr|__dict__|vars|globals|mocker)\b|patch")
+_REBINDERS: Final = ("setattr", "delattr", "__dict__", "vars", "globals", "mocker")
+_REBINDER: Final = re.compile(rf"\b({'|'.join(_REBINDERS)})\b")
+_DELETION: Final = re.compile(r"del(?<=\bdel)\s")
 _BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+\w+\.\w")
 _ASSIGNMENT: Final = re.compile(r"(?:^\s*[(\[]?|=)[^#\n=(]*\w\.\w[^#\n=(]*(?<![!<>=])=(?!=)")
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
@@ -97,15 +98,18 @@ def _writes(source: str) -> bool:
 
 
 def _rebinds(source: str) -> bool:
-    if _has_any(_REBINDERS, source) and _REBINDING.search(source):
-        return True
-    if "." not in source:
-        return False
-    return _BINDING_BLOCK.search(source) is not None or any(
-        "." in line.rpartition("=")[0] and _ASSIGNMENT.search(line)
-        for line in source.splitlines()
-        if "=" in line
+    return bool(
+        "patch" in source
+        or _DELETION.search(source)
+        or (_has_any(_REBINDERS, source) and _REBINDER.search(source))
+        or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
     )
+
+
+def _assigns(source: str) -> bool:
+    """Tell whether a line assigns to an attribute."""
+    lines = (line for line in source.splitlines() if "." in line.rpartition("=")[0])
+    return any(_ASSIGNMENT.search(line) for line in lines)
 
 
 def _has_any(words: Iterable[str], source: str) -> bool:
