@@ -110,9 +110,9 @@ class BindingIndex:
         The one before would keep modules alive that are forgotten.
         """
         if cls._last is not index:
-            cls._last = index if index.is_of(sys.modules) else None  # type: ignore[arg-type]
+            cls._last = index if index.is_of(sys.modules) else None
 
-    def is_of(self, table: dict[Any, object]) -> bool:
+    def is_of(self, table: dict[Any, Any]) -> bool:
         """Tell whether ``sys.modules`` holds the same keys with the very same objects.
 
         A table that was filled in another order may count as another one. Of the keys only the last are

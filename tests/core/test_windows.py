@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -94,7 +94,7 @@ def _closed_window() -> Window:
         lambda package: sys.modules.update(win_new=ModuleType("win_new")),
         lambda package: sys.modules.pop("win_pkg.sub"),
         lambda package: sys.modules.update({"win_pkg.sub": mock.ANY}),
-        lambda package: sys.modules.update({"win_pkg.sub": None}),  # type: ignore[dict-item]
+        lambda package: sys.modules.update({"win_pkg.sub": cast("Any", None)}),
         lambda package: setattr(package, "sub", mock.ANY),
         lambda package: setattr(package, "sub", ["cannot be hashed"]),
         lambda package: delattr(package, "sub"),

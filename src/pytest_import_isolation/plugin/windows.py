@@ -77,6 +77,7 @@ class ItemContext(IsolatedImportContext):
         """Start with the window of the test before, if that saw nothing; tell whether that was so."""
         if not window.reopen(self._site):
             return False
+        self._after = None
         self._windows.append(window)
         return True
 
