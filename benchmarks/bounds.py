@@ -41,7 +41,8 @@ BOUNDS: Final = (
     # hold for 1,800 submodules, and one pass of that costs as much as the goal: the limit is twice what it takes.
     Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 80),
     Bound("window", "20 foreign modules, 2,000 modules, times naive", 1, 2),
-    # Far from the goal, since a run of pytest is not measured more exactly than that.
+    # Not reached with the report and ``=test``: these limits are about twice as far from 1 as what is measured,
+    # and not as the goals. The time of a run of pytest varies by some percent besides.
     Bound("trivial", "off, 600 modules, times plain", 1.01, 1.10),
     Bound("trivial", "report, 600 modules, times plain", 1.05, 1.35),
     Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.70),
@@ -50,7 +51,7 @@ BOUNDS: Final = (
     Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 2.0),
     Bound("app", "=test, times naive", 1 / 15, 2 / 15),
     Bound("app", "=test, times executing the app", 1.5, 2.0),
-    Bound("parked", "first import, times second", 300, 100, at_least=True),
+    Bound("parked", "first import, times second", 300, 150, at_least=True),
     Bound("fresh", "importlib, times fresh_import", 1.4, 1.2, at_least=True),
     Bound("load", "modules", 25, 50),
     Bound("load", "milliseconds", 15, 30),
