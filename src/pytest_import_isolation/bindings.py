@@ -6,10 +6,12 @@ import operator
 import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.differences import same_entries
 from pytest_import_isolation.machinery import ABSENT, namespace, parent_of
+from pytest_import_isolation.versions import Cell, Moment, cell_of, read_cells
 
 #: How many of the keys are compared.
 _LAST: Final = 16
@@ -23,11 +25,16 @@ class BindingIndex:
     """
 
     __slots__ = (
+        "_cells",
         "_fingerprint",
         "_last_keys",
+        "_moment",
         "_names",
         "_orphans",
+        "_plain",
         "_readers",
+        "_values",
+        "_versions",
         "derived",
         "keys",
         "modules",
@@ -49,17 +56,25 @@ class BindingIndex:
         #: What others computed from this table; see :meth:`ImportState.derive`.
         self.derived: dict[object, Any] = {}
         self._names: list[str] | None = None
-        start, is_plain = 0, True
+        start = 0
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
+        # How many of the objects are known to be hashed by their identity, and the hash of all.
+        self._plain = 0
+        self._fingerprint: int | None = None
         if before is not None and before._is_beginning_of(self):
-            start, is_plain = len(before.keys), before._fingerprint is not None
+            start, self._plain = len(before.keys), before._plain
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
-        is_plain = is_plain and are_hashed_by_identity(self.objects[start:])
-        self._fingerprint: int | None = fingerprint(modules.values()) if is_plain else None
         self._last_keys = self.keys[: -_LAST - 1 : -1]
+        # When ``sys.modules`` was seen to be equal.
+        self._moment = Moment(None)
+        # What the packages held when it was read, and the versions of their namespaces then.
+        self._values: list[object] = []
+        self._versions = b""
+        cells = [reader.cell for reader in self._readers.values()]
+        self._cells: list[Cell] = [] if None in cells else cells
 
     def _is_beginning_of(self, other: BindingIndex) -> bool:
         number = len(self.keys)
@@ -78,13 +93,21 @@ class BindingIndex:
                 if name in self._orphans:
                     packages.setdefault(name, [])[:0] = self._orphans.pop(name)
         for parent, children in packages.items():
-            space = namespace(self.modules.get(parent))
+            package = self.modules.get(parent)
+            space = namespace(package)
             if space is None:
                 self._orphans[parent] = [*self._orphans.get(parent, ()), *children]
                 continue
             known = self._readers.get(parent)
             everything = (*known.children, *children) if known else tuple(children)
-            self._readers[parent] = _Reader(space, everything, _read_function(everything))
+            # The attributes of other objects may be kept outside of their dictionaries.
+            cell = cell_of(space) if issubclass(type(package), ModuleType) else None
+            self._readers[parent] = _Reader(space, everything, _read_function(everything), cell)
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether :meth:`read` sees at a glance that nothing has changed."""
+        return bool(self._cells)
 
     @property
     def names(self) -> list[str]:
@@ -99,16 +122,19 @@ class BindingIndex:
         """Return the index of ``sys.modules``, the last one if that was of an equal table."""
         last = cls._last
         if last is None or not last.is_of(table):
+            moment = Moment(table)
             # ``dict()`` would cost five times more once a key was deleted from the table.
             last = cls._last = cls(table.copy(), last)
+            last._moment = moment
         return last
 
     @classmethod
     def remember(cls, index: BindingIndex) -> None:
         """Let an index be the last one, if it is that of now; none otherwise.
 
-        The one before would keep modules alive that are forgotten.
+        The one before would keep modules alive that are forgotten, and so would what packages held.
         """
+        index._values, index._versions = [], b""
         if cls._last is not index:
             cls._last = index if index.is_of(sys.modules) else None
 
@@ -119,29 +145,50 @@ class BindingIndex:
         looked at: for another key before those, with the same objects in the same order, everything behind
         it would have been taken out and put in again.
         """
-        if self._fingerprint is None:
+        if self._moment.lasts_for(table):
+            return True
+        moment = Moment(table)  # before it is looked at: another thread may change it
+        if not self._equals(table):
+            return False
+        self._moment = moment
+        return True
+
+    def _equals(self, table: dict[Any, Any]) -> bool:
+        if self._plain < len(self.objects) and are_hashed_by_identity(self.objects[self._plain :]):
+            self._plain = len(self.objects)
+        if self._plain < len(self.objects):
             return same_entries(self.modules, table.copy())
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self.objects)
         is_same = fingerprint(table.values()) == self._fingerprint
         return is_same and [*islice(reversed(table), _LAST)] == self._last_keys
 
     def looks_like(self, table: dict[Any, object]) -> bool:
-        """Tell the same at half the cost, but for two things.
+        """Tell the same, where it has to be compared at half the cost, but for two things.
 
         It looks at no keys, and believes an object that claims to be equal to the one whose place it took.
 
         Raises:
             Exception: whatever the ``__eq__`` of an object raises.
         """
-        return [*table.values()] == self.objects
+        return self.is_of(table) if self._moment.is_known else [*table.values()] == self.objects
 
     def read(self) -> list[object]:
-        """Return what the packages hold under :attr:`names` now."""
+        """Return what the packages hold under :attr:`names` now.
+
+        Returns:
+            A list that nobody may change; the same as the last time if no namespace has changed.
+        """
+        versions = read_cells(self._cells)
+        if versions and versions == self._versions:
+            return self._values
         values: list[object] = []
-        for space, children, read in self._readers.values():
+        for space, children, read, _ in self._readers.values():
             try:
                 values += read(space)
             except KeyError:  # the package does not hold one of them
                 values += [space.get(child, ABSENT) for child in children]
+        self._values, self._versions = values, versions
         return values
 
 
@@ -151,6 +198,8 @@ class _Reader(NamedTuple):
     space: dict[str, Any]
     children: tuple[str, ...]
     read: Callable[[dict[str, Any]], Iterable[object]]
+    #: Holds the version of the namespace.
+    cell: Cell | None
 
 
 def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iterable[object]]:

@@ -34,7 +34,10 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     }
     # Most absent names are optional dependencies that are not installed. A module that was executed has
     # imported something itself, as a rule; only then it is worth a search through all objects.
-    if not gone or gone.isdisjoint(importer.module for importer in list(log.importers.values())):
+    if not gone or not any(
+        importer.module in gone and origins.of_file(importer.module, importer.file) is Origin.FOREIGN
+        for importer in list(log.importers.values())
+    ):
         return {}
     found: dict[str, ModuleType] = {}
     for candidate in gc.get_objects():

@@ -198,17 +198,25 @@ class LineWatch:
         monitoring.register_callback(tool, events.PY_RETURN, self._on_end)
         monitoring.register_callback(tool, events.PY_YIELD, self._on_end)
         monitoring.register_callback(tool, events.PY_UNWIND, self._on_unwind)
-        # Only the first call of every other function is seen: its event is disabled then. An exception that
-        # leaves a function cannot be watched for chosen code.
-        monitoring.set_events(tool, events.PY_START | events.PY_UNWIND)
+        # Only the first call of every other function is seen: its event is disabled then.
+        monitoring.set_events(tool, events.PY_START)
         return True
+
+    def _see_unwinding(self) -> None:
+        # An exception that leaves a function cannot be watched for chosen code.
+        events = self._monitoring.events
+        if not self._monitoring.get_events(self._tool) & events.PY_UNWIND:
+            self._monitoring.set_events(self._tool, events.PY_START | events.PY_UNWIND)
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
         if self._tool is None:
             return None
         if id(code) not in self._watched:
+            if id(code) in self._transparent:
+                self._see_unwinding()
             if id(code) in self._dropped or not self._watches(code):
                 return self._monitoring.DISABLE
+            self._see_unwinding()
             self._watched[id(code)] = code
             events = self._monitoring.events
             wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD

@@ -11,6 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_import_isolation.bindings import (
@@ -73,6 +74,7 @@ class ImportState:
         "_import_function",
         "_index",
         "_lists",
+        "_looks",
         "modules",
         "table",
     )
@@ -85,6 +87,7 @@ class ImportState:
         #: Its contents.
         self.modules: dict[Any, object] = self._index.modules
         self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
+        self._looks: _Looks | None = None
         self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         self._cache = self._cache_object.copy()
         # With a wrapper of this package around it, which is nobody's change.
@@ -125,20 +128,22 @@ class ImportState:
         What took the place of something else is not seen.
         """
         try:
-            (_, path), (_, meta_path), (_, path_hooks) = self._lists.values()
             return (
-                len(sys.modules) == len(self.modules)
-                and len(sys.path) == len(path)
-                and len(sys.meta_path) == len(meta_path)
-                and len(sys.path_hooks) == len(path_hooks)
-            )
+                len(sys.modules), len(sys.path), len(sys.meta_path), len(sys.path_hooks)
+            ) == self._look().numbers  # fmt: skip
         except Exception:  # a test may have left anything
             return False
+
+    def _look(self) -> _Looks:
+        if self._looks is None:
+            self._looks = _Looks(len(self.modules), self._lists.values())
+        return self._looks
 
     def shows_same_entries(self) -> bool:
         """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`.
 
-        It looks at no keys, and believes an object that claims to be equal to the one whose place it took.
+        Where dictionaries have no versions, it looks at no keys, and believes an object that claims to be
+        equal to the one whose place it took.
         """
         try:
             return (
@@ -154,7 +159,8 @@ class ImportState:
         """
         if not (self.shows_same_entries() and self._rest_is_same()):
             return False
-        if self._bound_fingerprint is None and are_hashed_by_identity(self._bound):
+        is_new = self._bound_fingerprint is None and not self._index.has_versions
+        if is_new and are_hashed_by_identity(self._bound):
             self._bound_fingerprint = fingerprint(self._bound)
         return True
 
@@ -168,17 +174,15 @@ class ImportState:
                 sys.modules is self.table
                 and self._lists_look_same()
                 and self._index.is_of(self.table)
-                and self._index.read() == self._bound
+                and ((now := self._index.read()) is self._bound or now == self._bound)
             )
         except Exception:  # a test may have left anything
             return False
         return same
 
     def _lists_look_same(self) -> bool:
-        for name, (found, items) in self._lists.items():
-            if getattr(sys, name) is not found or type(found) is not list or found != [*items]:
-                return False
-        return True
+        looks, now = self._look(), [sys.path, sys.meta_path, sys.path_hooks]
+        return now == looks.contents and all(map(operator.is_, now, looks.lists))
 
     def _is_same(self) -> bool:
         """Tell whether nothing has changed, by identity. Most windows end with this answer."""
@@ -186,10 +190,8 @@ class ImportState:
             return (
                 sys.modules is self.table
                 and self._index.is_of(self.table)
-                and all(
-                    getattr(sys, name) is found and same_items(found, items)
-                    for name, (found, items) in self._lists.items()
-                )
+                and self._lists_look_same()
+                and all(map(operator.is_, chain(sys.path, sys.meta_path, sys.path_hooks), self._look().items))
                 and self._are_bound(self._index.read())
                 and self._rest_is_same()
             )
@@ -198,6 +200,8 @@ class ImportState:
 
     def _are_bound(self, now: list[object]) -> bool:
         """Tell whether packages hold the very same objects as before."""
+        if now is self._bound:
+            return True
         if self._bound_fingerprint is not None and fingerprint(now) == self._bound_fingerprint:
             return True
         return all(map(operator.is_, self._bound, now))
@@ -292,7 +296,7 @@ class ImportState:
         values = dict(zip(self._index.names, self._bound, strict=True))
         self._index = BindingIndex({**self.modules, **entries}, self._index)
         self.modules = self._index.modules
-        self._bound_fingerprint = None
+        self._bound_fingerprint = self._looks = None
         self._bound = [
             now if name in entries else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -302,6 +306,7 @@ class ImportState:
         """Make a path entry, finder or hook part of this snapshot, before or behind all others."""
         found, items = self._lists[list_name]
         self._lists[list_name] = (found, (item, *items) if in_front else (*items, item))
+        self._looks = None
 
     def follow(self, change: Difference) -> None:
         """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
@@ -316,6 +321,7 @@ class ImportState:
                 continue
             found, known = self._lists[list_name]
             self._lists[list_name] = (found, tuple(beyond(known, items.removed)))
+            self._looks = None
             for item in items.added:
                 if not any(item is other for other in known):
                     now = items_in(getattr(sys, list_name, None))
@@ -329,7 +335,7 @@ class ImportState:
             {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}, self._index
         )
         self.modules = self._index.modules
-        self._bound_fingerprint = None
+        self._bound_fingerprint = self._looks = None
         self._bound = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -429,6 +435,19 @@ class ImportState:
                 del cache[entry]
         cache.update(self._cache)
         return True
+
+
+class _Looks:
+    """What looks at the lists of ``sys`` compare, one after the other, at the speed of C."""
+
+    __slots__ = ("contents", "items", "lists", "numbers")
+
+    def __init__(self, modules: int, lists: Iterable[tuple[object, tuple[object, ...]]]) -> None:
+        self.lists = [found for found, _ in lists]
+        # What is no list equals none of them, and is looked at more closely.
+        self.contents = [list(items) if type(found) is list else None for found, items in lists]
+        self.items = [item for _, items in lists for item in items]
+        self.numbers = (modules, *(len(items) for _, items in lists))
 
 
 class Restored(NamedTuple):

@@ -20,6 +20,7 @@ from pytest_import_isolation.differences import (
 )
 from pytest_import_isolation.linewatch import LineWatch
 from pytest_import_isolation.machinery import ABSENT, is_machinery, namespace
+from pytest_import_isolation.versions import Moment
 
 
 class Step(NamedTuple):
@@ -69,6 +70,7 @@ class Statements:
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         self._table: object = None
+        self._moment = Moment(None)
         # Whether a statement changed something since the last call of synchronize().
         self._is_ahead = False
         self.synchronize()
@@ -113,7 +115,7 @@ class Statements:
         if self._looks_same():
             return
         modules = getattr(sys, "modules", None)
-        self._table = modules
+        self._table, self._moment = modules, Moment(modules)
         self._entries: dict[Any, object] = {}
         if isinstance(modules, dict):
             self._entries = modules.copy()
@@ -128,13 +130,21 @@ class Statements:
             modules, lists = sys.modules, [sys.path, sys.meta_path, sys.path_hooks]
             return (
                 modules is self._table
-                and len(modules) == len(self._values)
-                and [*modules.values()] == self._values
+                and self._has_same_values(modules)
                 and lists == self._contents
                 and all(map(operator.is_, lists, self._objects))
             )
         except Exception:  # a test may have left anything
             return False
+
+    def _has_same_values(self, modules: dict[Any, Any]) -> bool:
+        if self._moment.lasts_for(modules):
+            return True
+        moment = Moment(modules)
+        if len(modules) != len(self._values) or [*modules.values()] != self._values:
+            return False
+        self._moment = moment
+        return True
 
     def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
         if self._looks_same():
@@ -185,19 +195,20 @@ class Statements:
         current: FrameType | None = frame
         last: int | None = None
         while current is not None:
-            if is_machinery(current):
-                current = current.f_back
-                continue
+            # Most frames are pytest's, and to find the line of a frame, or what it belongs to, takes longest.
+            name, code = current.f_globals.get("__name__"), current.f_code
             # A frame that has only begun did nothing yet.
-            at = current.f_lineno if current is not frame else line
-            name = current.f_globals.get("__name__")
-            code = current.f_code
-            if at and isinstance(name, str) and self._shows(name, current):
+            if (
+                isinstance(name, str)
+                and self._shows(name, current)
+                and not is_machinery(current)
+                and (at := line if current is frame else current.f_lineno)
+            ):
                 is_inline = code.co_name.startswith("<") and code.co_name != "<module>"
                 is_inline = is_inline or (not code.co_flags & _CO_OPTIMIZED and code.co_name != "<module>")
                 steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
                 last = len(steps) - 1
-            elif last is not None:
+            elif last is not None and not is_machinery(current):
                 steps[last] = steps[last]._replace(is_entry=True)
                 last = None
             current = current.f_back

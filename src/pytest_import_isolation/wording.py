@@ -22,7 +22,11 @@ def count(number: int, what: str) -> str:
 
 def suggestion(wrong: str, names: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for a name that is close to one of the names, else nothing."""
-    import difflib  # a large module that only a mistake needs
-
+    try:
+        import difflib  # a large module that only a mistake needs
+    except (
+        Exception
+    ):  # a test has it missing, or the import system in pieces: the mistake is said all the same
+        return ""
     close = difflib.get_close_matches(wrong, list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

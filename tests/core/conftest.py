@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation import versions
+from pytest_import_isolation.bindings import BindingIndex
+
 SUPPORT = Path(__file__).parent / "support"
 
 
@@ -44,6 +47,13 @@ def unchanged() -> Iterator[None]:
     before = _picture.Picture()
     yield
     assert before.differences() == []
+
+
+@pytest.fixture
+def no_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dictionaries have no versions, as from CPython 3.14 on."""
+    monkeypatch.setattr(versions, "_make_cell", None)
+    monkeypatch.setattr(BindingIndex, "_last", None)
 
 
 @pytest.fixture

@@ -159,6 +159,11 @@ def test_words() -> None:
     assert suggestion("xyz", ["fresh", "keep"]) == ""
 
 
+def test_a_mistake_is_told_without_a_suggestion_where_difflib_is_missing() -> None:
+    with IsolatedImportContext(missing=["difflib"]):
+        assert suggestion("frsh", ["fresh", "keep"]) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

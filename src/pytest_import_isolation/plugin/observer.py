@@ -108,7 +108,8 @@ class Observer:
         """
         if self._test is None:
             self._look_closer()
-        self._note_threads(polluter)
+        if runs_threads():
+            self._note_threads(polluter)
         self._witness.let_go()
         difference = self._base.differences(is_door)
         changes = list(atoms(difference))
@@ -144,9 +145,8 @@ class Observer:
         self._witness.record_taints(polluter, worst)
 
     def _note_threads(self, polluter: Polluter) -> None:
-        if runs_threads():
-            for thread in threading.enumerate():
-                self._threads.setdefault(thread, polluter)
+        for thread in threading.enumerate():
+            self._threads.setdefault(thread, polluter)
 
     def _by_phase(self, last: str) -> Iterator[tuple[str, list[str], list[Reload]]]:
         """Yield the modules that were asked for and the reloads since the last boundary, phase by phase."""
@@ -293,7 +293,8 @@ class Observer:
         here = self._witness.here
         if here is None:  # the hook was called for no test of this run
             return
-        self._note_threads(here)
+        if runs_threads():
+            self._note_threads(here)
         base = self._base
         # Who rebound an attribute is asked at the end of the test, and not in which phase.
         if not (base.shows_same_entries() if self._may_write else base.shows_same_number()):
@@ -306,10 +307,10 @@ class Observer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a failing test which leaks it met."""
+        if report.outcome == "passed" and self._witness.has_met_nothing:
+            return
         # With xdist the controller sees the reports of its workers, which have told their tests already.
         if self._test is None or report.nodeid != self._test.nodeid:
-            return
-        if report.outcome == "passed" and self._witness.has_met_nothing and not hasattr(report, "wasxfail"):
             return
         module = self._test.getparent(pytest.Module)
         space = namespace(getattr(module, "_obj", None))

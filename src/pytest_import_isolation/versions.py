@@ -1,0 +1,101 @@
+"""The number that CPython gives to every state of a dictionary: as long as it is the same, nothing changed.
+
+`PEP 509 <https://peps.python.org/pep-0509/>`_ put it into every dictionary, to guard namespaces at no cost,
+and `PEP 699 <https://peps.python.org/pep-0699/>`_ took it out of 3.14. There, and wherever else it cannot be
+read, contents have to be compared.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+#: Where the version of one dictionary is read. It does not keep the dictionary alive.
+Cell = Any
+
+
+def _cell_type() -> Callable[[int], Cell] | None:
+    """Return what makes the cell for an address, or None if this interpreter has no versions."""
+    is_known = sys.implementation.name == "cpython" and sys.version_info < (3, 14) and sys.maxsize > 2**32
+    if not is_known or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return None
+    try:
+        import _ctypes  # and not ctypes, which loads more, and which somebody may want to see absent
+
+        version: Any = type("Version", (_ctypes._SimpleCData,), {"_type_": "Q"})
+    except Exception:  # Python was built without it, or it cannot be loaded in this interpreter
+        return None
+    return version.from_address  # type: ignore[no-any-return]
+
+
+_make_cell = _cell_type()
+# The version stands behind the number of items, and that behind the head of every object.
+_OFFSET: Final = object.__basicsize__ + 8
+
+
+def _is_in_place() -> bool:
+    """Try whether the version is where it should be: other for every change, and else the same."""
+    probe: dict[str, object] = {}
+    cell = cell_of(probe)
+    if cell is None:
+        return False
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: probe.update(one=1, two=2),
+        lambda: probe.update(one=3),
+        lambda: probe.pop("two"),
+        probe.clear,
+    )
+    seen = [cell.value]
+    for change in changes:
+        change()
+        seen.append(cell.value)
+        if probe.copy() != probe or cell.value != seen[-1]:
+            return False
+    return len(set(seen)) == len(seen)
+
+
+def cell_of(dictionary: object) -> Cell | None:
+    """Return where the version of a dictionary can be read, as long as the dictionary lives.
+
+    Returns:
+        The cell, or None for what is no plain dictionary, or has no version that can be read.
+    """
+    if _make_cell is None or type(dictionary) is not dict:
+        return None
+    try:
+        return _make_cell(id(dictionary) + _OFFSET)
+    except Exception:  # an audit hook may forbid it
+        return None
+
+
+if not _is_in_place():
+    _make_cell = None
+
+#: Returns the versions that several cells hold, in order.
+read_cells: Final[Callable[[Iterable[Cell]], bytes]] = b"".join
+
+
+class Moment:
+    """A moment in the life of a dictionary.
+
+    Args:
+        dictionary: the dictionary, as it is now; of anything else no moment is known.
+    """
+
+    __slots__ = ("_cell", "_dictionary", "_version")
+
+    def __init__(self, dictionary: object) -> None:
+        self._dictionary = dictionary
+        self._cell = cell_of(dictionary)
+        self._version: int | None = None if self._cell is None else self._cell.value
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the dictionary has versions."""
+        return self._cell is not None
+
+    def lasts_for(self, dictionary: object) -> bool:
+        """Tell whether this is that dictionary, and known to be unchanged since."""
+        cell = self._cell
+        return cell is not None and cell.value == self._version and dictionary is self._dictionary

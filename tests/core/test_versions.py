@@ -1,0 +1,168 @@
+"""The versions of dictionaries: they change with every change, and what compares does without them too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_import_isolation.bindings import BindingIndex
+from pytest_import_isolation.versions import Moment, cell_of, read_cells
+
+HAVE_THEM = (
+    sys.implementation.name == "cpython"
+    and sys.version_info < (3, 14)
+    and getattr(sys, "_is_gil_enabled", lambda: True)()
+)
+needs_versions = pytest.mark.skipif(not HAVE_THEM, reason="PEP 699 took them out of CPython 3.14")
+
+_KEYS = st.sampled_from("abcd")
+_VALUES = st.integers(0, 3)
+_CHANGES = st.one_of(
+    st.tuples(st.just("set"), _KEYS, _VALUES),
+    st.tuples(st.just("update"), st.dictionaries(_KEYS, _VALUES)),
+    st.tuples(st.just("setdefault"), _KEYS, _VALUES),
+    st.tuples(st.just("pop"), _KEYS),
+    st.tuples(st.sampled_from(("popitem", "clear", "copy", "items"))),
+)
+
+
+def _change(dictionary: dict[str, int], what: str, *arguments: Any) -> None:
+    if what == "set":
+        dictionary[arguments[0]] = arguments[1]
+    elif what == "pop":
+        dictionary.pop(arguments[0], None)
+    elif what != "popitem" or dictionary:
+        getattr(dictionary, what)(*arguments)
+
+
+def test_they_are_found_where_there_are_any() -> None:
+    assert Moment({}).is_known is HAVE_THEM
+    assert Moment(sys.modules).is_known is HAVE_THEM
+
+
+@needs_versions
+@given(st.dictionaries(_KEYS, _VALUES), st.lists(_CHANGES, max_size=8))
+def test_a_moment_lasts_exactly_as_long_as_nothing_changes(
+    dictionary: dict[str, int], changes: list[tuple[Any, ...]]
+) -> None:
+    moment, was = Moment(dictionary), [*dictionary.items()]
+    for change in changes:
+        _change(dictionary, *change)
+        if [*dictionary.items()] != was:
+            assert not moment.lasts_for(dictionary)
+        elif change[0] in ("copy", "items"):
+            assert moment.lasts_for(dictionary)
+        # To clear a dictionary that is empty may count as a change.
+        moment, was = Moment(dictionary), [*dictionary.items()]
+    assert moment.lasts_for(dictionary)
+    assert not moment.lasts_for(dictionary.copy())
+
+
+@needs_versions
+def test_every_way_to_write_to_a_module_is_a_change() -> None:
+    # Often enough that the interpreter writes by specialized instructions.
+    module = ModuleType("written")
+    exec("def write(value):\n    global name\n    name = value", module.__dict__)
+    cell = cell_of(module.__dict__)
+    assert cell is not None
+    seen = [cell.value]
+    for _ in range(100):
+        module.write(object())
+        seen.append(cell.value)
+        module.name = object()  # type: ignore[attr-defined]
+        seen.append(cell.value)
+        module.__dict__.update(name=object())
+        seen.append(cell.value)
+        del module.name
+        seen.append(cell.value)
+    assert len(set(seen)) == len(seen)
+
+
+@needs_versions
+def test_only_the_package_that_changed_is_a_reason_to_read_again() -> None:
+    package, other = ModuleType("package"), ModuleType("other")
+    child = ModuleType("package.child")
+    package.child, other.child = child, child  # type: ignore[attr-defined]
+    index = BindingIndex({"package": package, "package.child": child, "other": other, "other.child": child})
+    before = index.read()
+    assert before == [child, child]
+    assert index.read() is before
+    other.noise = 1  # type: ignore[attr-defined]
+    again = index.read()
+    assert again is not before
+    assert again == before
+    del package.child  # type: ignore[attr-defined]
+    assert index.read() != before
+    assert before == [child, child]
+
+
+def test_a_package_that_is_no_module_is_read_each_time() -> None:
+    class Package:
+        child = 1
+
+    package: Any = Package()
+    package.child = 2
+    index = BindingIndex({"package": package, "package.child": sys})
+    assert index.read() == [2]
+    package.child = 3
+    assert index.read() == [3]
+    assert not index.has_versions
+
+
+def test_a_table_of_another_type_has_no_version() -> None:
+    class Table(dict[str, object]):
+        pass
+
+    table = Table(one=1)
+    moment = Moment(table)
+    assert not moment.is_known
+    assert not moment.lasts_for(table)
+    assert not Moment(None).lasts_for(None)
+
+
+@pytest.mark.usefixtures("no_versions")
+def test_without_versions_the_contents_are_compared() -> None:
+    package, child = ModuleType("package"), ModuleType("package.child")
+    package.child = child  # type: ignore[attr-defined]
+    table: dict[Any, object] = {"package": package, "package.child": child}
+    index = BindingIndex.of(table)
+    assert index.is_of(table)
+    assert index.looks_like(table)
+    assert index.read() == [child]
+    assert index.read() is not index.read()
+    table["package"] = ModuleType("package")
+    assert not index.is_of(table)
+    assert not index.looks_like(table)
+    assert read_cells([]) == b""
+
+
+@pytest.mark.parametrize("when", ["before", "afterwards"])
+def test_an_audit_hook_may_forbid_to_read_them(when: str, run_script: Callable[..., str]) -> None:
+    lines = [
+        "import sys",
+        "def hook(event, arguments):",
+        "    if event.startswith('ctypes'): raise RuntimeError(event)",
+        "from pytest_import_isolation import IsolatedImportContext",
+        "import pytest_import_isolation.window",
+        "from pytest_import_isolation.versions import Moment",
+    ]
+    lines.insert(3 if when == "before" else len(lines), "sys.addaudithook(hook)")
+    lines += [
+        "assert not Moment({}).is_known",
+        "with IsolatedImportContext() as context:",
+        "    import wave",
+        "    sys.modules['colorsys'] = None",
+        "assert 'colorsys' not in sys.modules, context.changes",
+        "assert 'wave' not in sys.modules, context.changes",
+    ]
+    run_script("\n".join(lines))
+
+
+def test_reading_them_does_not_load_ctypes(run_script: Callable[..., str]) -> None:
+    run_script("import sys, pytest_import_isolation.window\nassert 'ctypes' not in sys.modules")
