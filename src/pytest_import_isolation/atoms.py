@@ -35,6 +35,12 @@ class Atom(NamedTuple):
     before: object
     after: object
 
+    @property
+    def place(self) -> tuple[str, object]:
+        """What was changed, as a key by which the same change can be found among thousands."""
+        # A key of sys.modules may be one that cannot be hashed again.
+        return self.what, self.key if type(self.key) in (str, int) else id(self.key)
+
     def same(self, other: Atom) -> bool:
         """Tell whether another atom is the same change."""
         if (self.what, self.key) != (other.what, other.key):

@@ -11,7 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_import_isolation.bindings import (
@@ -393,7 +393,10 @@ class ImportState:
         return sorted(leaving, key=depth, reverse=True)
 
     def _returning(self) -> list[Any]:
-        """Return the keys whose entries are not those of the snapshot."""
+        """Return the keys whose entries are not those of the snapshot; as a rule, there are none."""
+        now = map(self.table.get, self._index.keys, repeat(ABSENT))
+        if all(map(operator.is_, now, self._index.objects)):
+            return []
         return [name for name, module in self.modules.items() if self.table.get(name, ABSENT) is not module]
 
     def _restore_entries(self, leave: Leave) -> Restored:

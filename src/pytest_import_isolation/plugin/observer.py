@@ -70,9 +70,10 @@ class Observer:
         self._judge = self._witness.judge
         self._asked = 0
         self._pending: dict[int, _Pending] = {}
-        # Atoms of the running test that are explained already, and the phase in which others appeared.
+        # Atoms of the running test that are explained already; others, with the phase in which they appeared,
+        # by their places: a test may import thousands of modules.
         self._explained: list[Atom] = []
-        self._phases: list[tuple[Atom, str]] = []
+        self._phases: dict[object, list[tuple[Atom, str]]] = {}
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
         self._test: pytest.Item | None = None
@@ -162,7 +163,7 @@ class Observer:
             return self._threads.get(thread, polluter)
         if self._unseen is not None and atom.what == "attribute":
             return self._unseen
-        for seen, phase in self._phases:
+        for seen, phase in self._phases.get(atom.place, ()):
             if atom.same(seen):
                 return polluter._replace(phase=phase)
         if polluter.phase == "teardown":
@@ -229,7 +230,7 @@ class Observer:
             self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
         self._test = item
         self._witness.here = Polluter(item.nodeid, "setup")
-        self._phases, self._marks, self._explained = [], [], []
+        self._phases, self._marks, self._explained = {}, [], []
 
     def _look_closer(self) -> None:
         """Look for what the quick looks after the tests of a harmless file could not see."""
@@ -299,8 +300,9 @@ class Observer:
         # Who rebound an attribute is asked at the end of the test, and not in which phase.
         if not (base.shows_same_entries() if self._may_write else base.shows_same_number()):
             for atom in atoms(base.differences(is_door)):
-                if not any(atom.same(seen) for seen, _ in self._phases):
-                    self._phases.append((atom, here.phase))
+                known = self._phases.setdefault(atom.place, [])
+                if not any(atom.same(seen) for seen, _ in known):
+                    known.append((atom, here.phase))
         self._marks.append((here.phase, len(self._log.importers), len(self._log.reloads)))
         self._witness.here = Polluter(here.nodeid, phase)
 

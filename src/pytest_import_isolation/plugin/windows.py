@@ -237,8 +237,10 @@ class ItemWindows:
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
         before = self._finalizing.pop(id(fixturedef), None)
+        if before is None:  # as for all fixtures of a single test
+            return
         window = self._window_inside(fixturedef)
-        if before is not None and window is not None:
+        if window is not None:
             follow_from(window, before)
 
     def pytest_unconfigure(self) -> None:
