@@ -181,6 +181,8 @@ class Circumstances(NamedTuple):
     returned: Set[str]
     #: What first-party survivors held before the first of those came back.
     before_return: Mapping[Any, Mapping[str, object]]
+    #: Returns the name of the module that imported an arrival, if that is known.
+    importer_of: Callable[[str], str | None]
     #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
     is_alone: bool = False
 
@@ -379,14 +381,24 @@ class _Decision:
                 if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
                     kept.append(ancestor)
             for home, key in self.arrivals.references(namespace(self.real[name]) or {}):
-                # The attribute that importlib writes for a submodule leaves with the submodule.
+                reason = f"{name}.{key} refers to it, and {name} is kept"
                 if f"{name}.{key}" == home:
-                    continue
+                    if not self._is_part(home, name):
+                        continue  # the attribute that importlib writes leaves with the submodule
+                    reason = f"it is a part of {name}, which is kept"
                 # Of first-party modules only those are kept in a world that must be, with all they need.
                 if self._is_for_itself(home) and self.verdicts[name].origin is Origin.FOREIGN:
                     continue
-                if self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and {name} is kept"):
+                if self._raise(home, Outcome.KEEP, reason):
                     kept.append(home)
+
+    def _is_part(self, submodule: str, package: str) -> bool:
+        """Tell whether a package that stays would be incomplete without a submodule.
+
+        Its code, which is not executed again, may have imported it, and who uses it need not import it.
+        """
+        is_foreign = self.verdicts[package].origin is Origin.FOREIGN
+        return is_foreign or self.given.importer_of(submodule) == package
 
 
 def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:

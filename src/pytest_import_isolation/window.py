@@ -825,6 +825,7 @@ class Window:
                 ),
                 returned=self._returns.among(arrivals).keys(),
                 before_return=self._returns.before,
+                importer_of=self._importer_of,
                 is_alone=self._is_alone,
             ),
         )
@@ -837,6 +838,10 @@ class Window:
         if pattern:
             return f"keep={pattern!r}"
         return self._must_stay(name, module, self.log.importers.get(name))
+
+    def _importer_of(self, name: str) -> str | None:
+        importer = self.log.importers.get(name)
+        return None if importer is None else importer.module
 
     def _first_party_survivors(self) -> dict[Any, object]:
         return self._state.derive((self._origins, "first-party"), self._origins.first_party)

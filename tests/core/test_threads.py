@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.machinery import (
     names_being_imported,
@@ -107,6 +109,43 @@ def test_a_module_whose_code_another_thread_executes_is_kept(tree: Tree) -> None
     go.set()
     thread.join(30)
     assert context.changes.kept == {"thr_running": "thread 'the-runner' is still executing it"}
+
+
+@pytest.mark.parametrize("folder", ["", "site-packages/"])
+def test_a_package_that_a_thread_keeps_stays_whole(folder: str, tree: Tree) -> None:
+    # As trio, whose worker threads wait for ten seconds, and whose users write trio.from_thread.run().
+    sources = {
+        "__init__.py": "from . import helper, worker",
+        "helper.py": "def help(): return worker.events",
+        "worker.py": (
+            "import threading\n"
+            "started, may_end = threading.Event(), threading.Event()\n"
+            "def run():\n    started.set()\n    may_end.wait()\n"
+        ),
+        "unused.py": "",
+    }
+    root = tree({f"{folder}thr_whole/{name}": source for name, source in sources.items()})
+    context = IsolatedImportContext(path=str(root / folder))
+    thread = None
+    try:
+        with context:
+            package = importlib.import_module("thr_whole")
+            importlib.import_module("thr_whole.unused")
+            thread = threading.Thread(target=package.worker.run, name="the-worker")
+            thread.start()
+            assert package.worker.started.wait(10)
+        assert sys.modules["thr_whole"] is package
+        assert package.helper is sys.modules["thr_whole.helper"]
+        # What only the block imported leaves, unless the next import brings the same object back anyway.
+        assert ("thr_whole.unused" in sys.modules) is bool(folder)
+        assert hasattr(package, "unused") is bool(folder)
+        assert context.changes.kept["thr_whole.helper"] == "it is a part of thr_whole, which is kept"
+    finally:
+        if thread is not None:
+            package.worker.may_end.set()
+            thread.join()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "thr_whole"]:
+            del sys.modules[name]
 
 
 def test_other_threads_import_while_windows_open_and_close(run_script: Callable[..., str]) -> None:
