@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,19 +37,21 @@ class Bound:
         return measured.median >= self.goal if self.at_least else measured.median <= self.goal
 
 
+# Without the versions of dictionaries (from CPython 3.14 on) a window has to compare all modules, and to read what
+# packages hold for their submodules. The goals were set without them; so far they need them.
+_HAS_VERSIONS: Final = sys.version_info < (3, 14)
+
 BOUNDS: Final = (
-    # The goal is what a copy and a comparison of the table cost. A window also reads, at both ends, what packages
-    # hold for 1,800 submodules, and one pass of that costs as much as the goal: the limit is twice what it takes.
-    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 80),
+    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 20 if _HAS_VERSIONS else 80),
     Bound("window", "20 foreign modules, 2,000 modules, times naive", 1, 2),
-    # Not reached with the report and ``=test``: these limits are about twice as far from 1 as what is measured,
-    # and not as the goals. The time of a run of pytest varies by some percent besides.
+    # Not reached with the report: its limits are about twice as far from 1 as what is measured, and not as the
+    # goals. The time of a run of pytest varies by some percent besides.
     Bound("trivial", "off, 600 modules, times plain", 1.01, 1.10),
-    Bound("trivial", "report, 600 modules, times plain", 1.05, 1.35),
-    Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.70),
+    Bound("trivial", "report, 600 modules, times plain", 1.05, 1.30),
+    Bound("trivial", "=test, 600 modules, times plain", 1.15, 1.40 if _HAS_VERSIONS else 1.70),
     Bound("trivial", "off, 1,500 modules, times plain", 1.01, 1.10),
-    Bound("trivial", "report, 1,500 modules, times plain", 1.10, 1.60),
-    Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 2.0),
+    Bound("trivial", "report, 1,500 modules, times plain", 1.10, 1.30 if _HAS_VERSIONS else 1.60),
+    Bound("trivial", "=test, 1,500 modules, times plain", 1.25, 1.50 if _HAS_VERSIONS else 2.0),
     Bound("app", "=test, times naive", 1 / 15, 2 / 15),
     Bound("app", "=test, times executing the app", 1.5, 2.0),
     Bound("parked", "first import, times second", 300, 150, at_least=True),

@@ -11,7 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_import_isolation.bindings import (
@@ -446,11 +446,14 @@ class _Looks:
     __slots__ = ("contents", "items", "lists", "numbers")
 
     def __init__(self, modules: int, lists: Iterable[tuple[object, tuple[object, ...]]]) -> None:
-        self.lists = [found for found, _ in lists]
-        # What is no list equals none of them, and is looked at more closely.
-        self.contents = [list(items) if type(found) is list else None for found, items in lists]
-        self.items = [item for _, items in lists for item in items]
-        self.numbers = (modules, *(len(items) for _, items in lists))
+        # Written out: every window makes one.
+        (path, paths), (meta_path, finders), (path_hooks, hooks) = lists
+        self.lists = [path, meta_path, path_hooks]
+        self.items = [*paths, *finders, *hooks]
+        self.numbers = modules, len(paths), len(finders), len(hooks)
+        # What is no list is not believed to equal one, and is looked at more closely.
+        are_lists = type(path) is type(meta_path) is type(path_hooks) is list
+        self.contents = [[*paths], [*finders], [*hooks]] if are_lists else None
 
 
 class Restored(NamedTuple):
@@ -597,15 +600,22 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
     if not isinstance(finders, list):
         return
     position = 0
-    while position < len(finders) and any(finders[position] is other for other in behind):
+    while behind and position < len(finders) and any(finders[position] is other for other in behind):
         position += 1
-    if not (position < len(finders) and finders[position] is finder):
-        rest = [other for other in finders[position:] if other is not finder]
-        finders[position:] = [finder, *rest]
+    rest = finders[position:]
+    if not (rest and rest[0] is finder):
+        finders[position:] = [finder, *_others(finder, rest)]
 
 
 def remove_finder(finder: object) -> None:
     """Take a finder off ``sys.meta_path``; nothing happens if it is not there."""
     finders = getattr(sys, "meta_path", None)
-    if isinstance(finders, list) and any(other is finder for other in finders):
-        finders[:] = [other for other in finders if other is not finder]
+    if isinstance(finders, list):
+        rest = [*_others(finder, finders)]
+        if len(rest) != len(finders):
+            finders[:] = rest
+
+
+def _others(item: object, items: list[object]) -> Iterator[object]:
+    # By identity, at the speed of C: each window puts the door there and takes it off.
+    return compress(items, map(operator.is_not, items, repeat(item)))

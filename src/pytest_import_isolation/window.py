@@ -71,6 +71,7 @@ _OWN_PACKAGE: Final = top_level(__name__)
 _SEARCH: Final = threading.RLock()
 _PATIENCE: Final = 1.0  # seconds
 _NOTHING: Final = Parameters.parse("nothing", {})
+_NO_PATTERNS: Final = Patterns()
 
 # What a bare interpreter has loaded when it starts, and what its C code looks up by name.
 _START_UP: Final = Patterns(
@@ -156,7 +157,7 @@ class Window:
         self.plants = Plants(
             origins, self._known, self._load_beside, self._among_real_ones, self.log.picture_packages
         )
-        self._shadowed = Patterns()
+        self._shadowed = _NO_PATTERNS
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
         # Names of first-party modules that waited for their first use (PEP 810), with what stood for them.
