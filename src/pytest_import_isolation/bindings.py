@@ -27,6 +27,7 @@ class BindingIndex:
     __slots__ = (
         "_cells",
         "_fingerprint",
+        "_is_plain",
         "_last_keys",
         "_moment",
         "_names",
@@ -60,11 +61,14 @@ class BindingIndex:
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
-        # How many of the objects are known to be hashed by their identity, and the hash of all.
+        # Whether all objects are hashed by their identity, and the hash of all, found when they are compared
+        # for the first time; and how many of them are known to be before that.
+        self._is_plain: bool | None = None
         self._plain = 0
         self._fingerprint: int | None = None
         if before is not None and before._is_beginning_of(self):
-            start, self._plain = len(before.keys), before._plain
+            start = len(before.keys)
+            self._plain = start if before._is_plain else before._plain
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
         self._last_keys = self.keys[: -_LAST - 1 : -1]
@@ -154,12 +158,12 @@ class BindingIndex:
         return True
 
     def _equals(self, table: dict[Any, Any]) -> bool:
-        if self._plain < len(self.objects) and are_hashed_by_identity(self.objects[self._plain :]):
-            self._plain = len(self.objects)
-        if self._plain < len(self.objects):
+        if self._is_plain is None:
+            if are_hashed_by_identity(self.objects[self._plain :]):
+                self._fingerprint = fingerprint(self.objects)
+            self._is_plain = self._fingerprint is not None
+        if not self._is_plain:
             return same_entries(self.modules, table.copy())
-        if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.objects)
         is_same = fingerprint(table.values()) == self._fingerprint
         return is_same and [*islice(reversed(table), _LAST)] == self._last_keys
 
