@@ -42,7 +42,7 @@ class Bound:
 _HAS_VERSIONS: Final = sys.version_info < (3, 14)
 
 BOUNDS: Final = (
-    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 20 if _HAS_VERSIONS else 80),
+    Bound("window", "nothing changed, 2,000 modules, times dict()", 6, 12 if _HAS_VERSIONS else 80),
     Bound("window", "20 foreign modules, 2,000 modules, times naive", 1, 2),
     # Not reached with the report: its limits are about twice as far from 1 as what is measured, and not as the
     # goals. The time of a run of pytest varies by some percent besides.
