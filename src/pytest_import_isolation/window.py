@@ -425,15 +425,15 @@ class Window:
         and a real package is not executed a second time for the sake of a submodule.
         """
         with _SEARCH:
+            loaded = [name for name in list(sys.modules) if loader_of(sys.modules.get(name)) is not None]
+            covers = Patterns(tuple(loaded)).match
+            # Other threads that import a faked module are to get the fake: they wait before it is taken away.
+            unwatch = TOLL.observe(covers, _wait_for_search)
             fakers, DOOR.fakers = DOOR.fakers, []
             faked: dict[str, ParkedModule] = {}
             take_out(
-                [name for name in list(sys.modules) if loader_of(sys.modules.get(name)) is not None],
-                lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))}),
+                loaded, lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))})
             )
-            covers = Patterns(tuple(faked)).match
-            # Other threads that import a faked module are to get the fake.
-            unwatch = TOLL.observe(covers, _wait_for_search)
             real = {
                 name: module for name, module in self._all_real(covers).items() if name not in sys.modules
             }
