@@ -32,7 +32,6 @@ class BindingIndex:
         "_moment",
         "_names",
         "_orphans",
-        "_plain",
         "_readers",
         "_values",
         "_versions",
@@ -57,20 +56,17 @@ class BindingIndex:
         #: What others computed from this table; see :meth:`ImportState.derive`.
         self.derived: dict[object, Any] = {}
         self._names: list[str] | None = None
-        start = 0
+        start, is_plain = 0, True
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
-        # Whether all objects are hashed by their identity, and the hash of all, found when they are compared
-        # for the first time; and how many of them are known to be before that.
-        self._is_plain: bool | None = None
-        self._plain = 0
-        self._fingerprint: int | None = None
         if before is not None and before._is_beginning_of(self):
-            start = len(before.keys)
-            self._plain = start if before._is_plain else before._plain
+            start, is_plain = len(before.keys), before._is_plain
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
+        self._is_plain: bool = is_plain and are_hashed_by_identity(self.objects[start:])
+        # Found at the first comparison: most tables are known to be unchanged.
+        self._fingerprint: int | None = None
         self._last_keys = self.keys[: -_LAST - 1 : -1]
         # When ``sys.modules`` was seen to be equal.
         self._moment = Moment(None)
@@ -158,11 +154,9 @@ class BindingIndex:
         return True
 
     def _equals(self, table: dict[Any, Any]) -> bool:
-        if self._is_plain is None:
-            if are_hashed_by_identity(self.objects[self._plain :]):
-                self._fingerprint = fingerprint(self.objects)
-            self._is_plain = self._fingerprint is not None
-        if not self._is_plain:
+        if self._is_plain and self._fingerprint is None:
+            self._fingerprint = fingerprint(self.objects)
+        if self._fingerprint is None:
             return same_entries(self.modules, table.copy())
         is_same = fingerprint(table.values()) == self._fingerprint
         return is_same and [*islice(reversed(table), _LAST)] == self._last_keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -153,6 +154,42 @@ def same_items(found: object, items: tuple[object, ...]) -> bool:
 def items_of(list_name: str) -> tuple[object, ...]:
     """Return what one of the lists of ``sys`` holds now; nothing if something else stands there."""
     return items_in(getattr(sys, list_name, None))
+
+
+class Lists:
+    """What the lists of ``sys`` held, for looks that compare them at the speed of C.
+
+    Args:
+        lists: the lists themselves, each with its items, in the order of :data:`LISTS`.
+    """
+
+    __slots__ = ("_contents", "_found", "_items", "_numbers")
+
+    def __init__(self, lists: Iterable[tuple[object, tuple[object, ...]]]) -> None:
+        # Written out: every window makes one.
+        (path, paths), (meta_path, finders), (path_hooks, hooks) = lists
+        self._found = [path, meta_path, path_hooks]
+        self._contents = [[*paths], [*finders], [*hooks]]
+        self._items = [*paths, *finders, *hooks]
+        self._numbers = len(paths), len(finders), len(hooks)
+
+    def show_same_numbers(self) -> bool:
+        """Tell whether they hold as many items.
+
+        Raises:
+            Exception: somebody put something else in the place of one, here as below.
+        """
+        return (len(sys.path), len(sys.meta_path), len(sys.path_hooks)) == self._numbers
+
+    def look_same(self) -> bool:
+        """Tell whether they hold equal items; an item that claims to be equal is believed."""
+        now = [sys.path, sys.meta_path, sys.path_hooks]
+        return now == self._contents and all(map(operator.is_, now, self._found))
+
+    def are_same(self) -> bool:
+        """Tell whether they hold the very same items."""
+        items = chain(sys.path, sys.meta_path, sys.path_hooks)
+        return self.look_same() and all(map(operator.is_, items, self._items))
 
 
 def key_of(item: object) -> object:

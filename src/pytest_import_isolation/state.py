@@ -11,7 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, compress, repeat
+from itertools import compress, repeat
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_import_isolation.bindings import (
@@ -29,6 +29,7 @@ from pytest_import_isolation.differences import (
     Difference,
     EntryChanges,
     ListChange,
+    Lists,
     Overlay,
     beyond,
     compare_entries,
@@ -70,11 +71,11 @@ class ImportState:
         "_bound_fingerprint",
         "_cache",
         "_cache_object",
+        "_compared",
         "_import_as_found",
         "_import_function",
         "_index",
         "_lists",
-        "_looks",
         "modules",
         "table",
     )
@@ -87,7 +88,8 @@ class ImportState:
         #: Its contents.
         self.modules: dict[Any, object] = self._index.modules
         self._lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
-        self._looks: _Looks | None = None
+        # Found when they are compared.
+        self._compared: Lists | None = None
         self._cache_object: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         self._cache = self._cache_object.copy()
         # With a wrapper of this package around it, which is nobody's change.
@@ -128,16 +130,14 @@ class ImportState:
         What took the place of something else is not seen.
         """
         try:
-            return (
-                len(sys.modules), len(sys.path), len(sys.meta_path), len(sys.path_hooks)
-            ) == self._look().numbers  # fmt: skip
+            return len(sys.modules) == len(self.modules) and self._looks().show_same_numbers()
         except Exception:  # a test may have left anything
             return False
 
-    def _look(self) -> _Looks:
-        if self._looks is None:
-            self._looks = _Looks(len(self.modules), self._lists.values())
-        return self._looks
+    def _looks(self) -> Lists:
+        if self._compared is None:
+            self._compared = Lists(self._lists.values())
+        return self._compared
 
     def shows_same_entries(self) -> bool:
         """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`.
@@ -147,7 +147,7 @@ class ImportState:
         """
         try:
             return (
-                sys.modules is self.table and self._index.looks_like(self.table) and self._lists_look_same()
+                sys.modules is self.table and self._index.looks_like(self.table) and self._looks().look_same()
             )
         except Exception:  # a test may have left anything
             return False
@@ -172,7 +172,7 @@ class ImportState:
         try:
             same: bool = (
                 sys.modules is self.table
-                and self._lists_look_same()
+                and self._looks().look_same()
                 and self._index.is_of(self.table)
                 and ((now := self._index.read()) is self._bound or now == self._bound)
             )
@@ -180,18 +180,13 @@ class ImportState:
             return False
         return same
 
-    def _lists_look_same(self) -> bool:
-        looks, now = self._look(), [sys.path, sys.meta_path, sys.path_hooks]
-        return now == looks.contents and all(map(operator.is_, now, looks.lists))
-
     def _is_same(self) -> bool:
         """Tell whether nothing has changed, by identity. Most windows end with this answer."""
         try:
             return (
                 sys.modules is self.table
                 and self._index.is_of(self.table)
-                and self._lists_look_same()
-                and all(map(operator.is_, chain(sys.path, sys.meta_path, sys.path_hooks), self._look().items))
+                and self._looks().are_same()
                 and self._are_bound(self._index.read())
                 and self._rest_is_same()
             )
@@ -296,7 +291,7 @@ class ImportState:
         values = dict(zip(self._index.names, self._bound, strict=True))
         self._index = BindingIndex({**self.modules, **entries}, self._index)
         self.modules = self._index.modules
-        self._bound_fingerprint = self._looks = None
+        self._bound_fingerprint = None
         self._bound = [
             now if name in entries else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -306,7 +301,7 @@ class ImportState:
         """Make a path entry, finder or hook part of this snapshot, before or behind all others."""
         found, items = self._lists[list_name]
         self._lists[list_name] = (found, (item, *items) if in_front else (*items, item))
-        self._looks = None
+        self._compared = None
 
     def follow(self, change: Difference) -> None:
         """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
@@ -321,7 +316,7 @@ class ImportState:
                 continue
             found, known = self._lists[list_name]
             self._lists[list_name] = (found, tuple(beyond(known, items.removed)))
-            self._looks = None
+            self._compared = None
             for item in items.added:
                 if not any(item is other for other in known):
                     now = items_in(getattr(sys, list_name, None))
@@ -335,7 +330,7 @@ class ImportState:
             {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}, self._index
         )
         self.modules = self._index.modules
-        self._bound_fingerprint = self._looks = None
+        self._bound_fingerprint = None
         self._bound = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self._index.names, self._index.read(), strict=True)
@@ -438,22 +433,6 @@ class ImportState:
                 del cache[entry]
         cache.update(self._cache)
         return True
-
-
-class _Looks:
-    """What looks at the lists of ``sys`` compare, one after the other, at the speed of C."""
-
-    __slots__ = ("contents", "items", "lists", "numbers")
-
-    def __init__(self, modules: int, lists: Iterable[tuple[object, tuple[object, ...]]]) -> None:
-        # Written out: every window makes one.
-        (path, paths), (meta_path, finders), (path_hooks, hooks) = lists
-        self.lists = [path, meta_path, path_hooks]
-        self.items = [*paths, *finders, *hooks]
-        self.numbers = modules, len(paths), len(finders), len(hooks)
-        # What is no list is not believed to equal one, and is looked at more closely.
-        are_lists = type(path) is type(meta_path) is type(path_hooks) is list
-        self.contents = [[*paths], [*finders], [*hooks]] if are_lists else None
 
 
 class Restored(NamedTuple):

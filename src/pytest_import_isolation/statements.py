@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -12,6 +11,7 @@ from pytest_import_isolation.atoms import Atom, container, entry_of
 from pytest_import_isolation.bindings import bound_value
 from pytest_import_isolation.differences import (
     LISTS,
+    Lists,
     compare_entries,
     compare_lists,
     items_in,
@@ -96,7 +96,7 @@ class Statements:
 
     def find(self, atom: Atom) -> Trail | None:
         """Return the statement that made a change, if it was seen."""
-        known, trail = self._by.get((atom.what, atom.key), (0, None))
+        known, trail = self._by.get(atom.place, (0, None))
         return trail if known == _identity(atom) else None
 
     def find_last(self, name: str) -> Trail | None:
@@ -122,18 +122,12 @@ class Statements:
         # Two lists are compared at a quarter of the cost of two dictionaries.
         self._keys, self._values = [*self._entries], [*self._entries.values()]
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
-        self._objects = [list_object for _, list_object, _ in self._lists]
-        self._contents = [list(items) for _, _, items in self._lists]
+        self._compared = Lists((found, items) for _, found, items in self._lists)
 
     def _looks_same(self) -> bool:
         try:
-            modules, lists = sys.modules, [sys.path, sys.meta_path, sys.path_hooks]
-            return (
-                modules is self._table
-                and self._has_same_values(modules)
-                and lists == self._contents
-                and all(map(operator.is_, lists, self._objects))
-            )
+            modules = sys.modules
+            return modules is self._table and self._has_same_values(modules) and self._compared.look_same()
         except Exception:  # a test may have left anything
             return False
 
@@ -155,7 +149,7 @@ class Statements:
         self._is_ahead = True
         if changes and trail.steps:
             for atom in changes:
-                self._by[atom.what, atom.key] = (_identity(atom), trail)
+                self._by[atom.place] = (_identity(atom), trail)
                 if atom.what == "entry" and type(atom.key) is str and "." in atom.key:
                     # Attributes are not looked at by themselves; here one failed to follow its entry.
                     bound = bound_value(atom.key)

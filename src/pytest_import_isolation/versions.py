@@ -24,9 +24,10 @@ def _cell_type() -> Callable[[int], Cell] | None:
         import _ctypes  # and not ctypes, which loads more, and which somebody may want to see absent
 
         version: Any = type("Version", (_ctypes._SimpleCData,), {"_type_": "Q"})
+        from_address: Callable[[int], Cell] = version.from_address
     except Exception:  # Python was built without it, or it cannot be loaded in this interpreter
         return None
-    return version.from_address  # type: ignore[no-any-return]
+    return from_address
 
 
 _make_cell = _cell_type()

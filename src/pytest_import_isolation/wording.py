@@ -24,9 +24,7 @@ def suggestion(wrong: str, names: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for a name that is close to one of the names, else nothing."""
     try:
         import difflib  # a large module that only a mistake needs
-    except (
-        Exception
-    ):  # a test has it missing, or the import system in pieces: the mistake is said all the same
+    except Exception:  # a test has it missing, or the import system in pieces
         return ""
     close = difflib.get_close_matches(wrong, list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

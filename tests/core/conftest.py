@@ -56,6 +56,13 @@ def no_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BindingIndex, "_last", None)
 
 
+@pytest.fixture(params=["versions", "no_versions"])
+def with_and_without_versions(request: pytest.FixtureRequest) -> None:
+    """Run a test twice: as dictionaries are here, and as they are from CPython 3.14 on."""
+    if request.param == "no_versions":
+        request.getfixturevalue("no_versions")
+
+
 @pytest.fixture
 def run_script(tmp_path: Path) -> Callable[..., str]:
     """Return a function that runs a script in a new interpreter and gives its output.

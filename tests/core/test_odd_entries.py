@@ -96,12 +96,8 @@ def test_an_object_that_equals_everything_is_told_apart() -> None:
     assert not same_entries({"a": sys}, {"a": sys, "b": sys})
 
 
-@pytest.mark.parametrize("versions", ["versions", "no_versions"])
-def test_looks_see_what_they_promise_to_see(
-    versions: str, tree: Tree, request: pytest.FixtureRequest
-) -> None:
-    if versions == "no_versions":
-        request.getfixturevalue(versions)
+@pytest.mark.usefixtures("with_and_without_versions")
+def test_looks_see_what_they_promise_to_see(tree: Tree) -> None:
     is_gullible = not Moment(sys.modules).is_known
     tree({"lookpkg/__init__.py": "", "lookpkg/sub.py": ""})
     importlib.import_module("lookpkg.sub")

@@ -467,12 +467,8 @@ def machine(tmp_path: Path, picture: Any) -> Iterator[type[ImportStateMachine]]:
 
 # What is asked for may be absent in the windows around it, which is worth a warning.
 @pytest.mark.filterwarnings("ignore::pytest_import_isolation.ImportIsolationWarning")
-@pytest.mark.parametrize("versions", ["versions", "no_versions"])
-def test_after_the_last_window_everything_is_as_before(
-    versions: str, machine: type[ImportStateMachine], request: pytest.FixtureRequest
-) -> None:
-    if versions == "no_versions":
-        request.getfixturevalue(versions)
+@pytest.mark.usefixtures("with_and_without_versions")
+def test_after_the_last_window_everything_is_as_before(machine: type[ImportStateMachine]) -> None:
     # Set STATE_MACHINE_EXAMPLES to search longer, and then at random, and to have a failure made smaller.
     wanted = os.environ.get("STATE_MACHINE_EXAMPLES")
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]

@@ -19,7 +19,9 @@ HAVE_THEM = (
     and sys.version_info < (3, 14)
     and getattr(sys, "_is_gil_enabled", lambda: True)()
 )
-needs_versions = pytest.mark.skipif(not HAVE_THEM, reason="PEP 699 took them out of CPython 3.14")
+needs_versions = pytest.mark.skipif(
+    not HAVE_THEM, reason="from CPython 3.14 on, and without the GIL, there are none (PEP 699)"
+)
 
 _KEYS = st.sampled_from("abcd")
 _VALUES = st.integers(0, 3)
@@ -67,7 +69,7 @@ def test_a_moment_lasts_exactly_as_long_as_nothing_changes(
 @needs_versions
 def test_every_way_to_write_to_a_module_is_a_change() -> None:
     # Often enough that the interpreter writes by specialized instructions.
-    module = ModuleType("written")
+    module: Any = ModuleType("written")
     exec("def write(value):\n    global name\n    name = value", module.__dict__)
     cell = cell_of(module.__dict__)
     assert cell is not None
@@ -75,7 +77,7 @@ def test_every_way_to_write_to_a_module_is_a_change() -> None:
     for _ in range(100):
         module.write(object())
         seen.append(cell.value)
-        module.name = object()  # type: ignore[attr-defined]
+        module.name = object()
         seen.append(cell.value)
         module.__dict__.update(name=object())
         seen.append(cell.value)
@@ -86,18 +88,19 @@ def test_every_way_to_write_to_a_module_is_a_change() -> None:
 
 @needs_versions
 def test_only_the_package_that_changed_is_a_reason_to_read_again() -> None:
-    package, other = ModuleType("package"), ModuleType("other")
+    package: Any = ModuleType("package")
+    other: Any = ModuleType("other")
     child = ModuleType("package.child")
-    package.child, other.child = child, child  # type: ignore[attr-defined]
+    package.child, other.child = child, child
     index = BindingIndex({"package": package, "package.child": child, "other": other, "other.child": child})
     before = index.read()
     assert before == [child, child]
     assert index.read() is before
-    other.noise = 1  # type: ignore[attr-defined]
+    other.noise = 1
     again = index.read()
     assert again is not before
     assert again == before
-    del package.child  # type: ignore[attr-defined]
+    del package.child
     assert index.read() != before
     assert before == [child, child]
 
@@ -128,8 +131,9 @@ def test_a_table_of_another_type_has_no_version() -> None:
 
 @pytest.mark.usefixtures("no_versions")
 def test_without_versions_the_contents_are_compared() -> None:
-    package, child = ModuleType("package"), ModuleType("package.child")
-    package.child = child  # type: ignore[attr-defined]
+    package: Any = ModuleType("package")
+    child = ModuleType("package.child")
+    package.child = child
     table: dict[Any, object] = {"package": package, "package.child": child}
     index = BindingIndex.of(table)
     assert index.is_of(table)

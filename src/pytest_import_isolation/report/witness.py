@@ -154,7 +154,7 @@ class Witness:
 
     def phase_of(self, atom: Atom) -> str | None:
         """Return the phase in which a statement was seen to make a change, if one was."""
-        identity, phase = self._seen.get((atom.what, atom.key), (0, None))
+        identity, phase = self._seen.get(atom.place, (0, None))
         return phase if identity == id(atom.after) else None
 
     def expect(self, root: Path, adder: str) -> None:
@@ -252,7 +252,7 @@ class Witness:
         here = self.here
         if here is None or here.phase not in _TESTING:
             return
-        self._seen.update({(atom.what, atom.key): (id(atom.after), here.phase) for atom in changes})
+        self._seen.update({atom.place: (id(atom.after), here.phase) for atom in changes})
         for atom in changes:
             if atom.what == "path" and atom.before is ABSENT and type(atom.after) is str:
                 self.expect(Path(atom.after), str(self._root / here.nodeid.partition("::")[0]))
