@@ -1,4 +1,4 @@
-"""Write the table of modules in CONTRIBUTING.md: every module by layer, with the head of its docstring.
+"""Write the tables of modules in CONTRIBUTING.md: each wing by layer, with the head of each docstring.
 
 Usage: module_map.py [--check]
 """
@@ -25,34 +25,39 @@ def idea(file: Path) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def layers() -> list[list[str]]:
-    """Return the names beside each other in every layer, the highest layer first."""
+def layers(contract: str) -> list[str]:
+    """Return the names in the layers of a contract, the highest layer first."""
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter", encoding="utf-8")
-    return [
-        [name.strip() for name in line.split("|")]
-        for line in contracts["importlinter:contract:layers"]["layers"].split("\n")
-        if line.strip()
-    ]
+    lines = contracts[f"importlinter:contract:{contract}"]["layers"].split("\n")
+    return [name.strip() for line in lines for name in line.split("|") if name.strip()]
+
+
+def row(file: Path) -> str:
+    """Return the line of a module."""
+    name = file.relative_to(SOURCE).as_posix()
+    return f"| [`{name}`](../src/{SOURCE.name}/{name}) | {idea(file).replace('|', chr(92) + '|')} |"
 
 
 def rows() -> list[str]:
-    """Return the lines of the table."""
-    lines = ["| module | idea |", "|---|---|"]
-    files = [SOURCE / "__init__.py"]
-    for layer in layers():
-        for name in layer:
-            place = SOURCE / name
-            files += sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-    forgotten = set(SOURCE.rglob("*.py")) - set(files)
+    """Return the lines of the tables: one for the top, and one for each wing."""
+    head = ["| module | idea |", "|---|---|"]
+    top = [SOURCE / "__init__.py"]
+    lines: list[str] = []
+    seen: set[Path] = set()
+    for name in layers("layers"):
+        wing = SOURCE / name
+        if not wing.is_dir():
+            top.append(wing.with_suffix(".py"))
+            continue
+        files = [wing / f"{module}.py" for module in layers(name)]
+        lines += ["", f"**`{name}/`** {idea(wing / '__init__.py')}", "", *head, *map(row, files)]
+        seen.update(files, [wing / "__init__.py"])
+    seen.update(top)
+    forgotten = set(SOURCE.rglob("*.py")) - seen
     if forgotten:
         sys.exit(f"in no layer of .importlinter: {', '.join(sorted(file.name for file in forgotten))}")
-    for file in files:
-        name = file.relative_to(SOURCE).as_posix()
-        lines.append(
-            f"| [`{name}`](../src/{SOURCE.name}/{name}) | {idea(file).replace('|', chr(92) + '|')} |"
-        )
-    return lines
+    return [*head, *map(row, top), *lines]
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.worlds import World, Worlds
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.window.worlds import World, Worlds
 
 _HUNDREDTH = 100
 

@@ -41,7 +41,10 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(Any|Callable|Iterable|Iterator|Mapping|NoReturn|Path|ModuleType|PathLike|Sequence|AbstractContextManager)",
     ),
-    ("py:class", r"(.*\.doors\.\w+|Entry|Finder)"),  # private, and two aliases that the text explains
+    (
+        "py:class",
+        r"(.*\.fake_and_missing\.\w+|Entry|Finder)",
+    ),  # private, and two aliases that the text explains
     (
         "py:exc",
         r"(AssertionError|AttributeError|ImportError|KeyError|RuntimeError|TypeError|ValueError|UserWarning)",

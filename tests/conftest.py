@@ -39,7 +39,7 @@ def _lacking(error: BaseException) -> str | None:
 if sys.platform == "emscripten":
     import hypothesis
 
-    from pytest_import_isolation.window import innermost_window
+    from pytest_import_isolation.window.window import innermost_window
 
     # A tenth of the speed: a few examples, and no clock.
     hypothesis.settings.register_profile("few", max_examples=10, deadline=None)

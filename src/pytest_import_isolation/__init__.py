@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.changes import Changes
-    from pytest_import_isolation.cycles import assert_no_circular_imports, find_import_cycles
-    from pytest_import_isolation.doors import fake_module, missing_modules
-    from pytest_import_isolation.fresh import fresh_import
-    from pytest_import_isolation.guards import assert_importable, import_budget
-    from pytest_import_isolation.importcycles import ImportCycle, ImportCycles
-    from pytest_import_isolation.isolation import IsolatedImportContext
-    from pytest_import_isolation.packages import make_package
-    from pytest_import_isolation.traceentries import TracedImport
-    from pytest_import_isolation.tracing import ImportTrace, trace_imports
+    from pytest_import_isolation.cycles.circles import ImportCycle, ImportCycles
+    from pytest_import_isolation.cycles.search import assert_no_circular_imports, find_import_cycles
+    from pytest_import_isolation.helpers.fake_and_missing import fake_module, missing_modules
+    from pytest_import_isolation.helpers.fresh import fresh_import
+    from pytest_import_isolation.helpers.packages import make_package
+    from pytest_import_isolation.state.changes import Changes
+    from pytest_import_isolation.tracing.entries import TracedImport
+    from pytest_import_isolation.tracing.guards import assert_importable, import_budget
+    from pytest_import_isolation.tracing.trace import ImportTrace, trace_imports
+    from pytest_import_isolation.window.context import IsolatedImportContext
 
 __all__ = [
     "Changes",
@@ -47,18 +47,18 @@ __all__ = [
 # whole group, so that the next one, used inside a window, loads nothing more there.
 _GROUPS: Final = (
     {
-        "changes": ("Changes",),
-        "doors": ("fake_module", "missing_modules"),
-        "fresh": ("fresh_import",),
-        "isolation": ("IsolatedImportContext",),
-        "packages": ("make_package",),
+        "state.changes": ("Changes",),
+        "helpers.fake_and_missing": ("fake_module", "missing_modules"),
+        "helpers.fresh": ("fresh_import",),
+        "window.context": ("IsolatedImportContext",),
+        "helpers.packages": ("make_package",),
     },
     {
-        "cycles": ("assert_no_circular_imports", "find_import_cycles"),
-        "importcycles": ("ImportCycle", "ImportCycles"),
+        "cycles.search": ("assert_no_circular_imports", "find_import_cycles"),
+        "cycles.circles": ("ImportCycle", "ImportCycles"),
     },
-    {"traceentries": ("TracedImport",), "tracing": ("ImportTrace", "trace_imports")},
-    {"guards": ("assert_importable", "import_budget")},
+    {"tracing.entries": ("TracedImport",), "tracing.trace": ("ImportTrace", "trace_imports")},
+    {"tracing.guards": ("assert_importable", "import_budget")},
 )
 
 

@@ -151,8 +151,8 @@ def _merge(files: Sequence[Path], output: Path) -> None:
 
 
 def _find_cycles(options: argparse.Namespace) -> int:
-    from pytest_import_isolation.cycles import find_import_cycles
-    from pytest_import_isolation.cycletext import render_cycles
+    from pytest_import_isolation.cycles.search import find_import_cycles
+    from pytest_import_isolation.cycles.text import render_cycles
 
     sys.path[:0] = [os.path.abspath(entry) for entry in options.path]
     with contextlib.redirect_stdout(sys.stderr):  # what the modules print
@@ -165,9 +165,9 @@ def _find_cycles(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    from pytest_import_isolation.interpreters import measure
     from pytest_import_isolation.patterns import check_module_name
-    from pytest_import_isolation.tracing import ImportTrace
+    from pytest_import_isolation.tracing.interpreters import measure
+    from pytest_import_isolation.tracing.trace import ImportTrace
 
     package = check_module_name(options.package, "trace")
     try:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import versions
-from pytest_import_isolation.bindings import BindingIndex
+from pytest_import_isolation.machinery import dict_versions as versions
+from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 SUPPORT = Path(__file__).parent / "support"
 

@@ -8,9 +8,9 @@ from types import ModuleType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_import_isolation.bindings import BindingIndex
-from pytest_import_isolation.differences import appended
-from pytest_import_isolation.machinery import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.state.differences import appended
+from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 _PARTS = st.sampled_from("abc")
 _NAMES = st.lists(_PARTS, min_size=1, max_size=3).map(".".join)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pytest_import_isolation.changes import (
+from pytest_import_isolation.state.changes import (
     FORGOTTEN,
     KEPT,
     PARKED,

@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, codecache, evictions, fresh_import, linewatch
-from pytest_import_isolation.codecache import CodeCache
-from pytest_import_isolation.linewatch import LineWatch
+from pytest_import_isolation import IsolatedImportContext, fresh_import
+from pytest_import_isolation.machinery import code_cache as codecache
+from pytest_import_isolation.machinery.code_cache import CodeCache
+from pytest_import_isolation.parking import evicted as evictions
+from pytest_import_isolation.watching import lines as linewatch
+from pytest_import_isolation.watching.lines import LineWatch
 
 Tree = Callable[[dict[str, str]], Path]
 

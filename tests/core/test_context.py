@@ -99,7 +99,7 @@ def test_unloading_everything_gives_the_state_of_a_cold_start(run_script: Callab
         with IsolatedImportContext(unloaded="*"):
             left = set(sys.modules)
             assert not left & {"csv", "json", "email", "re", "enum"}
-            assert {"sys", "builtins", "os", "os.path", "__main__", "pytest_import_isolation.window"} <= left
+            assert {"sys", "builtins", "os", "os.path", "__main__", "pytest_import_isolation.window.window"} <= left
             import csv as again
             assert again is csv
         assert before.differences() == []
@@ -339,7 +339,7 @@ def test_a_failure_while_opening_leaves_nothing_changed_and_no_window_open(
         fakes={"ctx_broken": {}}, path=tmp_path, unloaded="xml.dom", missing="ctx_none"
     )
     with monkeypatch.context() as patches:
-        patches.setattr("pytest_import_isolation.plants.make_module", _interrupt)
+        patches.setattr("pytest_import_isolation.fakes.placed_fakes.make_module", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             context.start()
     with pytest.raises(WindowOrderError):

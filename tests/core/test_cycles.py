@@ -19,11 +19,12 @@ from pytest_import_isolation import (
     ImportCycles,
     assert_no_circular_imports,
     find_import_cycles,
-    importtrials,
-    machinery,
 )
+from pytest_import_isolation.cycles import trials as importtrials
 from pytest_import_isolation.errors import ImportIsolationError, ParameterError, PatternError
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.machinery import locks
+from pytest_import_isolation.machinery.finders import import_function
+from pytest_import_isolation.parking.finder import FINDER
 
 Write = Callable[..., Path]
 
@@ -354,7 +355,7 @@ def test_a_module_that_can_be_executed_once_only_is_tried_in_a_fresh_interpreter
         found = find_import_cycles("app")
     finally:
         decimal = (
-            importlib.import_module("decimal") if "decimal" in sys.modules else DOOR.lot.module("decimal")
+            importlib.import_module("decimal") if "decimal" in sys.modules else FINDER.lot.module("decimal")
         )
         vars(decimal).pop("seen", None)
     assert (_names(found), found.broken) == ([("app.a -> app.b -> app.a", "works in every order")], ())
@@ -385,10 +386,10 @@ def test_an_installed_package_that_runs_now_is_tried_in_fresh_interpreters() -> 
 
 def test_an_installed_package_is_neither_loaded_nor_parked_afterwards(write: Write) -> None:
     write({**FOUND["three"][0], "app/d.py": "import netrc"}, "site-packages")
-    before, parked = sys.modules.copy(), set(DOOR.lot)
+    before, parked = sys.modules.copy(), set(FINDER.lot)
     assert len(find_import_cycles("app", exhaustive=True)) == 1
     assert sys.modules == before
-    assert set(DOOR.lot) - parked <= {"netrc"}
+    assert set(FINDER.lot) - parked <= {"netrc"}
 
 
 def test_loaded_modules_are_the_same_objects_afterwards(write: Write) -> None:
@@ -461,7 +462,7 @@ def test_cached_imports_cost_nothing_while_a_search_runs(write: Write) -> None:
         }
     )
     original = builtins.__import__
-    builtins.__import__ = machinery.import_function()
+    builtins.__import__ = import_function()
     try:
         assert find_import_cycles("app").is_clean
     finally:
@@ -480,7 +481,7 @@ def test_the_self_test_sees_that_the_function_is_gone_or_not_called(
     bootstrap: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert importtrials.reentries_can_be_heard()
-    monkeypatch.setattr(machinery, "_bootstrap", bootstrap)
+    monkeypatch.setattr(locks, "_bootstrap", bootstrap)
     assert not importtrials.reentries_can_be_heard()
 
 
@@ -488,8 +489,8 @@ def test_who_wrapped_the_function_after_the_search_began_keeps_the_wrapper(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bootstrap = SimpleNamespace(_lock_unlock_module=len)
-    monkeypatch.setattr(machinery, "_bootstrap", bootstrap)
-    with machinery.hear_reentries(lambda name: None):
+    monkeypatch.setattr(locks, "_bootstrap", bootstrap)
+    with locks.hear_reentries(lambda name: None):
         bootstrap._lock_unlock_module = other = lambda name: None
     assert bootstrap._lock_unlock_module is other
 

@@ -7,8 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.cycletext import render_cycles
-from pytest_import_isolation.importcycles import (
+from pytest_import_isolation.cycles.circles import (
     Attempt,
     BrokenModule,
     Crossing,
@@ -17,6 +16,7 @@ from pytest_import_isolation.importcycles import (
     ImportEdge,
     judge,
 )
+from pytest_import_isolation.cycles.text import render_cycles
 
 
 def _edge(importer: str, imported: str, *names: str) -> ImportEdge:

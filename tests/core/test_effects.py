@@ -25,7 +25,7 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation.effects import Effect, Effects, describe, is_thread
+from pytest_import_isolation.watching.effects import Effect, Effects, describe, is_thread
 
 _SECRET = "hunter2"
 
@@ -138,7 +138,7 @@ def test_every_function_that_runs_at_exit_is_counted() -> None:
 def test_the_first_finalizer_of_a_process_is_no_effect() -> None:
     script = """
         import atexit, weakref
-        from pytest_import_isolation.effects import Effects
+        from pytest_import_isolation.watching.effects import Effects
         class Thing: pass
         thing, before, number = Thing(), Effects.capture(), atexit._ncallbacks()
         weakref.finalize(thing, print)
@@ -480,7 +480,7 @@ def test_the_policy_of_asyncio() -> None:
         import warnings
         warnings.simplefilter("ignore")
         import asyncio
-        from pytest_import_isolation.effects import Effects
+        from pytest_import_isolation.watching.effects import Effects
         before = Effects.capture()
         asyncio.get_event_loop_policy()
         assert before.differences(Effects.capture()) == []
@@ -499,7 +499,7 @@ def test_the_policy_of_asyncio() -> None:
 def test_the_start_method_of_multiprocessing() -> None:
     script = """
         import multiprocessing
-        from pytest_import_isolation.effects import Effects
+        from pytest_import_isolation.watching.effects import Effects
         before, usual = Effects.capture(), multiprocessing.get_all_start_methods()[0]
         assert multiprocessing.get_start_method() == usual
         assert before.differences(Effects.capture()) == []
@@ -516,7 +516,7 @@ def test_the_start_method_of_multiprocessing() -> None:
 def test_nothing_is_imported_in_order_to_look_at_it() -> None:
     script = """
         import sys
-        from pytest_import_isolation.effects import Effects
+        from pytest_import_isolation.watching.effects import Effects
         unused = ("asyncio", "logging", "multiprocessing", "threading", "signal", "locale", "weakref")
         for name in [name for name in sys.modules if name.partition(".")[0] in (*unused, "copyreg", "atexit")]:
             del sys.modules[name]

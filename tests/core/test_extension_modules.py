@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import ImportIsolationError, IsolatedImportContext
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.parking.finder import FINDER
 
 Script = Callable[..., str]
 
@@ -47,7 +47,7 @@ def speed(tree: Callable[[dict[str, str]], Path]) -> Iterator[str]:
     shutil.copy(file, root / "ext_proj" / file.name)
     yield name
     # It would come back in the next test, from a directory that is not that test's.
-    DOOR.lot.drop(lambda name: name.startswith("ext_proj"))
+    FINDER.lot.drop(lambda name: name.startswith("ext_proj"))
 
 
 def test_a_projects_own_extension_module_is_parked_with_the_packages_above(speed: str, picture: Any) -> None:
@@ -352,7 +352,7 @@ def test_a_module_that_is_a_number_does_not_pass_for_one_that_was_parked(
     with IsolatedImportContext() as context:
         importlib.import_module("ext_number")
     assert context.changes.forgotten == {"ext_number": "it is an int"}
-    assert "ext_number" not in DOOR.lot
+    assert "ext_number" not in FINDER.lot
 
 
 def test_what_an_outer_window_loaded_is_forgotten_though_an_inner_one_unloaded_it(
@@ -366,7 +366,7 @@ def test_what_an_outer_window_loaded_is_forgotten_though_an_inner_one_unloaded_i
             assert importlib.import_module("ext_plain") is first
     assert before.differences() == []
     assert list(context.changes.forgotten) == ["ext_plain"]
-    assert "ext_plain" not in DOOR.lot
+    assert "ext_plain" not in FINDER.lot
 
 
 def test_a_fake_with_the_file_of_an_installed_package_is_not_parked(picture: Any) -> None:
@@ -376,7 +376,7 @@ def test_a_fake_with_the_file_of_an_installed_package_is_not_parked(picture: Any
     with IsolatedImportContext(fakes={"ext_planted": module}):
         assert importlib.import_module("ext_planted") is module
     assert before.differences() == []
-    assert "ext_planted" not in DOOR.lot
+    assert "ext_planted" not in FINDER.lot
 
 
 def test_a_hand_made_module_that_was_unloaded_comes_back_a_second_time() -> None:

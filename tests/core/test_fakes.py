@@ -212,7 +212,7 @@ _REAL = {
 
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "not-loaded"])
 def test_an_autospec_has_what_the_real_module_has(loaded: bool, tree: Tree, picture: Any) -> None:
-    importlib.import_module("pytest_import_isolation.autospec")  # stays, as every part of the isolation
+    importlib.import_module("pytest_import_isolation.fakes.autospec")  # stays, as every part of the isolation
     tree(_REAL)
     if loaded:
         importlib.import_module("fk_real")
@@ -264,7 +264,7 @@ def test_an_autospec_has_what_the_real_module_has(loaded: bool, tree: Tree, pict
 def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
     loaded: bool, tree: Tree, picture: Any
 ) -> None:
-    importlib.import_module("pytest_import_isolation.autospec")  # stays, as every part of the isolation
+    importlib.import_module("pytest_import_isolation.fakes.autospec")  # stays, as every part of the isolation
     tree(
         {
             "fk_lazy/__init__.py": """
@@ -375,7 +375,7 @@ def test_autospecs_of_libraries_leave_the_same_objects(name: str, run_script: Ca
         f"""
         import importlib, sys
         from pytest_import_isolation import IsolatedImportContext, fake_module
-        import pytest_import_isolation.autospec  # it stays loaded, as every part of the isolation
+        import pytest_import_isolation.fakes.autospec  # it stays loaded, as every part of the isolation
         before = set(sys.modules)
         with fake_module({name!r}, autospec=True) as fake:
             for attribute in dir(fake):
@@ -393,7 +393,7 @@ def test_autospecs_of_libraries_leave_the_same_objects(name: str, run_script: Ca
 
 
 def test_a_fake_in_a_fake_and_out_of_order_and_with_an_exception(tree: Tree, picture: Any) -> None:
-    importlib.import_module("pytest_import_isolation.autospec")  # stays, as every part of the isolation
+    importlib.import_module("pytest_import_isolation.fakes.autospec")  # stays, as every part of the isolation
     tree({"fk_inner.py": "value = 'real'"})
     before = picture()
     with fake_module("fk_inner", value="outer") as outer:
@@ -527,7 +527,7 @@ def test_names_that_no_module_can_have(name: str) -> None:
         ("os.path", "the interpreter"),
         ("__main__", "the interpreter"),
         ("importlib._bootstrap", "the interpreter"),
-        ("pytest_import_isolation.window", "the isolation itself"),
+        ("pytest_import_isolation.window.window", "the isolation itself"),
         ("_pytest.runner", "pytest itself"),
         ("pytest", "pytest itself"),
         ("faulthandler", "pytest itself"),

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, assert_importable, guards, import_budget
+from pytest_import_isolation import IsolatedImportContext, assert_importable, import_budget
 from pytest_import_isolation.errors import (
     ExtensionModuleError,
     ImportIsolationError,
     ParameterError,
     PatternError,
 )
-from pytest_import_isolation.interpreters import Measurement
-from pytest_import_isolation.traceentries import TracedImport
+from pytest_import_isolation.tracing import guards
+from pytest_import_isolation.tracing.entries import TracedImport
+from pytest_import_isolation.tracing.interpreters import Measurement
 
 needs_processes = pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembly has not processes")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.state import ImportState
+from pytest_import_isolation.state.snapshot import ImportState
 
 Tree = Callable[[dict[str, str]], Path]
 

@@ -7,7 +7,7 @@ from opcode import opmap
 
 import pytest
 
-from pytest_import_isolation.importcode import lazy_statements, names_asked_for
+from pytest_import_isolation.machinery.import_bytecode import lazy_statements, names_asked_for
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.importgraph import ImportGraph, Source, components, list_modules, read_source
+from pytest_import_isolation.cycles.import_graph import (
+    ImportGraph,
+    Source,
+    components,
+    list_modules,
+    read_source,
+)
 
 
 def _graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> ImportGraph:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, find_import_cycles, lazies, trace_imports, window
-from pytest_import_isolation.effects import Effects
-from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.machinery import Importer
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation import IsolatedImportContext, find_import_cycles, trace_imports
+from pytest_import_isolation.machinery import lazy_imports as lazies
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.watching.effects import Effects
+from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.window import window
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -112,11 +114,11 @@ def test_code_that_cannot_be_read_breaks_no_import(monkeypatch: pytest.MonkeyPat
 
 def _log_imports(name: str) -> ImportLog:
     log = ImportLog()
-    DOOR.listen(log)
+    FINDER.listen(log)
     try:
         importlib.import_module(name)
     finally:
-        DOOR.unlisten(log)
+        FINDER.unlisten(log)
     return log
 
 
@@ -293,11 +295,11 @@ def test_of_two_statements_the_one_whose_name_was_used_is_told(tree: Tree) -> No
     root = tree(FILES)
     user = importlib.import_module("laz_user")
     log = ImportLog()
-    DOOR.listen(log)
+    FINDER.listen(log)
     try:
         assert user.other == 1
     finally:
-        DOOR.unlisten(log)
+        FINDER.unlisten(log)
     file = str(root / "laz_user.py")
     assert log.lazily == dict.fromkeys(["laz_pack", "laz_pack.part"], Importer("laz_user", file, 2))
 

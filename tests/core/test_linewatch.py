@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import linewatch
-from pytest_import_isolation.linewatch import LineWatch
+from pytest_import_isolation.watching import lines as linewatch
+from pytest_import_isolation.watching.lines import LineWatch
 
 _FILE = "/watched/file.py"
 _MONITORING = getattr(sys, "monitoring", None)

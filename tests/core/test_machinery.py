@@ -16,41 +16,43 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, machinery
-from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.parking import DOOR, item_text, owner_of
+from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.machinery import finders, frames, modules, threads
+from pytest_import_isolation.parking.belongings import item_text, owner_of
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.watching.import_log import ImportLog
 
 Tree = Callable[[dict[str, str]], Path]
 
 
 def test_names_are_split() -> None:
-    assert machinery.parent_of("a.b.c") == ("a.b", "c")
-    assert machinery.parent_of("a") == ("", "a")
-    assert list(machinery.ancestors("a.b.c")) == ["a.b", "a"]
-    assert machinery.top_level("a.b.c") == "a"
+    assert modules.parent_of("a.b.c") == ("a.b", "c")
+    assert modules.parent_of("a") == ("", "a")
+    assert list(modules.ancestors("a.b.c")) == ["a.b", "a"]
+    assert modules.top_level("a.b.c") == "a"
 
 
 def test_absent_is_false_and_says_its_name() -> None:
-    assert not machinery.ABSENT
-    assert repr(machinery.ABSENT) == "ABSENT"
+    assert not modules.ABSENT
+    assert repr(modules.ABSENT) == "ABSENT"
 
 
 def test_a_namespace_is_read_without_running_code() -> None:
     module = ModuleType("x")
-    assert machinery.namespace(module) is module.__dict__
-    assert machinery.namespace(7) is None
+    assert modules.namespace(module) is module.__dict__
+    assert modules.namespace(7) is None
 
     class Raising:
         @property
         def __dict__(self) -> Any:  # type: ignore[override]
             raise RuntimeError
 
-    assert machinery.namespace(Raising()) is None
+    assert modules.namespace(Raising()) is None
 
 
 def test_a_mock_is_not_initializing() -> None:
-    assert not machinery.is_initializing(mock.MagicMock())
-    assert machinery.is_initializing(SimpleNamespace(__spec__=SimpleNamespace(_initializing=True)))
+    assert not modules.is_initializing(mock.MagicMock())
+    assert modules.is_initializing(SimpleNamespace(__spec__=SimpleNamespace(_initializing=True)))
 
 
 def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +62,7 @@ def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.Monke
 
     asked = mock.Mock()
     monkeypatch.setattr(sys, "meta_path", [Raising(), asked])
-    machinery.drop_finder_caches()
+    finders.drop_finder_caches()
     asked.invalidate_caches.assert_called_once_with()
 
 
@@ -68,21 +70,21 @@ def test_listings_are_read_again_unless_they_cannot_be_out_of_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000_000.0
-    monkeypatch.setattr(machinery, "_now", lambda: now)
+    monkeypatch.setattr(finders, "_now", lambda: now)
     old, young = (tmp_path / name for name in ("old", "young"))
-    finders: dict[Path, FileFinder] = {}
+    finder_of: dict[Path, FileFinder] = {}
     for folder in (old, young):
         folder.mkdir()
-        finders[folder] = FileFinder(str(folder), (SourceFileLoader, [".py"]))
-        monkeypatch.setitem(sys.path_importer_cache, str(folder), finders[folder])
+        finder_of[folder] = FileFinder(str(folder), (SourceFileLoader, [".py"]))
+        monkeypatch.setitem(sys.path_importer_cache, str(folder), finder_of[folder])
 
     def add(folder: Path, name: str, changed_at: float) -> bool:
         """Write a module at a moment that the directory's time tells; return whether it is found."""
         (folder / f"{name}.py").write_text("", encoding="utf-8")
         os.utime(folder, (changed_at, changed_at))
-        return finders[folder].find_spec(name) is not None
+        return finder_of[folder].find_spec(name) is not None
 
-    drop = machinery._FinderCaches().drop
+    drop = finders._FinderCaches().drop
     hour_ago, moment_ago = now - 3600, now - 1
     assert add(old, "first", hour_ago)
     assert add(young, "first", moment_ago)
@@ -95,7 +97,7 @@ def test_listings_are_read_again_unless_they_cannot_be_out_of_date(
     assert not add(old, "fourth", hour_ago)  # nobody can have added it at that time
     assert add(young, "fourth", moment_ago)
     assert add(old, "fifth", now)
-    assert finders[old].find_spec("fourth")
+    assert finder_of[old].find_spec("fourth")
 
 
 def test_an_archive_that_holds_the_standard_library_is_read_once(
@@ -108,9 +110,9 @@ def test_an_archive_that_holds_the_standard_library_is_read_once(
         importers.append(zipimport.zipimporter(str(tmp_path / name)))
         monkeypatch.setitem(sys.path_importer_cache, str(tmp_path / name), importers[-1])
     stdlib, other = importers
-    monkeypatch.setattr(machinery, "_STANDARD_LIBRARY", stdlib.archive)
+    monkeypatch.setattr(finders, "_STANDARD_LIBRARY", stdlib.archive)
     with mock.patch.object(zipimport.zipimporter, "invalidate_caches", autospec=True) as invalidate:
-        machinery.drop_finder_caches()
+        finders.drop_finder_caches()
     told = [call.args[0] for call in invalidate.call_args_list]
     assert other in told
     assert stdlib not in told
@@ -125,7 +127,7 @@ def test_the_distributions_cache_is_cleared(tmp_path: Path, monkeypatch: pytest.
     info = tmp_path / "mac_dist-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mac-dist\nVersion: 1.0\n")
-    machinery.drop_finder_caches()
+    finders.drop_finder_caches()
     assert metadata.version("mac-dist") == "1.0"
 
 
@@ -138,7 +140,7 @@ def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> No
         }
     )
     log = ImportLog()
-    DOOR.listen(log)
+    FINDER.listen(log)
     try:
         importlib.import_module("mac_a")
         line = sys._getframe().f_lineno - 1
@@ -147,7 +149,7 @@ def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> No
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module("mac_none")
     finally:
-        DOOR.unlisten(log)
+        FINDER.unlisten(log)
     chain = list(log.chain("mac_c"))
     assert [(name, importer.module, importer.line) for name, importer in chain] == [
         ("mac_c", "mac_b", 2),
@@ -167,8 +169,8 @@ def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> No
 def test_without_the_private_loader_every_request_counts_as_an_import(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machinery, "_find_and_load_code", None)
-    assert machinery.is_being_loaded("anything")
+    monkeypatch.setattr(frames, "_find_and_load_code", None)
+    assert frames.is_being_loaded("anything")
 
 
 def test_namespaces_of_other_threads_are_named_and_no_frame_holds_itself() -> None:
@@ -178,14 +180,14 @@ def test_namespaces_of_other_threads_are_named_and_no_frame_holds_itself() -> No
         entered.set()
         go.wait(30)
 
-    assert machinery.namespaces_on_other_threads() == {} or threading.active_count() > 1
+    assert threads.namespaces_on_other_threads() == {} or threading.active_count() > 1
     thread = threading.Thread(target=wait, name="the-waiter")
     thread.start()
     try:
         assert entered.wait(30)
-        assert machinery.namespaces_on_other_threads()[id(globals())] == "the-waiter"
-        assert machinery.namespaces_on_the_stack()[id(globals())] is globals()
-        assert __name__.partition(".")[0] in machinery.packages_on_the_stack()
+        assert threads.namespaces_on_other_threads()[id(globals())] == "the-waiter"
+        assert frames.namespaces_on_the_stack()[id(globals())] is globals()
+        assert __name__.partition(".")[0] in frames.packages_on_the_stack()
     finally:
         go.set()
         thread.join(30)
@@ -197,7 +199,7 @@ def test_the_door_is_there_only_while_it_is_needed(run_script: Callable[..., str
         import sys
         from pytest_import_isolation import IsolatedImportContext
         def doors():
-            return [n for n, finder in enumerate(sys.meta_path) if type(finder).__name__ == "Door"]
+            return [n for n, finder in enumerate(sys.meta_path) if type(finder).__name__ == "ParkedModuleFinder"]
         def run():
             assert doors() == []
             with IsolatedImportContext():
@@ -281,12 +283,12 @@ def test_without_the_gil_no_frame_of_another_thread_is_read(monkeypatch: pytest.
     thread = threading.Thread(target=done.wait)
     thread.start()
     try:
-        assert machinery.namespaces_on_other_threads()
+        assert threads.namespaces_on_other_threads()
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
-        with mock.patch.object(sys, "_current_frames") as frames:
-            assert machinery.namespaces_on_other_threads() == {}
-            assert globals() in machinery.namespaces_on_the_stack().values()
-        frames.assert_not_called()
+        with mock.patch.object(sys, "_current_frames") as current_frames:
+            assert threads.namespaces_on_other_threads() == {}
+            assert globals() in frames.namespaces_on_the_stack().values()
+        current_frames.assert_not_called()
     finally:
         done.set()
         thread.join()

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import IsolatedImportContext, blocks, missing_modules
-from pytest_import_isolation.blocks import TOLL, spec_search_can_be_filtered
+from pytest_import_isolation import IsolatedImportContext, missing_modules
 from pytest_import_isolation.errors import WindowOrderError
+from pytest_import_isolation.fakes import missing as blocks
+from pytest_import_isolation.fakes.missing import INTERCEPTOR, spec_search_can_be_filtered
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -109,11 +110,11 @@ def test_blocks_nest(tree: Tree) -> None:
         with missing_modules("mis_two"):
             assert is_missing("mis_one")
             assert is_missing("mis_two")
-            assert TOLL.refuse("mis_one")
+            assert INTERCEPTOR.refuse("mis_one")
         assert is_missing("mis_one")
         assert not is_missing("mis_two")
     assert not is_missing("mis_one")
-    assert not TOLL.refuse("mis_one")
+    assert not INTERCEPTOR.refuse("mis_one")
 
 
 def test_a_parked_module_can_be_missing_and_comes_back(run_script: Callable[..., str]) -> None:

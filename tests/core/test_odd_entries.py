@@ -16,10 +16,10 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.bindings import BindingIndex
-from pytest_import_isolation.differences import compare_lists, same_entries
-from pytest_import_isolation.state import ImportState
-from pytest_import_isolation.versions import Moment
+from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.state.differences import compare_lists, same_entries
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -395,7 +395,7 @@ def test_a_finder_that_was_popped_blindly_is_back(picture: Any) -> None:
         sys.meta_path.pop(0)
         sys.meta_path.pop(0)
         with IsolatedImportContext():
-            assert type(sys.meta_path[0]).__name__ == "Door"
+            assert type(sys.meta_path[0]).__name__ == "ParkedModuleFinder"
     assert before.differences() == []
 
 

@@ -14,10 +14,10 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation.fakes import Fake, FakeLoader, make_module
-from pytest_import_isolation.machinery import ABSENT
-from pytest_import_isolation.origins import Origin, Origins, describe
+from pytest_import_isolation.fakes.fake_modules import Fake, FakeLoader, make_module
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.patterns import Patterns
+from pytest_import_isolation.state.origins import Origin, Origins, describe
 
 
 def module(name: str, file: str | None = None, spec: Any = None, **attributes: object) -> ModuleType:

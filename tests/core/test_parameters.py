@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_import_isolation.errors import ParameterError
-from pytest_import_isolation.parameters import Parameters, check_path
+from pytest_import_isolation.window.parameters import Parameters, check_path
 
 
 def test_parameters_of_an_inner_scope_add_up_with_those_outside() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.parking.finder import FINDER
 
 Install = Callable[[str], Path]
 
@@ -31,7 +31,7 @@ def install(tmp_path: Path, unchanged: None) -> Iterator[Install]:
     path = sys.path.copy()
     yield install
     sys.path[:] = path
-    DOOR.lot.drop(lambda name: name.startswith("pap_"))
+    FINDER.lot.drop(lambda name: name.startswith("pap_"))
     for entry in [entry for entry in sys.path_importer_cache if str(entry).startswith(str(tmp_path))]:
         del sys.path_importer_cache[entry]
 

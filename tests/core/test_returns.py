@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.parking import DOOR, ParkedModule, ParkingLot
-from pytest_import_isolation.returns import Image, Returns
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot
+from pytest_import_isolation.parking.returned_modules import Image, ReturnedModules
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -31,8 +32,8 @@ def foreign(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = tree(PACKAGE)
     monkeypatch.syspath_prepend(str(root / "site-packages"))
     yield root
-    DOOR.lot.drop(lambda name: name.startswith("flock"))
-    DOOR.settle()
+    FINDER.lot.drop(lambda name: name.startswith("leaving_again"))
+    FINDER.settle()
 
 
 def visit() -> tuple[Any, Any]:
@@ -53,7 +54,7 @@ def test_each_window_gets_the_same_objects_and_says_the_same(foreign: Path) -> N
         assert same_changes.parked == changes.parked
         assert {c.name: c.after for c in same_changes.modules} == {c.name: c.after for c in changes.modules}
         assert not set(first) & set(sys.modules)
-        assert set(first) <= set(DOOR.lot)
+        assert set(first) <= set(FINDER.lot)
     assert first["flockpkg"].executed == [1]
     assert first["flockpkg"].sub is first["flockpkg.sub"], "the packages left together, with their attributes"
 
@@ -128,7 +129,7 @@ def test_a_module_that_is_new_beside_what_came_back_is_judged(foreign: Path, tre
         importlib.import_module("flockapp")
     assert set(context.changes.parked) >= {"flockpkg", "flockpkg.late"}
     assert set(context.changes.forgotten) == {"flockapp"}
-    assert "flockpkg.late" in DOOR.lot
+    assert "flockpkg.late" in FINDER.lot
 
 
 def test_an_image_is_not_misled_by_what_cannot_be_compared() -> None:
@@ -152,7 +153,7 @@ def test_images_are_taken_again_only_of_what_changed() -> None:
     for expected in (1, 1, 2):
         module.value = expected
         before = images.get("survivor")
-        returns = Returns(lot, lambda: {"survivor": module}, lambda: images)
+        returns = ReturnedModules(lot, lambda: {"survivor": module}, lambda: images)
         returns.begin("parked")
         assert returns.names == {"parked"}
         assert returns.before["survivor"]["value"] == expected

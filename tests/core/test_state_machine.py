@@ -24,7 +24,7 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule  # noqa: E402
 
 from pytest_import_isolation import IsolatedImportContext  # noqa: E402
-from pytest_import_isolation.parking import DOOR  # noqa: E402
+from pytest_import_isolation.parking.finder import FINDER  # noqa: E402
 
 TREE = {
     "smt_app/__init__.py": "",
@@ -443,7 +443,7 @@ class ImportStateMachine(RuleBasedStateMachine):
         try:
             while self.windows:
                 self.close()
-            assert [name for name in DOOR.lot if name.startswith("smt_")] == []
+            assert [name for name in FINDER.lot if name.startswith("smt_")] == []
             if hasattr(self, "base"):
                 assert self.base.differences() == []
         finally:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import linewatch
-from pytest_import_isolation.atoms import Atom
-from pytest_import_isolation.machinery import ABSENT
-from pytest_import_isolation.statements import Statements, Step, Trail
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching import lines as linewatch
+from pytest_import_isolation.watching.statements import Statements, Step, Trail
 
 _NAME = "observed_statement"
 
@@ -23,12 +23,12 @@ class Observed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.told: list[tuple[list[Atom], Trail]] = []
+        self.told: list[tuple[list[SingleChange], Trail]] = []
         here = str(folder)
         self.statements = Statements(
             lambda file: file.startswith(here),
             lambda module, file: file.startswith(here),
-            lambda atoms, trail: self.told.append((atoms, trail)),
+            lambda changes, trail: self.told.append((changes, trail)),
         )
 
     def define(self, source: str, **space: Any) -> Callable[[], Any]:
@@ -39,9 +39,9 @@ class Observed:
         function: Callable[[], Any] = space["f"]
         return function
 
-    def lines_of(self, atom: Atom) -> list[int] | None:
+    def lines_of(self, change: SingleChange) -> list[int] | None:
         """Return the lines of the steps that led to a change."""
-        trail = self.statements.find(atom)
+        trail = self.statements.find(change)
         return None if trail is None else [step.line for step in trail.steps]
 
 
@@ -66,8 +66,8 @@ def observed(
         del sys.modules[name]
 
 
-def _entry(name: str = _NAME) -> Atom:
-    return Atom("entry", name, ABSENT, sys.modules.get(name, ABSENT))
+def _entry(name: str = _NAME) -> SingleChange:
+    return SingleChange("entry", name, ABSENT, sys.modules.get(name, ABSENT))
 
 
 def test_the_trail_leads_from_the_outermost_statement_to_the_one_that_did_it(observed: Observed) -> None:
@@ -101,7 +101,7 @@ def test_a_comprehension_and_a_class_body_are_parts_of_the_statement_around_them
     trail = observed.statements.find(_entry())
     assert trail is not None
     assert [(step.line, step.is_inline) for step in trail.steps] == [(2, False), (3, True)]
-    added = observed.statements.find(Atom("path", "/observed", ABSENT, "/observed"))
+    added = observed.statements.find(SingleChange("path", "/observed", ABSENT, "/observed"))
     assert added is not None
     assert added.steps[-1].line == 4
 
@@ -126,7 +126,7 @@ def test_a_removal_is_found_whatever_was_there(observed: Observed) -> None:
     sys.modules[_NAME] = before = object()  # type: ignore[assignment]
     observed.statements.synchronize()
     observed.define(f"def f():\n    x = 1\n    del sys.modules[{_NAME!r}]\n")()
-    assert observed.lines_of(Atom("entry", _NAME, before, ABSENT)) == [3]
+    assert observed.lines_of(SingleChange("entry", _NAME, before, ABSENT)) == [3]
 
 
 def test_changes_of_lists_are_found(observed: Observed) -> None:
@@ -141,8 +141,8 @@ def test_changes_of_lists_are_found(observed: Observed) -> None:
             sys.path = list(sys.path)
         """
     )()
-    assert observed.lines_of(Atom("path", "/observed/one", ABSENT, "/observed/one")) == [2]
-    assert [[(atom.what, atom.key == "order") for atom in atoms] for atoms, _ in observed.told] == [
+    assert observed.lines_of(SingleChange("path", "/observed/one", ABSENT, "/observed/one")) == [2]
+    assert [[(change.what, change.key == "order") for change in changes] for changes, _ in observed.told] == [
         [("path", False)],
         [("path", False)],
         [("path", False)],
@@ -150,7 +150,7 @@ def test_changes_of_lists_are_found(observed: Observed) -> None:
         [("path", True)],
         [("rebound", False)],
     ]
-    assert observed.lines_of(Atom("rebound", "sys.path", ABSENT, sys.path)) == [7]
+    assert observed.lines_of(SingleChange("rebound", "sys.path", ABSENT, sys.path)) == [7]
 
 
 def test_an_attribute_that_does_not_follow_its_entry_is_found(observed: Observed) -> None:
@@ -161,7 +161,7 @@ def test_an_attribute_that_does_not_follow_its_entry_is_found(observed: Observed
     sys.modules |= {_NAME: package, f"{_NAME}.child": child}
     observed.statements.synchronize()
     observed.define(f"def f():\n    sys.modules['{_NAME}.child'] = object()\n")()
-    assert observed.lines_of(Atom("attribute", f"{_NAME}.child", child, child)) == [2]
+    assert observed.lines_of(SingleChange("attribute", f"{_NAME}.child", child, child)) == [2]
 
 
 def test_what_changed_before_a_frame_began_is_not_its_own(observed: Observed) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_import_isolation.texts import text_of
+from pytest_import_isolation.machinery.source_text import text_of
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.machinery import (
-    names_being_imported,
-    namespaces_on_other_threads,
-    quiet_import_lock,
-)
+from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
+from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
 
 Tree = Callable[[dict[str, str]], Path]
 

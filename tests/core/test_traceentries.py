@@ -6,13 +6,18 @@ import os
 
 import pytest
 
-from pytest_import_isolation.guards import Budget, ImportFailure, render_excess, render_failures
-from pytest_import_isolation.interpreters import build_entries, last_line, parse_import_times, total_of
-from pytest_import_isolation.machinery import Importer
+from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.traceentries import Node, TracedImport, costliest_chain, flatten, sizes_of
-from pytest_import_isolation.tracetext import place, render_chain, render_tree
-from pytest_import_isolation.tracing import ImportTrace
+from pytest_import_isolation.tracing.entries import Node, TracedImport, costliest_chain, flatten, sizes_of
+from pytest_import_isolation.tracing.guards import Budget, ImportFailure, render_excess, render_failures
+from pytest_import_isolation.tracing.interpreters import (
+    build_entries,
+    last_line,
+    parse_import_times,
+    total_of,
+)
+from pytest_import_isolation.tracing.text import place, render_chain, render_tree
+from pytest_import_isolation.tracing.trace import ImportTrace
 
 ENTRIES = (
     TracedImport("app", "executed", None, "__main__", "run.py", 1, 100.0, 5.0),

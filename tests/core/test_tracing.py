@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation import ImportTrace, IsolatedImportContext, importwatch, trace_imports
+from pytest_import_isolation import ImportTrace, IsolatedImportContext, trace_imports
 from pytest_import_isolation.errors import ParameterError
-from pytest_import_isolation.tracetext import place
+from pytest_import_isolation.tracing.text import place
+from pytest_import_isolation.watching import import_watch as importwatch
 
 Tree = Callable[[dict[str, str]], Path]
 

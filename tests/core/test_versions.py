@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_import_isolation.bindings import BindingIndex
-from pytest_import_isolation.versions import Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import Moment, cell_of, read_cells
+from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 HAVE_THEM = (
     sys.implementation.name == "cpython"
@@ -153,8 +153,8 @@ def test_an_audit_hook_may_forbid_to_read_them(when: str, run_script: Callable[.
         "def hook(event, arguments):",
         "    if event.startswith('ctypes'): raise RuntimeError(event)",
         "from pytest_import_isolation import IsolatedImportContext",
-        "import pytest_import_isolation.window",
-        "from pytest_import_isolation.versions import Moment",
+        "import pytest_import_isolation.window.window",
+        "from pytest_import_isolation.machinery.dict_versions import Moment",
     ]
     lines.insert(3 if when == "before" else len(lines), "sys.addaudithook(hook)")
     lines += [
@@ -169,4 +169,4 @@ def test_an_audit_hook_may_forbid_to_read_them(when: str, run_script: Callable[.
 
 
 def test_reading_them_does_not_load_ctypes(run_script: Callable[..., str]) -> None:
-    run_script("import sys, pytest_import_isolation.window\nassert 'ctypes' not in sys.modules")
+    run_script("import sys, pytest_import_isolation.window.window\nassert 'ctypes' not in sys.modules")

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.window import Window, adopting, close_with_inner, innermost_window
+from pytest_import_isolation.window.window import Window, adopting, close_with_inner, innermost_window
 
 Tree = Callable[[dict[str, str]], Path]
 

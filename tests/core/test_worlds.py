@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.worlds import World, Worlds
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.window.worlds import World, Worlds
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -314,8 +314,8 @@ def test_an_extension_module_is_the_same_object_in_all_worlds(run_script: Callab
     run_script(
         """
         import sys
-        from pytest_import_isolation.origins import Origins
-        from pytest_import_isolation.worlds import World, Worlds
+        from pytest_import_isolation.state.origins import Origins
+        from pytest_import_isolation.window.worlds import World, Worlds
 
         worlds = Worlds(Origins())
         one, two = (World(name, Origins(), lambda *args: None) for name in ("one", "two"))
@@ -351,8 +351,8 @@ def test_a_foreign_module_that_holds_a_fake_is_not_shared(run_script: Callable[.
             file.write("try:\\n    import colorsys\\nexcept ImportError:\\n    colorsys = None\\n")
         sys.path.insert(0, os.path.abspath("site-packages"))
         sys.modules.pop("colorsys", None)
-        from pytest_import_isolation.origins import Origins
-        from pytest_import_isolation.worlds import World, Worlds
+        from pytest_import_isolation.state.origins import Origins
+        from pytest_import_isolation.window.worlds import World, Worlds
 
         worlds, world = Worlds(Origins()), World("one", Origins(), lambda *args: None, is_watchful=True)
         worlds.begin(world)

@@ -523,7 +523,7 @@ def test_without_the_option_nothing_is_watched(suite: Suite) -> None:
         import os, sys
         def test_it():
             os.environ["LEFT"] = "1"
-            assert "pytest_import_isolation.effects" not in sys.modules
+            assert "pytest_import_isolation.watching.effects" not in sys.modules
             assert "pytest_import_isolation.plugin.effects" not in sys.modules
         """,
         "--import-leak-report",

@@ -407,14 +407,14 @@ def test_a_module_tainted_by_a_fake_is_seen_also_where_no_line_is(suite: Suite) 
             "app/four.py": "import json\n",
             "conftest.py": """
                 import sys
-                from pytest_import_isolation.linewatch import LineWatch
+                from pytest_import_isolation.watching.lines import LineWatch
                 LineWatch.start = lambda self: False  # as if another tool had the lines
 
                 def pytest_collectstart(collector):
                     for plugin in collector.config.pluginmanager.get_plugins():
-                        witness = getattr(plugin, "_witness", None)
-                        if witness is not None:
-                            witness.stop()
+                        leak_watch = getattr(plugin, "_leak_watch", None)
+                        if leak_watch is not None:
+                            leak_watch.stop()
             """,
             "test_bare.py": """\
                 import sys

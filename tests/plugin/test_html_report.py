@@ -104,7 +104,7 @@ def test_without_a_page_nothing_of_that_is_collected(suite: Suite) -> None:
         "import importlib._bootstrap as b, sys\n"
         "def test_it():\n"
         "    assert b._ModuleLockManager.__qualname__ == '_ModuleLockManager'\n"
-        "    assert 'pytest_import_isolation.plugin.chronicle' not in sys.modules\n"
+        "    assert 'pytest_import_isolation.plugin.history' not in sys.modules\n"
         "    assert 'pytest_import_isolation.report.html' not in sys.modules\n"
     )
     run = suite.run(code)
@@ -128,7 +128,7 @@ def test_imports_are_watched_until_the_end_of_the_run(suite: Suite) -> None:
 def test_a_python_whose_imports_cannot_be_watched_has_no_times_of_imports(suite: Suite) -> None:
     run = suite.run(
         {
-            "early.py": "import pytest_import_isolation.importwatch as w\nw._LOCKS = ('_of_another_python',)\n",
+            "early.py": "import pytest_import_isolation.watching.import_watch as w\nw._LOCKS = ('_of_another_python',)\n",
             "test_it.py": "def test_it(): import wave\n",
         },
         _PAGE,

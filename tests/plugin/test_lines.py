@@ -397,7 +397,7 @@ def test_a_look_that_fails_ends_the_watching_and_fails_no_test(suite: Suite) -> 
     run = suite.run(
         {
             "conftest.py": """
-                from pytest_import_isolation.statements import Statements
+                from pytest_import_isolation.watching.statements import Statements
 
                 def pytest_collection_finish():
                     Statements._changes = lambda self: 1 / 0

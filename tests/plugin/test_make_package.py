@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import ImportIsolationError, make_package
-from pytest_import_isolation.packages import flatten, write_files
+from pytest_import_isolation.helpers.packages import flatten, write_files
 
 
 @pytest.mark.parametrize("is_zip", [False, True])

@@ -296,14 +296,14 @@ def test_texts():
 
 class Odd:
     @property
-    def planting(self):
+    def placement(self):
         sys.modules["o1"] = object()
     def __del__(self):
         sys.modules["o2"] = object()
 
 def test_odd():
     odd = Odd()
-    odd.planting  # o1
+    odd.placement  # o1
     x = 1
     del odd  # o2
     y = 1
@@ -574,7 +574,7 @@ def test_hot():
         step(i)
 """
 _COUNTING = """\
-from pytest_import_isolation.statements import Statements
+from pytest_import_isolation.watching.statements import Statements
 
 look, looks = Statements._look, []
 

@@ -20,7 +20,7 @@ from pytest_import_isolation.errors import (
     PatternError,
     WindowOrderError,
 )
-from pytest_import_isolation.packages import write_files
+from pytest_import_isolation.helpers.packages import write_files
 from pytest_import_isolation.plugin.sources import Sources, mentions_imports
 from pytest_import_isolation.wording import count, listing, suggestion
 

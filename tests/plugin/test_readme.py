@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.parameters import NAMES
 from pytest_import_isolation.plugin.marker import DESCRIPTION
 from pytest_import_isolation.report.records import KINDS
+from pytest_import_isolation.window.parameters import NAMES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

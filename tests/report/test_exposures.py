@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.atoms import Atom
-from pytest_import_isolation.machinery import ABSENT
-from pytest_import_isolation.report.exposures import Exposures, Hazard
+from pytest_import_isolation.leaks.exposures import Exposures, Hazard
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Exposure, Polluter
+from pytest_import_isolation.state.single_changes import SingleChange
 
 _NAME = "exposed_fake"
 _BY = Polluter("test_a.py", "collect")
@@ -29,7 +29,7 @@ class Run:
     def leak(self, name: str = _NAME, value: object = None) -> Hazard:
         """Plant something that was judged to be a leak."""
         sys.modules[name] = value = value or object()  # type: ignore[assignment]
-        hazard = self.exposures.arm(Atom("entry", name, ABSENT, value), _BY)
+        hazard = self.exposures.arm(SingleChange("entry", name, ABSENT, value), _BY)
         hazard.confirm(0, _BY)
         return hazard
 
@@ -108,7 +108,7 @@ def test_between_the_tests_nobody_is_exposed(run: Run) -> None:
 
 def test_what_was_undone_before_it_was_judged_exposed_nobody(run: Run) -> None:
     sys.modules[_NAME] = value = object()  # type: ignore[assignment]
-    run.exposures.arm(Atom("entry", _NAME, ABSENT, value), _BY)
+    run.exposures.arm(SingleChange("entry", _NAME, ABSENT, value), _BY)
     importlib.import_module(_NAME)
     del sys.modules[_NAME]
     run.exposures.settle()
@@ -149,7 +149,7 @@ def test_a_test_that_fails_was_exposed_to_what_its_file_imported(
 
 def test_what_was_removed_is_met_until_it_is_back_itself(run: Run) -> None:
     before: Any = object()
-    hazard = Hazard(Atom("entry", _NAME, before, ABSENT), _BY, taints=False)
+    hazard = Hazard(SingleChange("entry", _NAME, before, ABSENT), _BY, taints=False)
     assert hazard.is_in_place
     sys.modules[_NAME] = object()  # type: ignore[assignment]
     assert hazard.is_in_place

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.report.hints import Met, guard_hint, guarded_names, hint, old_objects, state_of
+from pytest_import_isolation.leaks.hints import Met, guard_hint, guarded_names, hint, old_objects, state_of
 from pytest_import_isolation.report.records import Exposure, Leak, Location, Polluter, make_leak
 
 _BY = Polluter("test_a.py::test_a", "call")

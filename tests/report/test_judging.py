@@ -10,14 +10,15 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation.atoms import Atom, atoms
-from pytest_import_isolation.differences import Binding, Difference, ListChange
-from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, Importer
-from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.report.judging import Judge
-from pytest_import_isolation.report.places import Places
+from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Leak, Location, Polluter
+from pytest_import_isolation.state.differences import Binding, Difference, ListChange
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange, single_changes
+from pytest_import_isolation.watching.import_log import ImportLog, Reload
 
 _BY = Polluter("test_a.py::test", "call")
 
@@ -70,29 +71,29 @@ def test_a_difference_is_taken_apart() -> None:
         import_function=True,
         importer_cache=True,
     )
-    assert list(atoms(difference)) == [
-        Atom("entry", "new", ABSENT, a),
-        Atom("entry", "gone", b, ABSENT),
-        Atom("entry", "other", a, b),
-        Atom("attribute", "p.c", a, ABSENT),
-        Atom("path", "/x", ABSENT, "/x"),
-        Atom("path", "/y", "/y", ABSENT),
-        Atom("meta_path", id(finder), ABSENT, finder),
-        Atom("meta_path", "order", ABSENT, tuple(map(id, sys.meta_path))),
-        Atom("rebound", "sys.path", ABSENT, sys.path),
+    assert list(single_changes(difference)) == [
+        SingleChange("entry", "new", ABSENT, a),
+        SingleChange("entry", "gone", b, ABSENT),
+        SingleChange("entry", "other", a, b),
+        SingleChange("attribute", "p.c", a, ABSENT),
+        SingleChange("path", "/x", ABSENT, "/x"),
+        SingleChange("path", "/y", "/y", ABSENT),
+        SingleChange("meta_path", id(finder), ABSENT, finder),
+        SingleChange("meta_path", "order", ABSENT, tuple(map(id, sys.meta_path))),
+        SingleChange("rebound", "sys.path", ABSENT, sys.path),
     ]
-    assert list(atoms(_difference())) == []
+    assert list(single_changes(_difference())) == []
 
 
 def test_atoms_are_compared_by_identity() -> None:
     one, two = mock.MagicMock(), mock.MagicMock()
-    added = Atom("entry", "x", ABSENT, one)
-    assert added.same(Atom("entry", "x", two, one))
-    assert not added.same(Atom("entry", "x", ABSENT, two))
-    assert not added.same(Atom("entry", "y", ABSENT, one))
-    assert not added.same(Atom("attribute", "x", ABSENT, one))
-    assert Atom("entry", "x", one, ABSENT).undoes(added)
-    assert not Atom("entry", "x", two, ABSENT).undoes(added)
+    added = SingleChange("entry", "x", ABSENT, one)
+    assert added.same(SingleChange("entry", "x", two, one))
+    assert not added.same(SingleChange("entry", "x", ABSENT, two))
+    assert not added.same(SingleChange("entry", "y", ABSENT, one))
+    assert not added.same(SingleChange("attribute", "x", ABSENT, one))
+    assert SingleChange("entry", "x", one, ABSENT).undoes(added)
+    assert not SingleChange("entry", "x", two, ABSENT).undoes(added)
 
 
 def test_entries(judge: Judge) -> None:
@@ -100,7 +101,7 @@ def test_entries(judge: Judge) -> None:
     fake = ModuleType("judged")
 
     def kind(before: object, after: object) -> str | None:
-        return _kind(judge.leak(Atom("entry", "judged", before, after), _BY))
+        return _kind(judge.leak(SingleChange("entry", "judged", before, after), _BY))
 
     assert kind(ABSENT, real) == "loaded"
     assert kind(ABSENT, fake) == "fake-left"
@@ -115,7 +116,7 @@ def test_entries(judge: Judge) -> None:
     assert kind(None, ABSENT) is None
     assert kind(fake, real) is None
     assert kind(None, real) is None
-    odd = judge.leak(Atom("entry", (1, 2), ABSENT, 3), _BY)
+    odd = judge.leak(SingleChange("entry", (1, 2), ABSENT, 3), _BY)
     assert odd is not None
     assert odd.name == "(1, 2)"
 
@@ -126,7 +127,7 @@ def test_a_stand_in_of_the_same_package_is_no_replacement(judge: Judge, entries:
     proxy_class = type("Proxy", (ModuleType,), {"__module__": "judged"})
     proxy = proxy_class("judged")
     proxy.__file__ = "/src/judged.py"
-    assert judge.leak(Atom("entry", "judged", real, proxy), _BY) is None
+    assert judge.leak(SingleChange("entry", "judged", real, proxy), _BY) is None
 
 
 def test_attributes_count_only_when_they_part_from_the_entry(judge: Judge, entries: dict[str, Any]) -> None:
@@ -134,7 +135,7 @@ def test_attributes_count_only_when_they_part_from_the_entry(judge: Judge, entri
     entries["judged.sub"] = before
 
     def kind(old: object, new: object) -> str | None:
-        return _kind(judge.leak(Atom("attribute", "judged.sub", old, new), _BY))
+        return _kind(judge.leak(SingleChange("attribute", "judged.sub", old, new), _BY))
 
     assert kind(before, after) == "stale-attribute"
     assert kind(before, ABSENT) == "stale-attribute"
@@ -149,7 +150,7 @@ def test_items_of_lists(judge: Judge) -> None:
         pass
 
     def leak(what: str, before: object, after: object, key: object = 1) -> tuple[str, str] | None:
-        found = judge.leak(Atom(what, key, before, after), _BY)
+        found = judge.leak(SingleChange(what, key, before, after), _BY)
         return None if found is None else (found.kind, found.name)
 
     assert leak("path", ABSENT, "/x") == ("path-added", "/x")
@@ -172,18 +173,18 @@ def test_items_of_lists(judge: Judge) -> None:
 def test_whether_a_change_is_still_in_place(judge: Judge, entries: dict[str, Any]) -> None:
     fake, angry = ModuleType("judged"), mock.MagicMock(__eq__=mock.Mock(side_effect=RuntimeError))
     entries["judged"] = fake
-    assert Atom("entry", "judged", ABSENT, fake).is_in_place
-    assert not Atom("entry", "judged", ABSENT, ModuleType("judged")).is_in_place
-    assert Atom("entry", "judged_gone", fake, ABSENT).is_in_place
+    assert SingleChange("entry", "judged", ABSENT, fake).is_in_place
+    assert not SingleChange("entry", "judged", ABSENT, ModuleType("judged")).is_in_place
+    assert SingleChange("entry", "judged_gone", fake, ABSENT).is_in_place
     entries["judged.sub"] = ModuleType("judged.sub")
-    assert Atom("attribute", "judged.sub", fake, ABSENT).is_in_place
-    assert not Atom("path", "/x", ABSENT, "/x").is_in_place
-    assert Atom("path", "/x", "/x", ABSENT).is_in_place
+    assert SingleChange("attribute", "judged.sub", fake, ABSENT).is_in_place
+    assert not SingleChange("path", "/x", ABSENT, "/x").is_in_place
+    assert SingleChange("path", "/x", "/x", ABSENT).is_in_place
     sys.path_hooks.append(angry)
     try:
         other = object()
-        assert Atom("path_hooks", id(angry), ABSENT, angry).is_in_place
-        assert Atom("path_hooks", id(other), other, ABSENT).is_in_place
+        assert SingleChange("path_hooks", id(angry), ABSENT, angry).is_in_place
+        assert SingleChange("path_hooks", id(other), other, ABSENT).is_in_place
     finally:
         sys.path_hooks.pop()
 
@@ -192,13 +193,13 @@ def test_what_was_put_back_is_no_longer_in_place(judge: Judge, monkeypatch: pyte
     order = [*reversed(sys.path)]
     monkeypatch.setattr(sys, "path", order)
     moved = _difference(lists={"path": ListChange((), (), moved=True)}, rebound=("sys.path",))
-    now, again = list(atoms(moved)), list(atoms(moved))
-    assert all(atom.is_in_place for atom in now)
+    now, again = list(single_changes(moved)), list(single_changes(moved))
+    assert all(change.is_in_place for change in now)
     assert [one.same(other) for one, other in zip(now, again, strict=True)] == [True, True]
     monkeypatch.undo()
-    assert not any(atom.is_in_place for atom in now)
+    assert not any(change.is_in_place for change in now)
     monkeypatch.delattr(sys, "path_hooks")
-    assert not Atom("path_hooks", 3, ABSENT, 3).is_in_place
+    assert not SingleChange("path_hooks", 3, ABSENT, 3).is_in_place
 
 
 def test_the_chain_of_a_first_import_leads_from_the_statement_to_the_module(log: ImportLog) -> None:
@@ -255,4 +256,4 @@ def test_the_second_name_that_cython_gives_a_module_is_no_fake(judge: Judge, ent
 def test_what_a_plugin_keeps_under_a_name_that_cannot_be_imported_is_no_fake(
     judge: Judge, name: str, phase: str, kind: str | None
 ) -> None:
-    assert _kind(judge.leak(Atom("entry", name, ABSENT, (1, 2)), Polluter("", phase))) == kind
+    assert _kind(judge.leak(SingleChange("entry", name, ABSENT, (1, 2)), Polluter("", phase))) == kind

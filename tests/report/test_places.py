@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.report.places import guess_line
+from pytest_import_isolation.leaks.places import guess_line
 
 _SHAPES = {
     "assignment": ('sys.modules["boto"] = 1', "modules"),

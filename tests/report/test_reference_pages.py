@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import pytest_import_isolation
-from pytest_import_isolation import errors, plugin, traceentries
+from pytest_import_isolation import errors, plugin
 from pytest_import_isolation.__main__ import main
-from pytest_import_isolation.machinery import ABSENT
-from pytest_import_isolation.parameters import NAMES
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import KINDS
+from pytest_import_isolation.tracing import entries as traceentries
+from pytest_import_isolation.window.parameters import NAMES
 
 _ROOT = Path(__file__).parents[2]
 _SOURCES = sorted((_ROOT / "src").rglob("*.py"))
@@ -134,10 +135,10 @@ def test_the_page_about_traces_has_all_fields_and_outcomes_of_an_entry() -> None
 
 
 def test_the_page_of_kinds_has_all_side_effects() -> None:
-    source = (_ROOT / "src/pytest_import_isolation/effects.py").read_text(encoding="utf-8")
     calls = [
         node.args[0]
-        for node in ast.walk(ast.parse(source))
+        for file in _SOURCES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Effect"
     ]
     names = {name for name in map(_template, calls) if name}

@@ -1,4 +1,14 @@
-"""The pytest plugin. Only this package imports pytest, and it loads the rest when a run asks for it."""
+"""The pytest plugin. Only this package imports pytest, and it loads the rest when a run asks for it.
+
+Enters:
+    Options, marks and pytest's hooks.
+
+Leaves:
+    Windows around tests and files, and the report on the terminal and in files.
+
+May use:
+    Every other part of this package.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +35,11 @@ with plain_imports():
     from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.origins import Origins
     from pytest_import_isolation.plugin.executions import Executions
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
+    from pytest_import_isolation.state.origins import Origins
 
 __all__ = [
     "assert_importable",
@@ -143,9 +153,9 @@ class _Parts(NamedTuple):
 def _parts(config: pytest.Config) -> _Parts:
     if _parts_key not in config.stash:
         with plain_imports():
-            from pytest_import_isolation.origins import Origins
             from pytest_import_isolation.plugin.executions import Executions
             from pytest_import_isolation.plugin.runner import Runner
+            from pytest_import_isolation.state.origins import Origins
 
         origins = Origins(settings_of(config).first_party)
         executions = Executions(config.pluginmanager)

@@ -14,13 +14,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from pytest_import_isolation.effects import Effect, Effects, is_thread
-from pytest_import_isolation.importlog import ImportLog
-from pytest_import_isolation.machinery import namespace, top_level
-from pytest_import_isolation.origins import Origin, Origins
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.observer import Observer
 from pytest_import_isolation.report.records import Polluter, make_leak
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.watching.effects import Effect, Effects, is_thread
+from pytest_import_isolation.watching.import_log import ImportLog
 
 _FILTERS: Final = "warnings.filters"
 #: What packages do when they are imported, and the word that code holds which does it by itself.
@@ -70,8 +70,8 @@ class EffectsObserver:
         self._origins = origins
         self._observer = observer
         self._log = ImportLog()
-        DOOR.listen(self._log)
-        config.add_cleanup(lambda: DOOR.unlisten(self._log))
+        FINDER.listen(self._log)
+        config.add_cleanup(lambda: FINDER.unlisten(self._log))
         # What fixtures of a wider scope did: no leak as long as the fixture is alive.
         self._pending: dict[int, _Found] = {}
         # What such fixtures did and undid during the running test, and those that were torn down in it.
@@ -302,7 +302,7 @@ class _Imports:
         self._files: list[Path] = []
         for name in names:
             # An isolated test's modules wait in the lot.
-            module = DOOR.lot.module(name) if name in DOOR.lot else sys.modules.get(name)
+            module = FINDER.lot.module(name) if name in FINDER.lot else sys.modules.get(name)
             if module is None:
                 continue
             file = (namespace(module) or {}).get("__file__")

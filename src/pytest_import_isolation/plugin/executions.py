@@ -8,10 +8,10 @@ from types import TracebackType
 
 import pytest
 
-from pytest_import_isolation.changes import Changes
-from pytest_import_isolation.machinery import top_level
+from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.plugin.sections import add_section
-from pytest_import_isolation.state import put_in
+from pytest_import_isolation.state.changes import Changes
+from pytest_import_isolation.state.snapshot import put_in
 
 _TITLE = "import isolation"
 _HOOKS_OF_TESTS = "import-executions-in-tests"

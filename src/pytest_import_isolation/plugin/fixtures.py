@@ -1,4 +1,4 @@
-"""The fixtures. Each is a thin door to the running context of the test."""
+"""The fixtures. Each is a thin shell over the running context of the test."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import pytest
 from pytest_import_isolation.errors import ImportIsolationError
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.isolation import IsolatedImportContext
+    from pytest_import_isolation.window.context import IsolatedImportContext
 
-_Door = TypeVar("_Door", bound=Callable[..., Any])
+_Fixture = TypeVar("_Fixture", bound=Callable[..., Any])
 
 
-def _plainly(door: _Door) -> _Door:
+def _plainly(function: _Fixture) -> _Fixture:
     """Let a user's mistake end the traceback at the user's line, with what is wrong and nothing of ours."""
 
-    @functools.wraps(door)
+    @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         try:
-            return door(*args, **kwargs)
+            return function(*args, **kwargs)
         except ImportIsolationError as error:
             raise error.with_traceback(None)  # noqa: B904 - it is the same exception
 
@@ -47,7 +47,7 @@ def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportC
         yield running
         return
     # Asked for with request.getfixturevalue(): the test has no window yet.
-    from pytest_import_isolation.parameters import Parameters
+    from pytest_import_isolation.window.parameters import Parameters
 
     windows = item_windows(request.config)
     context = windows.context(Parameters.parse("isolated_imports", {}))
@@ -64,7 +64,7 @@ def fresh_import(isolated_imports: IsolatedImportContext) -> Callable[..., Modul
 
     Call it as fresh_import(name, *, deep=False, missing=(), fakes=None, env=None).
     """
-    from pytest_import_isolation.fresh import fresh_import
+    from pytest_import_isolation.helpers.fresh import fresh_import
 
     return _plainly(fresh_import)
 
@@ -76,8 +76,8 @@ def fake_module(isolated_imports: IsolatedImportContext) -> Callable[..., Any]:
     Call it as fake_module(name, content, /, *, autospec=False, strict=True, **attributes), where the
     content is a mapping of attributes, source text, or any object.
     """
-    from pytest_import_isolation.fakes import Fake
-    from pytest_import_isolation.machinery import ABSENT
+    from pytest_import_isolation.fakes.fake_modules import Fake
+    from pytest_import_isolation.machinery.modules import ABSENT
 
     def fake(
         name: str,
@@ -110,7 +110,7 @@ def make_package(isolated_imports: IsolatedImportContext, tmp_path: Path) -> Cal
     distribution=None, version="1.0", entry_points=None); it returns the directory or archive, which is
     first on sys.path. Calls with the same root add to the same tree.
     """
-    from pytest_import_isolation.packages import put_package
+    from pytest_import_isolation.helpers.packages import put_package
 
     def make(files: Mapping[str, Any], *, root: str | os.PathLike[str] | None = None, **options: Any) -> Path:
         place = tmp_path / ("packages" if root is None else root)
@@ -125,7 +125,7 @@ def assert_no_circular_imports() -> Callable[..., None]:
 
     Call it as assert_no_circular_imports(package, *, allow=(), exhaustive=False).
     """
-    from pytest_import_isolation.cycles import assert_no_circular_imports
+    from pytest_import_isolation.cycles.search import assert_no_circular_imports
 
     return _plainly(assert_no_circular_imports)
 
@@ -136,7 +136,7 @@ def trace_imports(isolated_imports: IsolatedImportContext) -> Callable[..., Any]
 
     Use it as with trace_imports(unloaded="*") as trace: ..., with the parameters of IsolatedImportContext.
     """
-    from pytest_import_isolation.tracing import trace_imports
+    from pytest_import_isolation.tracing.trace import trace_imports
 
     return trace_imports
 
@@ -147,7 +147,7 @@ def import_budget() -> Callable[..., Any]:
 
     Call it as import_budget(package, *, max_modules=None, max_ms=None, forbid=(), runs=3, process=None).
     """
-    from pytest_import_isolation.guards import import_budget
+    from pytest_import_isolation.tracing.guards import import_budget
 
     return _plainly(import_budget)
 
@@ -158,6 +158,6 @@ def assert_importable() -> Callable[..., tuple[str, ...]]:
 
     Call it as assert_importable(package, *, missing=(), exclude=(), process=None).
     """
-    from pytest_import_isolation.guards import assert_importable
+    from pytest_import_isolation.tracing.guards import assert_importable
 
     return _plainly(assert_importable)

@@ -13,7 +13,7 @@ from _pytest import nodes
 from pytest_import_isolation.errors import ImportIsolationError
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.parameters import Parameters
+    from pytest_import_isolation.window.parameters import Parameters
 
 MARKER = "isolated_imports"
 FIXTURE = "isolated_imports"
@@ -45,16 +45,16 @@ def parameters_of(item: pytest.Item) -> Parameters | None:
         parameters = _parse(node, mark)
         combined = parameters if combined is None else combined.under(parameters)
     if combined is None and FIXTURE in getattr(item, "fixturenames", ()):
-        from pytest_import_isolation.parameters import Parameters
+        from pytest_import_isolation.window.parameters import Parameters
 
         return Parameters.parse(MARKER, {})
     return combined
 
 
 def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
-    from pytest_import_isolation.needed import refuse_needed
-    from pytest_import_isolation.parameters import Parameters
+    from pytest_import_isolation.fakes.irreplaceable import refuse_irreplaceable
     from pytest_import_isolation.patterns import Patterns
+    from pytest_import_isolation.window.parameters import Parameters
 
     who = f"{node.nodeid}: @pytest.mark.{MARKER}"
     if mark.args:
@@ -67,9 +67,9 @@ def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
     except ImportIsolationError as error:
         raise pytest.UsageError(str(error)) from None
     try:
-        refuse_needed(parameters.fresh, "fresh")
-        refuse_needed(parameters.missing, "missing")
-        refuse_needed(Patterns(tuple(parameters.fakes)), "fakes")
+        refuse_irreplaceable(parameters.fresh, "fresh")
+        refuse_irreplaceable(parameters.missing, "missing")
+        refuse_irreplaceable(Patterns(tuple(parameters.fakes)), "fakes")
     except ImportIsolationError as error:
         raise pytest.UsageError(f"{who}: {error}") from None
     return parameters

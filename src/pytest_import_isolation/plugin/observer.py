@@ -1,7 +1,7 @@
 """Watches the import state at every boundary of a run and says who changed it.
 
 Boundaries are the loading of a conftest, the collection of a file, and the phases of a test; what happens
-between them is seen by the witness. Nothing is undone and no outcome is changed.
+between them is seen by the :class:`.LeakWatch`. Nothing is undone and no outcome is changed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from pytest_import_isolation.atoms import Atom, atoms
-from pytest_import_isolation.differences import Difference
-from pytest_import_isolation.importlog import ImportLog, Reload
-from pytest_import_isolation.machinery import ABSENT, namespace, runs_threads
-from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.parking import DOOR, is_door
+from pytest_import_isolation.leaks.hints import GUARD_TITLE, TITLE, guard_hint, guarded_names, hint
+from pytest_import_isolation.leaks.leak_watch import LeakWatch
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.threads import runs_threads
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.plugin.sources import Sources, import_root
-from pytest_import_isolation.report.hints import GUARD_TITLE, TITLE, guard_hint, guarded_names, hint
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter, Report
-from pytest_import_isolation.report.witness import Witness
-from pytest_import_isolation.state import ImportState
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange, single_changes
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.import_log import ImportLog, Reload
 
 
 class _Pending(NamedTuple):
     """What a fixture of a wider scope changed: no leak as long as the fixture is alive."""
 
     polluter: Polluter
-    atoms: list[Atom]
+    single_changes: list[SingleChange]
 
 
 class Observer:
@@ -57,7 +59,7 @@ class Observer:
         self._runner = runner
         self._log = ImportLog()
         self._sources = Sources()
-        self._witness = Witness(
+        self._leak_watch = LeakWatch(
             config.rootpath,
             origins,
             self._log,
@@ -67,13 +69,13 @@ class Observer:
             found=lambda name: self._base.modules.get(name, ABSENT),
             exposes=settings.isolate is None,
         )
-        self._judge = self._witness.judge
+        self._judge = self._leak_watch.judge
         self._asked = 0
         self._pending: dict[int, _Pending] = {}
-        # Atoms of the running test that are explained already; others, with the phase in which they appeared,
-        # by their places: a test may import thousands of modules.
-        self._explained: list[Atom] = []
-        self._phases: dict[object, list[tuple[Atom, str]]] = {}
+        # Changes of the running test that are explained already; others, with the phase in which they
+        # appeared, by their places: a test may import thousands of modules.
+        self._explained: list[SingleChange] = []
+        self._phases: dict[object, list[tuple[SingleChange, str]]] = {}
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
         self._test: pytest.Item | None = None
@@ -88,18 +90,18 @@ class Observer:
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
         self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         self._output = Output(config, settings)
-        DOOR.listen(self._log)
+        FINDER.listen(self._log)
         config.add_cleanup(self._stop)
         self._base = ImportState.capture()
-        self._witness.start()
+        self._leak_watch.start()
 
     def _stop(self) -> None:
-        DOOR.unlisten(self._log)
-        self._witness.stop()
+        FINDER.unlisten(self._log)
+        self._leak_watch.stop()
 
     # Boundaries
 
-    def _cut(self, polluter: Polluter, *, worst: str = ERROR, explained: Iterable[Atom] = ()) -> None:
+    def _cut(self, polluter: Polluter, *, worst: str = ERROR, explained: Iterable[SingleChange] = ()) -> None:
         """Judge all that changed since the last boundary, and begin anew.
 
         Args:
@@ -111,39 +113,41 @@ class Observer:
             self._look_closer()
         if runs_threads():
             self._note_threads(polluter)
-        self._witness.let_go()
-        difference = self._base.differences(is_door)
-        changes = list(atoms(difference))
+        self._leak_watch.let_go()
+        difference = self._base.differences(is_own_finder)
+        changes = list(single_changes(difference))
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
             found = [
-                atom
-                for atom in changes
-                if not any(atom.same(other) or atom.undoes(other) for other in explained)
+                change
+                for change in changes
+                if not any(change.same(other) or change.undoes(other) for other in explained)
             ]
             self._judge_all(found, polluter, worst)
             self._base = ImportState.capture()
         self._unseen = None
-        self._witness.begin_anew([atom.key for atom in changes])
+        self._leak_watch.begin_anew([change.key for change in changes])
 
-    def _judge_all(self, found: list[Atom], polluter: Polluter, worst: str) -> None:
-        for atom in found:
-            if not self._runner.is_own(atom):
-                leak = self._judge.leak(atom, self._blame(atom, polluter))
+    def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
+        for change in found:
+            if not self._runner.is_own(change):
+                leak = self._judge.leak(change, self._blame(change, polluter))
                 if leak is not None:
-                    self._witness.record(leak, worst, atom)
+                    self._leak_watch.record(leak, worst, change)
         for phase, names, reloads in self._by_phase(polluter.phase):
             for leak in self._judge.evicted(names, polluter._replace(phase=phase)):
                 # What it was is not known; no other object is it.
-                self._witness.record(leak, worst, Atom("entry", leak.name, object(), ABSENT))
+                self._leak_watch.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
-                    self._witness.record(self._judge.reloaded(reload, polluter._replace(phase=phase)), worst)
+                    self._leak_watch.record(
+                        self._judge.reloaded(reload, polluter._replace(phase=phase)), worst
+                    )
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
-        loaded = [atom.key for atom in found if atom.what == "entry" and type(atom.key) is str]
+        loaded = [change.key for change in found if change.what == "entry" and type(change.key) is str]
         for leak in self._judge.twice_loaded(loaded, polluter):
-            self._witness.record(leak, worst)
-        self._witness.record_taints(polluter, worst)
+            self._leak_watch.record(leak, worst)
+        self._leak_watch.record_taints(polluter, worst)
 
     def _note_threads(self, polluter: Polluter) -> None:
         for thread in threading.enumerate():
@@ -157,17 +161,17 @@ class Observer:
             yield phase, names[asked:asked_until], self._log.reloads[reloaded:reloaded_until]
             asked, reloaded = asked_until, reloaded_until
 
-    def _blame(self, atom: Atom, polluter: Polluter) -> Polluter:
-        thread = self._log.threads.get(atom.key) if atom.what == "entry" else None
+    def _blame(self, change: SingleChange, polluter: Polluter) -> Polluter:
+        thread = self._log.threads.get(change.key) if change.what == "entry" else None
         if thread is not None:
             return self._threads.get(thread, polluter)
-        if self._unseen is not None and atom.what == "attribute":
+        if self._unseen is not None and change.what == "attribute":
             return self._unseen
-        for seen, phase in self._phases.get(atom.place, ()):
-            if atom.same(seen):
+        for seen, phase in self._phases.get(change.place, ()):
+            if change.same(seen):
                 return polluter._replace(phase=phase)
         if polluter.phase == "teardown":
-            return polluter._replace(phase=self._witness.phase_of(atom) or _likely_phase(atom))
+            return polluter._replace(phase=self._leak_watch.phase_of(change) or _likely_phase(change))
         return polluter
 
     # The hooks of conftests and of collection
@@ -177,30 +181,30 @@ class Observer:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
             self._runner.expect_entry_for(Path(file))
-            self._witness.expect(import_root(Path(file)), file)
-            self._cut(Polluter(self._witness.places.shorten(file), "conftest"), worst=WARNING)
+            self._leak_watch.expect(import_root(Path(file)), file)
+            self._cut(Polluter(self._leak_watch.places.shorten(file), "conftest"), worst=WARNING)
 
     def pytest_sessionstart(self) -> None:
         """What happened before belongs to the configuration of the run."""
-        self._witness.stop_tracing()
+        self._leak_watch.stop_tracing()
         self._cut(Polluter("", "configure"), worst=WARNING)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """Attribute to a file what its collection changes."""
         self._cut(Polluter("", "session"), worst=WARNING)
-        around = self._witness.here
-        here = self._witness.here = Polluter(collector.nodeid, "collect")
+        around = self._leak_watch.here
+        here = self._leak_watch.here = Polluter(collector.nodeid, "collect")
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._runner.expect_entry_for(collector.path)
-            self._witness.expect(import_root(collector.path), str(collector.path))
+            self._leak_watch.expect(import_root(collector.path), str(collector.path))
         is_folder = isinstance(collector, pytest.Directory)
-        with self._witness.watching(collector.path / "conftest.py" if is_folder else collector.path):
+        with self._leak_watch.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
                 report: pytest.CollectReport = yield
             finally:
                 self._cut(here)
-                self._witness.here = around
+                self._leak_watch.here = around
         self._note(report, "collect")
         return report
 
@@ -214,9 +218,9 @@ class Observer:
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
         try:
-            if self._witness.is_always_watching:
+            if self._leak_watch.is_always_watching:
                 return (yield)
-            with self._witness.watching(item.path, *_files_of(item)):
+            with self._leak_watch.watching(item.path, *_files_of(item)):
                 return (yield)
         finally:
             self._end(item.nodeid)
@@ -229,7 +233,7 @@ class Observer:
             self._may_write = self._sources.may_write(item.path)
             self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
         self._test = item
-        self._witness.here = Polluter(item.nodeid, "setup")
+        self._leak_watch.here = Polluter(item.nodeid, "setup")
         self._phases, self._marks, self._explained = {}, [], []
 
     def _look_closer(self) -> None:
@@ -242,11 +246,11 @@ class Observer:
         if not self._pending and not self._explained and self._is_as_before():
             if not self._may_rebind:
                 self._unseen = Polluter(nodeid.partition("::")[0], "call")
-            self._witness.begin_anew(())
+            self._leak_watch.begin_anew(())
         else:
             self._end_with_changes(nodeid)
         self._test = None
-        self._witness.here = None
+        self._leak_watch.here = None
 
     def _is_as_before(self) -> bool:
         """Tell whether a boundary has nothing to judge."""
@@ -255,15 +259,15 @@ class Observer:
             not runs_threads()
             and len(self._log.importers) == self._asked
             and not self._log.reloads
-            and self._witness.has_nothing_to_tell
+            and self._leak_watch.has_nothing_to_tell
             and (base.looks_same() if self._may_rebind else base.shows_same_entries())
         )
 
     def _end_with_changes(self, nodeid: str) -> None:
-        alive = [atom for pending in self._pending.values() for atom in pending.atoms]
+        alive = [change for pending in self._pending.values() for change in pending.single_changes]
         explained = [*self._explained, *alive]
         # What the setup and the call left was noted; the rest is the teardown's.
-        leaks = self._witness.leaks
+        leaks = self._leak_watch.leaks
         first = len(leaks)
         self._note_lines()
         self._cut(Polluter(nodeid, "teardown"), explained=explained)
@@ -278,7 +282,9 @@ class Observer:
         if self._test is not None and code is not None and hasattr(code, "co_lines"):
             lines = [line for _, _, line in code.co_lines() if line]
             if lines:
-                self._witness.places.note_lines(self._test.nodeid, range(code.co_firstlineno, max(lines) + 1))
+                self._leak_watch.places.note_lines(
+                    self._test.nodeid, range(code.co_firstlineno, max(lines) + 1)
+                )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
@@ -291,7 +297,7 @@ class Observer:
         self._begin_phase("teardown")
 
     def _begin_phase(self, phase: str) -> None:
-        here = self._witness.here
+        here = self._leak_watch.here
         if here is None:  # the hook was called for no test of this run
             return
         if runs_threads():
@@ -299,17 +305,17 @@ class Observer:
         base = self._base
         # Who rebound an attribute is asked at the end of the test, and not in which phase.
         if not (base.shows_same_entries() if self._may_write else base.shows_same_number()):
-            for atom in atoms(base.differences(is_door)):
-                known = self._phases.setdefault(atom.place, [])
-                if not any(atom.same(seen) for seen, _ in known):
-                    known.append((atom, here.phase))
+            for change in single_changes(base.differences(is_own_finder)):
+                known = self._phases.setdefault(change.place, [])
+                if not any(change.same(seen) for seen, _ in known):
+                    known.append((change, here.phase))
         self._marks.append((here.phase, len(self._log.importers), len(self._log.reloads)))
-        self._witness.here = Polluter(here.nodeid, phase)
+        self._leak_watch.here = Polluter(here.nodeid, phase)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a failing test which leaks it met."""
-        if report.outcome == "passed" and self._witness.has_met_nothing:
+        if report.outcome == "passed" and self._leak_watch.has_met_nothing:
             return
         # With xdist the controller sees the reports of its workers, which have told their tests already.
         if self._test is None or report.nodeid != self._test.nodeid:
@@ -327,11 +333,11 @@ class Observer:
         outcome: str = "error" if report.failed and phase != "call" else report.outcome
         if hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else report.outcome
-        met = self._witness.note_outcome(report.nodeid, phase, outcome, holders)
+        met = self._leak_watch.note_outcome(report.nodeid, phase, outcome, holders)
         if met:
             add_section(report, TITLE, hint(met, str(report.longrepr)))
         if outcome == "failed":
-            loaded = self._witness.first_imports(guarded_names(str(report.longrepr)), report.nodeid)
+            loaded = self._leak_watch.first_imports(guarded_names(str(report.longrepr)), report.nodeid)
             if loaded:
                 add_section(report, GUARD_TITLE, guard_hint(loaded))
 
@@ -348,26 +354,30 @@ class Observer:
         try:
             return (yield)
         finally:
-            changed = [atom for atom in atoms(before.differences(is_door)) if not self._is_harmless(atom)]
+            changed = [
+                change
+                for change in single_changes(before.differences(is_own_finder))
+                if not self._is_harmless(change)
+            ]
             if changed:
                 self._pending[id(fixturedef)] = _Pending(Polluter(request.node.nodeid, "setup"), changed)
 
-    def _is_harmless(self, atom: Atom) -> bool:
-        return self._judge.is_first_import(atom)
+    def _is_harmless(self, change: SingleChange) -> bool:
+        return self._judge.is_first_import(change)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
         pending = self._pending.pop(id(fixturedef), None)
         if pending is None:
             return
-        self._explained += pending.atoms
-        for atom in pending.atoms:
-            if not atom.is_in_place:
-                self._explained.append(atom.undone())
-            elif not self._runner.is_own(atom):
-                leak = self._judge.leak(atom, pending.polluter)
+        self._explained += pending.single_changes
+        for change in pending.single_changes:
+            if not change.is_in_place:
+                self._explained.append(change.undone())
+            elif not self._runner.is_own(change):
+                leak = self._judge.leak(change, pending.polluter)
                 if leak is not None:
-                    self._witness.record(leak, atom=atom)
+                    self._leak_watch.record(leak, change=change)
 
     # Contained by a window or a world
 
@@ -383,12 +393,12 @@ class Observer:
                 return
             polluter = Polluter(self._test.nodeid, "call")
         elif os.path.isabs(polluter.nodeid):
-            polluter = polluter._replace(nodeid=self._witness.places.shorten(polluter.nodeid))
-        for atom in atoms(difference):
-            if not self._runner.is_own(atom):
-                leak = self._judge.leak(atom, self._blame(atom, polluter))
+            polluter = polluter._replace(nodeid=self._leak_watch.places.shorten(polluter.nodeid))
+        for change in single_changes(difference):
+            if not self._runner.is_own(change):
+                leak = self._judge.leak(change, self._blame(change, polluter))
                 if leak is not None and leak.severity != INFO:
-                    self._witness.leaks.append(leak._replace(contained=True))
+                    self._leak_watch.leaks.append(leak._replace(contained=True))
 
     @contextmanager
     def swapping(self) -> Iterator[None]:
@@ -402,11 +412,11 @@ class Observer:
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         self._base = ImportState.capture()
-        self._witness.begin_anew()
+        self._leak_watch.begin_anew()
 
     def note(self, leaks: Iterable[Leak]) -> None:
         """Take leaks that somebody else found."""
-        self._witness.leaks.extend(leaks)
+        self._leak_watch.leaks.extend(leaks)
 
     # The end
 
@@ -420,20 +430,20 @@ class Observer:
         if self._test is not None:  # the run was interrupted in a test
             self._end(self._test.nodeid)
         self._cut(Polluter("", "session"), worst=WARNING)
-        failure = self._witness.failure
+        failure = self._leak_watch.failure
         if failure is not None:
             self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
-        self._output.finish(session, Report(self._witness.testimony(), complete=not self._interrupted))
+        self._output.finish(session, Report(self._leak_watch.testimony(), complete=not self._interrupted))
         return (yield)
 
 
-def _likely_phase(atom: Atom) -> str:
+def _likely_phase(change: SingleChange) -> str:
     """Return the phase of a test that made a change which nobody saw.
 
     A glance after each phase sees what was added or removed. What took the place of something else may have
     done so in any phase, and it is the call that does most.
     """
-    is_exchange = atom.what in ("entry", "attribute") and ABSENT not in (atom.before, atom.after)
+    is_exchange = change.what in ("entry", "attribute") and ABSENT not in (change.before, change.after)
     return "call" if is_exchange else "teardown"
 
 

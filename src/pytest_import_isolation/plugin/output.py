@@ -66,15 +66,15 @@ class Output:
             from pytest_import_isolation.plugin.participation import Participation
 
             self._participation = Participation(config)
-        self._chronicle = None
+        self._history = None
         self._render_page: Callable[[Report, Path], str] | None = None
         if any(file.suffix == _PAGE for file in settings.files):
-            from pytest_import_isolation.plugin.chronicle import Chronicle
+            from pytest_import_isolation.plugin.history import HistoryRecorder
 
             # Now: at the end there may be fakes in place of what it needs.
             from pytest_import_isolation.report.html import render_page
 
-            self._chronicle = Chronicle(config)
+            self._history = HistoryRecorder(config)
             self._render_page = render_page
         config.pluginmanager.register(self, "import-leak-output")
 
@@ -140,8 +140,8 @@ class Output:
 
     def finish(self, session: pytest.Session, report: Report) -> None:
         """Take the report of this process; unless this is a worker, judge it and write the files."""
-        if self._chronicle is not None:
-            report = report._replace(history=self._chronicle.history)
+        if self._history is not None:
+            report = report._replace(history=self._history.history)
         if self._is_worker:
             # Strings: what crosses the process boundary is builtins only.
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]

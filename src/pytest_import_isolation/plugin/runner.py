@@ -9,10 +9,11 @@ from typing import Final
 
 import pytest
 
-from pytest_import_isolation.atoms import Atom
-from pytest_import_isolation.machinery import ABSENT, Importer, namespace, top_level
-from pytest_import_isolation.origins import Origins, is_pytest_filler
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
 from pytest_import_isolation.plugin.sources import import_root
+from pytest_import_isolation.state.origins import Origins, is_pytest_filler
+from pytest_import_isolation.state.single_changes import SingleChange
 
 # Packages that do nothing but run tests; what they import for themselves stays loaded.
 _RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
@@ -92,13 +93,13 @@ class Runner:
         """Tell whether a path entry is pytest's own."""
         return type(entry) is str and entry in self._own_entries
 
-    def is_own(self, atom: Atom) -> bool:
+    def is_own(self, change: SingleChange) -> bool:
         """Tell whether a change is pytest's own way of importing tests and conftests."""
-        if atom.what == "path":
-            return self.is_own_entry(atom.key)
-        if atom.what != "entry":
+        if change.what == "path":
+            return self.is_own_entry(change.key)
+        if change.what != "entry":
             return False
-        if atom.key == "conftest" and atom.after is ABSENT and self.is_test_file(atom.before):
+        if change.key == "conftest" and change.after is ABSENT and self.is_test_file(change.before):
             return True  # pytest itself takes one conftest out before it imports another of that name
-        space = namespace(atom.after) or {}
-        return atom.key == "__main__" or is_pytest_filler(space) or self.is_test_file(atom.after)
+        space = namespace(change.after) or {}
+        return change.key == "__main__" or is_pytest_filler(space) or self.is_test_file(change.after)

@@ -18,19 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.atoms import Atom, atoms
-from pytest_import_isolation.differences import Difference
-from pytest_import_isolation.machinery import Importer, namespace
-from pytest_import_isolation.origins import Origin, Origins, is_pytest_filler
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
-from pytest_import_isolation.report.judging import Judge
 from pytest_import_isolation.report.records import INFO, Polluter
-from pytest_import_isolation.window import Window
-from pytest_import_isolation.worlds import World, Worlds
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.origins import Origin, Origins, is_pytest_filler
+from pytest_import_isolation.state.single_changes import SingleChange, single_changes
+from pytest_import_isolation.window.window import Window
+from pytest_import_isolation.window.worlds import World, Worlds
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.observer import Observer
@@ -155,24 +156,24 @@ class SuiteIsolation:
         world = self._worlds.chain[-1]
         self._executions.note(self._worlds.leave(), world.name, world.forgotten_packages)
 
-    def _judge(self, world: World) -> tuple[Difference, list[Atom]]:
+    def _judge(self, world: World) -> tuple[Difference, list[SingleChange]]:
         """Return what changed in a world that is in place, and of that what could harm others."""
         difference = world.window.all_differences()
         judge = Judge(self._origins, world.log)
         harmful = []
-        for atom in atoms(difference):
-            if not self._runner.is_own(atom):
-                leak = judge.leak(atom, Polluter("", "collect"))
+        for change in single_changes(difference):
+            if not self._runner.is_own(change):
+                leak = judge.leak(change, Polluter("", "collect"))
                 if leak is not None and leak.severity != INFO:
-                    harmful.append(atom)
+                    harmful.append(change)
         return difference, harmful
 
-    def _lend_if_harmless(self, world: World, harmful: list[Atom]) -> None:
+    def _lend_if_harmless(self, world: World, harmful: list[SingleChange]) -> None:
         """Let others use the modules of a world that differs in path entries at most.
 
         Unless one of them may have added those: who borrows it would not get them.
         """
-        if any(atom.what != "path" for atom in harmful):
+        if any(change.what != "path" for change in harmful):
             return
         for name, module in world.overlay.entries.items():
             file = (namespace(module) or {}).get("__file__")
@@ -302,14 +303,14 @@ class SuiteIsolation:
         self._swap(*self._around(path), *([] if is_apart else [self._shared_world(path)]))
         self._worlds.begin(self._new_world(file.nodeid, is_watchful=is_apart))
         if is_apart:
-            DOOR.listen(self)
+            FINDER.listen(self)
         report: pytest.CollectReport | None = None
         try:
             report = yield
             return report
         finally:
             if is_apart:
-                DOOR.unlisten(self)
+                FINDER.unlisten(self)
             is_usable = report is not None and report.passed
             self._end_collection(file, is_apart=is_apart, is_clashing=is_clashing, is_usable=is_usable)
             self._expected = []

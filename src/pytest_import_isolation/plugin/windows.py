@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.blocks import TOLL
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
-from pytest_import_isolation.isolation import IsolatedImportContext, warn_of
-from pytest_import_isolation.machinery import Importer
-from pytest_import_isolation.origins import Origins
-from pytest_import_isolation.parameters import Parameters
-from pytest_import_isolation.parking import DOOR
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.state import ImportState
-from pytest_import_isolation.window import Window, adopting, close_with_inner, follow_from
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
+from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.window import Window, adopting, close_with_inner, follow_from
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class ItemWindows:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Open the window before any fixture is set up."""
-        if DOOR.lot and _is_patched_everywhere(item):
-            DOOR.lot.bring_all_back()
+        if FINDER.lot and _is_patched_everywhere(item):
+            FINDER.lot.bring_all_back()
         parameters = item.stash.get(_parameters_key, None)
         if parameters is not None:
             self._enter(item, parameters)
@@ -194,15 +194,17 @@ class ItemWindows:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         """Let pytest find what it imports to report on a test that has it missing."""
-        if not TOLL.blocks:  # so it is between most tests, and a context manager costs more than the question
+        if (
+            not INTERCEPTOR.blocks
+        ):  # so it is between most tests, and a context manager costs more than the question
             return (yield)
-        with TOLL.lifted():
+        with INTERCEPTOR.lifted():
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_exception_interact(self) -> Generator[None, Any, Any]:
         """Let plugins find what they import to handle a failure."""
-        with TOLL.lifted():
+        with INTERCEPTOR.lifted():
             return (yield)
 
     @pytest.hookimpl(wrapper=True)

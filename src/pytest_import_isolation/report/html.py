@@ -15,9 +15,9 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import KINDS, SEVERITIES, Event, Leak, Report
 from pytest_import_isolation.report.text import render
-from pytest_import_isolation.texts import text_of
 
 _FOLDER: Final = Path(__file__).with_name("html_page")
 #: How many lines are shown before and after the statement of a polluter, and those that it led to.

@@ -41,9 +41,10 @@ def who(report: Report, name: str) -> Iterator[Line]:
 
 
 def _leak(leak: Leak) -> Iterator[Line]:
-    fate = " (contained)" if leak.contained else " (allowed)" if leak.allowed else ""
+    decision = " (contained)" if leak.contained else " (allowed)" if leak.allowed else ""
     yield Line(
-        f"{leak.severity}: {leak.kind} {leak.name}{fate} {polluter_of(leak)}{place_of(leak)}", leak.severity
+        f"{leak.severity}: {leak.kind} {leak.name}{decision} {polluter_of(leak)}{place_of(leak)}",
+        leak.severity,
     )
     yield Line(f"    {leak.detail}")
     if leak.exposed:

@@ -25,7 +25,7 @@ def _items(container: object) -> list[object]:
     """Return the items without the package's own finder; what is no list has none."""
     if not isinstance(container, list):
         return []
-    return [item for item in container if type(item).__name__ != "Door"]
+    return [item for item in container if type(item).__name__ != "ParkedModuleFinder"]
 
 
 class Picture:

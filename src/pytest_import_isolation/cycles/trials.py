@@ -1,0 +1,343 @@
+"""Importing a module first, and seeing the circles that this closes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from importlib.machinery import ModuleSpec
+from types import FrameType, ModuleType, TracebackType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.machinery.frames import get_frame, is_machinery
+from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy_statement, names_asked_for
+from pytest_import_isolation.machinery.lazy_imports import lazies_used
+from pytest_import_isolation.machinery.locks import hear_reentries
+from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
+from pytest_import_isolation.state.snapshot import put_in, take_out
+
+Told = Callable[[str], object]
+_SELF_TEST: Final = "pytest_import_isolation_self_test"
+_LONGEST_CAUSES: Final = 20
+_BODY: Final = "<module>"
+
+
+def reentries_can_be_heard() -> bool:
+    """Tell whether both ways of importing call the private function that :func:`hear_reentries` replaces.
+
+    Tried live, once for each search, on a module that seems to be in the middle of its import.
+    """
+    module = ModuleType(_SELF_TEST)
+    module.__spec__ = ModuleSpec(_SELF_TEST, None)
+    module.__spec__._initializing = True  # type: ignore[attr-defined]
+    heard: list[str] = []
+    put_in(_SELF_TEST, module)
+    try:
+        with hear_reentries(heard.append):
+            __import__(_SELF_TEST)
+            importlib.import_module(_SELF_TEST)
+    except AttributeError:
+        return False
+    finally:
+        module.__spec__._initializing = False  # type: ignore[attr-defined]
+        take_out([_SELF_TEST])
+    return heard.count(_SELF_TEST) == 2  # noqa: PLR2004 - the two ways
+
+
+def hearing(told: Told, covers: Callable[[str], object]) -> AbstractContextManager[None]:
+    """Call back for imports that find a module whose own import is under way.
+
+    Where the private function cannot be replaced, all imports of the modules for which ``covers`` is true
+    are watched; cached ones cost more then.
+    """
+    return hear_reentries(told) if reentries_can_be_heard() else _watching(told, covers)
+
+
+@contextmanager
+def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
+    undo = INTERCEPTOR.observe(
+        covers, lambda name: told(name) if is_initializing(sys.modules.get(name)) else None
+    )
+    try:
+        yield
+    finally:
+        undo()
+
+
+class _Step(NamedTuple):
+    """Where a frame stands; a traceback knows it as it was."""
+
+    frame: FrameType
+    offset: int
+    line: int
+
+
+def _body_of(frame: FrameType) -> str | None:
+    """Return the name of the module whose body a frame executes."""
+    name = frame.f_globals.get("__name__")
+    is_body = frame.f_code.co_name == _BODY and "__spec__" in frame.f_globals
+    return name if is_body and isinstance(name, str) else None
+
+
+def _names_taken(step: _Step, offset: int, module: str) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a statement that imports a module, and whether they are that module's own.
+
+    importlib asks for the packages above, too: the statement's names are none of theirs. A submodule that
+    the statement takes from its package is asked for nothing.
+    """
+    package = step.frame.f_globals.get("__package__")
+    base, names = names_asked_for(step.frame.f_code, offset, package if isinstance(package, str) else "")
+    parent, child = parent_of(module)
+    return (names if module == base or (parent == base and child in names) else ()), module == base
+
+
+def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
+    """Return the imports on a part of the call stack.
+
+    Args:
+        steps: from the body of the module that is met again to the statement that meets it.
+    """
+    edges: list[ImportEdge] = []
+    target = here = str(_body_of(steps[0].frame))
+    at = steps[0]
+
+    def edge(imported: str) -> ImportEdge:
+        code = at.frame.f_code
+        return ImportEdge(here, code.co_filename, at.line, imported, _names_taken(at, at.offset, imported)[0])
+
+    for step in steps:
+        body = _body_of(step.frame)
+        if body is not None and body != here:
+            edges.append(edge(body))
+            here, at = body, step
+        elif step.frame.f_globals is at.frame.f_globals:
+            at = step  # functions of other modules that are called on the way import on its behalf
+    return (*edges, edge(target))
+
+
+class _Listener:
+    """Notes the circles that imports of this thread close."""
+
+    def __init__(self) -> None:
+        self.crossings: list[Crossing] = []
+        self._thread = threading.get_ident()
+
+    def told(self, name: str) -> None:
+        """Note an import of a module whose own import is under way: here, or in another thread."""
+        space = namespace(sys.modules.get(name))
+        if space is None or threading.get_ident() != self._thread:
+            return
+        steps: list[_Step] = []
+        frame: FrameType | None = get_frame(1)
+        while frame is not None:
+            if not is_machinery(frame):
+                steps.append(_Step(frame, frame.f_lasti, frame.f_lineno))
+                if frame.f_globals is space and _body_of(frame) is not None:
+                    break
+            frame = frame.f_back
+        if frame is None:
+            return  # another thread imports it
+        if is_lazy_statement(steps[0].frame.f_code, steps[0].offset):
+            return  # it looks whether the module is there already, and needs nothing of it yet
+        edges = _edges(steps[::-1])
+        closing = steps[0]  # a function of another module may import on behalf of the last one
+        is_own = _names_taken(closing, closing.offset, name)[1]
+        crossing = Crossing(edges, _lacking(name, space, edges[-1].names) if is_own else ())
+        if crossing not in self.crossings:
+            self.crossings.append(crossing)
+
+
+def _lacking(module: str, space: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    if "__getattr__" in space:  # whether that has an answer is seen when it is asked
+        return ()
+    return tuple(
+        name for name in names if name != "*" and name not in space and f"{module}.{name}" not in sys.modules
+    )
+
+
+def _end(error: BaseException) -> Crossing | None:
+    """Return the circle that an exception tells of: by the module that it names, not by its message."""
+    seen: BaseException | None = error
+    stack: list[_Step] = []
+    for _ in range(_LONGEST_CAUSES):
+        if seen is None:
+            break
+        stack = _stack_of(seen.__traceback__, stack)
+        crossing = _circle_in(seen, stack)
+        if crossing is not None:
+            return crossing
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _stack_of(traceback: TracebackType | None, outer: Sequence[_Step]) -> list[_Step]:
+    """Return the frames of a traceback, after those that lead to where the exception was caught.
+
+    Args:
+        traceback: begins where its exception was caught.
+        outer: the frames of the exception that was raised in its place.
+    """
+    steps: list[_Step] = []
+    while traceback is not None:
+        if not is_machinery(traceback.tb_frame):
+            steps.append(_Step(traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    caught_in = steps[0].frame if steps else None
+    at = next((at for at, step in enumerate(outer) if step.frame is caught_in), 0)
+    return [*outer[:at], *steps]
+
+
+def _circle_in(error: BaseException, stack: Sequence[_Step]) -> Crossing | None:
+    if isinstance(error, AttributeError):
+        space = namespace(error.obj) if issubclass(type(error.obj), ModuleType) else None
+        if space is None or not isinstance(error.name, str):
+            return None
+        # A package has no attribute for a submodule before the submodule's import is over.
+        below = _steps_from(stack, f"{space.get('__name__')}.{error.name}")
+        if below:
+            return Crossing(_edges(below), is_unbound=True)
+        steps = _steps_from(stack, space.get("__name__"))
+        if steps and steps[0].frame.f_globals is space:
+            return Crossing(_edges(steps), (error.name,))
+    elif isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
+        steps = _steps_from(stack, error.name)
+        if steps:
+            names = _names_being_taken(steps[-1], str(error.name))
+            *edges, last = _edges(steps)
+            space = steps[0].frame.f_globals
+            lacking = tuple(name for name in names if name not in space)
+            return Crossing((*edges, last._replace(names=names)), lacking)
+    return None
+
+
+def _steps_from(stack: Sequence[_Step], target: object) -> Sequence[_Step]:
+    """Return the part of a stack that begins with a module's body; nothing if that is not there.
+
+    The module is no longer in ``sys.modules``: its import failed.
+    """
+    found = [at for at, step in enumerate(stack) if _body_of(step.frame) == target]
+    return stack[found[-1] :] if found else ()
+
+
+def _names_being_taken(step: _Step, module: str) -> tuple[str, ...]:
+    """Return the names of the import statement that is taking one of them, or that is being resolved."""
+    at = import_of(step.frame.f_code, step.offset)
+    names = _names_taken(step, at, module)[0] if at is not None and at != step.offset else ()
+    lazily = (lazy.attribute for lazy in lazies_used(step.frame, step.offset) if lazy.module == module)
+    return names or tuple(filter(None, lazily))
+
+
+def _broken(error: BaseException, entry: str, covers: Callable[[str], object]) -> BrokenModule:
+    """Say which module an exception was raised in, and where."""
+    name, file, line = entry, None, None
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        running = frame.f_globals.get("__name__")
+        if isinstance(running, str) and covers(running) and not is_machinery(frame):
+            name, file, line = running, frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno
+    text = str(error).strip().partition("\n")[0]
+    kind = type(error).__name__
+    return BrokenModule(name, f"{kind}: {text}" if text else kind, file, line)
+
+
+def attempt(entry: str, known: Collection[str]) -> Attempt:
+    """Import a module, and take note of what happens.
+
+    Args:
+        entry: the module; neither it nor others of its package are loaded.
+        known: the modules of the package.
+    """
+    listener = _Listener()
+    problem = end = None
+    with hearing(listener.told, known.__contains__), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each import-time warning would come once for every attempt
+        try:
+            importlib.import_module(entry)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module may exit, or skip itself as a test does
+            problem, end = _broken(error, entry, known.__contains__), _end(error)
+    loaded = tuple(sorted(name for name in known if name in sys.modules))
+    return Attempt(entry, loaded, tuple(listener.crossings), problem, end)
+
+
+# In a fresh interpreter
+
+_CHILD: Final = """
+import os, sys
+sys.path[:] = eval(sys.argv[1])
+answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)  # what the modules print
+from pytest_import_isolation.cycles.trials import answer_parent
+answer_parent(answer)
+"""
+
+
+def attempt_in_fresh_interpreter(entry: str, known: Collection[str]) -> Attempt:
+    """Do as :func:`attempt` in a new process, with this one's ``sys.path`` and environment."""
+    import subprocess
+
+    path = [os.getcwd() if item == "" else item for item in sys.path if isinstance(item, str)]
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, repr(path)],
+        input=json.dumps([entry, sorted(known)]),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    try:
+        return _parse(json.loads(done.stdout))
+    except ValueError:
+        reason = f"a fresh interpreter that imports it ends with status {done.returncode}"
+        return Attempt(entry, problem=BrokenModule(entry, reason, None, None))
+
+
+def answer_parent(answer: Any) -> None:
+    """Do what :func:`attempt_in_fresh_interpreter` asked for."""
+    entry, known = json.load(sys.stdin)
+    # Modules that this package needs are none of the attempt's; they are as the first import left them.
+    answer.write(json.dumps(attempt(entry, set(known))))
+    answer.flush()
+
+
+def _parse(given: list[Any]) -> Attempt:
+    entry, loaded, crossings, problem, end = given
+    return Attempt(
+        entry,
+        tuple(loaded),
+        tuple(_parse_crossing(crossing) for crossing in crossings),
+        BrokenModule(*problem) if problem else None,
+        _parse_crossing(end) if end else None,
+    )
+
+
+def _parse_crossing(given: list[Any]) -> Crossing:
+    edges, lacking, is_unbound = given
+    return Crossing(
+        tuple(ImportEdge(*edge)._replace(names=tuple(edge[-1])) for edge in edges), tuple(lacking), is_unbound
+    )
+
+
+def covered_by(entry: str, attempts: dict[str, Attempt]) -> Attempt | None:
+    """Return the attempt that went as one with this module would go, if there is one.
+
+    Importing a module imports the packages above it before. If one of these imports the module, or fails,
+    nothing else happens.
+    """
+    for package in ancestors(entry):
+        known = attempts.get(package)
+        if known is not None and (entry in known.loaded or package not in known.loaded):
+            return known
+    return None

@@ -1,0 +1,167 @@
+"""Imports that are answered by a module of the same name from another directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.machinery.finders import find_location, is_own_finder
+from pytest_import_isolation.machinery.frames import Importer, caller
+from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.source_text import imports_name, text_of
+from pytest_import_isolation.state.differences import items_of
+from pytest_import_isolation.state.origins import Origin, Origins
+
+
+class Clash(NamedTuple):
+    """A name of which a file got another module than the one that lies beside it."""
+
+    name: str
+    #: The file of the module that it got.
+    got: str
+    #: The file that it would have got alone.
+    meant: str
+    importer: Importer
+    #: The file for which the directory was added that comes first; None if the module was loaded already.
+    adder: str | None = None
+
+
+class Clashes:
+    """Looks for names that lie in several directories of ``sys.path`` when a directory is added.
+
+    Args:
+        origins: gives the verdicts on modules.
+        find_importer: returns the statement that imports, given the frame's own answer.
+        is_of_the_run: tells whether a module is a test file or conftest, which pytest imports by itself.
+        found: called once for each name and importing file.
+    """
+
+    def __init__(
+        self,
+        origins: Origins,
+        find_importer: Callable[[Importer], Importer],
+        is_of_the_run: Callable[[object], bool],
+        found: Callable[[Clash], object],
+    ) -> None:
+        self._origins = origins
+        self._find_importer = find_importer
+        self._is_of_the_run = is_of_the_run
+        self._found = found
+        # The directories, with the file for which each was added last, and the modules in them.
+        self._roots: dict[str, str] = {}
+        self._modules: dict[str, dict[str, str]] = {}
+        # By name: the identity of the module that was loaded, and its file; every file of a directory asks.
+        self._loaded_files: dict[str, tuple[int, str | None]] = {}
+        self._candidates: set[str] = set()
+        self._told_of: set[tuple[str, str]] = set()
+        self._undo: Callable[[], None] | None = None
+
+    def expect(self, root: Path, adder: str) -> None:
+        """Take note of a directory from which imports are answered from now on.
+
+        Args:
+            root: the directory.
+            adder: the file for which it was added: a test file beside it, or one that inserted it.
+        """
+        folder = os.path.abspath(root)
+        self._roots.pop(folder, None)  # the last one is found first
+        self._roots[folder] = adder
+        if folder not in self._modules:
+            self._modules[folder] = _modules_in(folder)
+        own = self._modules[folder]
+        shared = {n for other, mods in self._modules.items() if other != folder for n in mods if n in own}
+        shared.update(
+            name for name in own if name in sys.modules and self._is_loaded_from_elsewhere(name, own)
+        )
+        for name in shared - self._candidates:
+            if self._is_imported(name, folder, adder):
+                self._candidates.add(name)
+        if self._candidates and self._undo is None:
+            self._undo = INTERCEPTOR.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _is_imported(self, name: str, folder: str, adder: str) -> bool:
+        """Tell whether a file of a directory, or the one that added it, imports a name at all."""
+        files = (adder, *self._modules[folder].values())
+        return any(imports_name(text_of(Path(file)), name) for file in files)
+
+    def _is_loaded_from_elsewhere(self, name: str, modules: Mapping[str, str]) -> bool:
+        identity = id(sys.modules.get(name))
+        if self._loaded_files.get(name, (0, None))[0] != identity:
+            self._loaded_files[name] = (identity, self._loaded_file(name))
+        loaded = self._loaded_files[name][1]
+        return loaded is not None and loaded != modules[name]
+
+    def _loaded_file(self, name: str) -> str | None:
+        """Return the file of a loaded module, if that is no fake, no test file and no part of Python."""
+        module = sys.modules.get(name)
+        file = (namespace(module) or {}).get("__file__")
+        if not isinstance(file, str) or self._is_of_the_run(module):
+            return None
+        verdict = self._origins.verdict(name, module)
+        usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)
+        return os.path.abspath(file) if usable else None
+
+    def _ask(self, wanted: str) -> None:
+        name, asker = top_level(wanted), caller()
+        if asker is None:
+            return
+        importer = self._find_importer(asker)
+        if (name, importer.file) in self._told_of:
+            return
+        meant = self._meant(name, os.path.abspath(importer.file))
+        if meant is None:
+            return
+        found = find_location(name, is_own_finder)
+        found = os.path.abspath(found) if isinstance(found, str) else None
+        if name in sys.modules:
+            got = self._loaded_file(name)
+            # Alone, it gets what lies first on the path.
+            if got is not None and got != meant and found == meant:
+                self._tell(Clash(name, got, meant, importer))
+        elif found is not None and found != meant:
+            adder = self._roots.get(
+                os.path.dirname(found.removesuffix(os.sep + "__init__.py")), importer.file
+            )
+            if adder != importer.file and os.path.basename(adder) != "conftest.py":
+                self._tell(Clash(name, found, meant, importer, adder))
+
+    def _tell(self, clash: Clash) -> None:
+        self._told_of.add((clash.name, clash.importer.file))
+        self._found(clash)
+
+    def _meant(self, name: str, importer: str) -> str | None:
+        """Return the file of that name that lies nearest above a file, or in a directory that it added."""
+        near = [root for root in self._roots if importer.startswith(root + os.sep)]
+        near.sort(key=len, reverse=True)
+        added = [root for root in reversed(self._roots) if self._roots[root] == importer and root not in near]
+        entries = {os.path.abspath(entry) for entry in items_of("path") if type(entry) is str}
+        # Which directory a file inserts says more of what it means than the one it lies in.
+        for root in (*added, *near):
+            if name in self._modules[root] and root in entries:
+                return self._modules[root][name]
+        return None
+
+
+def _modules_in(folder: str) -> dict[str, str]:
+    """Return the files of the modules and packages that lie in a directory, by name."""
+    found: dict[str, str] = {}
+    try:
+        entries = list(os.scandir(folder))
+    except (OSError, ValueError):  # a path entry may hold any text
+        return found
+    for entry in entries:
+        if entry.name.endswith(".py"):
+            found.setdefault(entry.name.removesuffix(".py"), entry.path)
+        elif "." not in entry.name and os.path.isfile(os.path.join(entry.path, "__init__.py")):
+            found[entry.name] = os.path.join(entry.path, "__init__.py")
+    return found

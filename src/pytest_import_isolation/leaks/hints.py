@@ -1,0 +1,136 @@
+"""What a failing test or file is told of the leaks that it met."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, top_level
+from pytest_import_isolation.report.records import Exposure, Leak
+from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.state.submodule_attributes import bound_value
+from pytest_import_isolation.wording import count, listing, plain
+
+TITLE: Final = "import leaks that this met"
+GUARD_TITLE: Final = "modules that were loaded before"
+
+#: How many leaks are explained, the others being named.
+_FULL: Final = 2
+#: ``assert "torch" not in sys.modules``, as it stands in the source lines of a failure.
+_GUARD: Final = re.compile(r"""["']([\w.]+)["']\s+not\s+in\s+sys\.modules""")
+_NAMES: Final = 6
+_MOST_HOLDINGS: Final = 3
+
+
+class Met(NamedTuple):
+    """A leak, and how a failing test or file met it."""
+
+    leak: Leak
+    exposure: Exposure
+    #: Whether it is a test, and its file or class met the leak when it was collected.
+    through_file: bool
+    #: What stands in ``sys.modules``, and on the package above it, at the moment of the failure.
+    state: str
+
+
+def state_of(name: str) -> str:
+    """Say what an import of a module gives at this moment."""
+    entry = sys.modules.get(name, ABSENT)
+    said = f"sys.modules[{name!r}] is {describe(entry)}"
+    if "." not in name:
+        return said
+    bound = bound_value(name)
+    if bound is entry:
+        return said
+    return f"{said}, and {name!r} as an attribute of its package is {describe(bound)}"
+
+
+def old_objects(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield what is held of another execution of a module than the one that is loaded.
+
+    Args:
+        name: the module.
+        holders: names of modules with their namespaces.
+    """
+    now = namespace(sys.modules.get(name)) or {}
+    for holder, space in holders:
+        for key, value in list(space.items()):
+            home = home_of(value)
+            if home is not None and home[0] == name and now.get(home[1], value) is not value:
+                yield f"{holder}.{key}"
+
+
+def state_with_holdings(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """Return :func:`state_of`, and after it what is held of an older execution."""
+    held = list(old_objects(name, holders))
+    if not held:
+        return state_of(name)
+    return f"{state_of(name)}; {listing(held, _MOST_HOLDINGS)} came from another execution of it"
+
+
+def hint(met: Sequence[Met], failure: str) -> str:
+    """Return the text of the section.
+
+    Args:
+        met: the leaks that were met.
+        failure: the text of the failure; leaks that it names come first.
+    """
+    # What it imported itself comes before what its file imported, the fake before what took it over.
+    ordered = sorted(
+        met,
+        key=lambda one: (
+            not _is_named(one.leak.name, failure),
+            one.through_file,
+            one.leak.kind == "tainted",
+        ),
+    )
+    lines: list[str] = []
+    for leak, exposure, _, state in ordered[:_FULL]:
+        lines += [
+            f"{leak.name}: {state}.",
+            f"    {leak.kind} by {leak.polluter.nodeid} ({leak.polluter.phase}){_place(leak)}",
+            f"    imported here at {exposure.file}:{exposure.line}",
+        ]
+        lines += [f"    {leak.detail}"] if leak.kind in ("tainted", "name-clash", "reloaded") else []
+    names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:]))
+    if names:
+        lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
+    lines.append("To contain it, run pytest with --isolate-imports=file, or change the file that left it:")
+    lines.append(f"    {ordered[0].leak.advice}")
+    return "\n".join(map(plain, lines))
+
+
+def guarded_names(failure: str) -> list[str]:
+    """Return the modules of which a failing assertion says that they must not be loaded."""
+    return list(dict.fromkeys(_GUARD.findall(failure)))
+
+
+def guard_hint(loaded: Sequence[Leak]) -> str:
+    """Return the text for a test that asserts that modules are not loaded, and comes too late.
+
+    Args:
+        loaded: the records of their first imports.
+    """
+    lines = [
+        f"{leak.name} was imported first by {leak.polluter.nodeid or 'the test run'} "
+        f"({leak.polluter.phase}){_place(leak)}."
+        for leak in loaded
+    ]
+    names = ", ".join(f'"{leak.name}"' for leak in loaded)
+    unloaded = names if len(loaded) == 1 else f"[{names}]"
+    lines.append("To test as if nobody had imported it yet, mark the test:")
+    lines.append(f"    @pytest.mark.isolated_imports(unloaded={unloaded})")
+    return "\n".join(lines)
+
+
+def _place(leak: Leak) -> str:
+    if leak.location is None:
+        return ""
+    probably = "" if leak.location.exact else "probably "
+    return f", {probably}at {leak.location.file}:{leak.location.line}"
+
+
+def _is_named(name: str, failure: str) -> bool:
+    return name in failure or top_level(name) in failure

@@ -1,0 +1,327 @@
+"""Where the statement stands that changed the import system: observed, or else read from the source text.
+
+What is only read is an inference, and reported as such.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.report.records import Link, Location, Polluter
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.watching.statements import Statements, Trail
+
+_WRITERS = frozenset(
+    ("__setitem__", "setdefault", "update", "pop", "clear", "insert", "append", "extend", "remove", "reload",
+     "setitem", "delitem", "dict", "syspath_prepend", "addsitedir")
+)  # fmt: skip
+
+
+_WRITING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.With, ast.Return)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: A statement, or a decorator.
+_Node = ast.stmt | ast.expr
+# Calls that are given a module's name and write nothing into sys.modules.
+_READERS = frozenset(
+    (
+        "append",
+        "insert",
+        "get",
+        "import_module",
+        "__import__",
+        "importorskip",
+        "find_spec",
+        "print",
+        "getattr",
+        "hasattr",
+        "raises",
+    )
+)
+
+
+class Place(NamedTuple):
+    """The statement of the polluter, and how it led to the one that did it."""
+
+    location: Location | None = None
+    chain: tuple[Link, ...] = ()
+
+
+class Places:
+    """Finds the statements of polluters.
+
+    Args:
+        root: the directory to which file names are relative.
+        statements: what was observed, if anything was.
+        log: who imported what first.
+    """
+
+    def __init__(
+        self, root: Path, statements: Statements | None = None, log: ImportLog | None = None
+    ) -> None:
+        self._root = root
+        self._prefix = os.path.join(root, "")
+        self._statements = statements
+        self._log = log
+        self._items: dict[str, range] = {}
+
+    def shorten(self, file: str) -> str:
+        """Return a file's name, relative to the root where it lies below it."""
+        # Path.relative_to() takes thirty times as long, and every first import has a file.
+        return file[len(self._prefix) :].replace(os.sep, "/") if file.startswith(self._prefix) else file
+
+    def note_lines(self, nodeid: str, lines: range) -> None:
+        """Take note of the lines of a test, among which its statements are looked for first."""
+        self._items[nodeid] = lines
+
+    def of(self, change: SingleChange, polluter: Polluter, name: str) -> Place:
+        """Return where a polluter made a change.
+
+        Args:
+            change: the change.
+            polluter: who made it.
+            name: what changed, as the report calls it.
+        """
+        trail = self._statements.find(change) if self._statements else None
+        if trail is not None:
+            return self._of_trail(trail, polluter, name)
+        containers = {"entry": "modules", "rebound": name.rpartition(".")[2]}
+        container = containers.get(change.what, change.what)
+        location = self.guess(polluter, container, name)
+        return self._guess_module(polluter, container, name) if location is None else Place(location)
+
+    def _guess_module(self, polluter: Polluter, container: str, name: str) -> Place:
+        """Guess which module did it that the polluter's file imported first."""
+        file = str(self._file_of(polluter))
+        for module, importer in list(self._log.importers.items()) if self._log and polluter.nodeid else []:
+            its_file = (namespace(sys.modules.get(module)) or {}).get("__file__")
+            if importer.file == file and isinstance(its_file, str) and its_file.endswith(".py"):
+                text = text_of(Path(its_file))
+                line = guess_line(text, container, name) if name in text else None
+                if line is not None:
+                    short = self.shorten(file)
+                    chain = (Link(module, short, importer.line), Link(name, self.shorten(its_file), line))
+                    return Place(Location(short, importer.line, exact=False), chain)
+        return Place()
+
+    def of_removal(self, polluter: Polluter, name: str) -> Place:
+        """Return where the entry of a module was taken out that has none now."""
+        trail = self._statements.find_last(name) if self._statements else None
+        if trail is not None:
+            return self._of_trail(trail, polluter, name)
+        return Place(self.guess(polluter, "modules", name))
+
+    def _of_trail(self, trail: Trail, polluter: Polluter, name: str) -> Place:
+        steps = trail.steps
+        file = str(self._file_of(polluter))
+        # The statement of the polluter's own file; or else the one that pytest, or a library, called.
+        first = next((i for i, step in enumerate(steps) if step.file == file), None)
+        if first is None:
+            first = max((i for i, step in enumerate(steps) if step.is_entry), default=0)
+        while (
+            first + 1 < len(steps)
+            and steps[first + 1].is_inline
+            and steps[first + 1].file == steps[first].file
+        ):
+            first += 1
+        at = steps[first]
+        entered = [*(step.module for step in steps[first + 1 :]), name]
+        links = [
+            Link(module, self.shorten(step.file), step.line)
+            for module, step in zip(entered, steps[first:], strict=True)
+        ]
+        return Place(
+            Location(self.shorten(at.file), at.line, trail.exact), tuple(links) if len(links) > 1 else ()
+        )
+
+    def _file_of(self, polluter: Polluter) -> Path:
+        path = self._root / polluter.nodeid.partition("::")[0]
+        return path if path.suffix else path / "__init__.py"
+
+    def guess(self, polluter: Polluter, container: str, name: str) -> Location | None:
+        """Guess the statement from the text of the polluter's file; see :func:`guess_line`."""
+        path = self._file_of(polluter)
+        if not polluter.nodeid or path.suffix != ".py":
+            return None
+        line = guess_line(text_of(path), container, name, self._items.get(polluter.nodeid))
+        return None if line is None else Location(self.shorten(str(path)), line, exact=False)
+
+
+def guess_line(source: str, container: str, name: str, lines: range | None = None) -> int | None:
+    """Return the line that probably changed an entry of a container of ``sys``.
+
+    Args:
+        source: the text of the file that made the change.
+        container: ``"modules"``, ``"path"``, ``"meta_path"`` or ``"path_hooks"``; ``"attribute"`` for that of
+            a package.
+        name: the module name or path entry that was changed.
+        lines: the lines to look at first, such as those of one test function; the whole file if None.
+
+    Returns:
+        The line number of the best candidate, or None if nothing in the text points to one.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    nodes = list(_statements(tree))
+    if container == "attribute":
+        child = name.rpartition(".")[2]
+        binding = [node.lineno for node in nodes if _binds(node, child)]
+        return next((line for line in binding if lines is None or line in lines), None) or (
+            binding[0] if binding else guess_line(source, "modules", name, lines)
+        )
+    writes = [node for node in nodes if _mentions(node, container) and _writes(node)]
+    near = [node for node in writes if lines is None or node.lineno in lines]
+    looping = _loops_over(tree, name)
+    # A test may write through a helper of its file, which then must say the name.
+    for candidates in (near, writes):
+        for naming in (lambda s: _names(s, name), looping.__contains__):
+            found = [statement.lineno for statement in candidates if naming(statement)]
+            if found:
+                return found[0]
+    # A helper writes under a variable; one candidate alone is worth telling, unless it says another name.
+    if len(near) == 1 and not (container == "modules" and _says_a_key(near[0])):
+        return near[0].lineno
+    # A helper of another file is given the name, exec() a text that holds it.
+    told = [node.lineno for node in nodes if _tells(node, name)]
+    return next((line for line in told if lines is None or line in lines), None)
+
+
+def _statements(tree: ast.AST) -> Iterator[_Node]:
+    """Yield the statements that can write, and decorators, in the order of the text."""
+    nodes: list[_Node] = []
+    for node in ast.walk(tree):
+        if isinstance(node, _DEFINITIONS):
+            nodes += node.decorator_list
+        elif isinstance(node, _WRITING):
+            nodes.append(node)
+    return iter(sorted(nodes, key=lambda node: node.lineno))
+
+
+def _binds(node: _Node, child: str) -> bool:
+    """Tell whether a statement assigns or deletes an attribute of that name."""
+    targets: list[ast.expr] = []
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        targets = node.targets
+    if any(isinstance(target, ast.Attribute) and target.attr == child for target in targets):
+        return True
+    return _any_node(
+        node,
+        lambda part: (
+            isinstance(part, ast.Call)
+            and _called(part) in ("setattr", "delattr")
+            and any(_is_text_of(argument, child) for argument in part.args)
+        ),
+    )
+
+
+def _is_text_of(node: ast.AST, child: str) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.rpartition(".")[2] == child
+    )
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _says_a_key(node: _Node) -> bool:
+    """Tell whether a statement writes under a key that stands in the text."""
+    targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else []
+    return any(isinstance(t, ast.Subscript) and isinstance(t.slice, ast.Constant) for t in targets)
+
+
+def _tells(node: _Node, name: str) -> bool:
+    """Tell whether a statement calls something with the name, or with a text of code that writes it."""
+
+    def gives(argument: ast.AST) -> bool:
+        if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+            return False
+        return argument.value == name or ("sys." in argument.value and repr(name)[1:-1] in argument.value)
+
+    return _any_node(
+        node,
+        lambda part: (
+            isinstance(part, ast.Call)
+            and _called(part) not in _READERS
+            and any(gives(inner) for argument in part.args for inner in ast.walk(argument))
+        ),
+    )
+
+
+def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
+    """Return the nodes inside of loops over literals, or over names of literals, that hold the name."""
+
+    def holds(node: ast.AST) -> bool:
+        return any(isinstance(part, ast.Constant) and part.value == name for part in ast.walk(node))
+
+    nodes = list(ast.walk(tree))
+    lists = {
+        target.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and holds(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return {
+        inner
+        for node in nodes
+        if isinstance(node, (ast.For, ast.AsyncFor))
+        if holds(node.iter)
+        or any(isinstance(part, ast.Name) and part.id in lists for part in ast.walk(node.iter))
+        for inner in ast.walk(node)
+    }
+
+
+def _own_nodes(statement: _Node) -> Iterator[ast.AST]:
+    if isinstance(statement, ast.With):
+        for item in statement.items:
+            yield from ast.walk(item)
+    else:
+        yield from ast.walk(statement)
+
+
+def _any_node(statement: _Node, test: Callable[[ast.AST], bool]) -> bool:
+    return any(test(node) for node in _own_nodes(statement))
+
+
+def _mentions(statement: _Node, container: str) -> bool:
+    return _any_node(
+        statement,
+        lambda node: (
+            (isinstance(node, ast.Attribute) and node.attr == container)
+            or (isinstance(node, ast.Constant) and node.value == f"sys.{container}")
+            or (container == "path" and isinstance(node, ast.Attribute) and node.attr == "syspath_prepend")
+        ),
+    )
+
+
+def _writes(statement: _Node) -> bool:
+    targets: list[ast.expr] = []
+    if isinstance(statement, (ast.Assign, ast.Delete)):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        targets = [statement.target]
+    if any(isinstance(target, (ast.Subscript, ast.Attribute)) for target in targets):
+        return True
+    return _any_node(
+        statement,
+        lambda node: (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITERS
+        ),
+    )
+
+
+def _names(statement: _Node, name: str) -> bool:
+    return _any_node(statement, lambda node: isinstance(node, ast.Constant) and node.value == name)

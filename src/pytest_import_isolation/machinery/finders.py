@@ -1,0 +1,133 @@
+"""Finders: asking them, and making them look at the file system again."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable, Iterable
+from importlib import _bootstrap, _bootstrap_external
+from importlib.machinery import FileFinder
+
+# By this name, which a test that patches the clock leaves alone.
+from time import time as _now
+from typing import Any, Final
+from zipimport import zipimporter
+
+from pytest_import_isolation.machinery.modules import location_in, namespace, top_level
+
+#: The attribute under which a wrapper of this package holds what it wraps.
+WRAPPED: Final = "_pytest_import_isolation_wrapped"
+#: Of the times that file systems keep, at worst; in seconds.
+_RESOLUTION: Final = 2.0
+_STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))
+_path_search = getattr(_bootstrap_external.PathFinder, "_get_spec", None)
+#: The code of the functions that ask one finder after the other, in a variable ``finder``: those of
+#: ``sys.meta_path`` for a module ``name``, and those of a path for a module ``fullname``.
+FINDER_LOOP: Final = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", None)
+PATH_LOOP: Final = getattr(getattr(_path_search, "__func__", None), "__code__", None)
+
+
+# The finder of this package, of which a second copy of the package has another one.
+_OWN_FINDER: Final = f"{top_level(__name__)}.parking.finder", "ParkedModuleFinder"
+
+
+def is_own_finder(finder: object) -> bool:
+    """Tell whether a finder is the one of this package through which parked modules return."""
+    return (type(finder).__module__, type(finder).__name__) == _OWN_FINDER
+
+
+def without_own_finder(items: Iterable[object]) -> tuple[object, ...]:
+    """Return what a list of ``sys`` holds beside the finder of this package."""
+    return tuple(item for item in items if not is_own_finder(item))
+
+
+def find_location(name: str, ignore: Callable[[object], bool]) -> object:
+    """Return where an import of a top-level module would find it now, as :func:`location_in` says it.
+
+    Args:
+        name: the module, loaded or not.
+        ignore: finders for which this is true are not asked.
+    """
+    return location_in(find_spec(name, None, ignore))
+
+
+def find_spec(name: str, path: object, ignore: Callable[[object], bool]) -> Any:
+    """Return the spec that the finders have for a module now, loaded or not; None if none of them has one.
+
+    Args:
+        name: the absolute name of the module.
+        path: the ``__path__`` of the package above it; None for a top-level module.
+        ignore: finders for which this is true are not asked.
+    """
+    return ask_finders(name, path, ignore)[1]
+
+
+def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tuple[object, Any]:
+    """Return the first finder that knows a module, and its spec; see :func:`find_spec`."""
+    finders = getattr(sys, "meta_path", None)
+    for finder in finders.copy() if isinstance(finders, list) else []:
+        if ignore(finder):
+            continue
+        try:
+            spec = finder.find_spec(name, path)
+        except Exception:  # a user's finder; importlib would let it pass on, but nobody asked it yet
+            continue
+        if spec is not None:
+            return finder, spec
+    return None, None
+
+
+def import_function() -> Callable[..., Any]:
+    """Return ``builtins.__import__``, and if that is a wrapper of this package, what it wraps."""
+    function: Callable[..., Any] = builtins.__import__
+    while (wrapped := (namespace(function) or {}).get(WRAPPED)) is not None:
+        function = wrapped
+    return function
+
+
+class _FinderCaches:
+    """What finders remember of the file system."""
+
+    def __init__(self) -> None:
+        self._dropped_at = 0.0
+
+    def drop(self) -> None:
+        """Make finders look at the file system again.
+
+        As ``importlib.invalidate_caches()``, except that a finder which raises does not stop the others, that
+        ``sys.path_importer_cache`` keeps its entries, and that nothing is imported: from Python 3.12 on the
+        standard function loads importlib.metadata, forty modules, to clear a cache that does not exist yet.
+        Left alone are an archive that holds the standard library, which nobody rewrites, and listings of
+        directories that cannot be out of date unseen.
+        """
+        # A listing is read again when the directory's time of change is another one, so it can be out of date
+        # only if it was read within the resolution of that time. One of a directory that had not changed for
+        # longer than that when the listings were dropped the last time was read later.
+        settled, self._dropped_at = self._dropped_at - _RESOLUTION, _now()
+        # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
+        finders = getattr(sys, "meta_path", None)
+        finders = finders.copy() if isinstance(finders, list) else []
+        for finder in (*finders, *list(sys.path_importer_cache.values())):
+            if finder is None or finder is _bootstrap_external.PathFinder:
+                continue
+            if type(finder) is FileFinder and 0 < getattr(finder, "_path_mtime", -1) < settled:
+                continue
+            if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
+                continue
+            try:
+                finder.invalidate_caches()
+            except Exception:  # a user's finder, or one without the method; the others must not stay stale
+                continue
+        # What PathFinder.invalidate_caches() does beside that.
+        namespace_path = getattr(_bootstrap_external, "_NamespacePath", None)
+        if namespace_path is not None and hasattr(namespace_path, "_epoch"):
+            namespace_path._epoch += 1
+        metadata = namespace(sys.modules.get("importlib.metadata")) or {}
+        clear = getattr(getattr(metadata.get("FastPath"), "__new__", None), "cache_clear", None)
+        if clear is not None:
+            clear()
+
+
+#: Of the finders of this process, which all windows share.
+drop_finder_caches: Final = _FinderCaches().drop

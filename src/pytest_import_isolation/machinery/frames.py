@@ -1,0 +1,105 @@
+"""The call stack: who asks for an import, and whose code is running."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import _bootstrap
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.threads import frames_of_other_threads
+
+#: Kept, because a test may take it away to try what happens without it.
+get_frame: Final = sys._getframe
+_PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_MACHINERY: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
+_find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+
+
+def is_being_loaded(name: str) -> bool:
+    """Tell whether a finder is asked for this module in order to load it.
+
+    ``importlib.util.find_spec`` asks the same finders, and so do other finders that delegate: what counts
+    is whether importlib's loading of this very name is on the call stack.
+    """
+    if _find_and_load_code is None:
+        return True
+    frame: FrameType | None = get_frame(1)
+    for _ in range(16):
+        if frame is None:
+            break
+        if frame.f_code is _find_and_load_code and frame.f_locals.get("name") == name:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Importer(NamedTuple):
+    """Who asked for a module: the first frame outside the import machinery."""
+
+    module: str
+    file: str
+    line: int
+
+
+def is_machinery(frame: FrameType) -> bool:
+    """Tell whether a frame belongs to importlib or to this package."""
+    if frame.f_code.co_filename.startswith(_MACHINERY):
+        return True
+    # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
+    return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
+
+
+def calling_frame() -> FrameType | None:
+    """Return the first frame on the stack that belongs neither to importlib nor to this package."""
+    frame: FrameType | None = get_frame(1)
+    while frame is not None and is_machinery(frame):
+        frame = frame.f_back
+    return frame
+
+
+def caller() -> Importer | None:
+    """Return who called, as :func:`calling_frame` sees it."""
+    return importer_at(calling_frame())
+
+
+def importer_at(frame: FrameType | None) -> Importer | None:
+    """Return the line at which a frame is."""
+    if frame is None:
+        return None
+    name = frame.f_globals.get("__name__")
+    # Code that was made by a program may have no lines: None.
+    return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno or 0)
+
+
+def modules_in_execution() -> set[str]:
+    """Return the names of the modules whose body is running in this thread."""
+    names: set[str] = set()
+    frame: FrameType | None = get_frame(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            name = frame.f_globals.get("__name__")
+            if isinstance(name, str):
+                names.add(name)
+        frame = frame.f_back
+    return names
+
+
+def namespaces_on_the_stack() -> dict[int, dict[str, Any]]:
+    """Return the global namespaces of all code on the call stack of any thread, by identity."""
+    found: dict[int, dict[str, Any]] = {}
+    for top in (get_frame(1), *frames_of_other_threads().values()):
+        frame: FrameType | None = top
+        while frame is not None:
+            found[id(frame.f_globals)] = frame.f_globals
+            frame = frame.f_back
+    return found
+
+
+def packages_on_the_stack() -> set[str]:
+    """Return the top-level packages of all code that is on the call stack of any thread."""
+    names = (space.get("__name__") for space in namespaces_on_the_stack().values())
+    return {top_level(name) for name in names if isinstance(name, str)}

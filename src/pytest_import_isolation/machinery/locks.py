@@ -1,0 +1,122 @@
+"""The locks of the import system: who is importing now, and a moment when nobody is."""
+
+from __future__ import annotations
+
+import _imp
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import _bootstrap
+
+# By this name, which a test that patches the clock leaves alone.
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.modules import top_level
+
+_PAUSE: Final = 0.002  # seconds
+
+
+@contextmanager
+def import_lock() -> Iterator[None]:
+    """Hold the global import lock: no other thread can begin to import an uncached module.
+
+    Nothing that could import may run inside: the lock is the outermost of importlib's locks only for
+    the look-up of a module's own lock.
+    """
+    _imp.acquire_lock()
+    try:
+        yield
+    finally:
+        _imp.release_lock()
+
+
+@contextmanager
+def hear_reentries(told: Callable[[str], object]) -> Iterator[None]:
+    """Call back for every import that finds a module whose own import is still under way.
+
+    Such an import closes a circle, or waits for another thread. The interpreter's C code and importlib
+    alike call one private function then, and only then: imports of modules that are ready cost nothing.
+
+    Args:
+        told: called in the importing thread with the name of the module. It must not raise.
+
+    Raises:
+        AttributeError: this Python has no such function.
+    """
+    original = _bootstrap._lock_unlock_module  # type: ignore[attr-defined]
+
+    def _lock_unlock_module(name: str) -> None:
+        told(name)
+        original(name)
+
+    _bootstrap._lock_unlock_module = _lock_unlock_module  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        # Somebody who wrapped it after us keeps the wrapper, which only tells.
+        if _bootstrap._lock_unlock_module is _lock_unlock_module:  # type: ignore[attr-defined]
+            _bootstrap._lock_unlock_module = original  # type: ignore[attr-defined]
+
+
+def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
+    """Return the modules that other threads are importing now, with the name of the thread.
+
+    Must be called under :func:`import_lock`.
+
+    Args:
+        about_to: count a module too whose lock exists and is nobody's yet. Some thread is about to take it
+            and will not ask for the global import lock again; or is giving it up, and the lock vanishes.
+    """
+    me = threading.get_ident()
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    about_to = about_to and len(threads) > 1
+    busy: dict[str, str] = {}
+    # A private table; without it no module counts as busy, and is_initializing() still protects most.
+    for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):
+        lock = reference()
+        owner = getattr(lock, "owner", None)
+        if lock is None or owner == me or (owner is None and not about_to):
+            continue
+        thread = "unknown" if owner is None else threads.get(owner, f"thread {owner}")
+        busy[name] = thread
+    return busy
+
+
+def _of_same_packages(names: Iterable[Any], importing: Mapping[str, str]) -> dict[Any, str]:
+    """Return those names that share a top-level package with a module that is being imported.
+
+    importlib looks the packages above it up in ``sys.modules`` in the middle of the import, and the code of
+    a half imported package uses the submodules that it has imported already.
+    """
+    packages = {top_level(name): thread for name, thread in importing.items()}
+    tops = ((name, top_level(name)) for name in names if type(name) is str)
+    return {name: packages[top] for name, top in tops if top in packages}
+
+
+@contextmanager
+def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0) -> Iterator[dict[str, str]]:
+    """Hold the import lock at a moment when no other thread is importing from the wanted modules' packages.
+
+    Args:
+        wanted: called under the lock; returns the names that are about to leave ``sys.modules``.
+        patience: seconds to wait for other threads to finish their imports.
+
+    Yields:
+        The wanted names that are busy all the same when the time is over, with the thread's name.
+    """
+    # Counted, and not looked up on a clock: a test may have stopped that (freezegun).
+    pauses = round(patience / _PAUSE)
+    while True:
+        _imp.acquire_lock()
+        try:
+            is_over = pauses <= 0
+            importing = names_being_imported(about_to=not is_over)
+            busy = _of_same_packages(wanted(), importing) if importing else {}
+            if not busy or is_over:
+                yield busy
+                return
+        finally:
+            _imp.release_lock()
+        time.sleep(_PAUSE)
+        pauses -= 1

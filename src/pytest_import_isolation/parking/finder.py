@@ -1,0 +1,187 @@
+"""The finder through which parked modules return, and which tells listeners of every import."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
+from pytest_import_isolation.machinery.frames import is_being_loaded
+from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
+from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
+from pytest_import_isolation.state.snapshot import (
+    move_to_front,
+    put_in,
+    remove_finder,
+)
+from pytest_import_isolation.state.submodule_attributes import bind
+
+
+class _ReadyLoader:
+    """Hands a module that was executed before to importlib in place of executing it.
+
+    Args:
+        name: the module's name.
+        module: the object.
+        arrive: called in place of the execution.
+    """
+
+    # What importlib writes into a module that it is about to execute.
+    _WRITTEN = ("__name__", "__loader__", "__package__", "__spec__", "__path__")
+
+    def __init__(self, name: str, module: object, arrive: Callable[[], object]) -> None:
+        self._name = name
+        self._module = module
+        self._arrive = arrive
+        self._attributes: dict[str, object] = {}
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Return the module itself, where that is safe."""
+        module = self._module
+        # Only a plain module is handed over directly, which lets other threads wait for it properly.
+        # importlib would write attributes into any other object, or ask it for some: that gets a
+        # stand-in here, and exec_module() puts the object in its place.
+        if type(module) is not ModuleType:
+            return None
+        own = module.__dict__
+        self._attributes = {key: own.get(key, ABSENT) for key in self._WRITTEN}
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module arrive; nothing is executed."""
+        for key, value in self._attributes.items():
+            bind(namespace(module), key, value)
+        self._arrive()
+        # In place of a stand-in, and also if the module was no longer waiting.
+        put_in(self._name, self._module)
+
+
+class ParkedModuleFinder:
+    """The finder at position 0 of ``sys.meta_path``, or behind the finders that a test put there to be tried.
+
+    It lets parked modules return, tells listeners of every import of an uncached module, and answers None
+    to all else. It is on ``sys.meta_path`` only while something is parked or somebody listens.
+    """
+
+    def __init__(self) -> None:
+        #: Where modules wait that left ``sys.modules``.
+        self.lot = ParkingLot()
+        #: Finders under test, which are asked before it.
+        self.ahead: list[object] = []
+        #: Give the specs of fake modules.
+        self.fakers: list[Faker] = []
+        # Where a parked module lies, and the path on which it was found there last: looking costs.
+        self._found: dict[str, tuple[object, tuple[object, ...]]] = {}
+        # The path on which finders looked for a module of the top level last, because it was not here.
+        self._searched: dict[str, tuple[object, ...]] = {}
+        self._listeners: list[Listener] = []
+        self._lenders: list[Lender] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Answer importlib: a spec for a fake, or for a parked module that is to be loaded; else None."""
+        for spec_of in reversed(self.fakers):  # the window that was opened last knows best
+            spec = spec_of(name)
+            if spec is not None:
+                return spec
+        if target is not None:
+            for listener in tuple(self._listeners):
+                listener.reloading(name, target)
+            return None
+        if not self._listeners and not self._lenders and name not in self.lot:
+            return None
+        # importlib.util.find_spec() must get the real spec, and is no import.
+        if not is_being_loaded(name):
+            return None
+        for listener in tuple(self._listeners):
+            listener.importing(name)
+        if name in self.lot and self._is_meant(name, path):
+            # The module now, under the import lock: when it is loaded, another thread may have been faster.
+            loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
+            return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
+        lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
+        if lent is None:
+            if path is None:
+                self._searched[name] = tuple(sys.path)
+            return None
+        loader = _ReadyLoader(name, lent.module, lambda: put_in(name, *lent))
+        return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
+
+    def _is_meant(self, name: str, path: object) -> bool:
+        """Tell whether an import means the parked module, and not another one of its name.
+
+        Its directory may have left ``sys.path``, or one before it may have another module of that name.
+        """
+        top = top_level(name)
+        if top != name and sys.modules.get(top) is self.lot.returned(top):
+            return True  # it came back with its package
+        spec: Any = (namespace(self.lot.module(name)) or {}).get("__spec__")
+        known = location_in(spec)
+        if known is None or (namespace(spec) or {}).get("name") != name:
+            return True  # nothing is known of how it was found, or it was put there by hand
+        places: Any = path
+        entries = tuple(sys.path if path is None else places)
+        searched = (known, entries)
+        if self._found.get(name) == searched or (path is None and self._searched.get(name) == entries):
+            return True
+        found = PathFinder.find_spec(name, places)
+        if not is_same_place(known, location_in(found)):
+            found = find_spec(name, path, is_own_finder)
+            if found is None:
+                # What was unloaded may have been loaded from a file that no finder knows. A submodule of
+                # another copy of its package is another one.
+                return top == name
+            if not is_same_place(known, location_in(found)):
+                return False
+        self._found[name] = searched
+        return True
+
+    def listen(self, listener: Listener) -> None:
+        """Tell the listener of imports from now on."""
+        self._listeners.append(listener)
+        self.settle()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Stop telling the listener."""
+        self._listeners.remove(listener)
+        self.settle()
+
+    def lend_from(self, lender: Lender) -> None:
+        """Ask a lender for modules that are neither loaded nor parked, from now on."""
+        self._lenders.append(lender)
+        self.settle()
+
+    def stop_lending_from(self, lender: Lender) -> None:
+        """Ask it no more."""
+        self._lenders.remove(lender)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
+        if self.lot or self._listeners or self._lenders:
+            move_to_front(self, behind=self.ahead)
+        else:
+            remove_finder(self)
+
+
+#: Gives the spec of a fake module, or None for any other name.
+Faker = Callable[[str], "ModuleSpec | None"]
+#: Gives a module that is about to be executed, executed already; or None.
+Lender = Callable[[str], "ParkedModule | None"]
+
+
+class Listener(Protocol):
+    """What the finder tells of imports to."""
+
+    def importing(self, name: str) -> None:
+        """Note that an import statement, or its like, asks for a module that is not loaded."""
+
+    def reloading(self, name: str, module: object) -> None:
+        """Note that ``importlib.reload`` is about to execute a module again."""
+
+
+#: The one finder of the process. Like ``sys.modules`` it belongs to the process and not to a run: a module
+#: parked by an inner pytest run must return in the outer one, or it would be executed twice.
+FINDER: Final = ParkedModuleFinder()

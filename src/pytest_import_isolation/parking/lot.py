@@ -1,0 +1,208 @@
+"""The parking lot, where foreign modules wait outside of ``sys.modules``.
+
+A foreign module must never be executed a second time in one process: many extension modules refuse,
+misbehave or crash, and what leans on them breaks. So a module that has to leave ``sys.modules`` is put
+aside, and the next import of it, wherever it happens, gets the same object back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
+from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
+from pytest_import_isolation.parking.belongings import Belonging, folder_of
+from pytest_import_isolation.state.changes import ModuleChange
+from pytest_import_isolation.state.snapshot import (
+    drop_entries,
+    insert_items,
+    put_in,
+)
+from pytest_import_isolation.state.submodule_attributes import depth
+
+
+class ParkedModule(NamedTuple):
+    """A module outside ``sys.modules``, and what its package held under its name."""
+
+    module: object
+    binding: object
+
+
+class ParkingLot:
+    """Modules by the top-level package they belong to; a package comes back as a whole."""
+
+    def __init__(self) -> None:
+        self._packages: dict[str, dict[str, ParkedModule]] = {}
+        self._belongings: dict[str, list[Belonging]] = {}
+        # Every module that ever came back, so that one which is thrown out of sys.modules behind our
+        # back (mock.patch.dict does it) can be parked again and is never freed.
+        self._returned: dict[str, ParkedModule] = {}
+        self._retired: list[object] = []
+        self._told: dict[str, tuple[object, ModuleChange]] = {}
+        #: Counts what is parked.
+        self.clock = 0
+        # For each name: the identity of the module that was parked under it last, and when that was
+        # parked first.
+        self._since: dict[str, tuple[int, int]] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._packages.get(top_level(name), ())
+
+    def __bool__(self) -> bool:
+        return bool(self._packages)
+
+    def __iter__(self) -> Iterator[str]:
+        # Copies: another thread may be parking.
+        return (name for package in list(self._packages.values()) for name in list(package))
+
+    def module(self, name: str) -> object:
+        """Return the parked module, or ABSENT."""
+        parked = self._packages.get(top_level(name), {}).get(name)
+        return ABSENT if parked is None else parked.module
+
+    def companions(self, name: str) -> list[str]:
+        """Return the parked modules of the package that a module belongs to."""
+        return list(self._packages.get(top_level(name), ()))
+
+    def park(self, modules: Mapping[str, ParkedModule]) -> None:
+        """Take modules over; nothing is kept of a package in whose place another one comes."""
+        with import_lock():  # another thread may be bringing the package back
+            for package in modules.keys() & self._packages.keys():
+                self._make_way(package, modules[package].module)
+            for name, parked in modules.items():
+                earlier = self._packages.setdefault(top_level(name), {}).get(name)
+                if earlier is not None and earlier.module is not parked.module:
+                    self.retire([earlier.module])
+                self._packages[top_level(name)][name] = parked
+                if self._since.get(name, (0, 0))[0] != id(parked.module):
+                    self.clock += 1
+                    self._since[name] = (id(parked.module), self.clock)
+
+    def _make_way(self, package: str, module: object) -> None:
+        """Give up what belongs to the parked package in whose place one from another directory comes."""
+        parked = self._packages[package]
+        folder = folder_of(module)
+        if folder is not None and package in parked and lie_apart(parked[package].module, module):
+            for name, (old, _) in list(parked.items()):
+                file = (namespace(old) or {}).get("__file__")
+                if not isinstance(file, str) or not file.startswith(folder + os.sep):
+                    self.retire([parked.pop(name).module])
+
+    def park_again(self, modules: Mapping[str, object]) -> None:
+        """Take modules out of ``sys.modules`` that came back, as they were when they were parked.
+
+        The attributes by which packages among them hold others stay: the packages leave too.
+        """
+        with import_lock():
+            for name in drop_entries(modules):
+                self._packages.setdefault(top_level(name), {})[name] = self._returned[name]
+
+    def told(self, name: str, tell: Callable[[str, object], ModuleChange]) -> ModuleChange:
+        """Return how it is told that a module is parked, which is put into words once."""
+        module = self.returned(name)
+        known = self._told.get(name)
+        if known is None or known[0] is not module:
+            known = self._told[name] = (module, tell(name, module))
+        return known[1]
+
+    def entrust(self, package: str, belonging: Belonging) -> None:
+        """Take over what a top-level package had installed; it returns with the package."""
+        with import_lock():
+            known = self._belongings.setdefault(package, [])
+            if not any(belonging.item is other.item for other in known):
+                known.append(belonging)
+
+    def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:
+        """Take out of the lot, without bringing them back, the modules for which ``covers`` is true."""
+        taken: dict[str, ParkedModule] = {}
+        with import_lock():  # another thread may be bringing a package back
+            for package in list(self._packages):
+                parked = self._packages[package]
+                for name in [name for name in parked if covers(name)]:
+                    taken[name] = parked.pop(name)
+                if not parked:
+                    del self._packages[package]
+        return taken
+
+    def drop(self, covers: Callable[[str], object]) -> None:
+        """Give up the modules for which ``covers`` is true: another copy takes their place."""
+        self.retire(parked.module for parked in self.withdraw(covers).values())
+
+    def holds(self, item: object) -> bool:
+        """Tell whether a finder, hook or path entry is waiting here with its package."""
+        return any(item is belonging.item for items in self._belongings.values() for belonging in items)
+
+    def retire(self, modules: Iterable[object]) -> None:
+        """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
+        self._retired.extend(modules)
+
+    def bring_back(self, name: str, *, is_asked: bool = True) -> None:
+        """Put a parked module and its package's other parked modules back into ``sys.modules``.
+
+        A module that another thread is importing at this moment stays: that thread meets the finder.
+
+        Args:
+            name: the module.
+            is_asked: whether this thread is importing it now.
+        """
+        package = top_level(name)
+        with import_lock():
+            parked = self._packages.pop(package, {})
+            if name not in parked:  # another thread was faster: with the package, or with giving it up
+                self._packages.update({package: parked} if parked else {})
+                return
+            busy = names_being_imported()
+            later = {n: p for n, p in parked.items() if n in busy and not (is_asked and n == name)}
+            for other in sorted(parked.keys() - later.keys(), key=depth):
+                module, binding = self._returned[other] = parked[other]
+                if (is_asked and other == name) or other not in sys.modules:
+                    # A package that was parked too has kept its attribute.
+                    put_in(other, module, ABSENT if parent_of(other)[0] in parked else binding)
+            if later:
+                self._packages[package] = later
+            for belonging in self._belongings.pop(package, ()):
+                after = _behind_own_finder() if belonging.list_name == "meta_path" else 0
+                insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
+
+    def bring_all_back(self) -> None:
+        """Put every parked module back."""
+        for name in list(self):
+            self.bring_back(name, is_asked=False)
+
+    def was_parked(self, name: object, module: object, at: int) -> bool:
+        """Tell whether a module that is loaded now was parked when the clock stood there."""
+        if not isinstance(name, str) or self.returned(name) is not module:
+            return False
+        if namespace(module) is None:  # a number or a string is the same object each time it is made
+            return False
+        identity, since = self._since[name]
+        return identity == id(module) and since <= at
+
+    def returned(self, name: str) -> object:
+        """Return the module that came back under this name earlier in the process, or ABSENT."""
+        parked = self._returned.get(name)
+        return ABSENT if parked is None else parked.module
+
+
+def lie_apart(module: object, other: object) -> bool:
+    """Tell whether two modules are known to lie in different places: neither is a copy of the other."""
+    place, other_place = (location_in((namespace(each) or {}).get("__spec__")) for each in (module, other))
+    return place is not None and other_place is not None and not is_same_place(place, other_place)
+
+
+def is_same_place(known: object, found: object) -> bool:
+    """Tell whether two locations, as :func:`.location_in` says them, are one."""
+    if known == found:
+        return True
+    if not isinstance(known, str) or not isinstance(found, str):
+        return False
+    # An entry of sys.path may be written in several ways.
+    return os.path.realpath(known) == os.path.realpath(found)
+
+
+def _behind_own_finder() -> int:
+    return next((place for place, finder in enumerate(sys.meta_path, 1) if is_own_finder(finder)), 0)

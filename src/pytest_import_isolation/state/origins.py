@@ -1,0 +1,284 @@
+"""Where a module comes from: first-party, foreign or fake, and why that is the verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Mapping
+from enum import Enum
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, top_level
+from pytest_import_isolation.patterns import Patterns
+
+
+class Origin(Enum):
+    """The three sorts of entries in ``sys.modules``."""
+
+    FIRST_PARTY = "first-party"
+    FOREIGN = "foreign"
+    FAKE = "fake"
+
+
+class Verdict(NamedTuple):
+    """What a module is, and the reason in a few words."""
+
+    origin: Origin
+    reason: str
+    is_extension: bool = False
+
+
+_LIBRARY_PARTS: Final = ("site-packages", "dist-packages")
+_EXTENSION_SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
+_OWN_PACKAGE: Final = top_level(__name__)
+_PYTEST_FILLER: Final = "Empty module created by pytest"
+# Made by C code through PyImport_AddModule, without spec or file, next to an extension module.
+_MADE_BY_C: Final = ("cython_runtime", "_cython_", "_openssl", "__mp_main__")
+
+
+def _standard_library() -> tuple[str, ...]:
+    folder = os.path.dirname(os.path.realpath(os.__file__))
+    as_named = os.path.dirname(os.path.abspath(os.__file__))
+    zipped = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    return tuple({folder + os.sep, as_named + os.sep, os.path.join(os.path.dirname(folder), zipped)})
+
+
+def describe(module: object) -> str:
+    """Say in a few words what an entry of ``sys.modules`` is, without running code of it."""
+    if module is ABSENT:
+        return "nothing"
+    if module is None:
+        return "None"
+    kind = type(module)
+    if not issubclass(kind, ModuleType) or kind.__module__ == "unittest.mock":
+        home = kind.__module__
+        named = kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"
+        return f"an {named}" if named[:1].lower() in "aeio" else f"a {named}"
+    own = namespace(module) or {}
+    file = own.get("__file__")
+    if isinstance(file, str):
+        return f"the module of {file}"
+    if isinstance(own.get("__spec__"), ModuleSpec):
+        origin = own["__spec__"].origin
+        if origin in ("built-in", "frozen"):
+            return f"a {origin} module"
+        return "a namespace package" if own.get("__path__") is not None else "a module without a file"
+    return "a bare ModuleType()"
+
+
+def is_pytest_filler(space: Mapping[str, object]) -> bool:
+    """Tell whether a namespace is that of an empty module that pytest puts between rootdir and a test."""
+    return str(space.get("__doc__") or "").startswith(_PYTEST_FILLER)
+
+
+class Origins:
+    """Gives verdicts, and remembers them by (name, identity).
+
+    Args:
+        first_party: patterns of modules that are first-party wherever their files lie.
+    """
+
+    _usual: Origins | None = None
+
+    def __init__(self, first_party: Patterns | None = None) -> None:
+        self._first_party = first_party or Patterns()
+        self._standard = _standard_library()
+        self._verdicts: dict[object, tuple[weakref.ref[Any], Verdict]] = {}
+        self._files: dict[tuple[str, str], Verdict] = {}
+
+    @classmethod
+    def usual(cls) -> Origins:
+        """Return the one that knows no extra patterns; its verdicts are shared by all who use it."""
+        if cls._usual is None:
+            cls._usual = cls()
+        return cls._usual
+
+    def verdict(self, name: object, module: object, modules: Mapping[Any, object] | None = None) -> Verdict:
+        """Say what an entry of ``sys.modules`` is.
+
+        Args:
+            name: the key.
+            module: the value.
+            modules: the table in which parents of the module are looked up; ``sys.modules`` by default.
+
+        Returns:
+            The verdict. It is computed once for each pair of key and identity.
+        """
+        known = self._verdicts.get(name)
+        if known is not None and known[0]() is module and module is not None:
+            return known[1]
+        verdict = self._judge(name, module, sys.modules if modules is None else modules)
+        if type(module) is ModuleType:
+            self._verdicts[name] = (weakref.ref(module), verdict)
+        return verdict
+
+    def is_installed(self, file: str) -> bool:
+        """Tell whether a file belongs to an installed package, and not to the standard library."""
+        return not set(_LIBRARY_PARTS).isdisjoint(file.replace("\\", "/").split("/"))
+
+    def of_file(self, name: str, file: str) -> Origin:
+        """Say where code comes from, by the name of its module and its file alone."""
+        return self._judge_file(name, file).origin
+
+    def first_party(self, modules: Mapping[Any, object]) -> dict[Any, object]:
+        """Return those modules of a table that are first-party."""
+        return {name: module for name, module in modules.items() if self.is_first_party(name, module)}
+
+    def is_first_party(self, name: object, module: object) -> bool:
+        """Tell whether an entry is a first-party module."""
+        return self.verdict(name, module).origin is Origin.FIRST_PARTY
+
+    def was_first_party(self, name: str) -> bool:
+        """Tell whether the module of this name that was judged last, gone or not, was first-party."""
+        known = self._verdicts.get(name)
+        return known is not None and known[1].origin is Origin.FIRST_PARTY
+
+    def _judge(self, name: object, module: object, modules: Mapping[Any, object]) -> Verdict:
+        if type(name) is str and top_level(name) == _OWN_PACKAGE:
+            return Verdict(Origin.FOREIGN, "a part of the isolation itself")
+        if module is None:
+            return Verdict(Origin.FAKE, "the entry is None, which blocks the import")
+        if not isinstance(name, str):
+            return Verdict(Origin.FAKE, "its key is no string")
+        own = namespace(module)
+        if self._is_made_by_c(name, own or {}, modules):
+            return Verdict(Origin.FOREIGN, "made by an extension module", is_extension=True)
+        # isinstance() would ask the object for its __class__.
+        if own is None or not issubclass(type(module), ModuleType):
+            return self._judge_odd_object(name, module, own, modules)
+        file = own.get("__file__")
+        spec = own.get("__spec__")
+        if not isinstance(file, str) or not file:
+            return self._judge_without_file(name, module, own, spec, modules)
+        return self._judge_file(name, file)
+
+    def _judge_file(self, name: str, file: str) -> Verdict:
+        # Many copies of a module may come from one file.
+        verdict = self._files.get((name, file))
+        if verdict is None:
+            if file.endswith(_EXTENSION_SUFFIXES):
+                verdict = Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
+            else:
+                verdict = self._judge_path(name, file)
+            self._files[name, file] = verdict
+        return verdict
+
+    def _judge_path(self, name: str, path: str) -> Verdict:
+        pattern = self._first_party.match(name)
+        if pattern:
+            return Verdict(Origin.FIRST_PARTY, f"named first-party by {pattern!r}")
+        parts = path.replace("\\", "/").split("/")
+        for part in _LIBRARY_PARTS:
+            if part in parts:
+                return Verdict(Origin.FOREIGN, f"it lies in {part}")
+        if path.startswith(self._standard):
+            return Verdict(Origin.FOREIGN, "the standard library")
+        return Verdict(Origin.FIRST_PARTY, "its source lies outside of all installed packages")
+
+    def _judge_without_file(
+        self, name: str, module: object, own: dict[str, Any], spec: object, modules: Mapping[Any, object]
+    ) -> Verdict:
+        if isinstance(spec, ModuleSpec):
+            if spec.origin in ("built-in", "frozen"):
+                return Verdict(Origin.FOREIGN, f"a {spec.origin} module")
+            locations = _path_entries(own.get("__path__"))
+            if spec.loader is None or type(spec.loader).__name__.endswith("NamespaceLoader"):
+                if locations:
+                    return self._judge_path(name, locations[0] + os.sep)
+                # A hand-made spec, ModuleSpec(name, None), is the politer half of all stubs.
+                return Verdict(Origin.FAKE, "it has neither a file nor a loader")
+            return self._judge_loader(name, spec.loader, modules)
+        if name in sys.builtin_module_names or name == "__main__":
+            return Verdict(Origin.FOREIGN, "a part of the interpreter")
+        if is_pytest_filler(own):
+            return Verdict(Origin.FIRST_PARTY, "made by pytest between rootdir and a test module")
+        if type(module) is not ModuleType:
+            return self._judge_odd_object(name, module, own, modules)
+        return Verdict(Origin.FAKE, "a bare ModuleType() without spec and file")
+
+    def _judge_loader(self, name: str, loader: object, modules: Mapping[Any, object]) -> Verdict:
+        home = loader.__module__ if isinstance(loader, type) else type(loader).__module__
+        if home == "pytest_import_isolation.fakes.fake_modules":
+            return Verdict(Origin.FAKE, "made by fake_module")
+        maker = modules.get(home)
+        if maker is None or top_level(home) == "importlib" or home.startswith("_frozen_importlib"):
+            # zipimport, frozen and custom loaders without a file: trust the import system's own record.
+            return Verdict(Origin.FOREIGN, f"loaded by {type(loader).__name__}, without a file")
+        origin = self.verdict(home, maker, modules).origin
+        if origin is Origin.FAKE:
+            origin = Origin.FOREIGN
+        return Verdict(origin, f"made by the loader {home}.{type(loader).__name__}")
+
+    def _judge_odd_object(
+        self, name: str, module: object, own: dict[str, Any] | None, modules: Mapping[Any, object]
+    ) -> Verdict:
+        """Judge what is no plain module: a stand-in that a library put there for itself, or a fake."""
+        kind = type(module)
+        home = kind.__module__
+        if isinstance(home, str) and not home.startswith("unittest.mock"):
+            file = (own or {}).get("__file__")
+            if isinstance(file, str) and isinstance((own or {}).get("__spec__"), ModuleSpec):
+                return self._judge_file(name, file)
+            maker = modules.get(home)
+            if home == name and maker is module:
+                # It took the place of the module in which its class is defined; ask the package above.
+                above = (modules.get(ancestor) for ancestor in ancestors(name))
+                home, maker = next(
+                    (
+                        (str(own["__name__"]), real)
+                        for real in above
+                        if (own := namespace(real)) and "__name__" in own
+                    ),
+                    (home, None),
+                )
+            if top_level(home) == top_level(name) and maker is not None and maker is not module:
+                return Verdict(
+                    self.verdict(home, maker, modules).origin, f"put there by its own package ({home})"
+                )
+            if home == name:
+                # A module of the top level that put an instance of its own class into its place.
+                file = _file_of_class(kind)
+                if file is None:
+                    return Verdict(Origin.FOREIGN, "put there by its own code")
+                return self._judge_path(name, file)
+        return Verdict(Origin.FAKE, f"it is {describe(module)}")
+
+    def _is_made_by_c(self, name: str, own: dict[str, Any], modules: Mapping[Any, object]) -> bool:
+        """Tell whether C code made an entry without spec and file, next to an extension module."""
+        if own.get("__file__") is not None or own.get("__spec__") is not None:
+            return False
+        if name.startswith(_MADE_BY_C):
+            return True
+        # pyexpat's children are entered a second time, below xml.parsers.
+        given = own.get("__name__")
+        names = (name, given) if isinstance(given, str) else (name,)
+        for ancestor in (above for either in names for above in ancestors(either)):
+            file = (namespace(modules.get(ancestor)) or {}).get("__file__")
+            if ancestor in sys.builtin_module_names:
+                return True
+            if isinstance(file, str) and file.endswith(_EXTENSION_SUFFIXES):
+                return True
+        public = [value for key, value in list(own.items()) if not key.startswith("__")]
+        return bool(public) and all(type(value) is BuiltinFunctionType for value in public)
+
+
+def _file_of_class(cls: type) -> str | None:
+    """Return the file of a class's first method."""
+    for value in type.__dict__["__dict__"].__get__(cls).values():
+        if isinstance(value, FunctionType):
+            return value.__code__.co_filename
+    return None
+
+
+def _path_entries(path: object) -> list[str]:
+    # A _NamespacePath computes itself anew when it is iterated, which asks finders; its list does not.
+    if path is not None and not isinstance(path, list):
+        path = (namespace(path) or {}).get("_path", path)
+    try:
+        entries = list(path)  # type: ignore[call-overload]
+    except Exception:  # any object may be left here
+        return []
+    return [entry for entry in entries if isinstance(entry, str)]

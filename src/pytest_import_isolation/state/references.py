@@ -1,0 +1,157 @@
+"""References from one module to another, found without running any code of theirs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterator, Mapping
+from types import FunctionType, MethodType, ModuleType
+from typing import Final
+
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+
+# A registry with more entries is data; looking at each would cost more than a wrong guess.
+_LARGEST_CONTAINER: Final = 1_000
+# Values that cannot refer to a module; most of what a namespace holds.
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None), property, type(len), type(str.join)})
+_CONTAINERS: Final = frozenset({list, tuple, set, frozenset})
+_module_of_type: Final = type.__dict__["__module__"].__get__
+_name_of_type: Final = type.__dict__["__qualname__"].__get__
+_space_of_type: Final = type.__dict__["__dict__"].__get__
+
+
+class NewModules:
+    """The modules that a window loaded, with the means to find who refers to them."""
+
+    def __init__(self, modules: Mapping[str, object]) -> None:
+        self.modules = modules
+        self._by_identity = {
+            id(module): name for name, module in modules.items() if issubclass(type(module), ModuleType)
+        }
+        self._by_namespace = {
+            id(space): name for name, module in modules.items() if (space := namespace(module)) is not None
+        }
+        self._by_class: dict[type, str | None] = {}
+
+    def home_of(self, value: object) -> str | None:
+        """Return the arrival that a value is, is defined in, or is an instance of a class of.
+
+        Identities decide, not names: an older copy of the same module may have left classes behind that
+        carry the same ``__module__``. No attribute of the value itself is read.
+        """
+        kind = type(value)
+        if issubclass(kind, ModuleType):
+            return self._by_identity.get(id(value))
+        if kind is FunctionType:
+            return self._by_namespace.get(id(value.__globals__))  # type: ignore[attr-defined]
+        if kind is MethodType:
+            value = value.__self__  # type: ignore[attr-defined]
+            kind = type(value)
+        return self._home_of_class(value if issubclass(kind, type) else kind)  # type: ignore[arg-type]
+
+    def _home_of_class(self, cls: type) -> str | None:
+        try:
+            return self._by_class[cls]
+        except KeyError:
+            home = self._by_class[cls] = self._find_class(cls)
+            return home
+        except Exception:  # a metaclass may have a __hash__ that raises
+            return self._find_class(cls)
+
+    def _find_class(self, cls: type) -> str | None:
+        home = _module_of_type(cls)
+        if type(home) is not str or home not in self.modules:
+            return None
+        space = namespace(self.modules[home]) or {}
+        root, *rest = _name_of_type(cls).split(".")
+        found = space.get(root)
+        if found is cls or any(value is cls for value in list(space.values())):
+            return home
+        # A nested class, or one made in a function of this module.
+        if "<locals>" in rest:
+            return home if found is not None else None
+        for part in rest:
+            found = _space_of_type(found).get(part) if isinstance(found, type) else None
+        return home if found is cls else None
+
+    def references(self, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """Yield the new_modules that a namespace refers to, each with the name that refers to it.
+
+        Looked at are the values, what builtin containers hold, and the attributes of the namespace's own
+        classes.
+        """
+        name = space.get("__name__")
+        for key, value in self._possible(space):
+            home = self.home_of(value)
+            if home is not None:
+                yield home, str(key)
+            elif issubclass(type(value), type):
+                if _module_of_type(value) == name:
+                    yield from self._references_of_class(key, _space_of_type(value))
+            else:
+                yield from self._references_of_container(str(key), value)
+
+    def _references_of_class(self, key: str, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        for attribute, value in self._possible(space):
+            home = self.home_of(value)
+            if home is not None:
+                yield home, f"{key}.{attribute}"
+            else:
+                yield from self._references_of_container(f"{key}.{attribute}", value)
+
+    def _possible(self, space: Mapping[str, object]) -> list[tuple[str, object]]:
+        """Return the items that may be a reference; most values are data, or functions of survivors."""
+        arriving = self._by_namespace
+        return [
+            (key, value)
+            for key, value in list(space.items())
+            if type(value) not in _PLAIN
+            and key != "__builtins__"  # 150 values in each module, and none of them matters
+            and (type(value) is not FunctionType or id(value.__globals__) in arriving)
+        ]
+
+    def _references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
+        if type(value) is dict:
+            items: Collection[object] = value.values()
+        elif type(value) in _CONTAINERS:
+            items = value  # type: ignore[assignment]
+        else:
+            return
+        if not 0 < len(items) <= _LARGEST_CONTAINER:
+            return
+        items = list(items)
+        if not _PLAIN.issuperset(map(type, items)):
+            for item in items:
+                home = self.home_of(item)
+                if home is not None:
+                    yield home, where
+
+
+def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:
+    """Return what a namespace did not hold before, with its name; nothing if nothing changed."""
+    if len(before) == len(now) and all(map(operator.is_, before.values(), now.values())):
+        return {}
+    changed = {key: value for key, value in list(now.items()) if before.get(key, ABSENT) is not value}
+    return {"__name__": now.get("__name__"), **changed} if changed else {}
+
+
+def stale_names(
+    space: Mapping[str, object], before: Mapping[str, object], leaving: NewModules
+) -> Iterator[tuple[str, bool]]:
+    """Yield the names of a surviving package that hold something of modules that leave.
+
+    Args:
+        space: the package's namespace now.
+        before: what it held before the first import of something below it.
+        leaving: the modules that leave.
+
+    Yields:
+        The name, and whether it is new (else it held another value before). New names count only in a
+        package with a ``__getattr__`` of its own, which computes them again.
+    """
+    lazy = "__getattr__" in space
+    for key, value in list(space.items()):
+        if key in before:
+            if before[key] is not value and leaving.home_of(value) is not None:
+                yield key, False
+        elif lazy and leaving.home_of(value) is not None:
+            yield key, True

@@ -1,0 +1,96 @@
+"""The log of first importers: who asked for which module first, with file and line."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.frames import Importer, caller
+from pytest_import_isolation.machinery.lazy_imports import lazy_statement
+from pytest_import_isolation.machinery.modules import ancestors, namespace
+
+_LONGEST_CHAIN: Final = 50
+
+
+class Reload(NamedTuple):
+    """A module that was executed again in place."""
+
+    name: str
+    importer: Importer | None
+    module: object
+    #: What its namespace held before.
+    before: dict[str, Any]
+
+
+class ImportLog:
+    """Listens to the finder and remembers the first importer of every module.
+
+    Args:
+        with_images: also copy the namespaces of the packages above a module before it is imported, which
+            is what an exact restore of their attributes needs.
+    """
+
+    def __init__(self, *, with_images: bool = False) -> None:
+        #: Called with the name of a module that is not loaded, before it is imported.
+        self.beforehand: Callable[[str], object] = lambda name: None
+        #: Called with the name of a module that is asked for again: it was executed, and is gone.
+        self.once_more: Callable[[str], object] = lambda name: None
+        #: The first importer of each module, in the order of the imports.
+        self.importers: dict[str, Importer] = {}
+        #: For modules that were asked for by the first use of a lazy import: the statement that made that.
+        self.lazily: dict[str, Importer] = {}
+        #: For each package that was loaded before something below it was imported: its namespace, and
+        #: a copy of what that held then.
+        self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        #: For modules that another thread than the main one asked for first: that thread.
+        self.threads: dict[str, threading.Thread] = {}
+        #: The reloads in place, in order.
+        self.reloads: list[Reload] = []
+        self._with_images = with_images
+
+    def importing(self, name: str) -> None:
+        """Note an import of a module that is not loaded."""
+        self.beforehand(name)
+        if self._with_images:
+            self.picture_packages(name)
+        if name in self.importers:
+            self.once_more(name)
+        else:
+            importer = caller()
+            if importer is not None:
+                self.importers[name] = importer
+                statement = lazy_statement(name)
+                if statement is not None:
+                    self.lazily[name] = statement
+                if threading.get_ident() != threading.main_thread().ident:
+                    self.threads[name] = threading.current_thread()
+
+    def picture_packages(self, name: str) -> None:
+        """Copy the namespaces of the packages above a module that is about to be bound to them."""
+        for ancestor in ancestors(name):
+            if ancestor not in self.images and ancestor not in self.importers:
+                space = namespace(sys.modules.get(ancestor))
+                if space is not None:
+                    self.images[ancestor] = (space, space.copy())
+
+    def reloading(self, name: str, module: object) -> None:
+        """Note a reload in place."""
+        self.reloads.append(Reload(name, caller(), module, (namespace(module) or {}).copy()))
+
+    def chain(self, name: str) -> Iterator[tuple[str, Importer]]:
+        """Yield the modules that led to a module, from the module itself to the first statement.
+
+        Args:
+            name: a module.
+
+        Yields:
+            Each module with its importer: ``name``, then the module that imported it, and so on.
+        """
+        seen: set[str] = set()
+        while name in self.importers and name not in seen and len(seen) < _LONGEST_CHAIN:
+            seen.add(name)
+            importer = self.importers[name]
+            yield name, importer
+            name = importer.module

@@ -1,0 +1,273 @@
+"""Calls back at every line that code of chosen files executes, beside debuggers and coverage.
+
+From Python 3.12 on by ``sys.monitoring``, where code of other files runs at full speed after its first call
+and every tool has its own events. Below, by ``sys.settrace`` while nobody else uses it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from threading import get_ident
+from types import CodeType, FrameType
+from typing import Any, Final, Protocol
+
+from pytest_import_isolation.machinery.code_cache import CODE
+from pytest_import_isolation.machinery.frames import get_frame
+from pytest_import_isolation.machinery.platform import TOOL
+from pytest_import_isolation.machinery.threads import count_threads
+
+#: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
+_OFTEN: Final = 40
+#: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
+_TOO_OFTEN: Final = 200
+#: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
+_MANY_CALLS: Final = 100_000
+# Any: it is there from Python 3.12 on.
+_MONITORING: Final[Any] = getattr(sys, "monitoring", None)
+# 0, 1, 2 and 5 are meant for debuggers, coverage, profilers and optimizers.
+_TOOL_IDS: Final = (4, 3)
+
+
+class Look(Protocol):
+    """What is called back."""
+
+    def __call__(self, frame: FrameType, line: int, *, exact: bool) -> object:
+        """Look at what happened since the last call.
+
+        Args:
+            frame: the frame that runs.
+            line: the line of it that has just been executed; 0 if its execution has only begun.
+            exact: whether nothing else of the frame, and no other thread, ran since the last call.
+        """
+
+
+class LineWatch:
+    """Watches the thread that it is made in.
+
+    Args:
+        is_watched: tells whether the code of a file is looked at; asked once for each code object.
+        look: called before each line, and before a frame returns or yields.
+        transparent: functions that leave no trace in the traceback of an exception, where that can be had
+            (``sys.monitoring``): code may tell by its length where an import failed, as Flask does.
+    """
+
+    def __init__(
+        self, is_watched: Callable[[str], bool], look: Look, transparent: frozenset[CodeType] = frozenset()
+    ) -> None:
+        self._is_watched = is_watched
+        self._look = look
+        self._transparent = frozenset(map(id, transparent))
+        self._thread = get_ident()
+        # The line that each running frame of a watched file is at, by the frame's identity.
+        self._lines: dict[int, int] = {}
+        # Code objects go by their identities: equal ones, of two copies of a file, are different code.
+        self._watched: dict[int, CodeType] = {}
+        self._files: dict[str, bool] = {}
+        self._times: dict[tuple[int, int], int] = {}
+        self._loose: set[int] = set()
+        self._looks: dict[int, int] = {}
+        self._dropped: dict[int, CodeType] = {}
+        #: Why watching ended by itself, if it did.
+        self.failure: Exception | None = None
+        # Other threads that ran watched code, as long as they live.
+        self._others: set[int] = set()
+        # How many threads there were at the start, and at the last look.
+        self._threads_at_start = self._threads = 0
+        # For the whole life: a callback that raised would raise in every function of the process.
+        self._monitoring = _MONITORING
+        self._tool: int | None = None
+        self._is_tracing = False
+        self._calls = 0
+
+    @property
+    def is_always_on(self) -> bool:
+        """Whether watching costs nothing where nothing is watched, so that it can go on for the whole run."""
+        return self._monitoring is not None
+
+    def start(self) -> bool:
+        """Watch from now on.
+
+        Returns:
+            Whether lines are seen: not if another tool holds the only way to them, or a look failed before.
+        """
+        if self.failure is not None:
+            return False
+        if self.is_always_on:
+            return self._tool is not None or self._start_monitoring()
+        if sys.gettrace() is not None:
+            return False
+        self._is_tracing = True
+        self._calls = 0
+        self._threads_at_start = self._threads = count_threads()
+        sys.settrace(self._trace)
+        return True
+
+    def stop(self) -> None:
+        """Watch no more."""
+        monitoring = self._monitoring
+        if self._tool is not None and monitoring.get_tool(self._tool) == TOOL:  # a test may have freed it
+            for code in self._watched.values():
+                monitoring.set_local_events(self._tool, code, 0)
+            monitoring.set_events(self._tool, 0)
+            monitoring.free_tool_id(self._tool)
+        self._tool = None
+        if self._is_tracing:
+            self._is_tracing = False
+            if sys.gettrace() == self._trace:  # a test may have set another one
+                sys.settrace(None)
+        self._watched.clear()
+        self._lines.clear()
+
+    # What both ways share
+
+    def _watches(self, code: CodeType) -> bool:
+        watched = self._files.get(code.co_filename)
+        if watched is None:
+            watched = self._files[code.co_filename] = self._is_watched(code.co_filename)
+            if watched:
+                # What was seen often enough in one execution of it has to be seen in the next.
+                CODE.leave_alone(code.co_filename)
+        return watched
+
+    def _look_at(self, frame: FrameType, line: int) -> None:
+        code = frame.f_code
+        self._looks[id(code)] = self._looks.get(id(code), 0) + 1
+        try:
+            self._look(frame, line, exact=self._was_alone() and id(code) not in self._loose)
+        except Exception as error:  # whatever a test left: it must not be raised in the test's own code
+            self.failure = error
+            self.stop()
+
+    def _was_alone(self) -> bool:
+        """Tell whether no other thread can have made what changed since the last look."""
+        if self._tool is not None:
+            if not self._others:
+                return True
+            self._others &= sys._current_frames().keys()
+            return False
+        # Other threads are not traced.
+        before, self._threads = self._threads, count_threads()
+        return max(before, self._threads) <= self._threads_at_start
+
+    def _is_here(self) -> bool:
+        """Tell whether the watched thread runs; remember another one."""
+        ident = get_ident()
+        if ident == self._thread:
+            return True
+        self._others.add(ident)
+        return False
+
+    def _begin(self, frame: FrameType) -> None:
+        # What happened before is not this frame's.
+        self._lines[id(frame)] = 0
+
+    def _line(self, frame: FrameType, line: int) -> bool:
+        """Look, and return whether this line is looked at again."""
+        code = id(frame.f_code)
+        self._look_at(frame, self._lines.get(id(frame), 0))
+        self._lines[id(frame)] = line
+        times = self._times[code, line] = self._times.get((code, line), 0) + 1
+        if times < _OFTEN:
+            return True
+        self._loose.add(code)
+        return False
+
+    def _end(self, frame: FrameType) -> None:
+        self._look_at(frame, self._lines.pop(id(frame), 0))
+        # Not in the middle: who saw it make a change has to see it take that back.
+        code = frame.f_code
+        if self._looks[id(code)] >= _TOO_OFTEN:
+            self._dropped[id(code)] = code
+            if self._watched.pop(id(code), None) is not None and self._tool is not None:
+                self._monitoring.set_local_events(self._tool, code, 0)
+
+    # sys.monitoring
+
+    def _start_monitoring(self) -> bool:
+        monitoring = self._monitoring
+        for tool in _TOOL_IDS:
+            if monitoring.get_tool(tool) is None:
+                break
+        else:
+            return False
+        monitoring.use_tool_id(tool, TOOL)
+        self._tool = tool
+        events = monitoring.events
+        monitoring.register_callback(tool, events.PY_START, self._on_start)
+        monitoring.register_callback(tool, events.PY_RESUME, self._on_resume)
+        monitoring.register_callback(tool, events.LINE, self._on_line)
+        monitoring.register_callback(tool, events.PY_RETURN, self._on_end)
+        monitoring.register_callback(tool, events.PY_YIELD, self._on_end)
+        monitoring.register_callback(tool, events.PY_UNWIND, self._on_unwind)
+        # Only the first call of every other function is seen: its event is disabled then.
+        monitoring.set_events(tool, events.PY_START)
+        return True
+
+    def _see_unwinding(self) -> None:
+        # An exception that leaves a function cannot be watched for chosen code.
+        events = self._monitoring.events
+        if not self._monitoring.get_events(self._tool) & events.PY_UNWIND:
+            self._monitoring.set_events(self._tool, events.PY_START | events.PY_UNWIND)
+
+    def _on_start(self, code: CodeType, offset: int) -> Any:
+        if self._tool is None:
+            return None
+        if id(code) not in self._watched:
+            if id(code) in self._transparent:
+                self._see_unwinding()
+            if id(code) in self._dropped or not self._watches(code):
+                return self._monitoring.DISABLE
+            self._see_unwinding()
+            self._watched[id(code)] = code
+            events = self._monitoring.events
+            wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
+            self._monitoring.set_local_events(self._tool, code, wanted)
+        if self._is_here():
+            self._begin(get_frame(1))
+        return None
+
+    def _on_resume(self, code: CodeType, offset: int) -> None:
+        if self._is_here():
+            self._begin(get_frame(1))
+
+    def _on_line(self, code: CodeType, line: int) -> Any:
+        if not self._is_here() or self._line(get_frame(1), line):
+            return None
+        return self._monitoring.DISABLE
+
+    def _on_end(self, code: CodeType, offset: int, value: object) -> None:
+        if self._is_here():
+            self._end(get_frame(1))
+
+    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
+        if id(code) in self._transparent and error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next
+            return
+        if id(code) in self._watched and self._is_here():
+            self._end(get_frame(1))
+
+    # sys.settrace
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event != "call" or not self._is_tracing or get_ident() != self._thread:
+            return None
+        self._calls += 1
+        if self._calls > _MANY_CALLS:
+            sys.settrace(None)
+            return None
+        if id(frame.f_code) in self._dropped or not self._watches(frame.f_code):
+            return None
+        self._watched[id(frame.f_code)] = frame.f_code
+        self._begin(frame)
+        return self._trace_lines
+
+    def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:
+        if id(frame.f_code) in self._dropped:
+            return None
+        if event == "line":
+            if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
+                self._line(frame, frame.f_lineno)
+        elif event == "return":
+            self._end(frame)
+        return self._trace_lines

@@ -1,0 +1,228 @@
+"""Which statement changed the import state: the observed answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.machinery.frames import is_machinery
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.state.differences import (
+    LISTS,
+    Lists,
+    compare_entries,
+    compare_lists,
+    items_in,
+    items_of,
+    key_of,
+)
+from pytest_import_isolation.state.single_changes import SingleChange, container, entry_of
+from pytest_import_isolation.state.submodule_attributes import bound_value
+from pytest_import_isolation.watching.lines import LineWatch
+
+
+class Step(NamedTuple):
+    """A statement that was running: of a module, in a file."""
+
+    module: str
+    file: str
+    line: int
+    #: The name of the code it is in: ``<module>``, a function, a class.
+    code: str
+    #: Whether that code runs as a part of the statement around it: a class body, a comprehension.
+    is_inline: bool = False
+    #: Whether it was called by code that is not part of the trail: by pytest, by a library.
+    is_entry: bool = False
+
+
+class Trail(NamedTuple):
+    """The statements that were running when something changed, the innermost last."""
+
+    steps: tuple[Step, ...]
+    exact: bool
+
+
+_CO_OPTIMIZED = 1
+
+
+class Statements:
+    """Remembers the statement that changed an entry, a list or a container last.
+
+    Args:
+        is_watched: tells whether the lines of a file are watched.
+        is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
+        on_change: called with what a statement has just changed, as single changes.
+        transparent: see :class:`.linewatch.LineWatch`.
+    """
+
+    def __init__(
+        self,
+        is_watched: Callable[[str], bool],
+        is_shown: Callable[[str, str], bool],
+        on_change: Callable[[list[SingleChange], Trail], object] = lambda changes, trail: None,
+        transparent: frozenset[CodeType] = frozenset(),
+    ) -> None:
+        self._is_shown = is_shown
+        self._on_change = on_change
+        self._watch = LineWatch(is_watched, self._look, transparent)
+        # By what was changed: the identity of what is there since then, and who did it.
+        self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
+        self._table: object = None
+        self._moment = Moment(None)
+        # Whether a statement changed something since the last call of synchronize().
+        self._is_ahead = False
+        self.synchronize()
+
+    @property
+    def is_always_on(self) -> bool:
+        """Whether watching costs next to nothing, so that it can go on for the whole run."""
+        return self._watch.is_always_on
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why statements are seen no more, if a look failed."""
+        return self._watch.failure
+
+    def start(self) -> bool:
+        """Watch from now on; tell whether statements are seen."""
+        self.synchronize()
+        return self._watch.start()
+
+    def stop(self) -> None:
+        """Watch no more; what was seen is kept."""
+        self._watch.stop()
+
+    def find(self, change: SingleChange) -> Trail | None:
+        """Return the statement that made a change, if it was seen."""
+        known, trail = self._by.get(change.place, (0, None))
+        return trail if known == _identity(change) else None
+
+    def find_last(self, name: str) -> Trail | None:
+        """Return the statement that changed an entry of ``sys.modules`` last, whatever stands there now."""
+        return self._by.get(("entry", name), (0, None))[1]
+
+    def synchronize(self, *, is_same: bool = False) -> None:
+        """Take what is there now as nobody's statement.
+
+        Args:
+            is_same: the import state is known to be as it was at the last call.
+        """
+        if is_same and not self._is_ahead:
+            return
+        self._is_ahead = False
+        if self._looks_same():
+            return
+        modules = getattr(sys, "modules", None)
+        self._table, self._moment = modules, Moment(modules)
+        self._entries: dict[Any, object] = {}
+        if isinstance(modules, dict):
+            self._entries = modules.copy()
+        # Two lists are compared at a quarter of the cost of two dictionaries.
+        self._keys, self._values = [*self._entries], [*self._entries.values()]
+        self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
+        self._compared = Lists((found, items) for _, found, items in self._lists)
+
+    def _looks_same(self) -> bool:
+        try:
+            modules = sys.modules
+            return modules is self._table and self._has_same_values(modules) and self._compared.look_same()
+        except Exception:  # a test may have left anything
+            return False
+
+    def _has_same_values(self, modules: dict[Any, Any]) -> bool:
+        if self._moment.lasts_for(modules):
+            return True
+        moment = Moment(modules)
+        if len(modules) != len(self._values) or [*modules.values()] != self._values:
+            return False
+        self._moment = moment
+        return True
+
+    def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
+        if self._looks_same():
+            return
+        changes = list(self._changes())
+        trail = self._trail(frame, line, exact=exact)
+        self.synchronize()
+        self._is_ahead = True
+        if changes and trail.steps:
+            for change in changes:
+                self._by[change.place] = (_identity(change), trail)
+                if change.what == "entry" and type(change.key) is str and "." in change.key:
+                    # Attributes are not looked at by themselves; here one failed to follow its entry.
+                    bound = bound_value(change.key)
+                    if bound is not change.after:
+                        self._by["attribute", change.key] = (id(bound), trail)
+            self._on_change(changes, trail)
+
+    def _changes(self) -> list[SingleChange]:
+        found: list[SingleChange] = []
+        now = getattr(sys, "modules", None)
+        if now is not self._table:
+            found.append(SingleChange("rebound", "sys.modules", ABSENT, now))
+        entries = now.copy() if isinstance(now, dict) else {}
+        changes = compare_entries(self._entries, self._keys, self._values, entries)
+        found += (
+            SingleChange("entry", name, before, after) for name, (before, after) in changes.replaced.items()
+        )
+        found += (SingleChange("entry", name, ABSENT, module) for name, module in changes.added.items())
+        found += (SingleChange("entry", name, module, ABSENT) for name, module in changes.removed.items())
+        for name, list_object, items in self._lists:
+            found += self._list_changes(name, list_object, items)
+        return found
+
+    def _list_changes(self, name: str, list_object: object, items: tuple[object, ...]) -> list[SingleChange]:
+        found: list[SingleChange] = []
+        now = getattr(sys, name, None)
+        if now is not list_object:
+            found.append(SingleChange("rebound", f"sys.{name}", ABSENT, container(name)))
+        after = items_in(now)
+        change = compare_lists(items, after)
+        found += (SingleChange(name, key_of(item), ABSENT, item) for item in change.added)
+        found += (SingleChange(name, key_of(item), item, ABSENT) for item in change.removed)
+        if change.moved:
+            found.append(SingleChange(name, "order", ABSENT, tuple(map(key_of, after))))
+        return found
+
+    def _trail(self, frame: FrameType, line: int, *, exact: bool) -> Trail:
+        steps: list[Step] = []
+        current: FrameType | None = frame
+        last: int | None = None
+        while current is not None:
+            # Most frames are pytest's, and to find the line of a frame, or what it belongs to, takes longest.
+            name, code = current.f_globals.get("__name__"), current.f_code
+            # A frame that has only begun did nothing yet.
+            if (
+                isinstance(name, str)
+                and self._shows(name, current)
+                and not is_machinery(current)
+                and (at := line if current is frame else current.f_lineno)
+            ):
+                is_inline = code.co_name.startswith("<") and code.co_name != "<module>"
+                is_inline = is_inline or (not code.co_flags & _CO_OPTIMIZED and code.co_name != "<module>")
+                steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
+                last = len(steps) - 1
+            elif last is not None and not is_machinery(current):
+                steps[last] = steps[last]._replace(is_entry=True)
+                last = None
+            current = current.f_back
+        return Trail(tuple(reversed(steps)), exact)
+
+    def _shows(self, module: str, frame: FrameType) -> bool:
+        file = frame.f_code.co_filename
+        if not self._is_shown(module, file):
+            return False
+        # Hypothesis gives its wrappers the file and the first line of the function that they call.
+        home = frame.f_globals.get("__file__")
+        if isinstance(home, str):
+            return home == file or self._is_shown(module, home)
+        return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
+
+
+def _identity(change: SingleChange) -> int:
+    if change.what in ("entry", "attribute", "rebound"):
+        return id(change.after)
+    return change.before is ABSENT  # an item was added, or removed

@@ -1,0 +1,277 @@
+"""What happens to the modules that a window loaded: forget, park or keep, each with its reason.
+
+Pure: it looks at modules and decides; nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_initializing, namespace, top_level
+from pytest_import_isolation.state.origins import Origin, Origins, Verdict
+from pytest_import_isolation.state.references import NewModules, changed_values
+
+#: Why what came back is parked again, if its origin is no reason.
+WAS_PARKED: Final = "it was parked when the window opened"
+
+
+class Outcome(IntEnum):
+    """The three things that can happen to a module; a later one overrules an earlier one."""
+
+    FORGET = 1
+    PARK = 2
+    KEEP = 3
+
+
+class Decision(NamedTuple):
+    """What happens to a module when its window closes, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Circumstances(NamedTuple):
+    """What :func:`decide` must know about the window beside the modules themselves."""
+
+    #: Verdicts on modules.
+    origins: Origins
+    #: The modules that stay loaded because they were there before.
+    survivors: Mapping[Any, object]
+    #: Those of them whose references count: the first-party ones.
+    referrers: Mapping[Any, object]
+    #: Gives the reason to keep a module on request (``keep=``, plugins of the test runner), or None.
+    must_stay: Callable[[str, object], str | None]
+    #: What the window itself placed: fakes, whatever they are (``{"ujson": json}`` puts a real module there).
+    placed: Mapping[Any, object]
+    #: Modules that asked for something faked or blocked while they were executed, and what they asked for.
+    tainted: Mapping[str, str]
+    #: Namespaces that other threads are executing, by identity, with the thread's name.
+    running: Mapping[int, str]
+    #: For a survivor, the names that importlib or a lazy ``__getattr__`` put there, which do not count.
+    lazy_names: Callable[[str], Iterable[str]]
+    #: Tells whether a name's older copy comes back: a newer one cannot be kept beside it.
+    is_superseded: Callable[[Any], bool]
+    #: Names of modules that came back from the parking lot in the window.
+    returned: Set[str]
+    #: What first-party survivors held before the first of those came back.
+    before_return: Mapping[Any, Mapping[str, object]]
+    #: Returns the name of the module that imported an arrival, if that is known.
+    importer_of: Callable[[str], str | None]
+    #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
+    is_alone: bool = False
+
+
+def decide(modules: Mapping[Any, object], circumstances: Circumstances) -> dict[Any, Decision]:
+    """Decide what becomes of every module that a window loaded.
+
+    Args:
+        modules: the entries of ``sys.modules`` that are not what they were when the window opened.
+        circumstances: what else matters.
+
+    Returns:
+        A decision for each entry.
+    """
+    return _Deciding(modules, circumstances).run()
+
+
+class _Deciding:
+    def __init__(self, modules: Mapping[Any, object], circumstances: Circumstances) -> None:
+        self.given = circumstances
+        self.all = modules
+        self.verdicts: dict[Any, Verdict] = {
+            name: circumstances.origins.verdict(name, module) for name, module in modules.items()
+        }
+        for name, module in modules.items():
+            if circumstances.placed.get(name, ABSENT) is module:
+                self.verdicts[name] = Verdict(Origin.FAKE, "it was placed by fakes")
+        self.real = {
+            name: module
+            for name, module in modules.items()
+            if self.verdicts[name].origin is not Origin.FAKE and type(name) is str
+        }
+        for name, own_name in self._second_names().items():
+            # Whoever refers to the module does not refer to this name of it.
+            del self.real[name]
+            if not self._is_foreign_package(top_level(name)):
+                self.verdicts[name] = Verdict(Origin.FAKE, f"it is another name for {own_name}")
+        self.new_modules = NewModules(self.real)
+        self.decisions: dict[Any, Decision] = {}
+
+    def run(self) -> dict[Any, Decision]:
+        for name in self.all:
+            self.decisions[name] = self._by_origin(name)
+        for name, module in self.real.items():
+            reason = self._reason_to_stay(name, module)
+            if reason:
+                self._raise(name, Outcome.KEEP, reason)
+        self._keep_what_survivors_refer_to()
+        self._pin_extension_modules()
+        self._park_what_tainted_extensions_need()
+        self._spread()
+        return self.decisions
+
+    def _second_names(self) -> dict[str, str]:
+        """Return the entries that are a second name for a loaded module, with the module's own name.
+
+        ``sys.modules["ujson"] = json`` is a fake made of a real module: it must neither be parked nor kept
+        because somebody refers to json. Only what a foreign package makes below itself (``six.moves``,
+        ``py.error``) is parked with the package.
+        """
+        second: dict[str, str] = {}
+        for name, module in self.real.items():
+            own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+            if type(own_name) is str and own_name != name:
+                tables = (self.all, self.given.survivors)
+                # The import system gives a top-level module no name but its own, loaded under that or not.
+                if "." not in name or any(table.get(own_name, ABSENT) is module for table in tables):
+                    second[name] = own_name
+        return second
+
+    def _is_foreign_package(self, name: str) -> bool:
+        if name in self.real:
+            return self.verdicts[name].origin is Origin.FOREIGN
+        module = self.given.survivors.get(name)
+        return module is not None and self.given.origins.verdict(name, module).origin is Origin.FOREIGN
+
+    def _by_origin(self, name: Any) -> Decision:
+        verdict = self.verdicts[name]
+        if name in self.given.returned:
+            # Also what looks like a fake now that the extension module which made it is not loaded.
+            foreign = verdict.origin is Origin.FOREIGN
+            return Decision(Outcome.PARK, verdict.reason if foreign else WAS_PARKED)
+        if verdict.origin is Origin.FOREIGN:
+            if name in self.given.tainted:
+                return Decision(
+                    Outcome.FORGET, f"first imported while {self.given.tainted[name]} was faked or blocked"
+                )
+            if self.given.is_superseded(name) and not verdict.is_extension:
+                return Decision(Outcome.FORGET, "the earlier copy comes back")
+            return Decision(Outcome.PARK, verdict.reason)
+        return Decision(Outcome.FORGET, verdict.reason)
+
+    def _reason_to_stay(self, name: str, module: object) -> str | None:
+        thread = self.given.running.get(id(namespace(module)))
+        if thread is not None and not (self._is_for_itself(name) and not is_initializing(module)):
+            doing = "importing" if is_initializing(module) else "executing"
+            return f"thread {thread!r} is still {doing} it"
+        if is_initializing(module):
+            return "its import is still under way"
+        return self.given.must_stay(name, module)
+
+    def _raise(self, name: str, outcome: Outcome, reason: str) -> bool:
+        """Raise a module to a stronger outcome; tell whether that changed anything."""
+        if self.given.is_superseded(name) or name not in self.real or self.decisions[name].outcome >= outcome:
+            return False
+        self.decisions[name] = Decision(outcome, reason)
+        return True
+
+    def _keep_what_survivors_refer_to(self) -> None:
+        if all(map(self._is_for_itself, self.real)):
+            return
+        # Only a reference that is made in the window counts for what was parked before it.
+        all_returned = self.real.keys() <= self.given.returned
+        for name, module in self.given.referrers.items():
+            space: Mapping[str, object] = namespace(module) or {}
+            if all_returned:
+                space = changed_values(self.given.before_return.get(name, {}), space)
+                if not space:
+                    continue
+            lazy: frozenset[str] | None = None
+            for home, key in self.new_modules.references(space):
+                if f"{name}.{key}" == home:
+                    continue  # the attribute that importlib writes for a submodule
+                if lazy is None:
+                    lazy = frozenset(self.given.lazy_names(name))
+                if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
+                    continue
+                if key not in lazy and not self._is_for_itself(home):
+                    self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _is_for_itself(self, name: str) -> bool:
+        """Tell whether no reference is a reason to keep a module."""
+        return self.given.is_alone and (
+            self.verdicts[name].origin is not Origin.FOREIGN or name in self.given.tainted
+        )
+
+    def _is_old(self, survivor: Any, space: Mapping[str, object], key: str) -> bool:
+        """Tell whether a name held the same before any parked module came back."""
+        return self.given.before_return.get(survivor, {}).get(key, ABSENT) is space.get(key, None)
+
+    def _pin_extension_modules(self) -> None:
+        """Park a project's own extension modules, with the packages above and what they refer to."""
+        pinned = [
+            name
+            for name, verdict in self.verdicts.items()
+            if verdict.is_extension and self._has_first_party_parent(name)
+        ]
+        while pinned:
+            name = pinned.pop()
+            above = [ancestor for ancestor in ancestors(name) if ancestor in self.real]
+            below = {home for home, _ in self.new_modules.references(namespace(self.real[name]) or {})}
+            for other in (*above, *below):
+                holder = f"the extension module {name}" if self.verdicts[name].is_extension else name
+                if self._raise(other, Outcome.PARK, f"{holder} holds on to it"):
+                    pinned.append(other)
+
+    def _has_first_party_parent(self, name: Any) -> bool:
+        return any(
+            ancestor in self.real and self.verdicts[ancestor].origin is Origin.FIRST_PARTY
+            for ancestor in ancestors(name)
+        )
+
+    def _park_what_tainted_extensions_need(self) -> None:
+        """Never forget the Python half of a package whose extension modules stay in the process.
+
+        A tainted foreign module that a parked one refers to is parked too: a second execution would give
+        two copies of its classes. The reason says that it is tainted.
+        """
+        tainted = [
+            name
+            for name in self.real
+            if name in self.given.tainted and self.verdicts[name].origin is Origin.FOREIGN
+        ]
+        if not tainted:
+            return
+        with_extension = {top_level(name) for name in self.real if self.verdicts[name].is_extension}
+        wanted: dict[str, str] = {
+            name: "its package holds extension modules"
+            for name in tainted
+            if top_level(name) in with_extension
+        }
+        for name, module in self.real.items():
+            if self.decisions[name].outcome >= Outcome.PARK and top_level(name) not in with_extension:
+                for home, _ in self.new_modules.references(namespace(module) or {}):
+                    if home in tainted and top_level(home) != top_level(name):
+                        wanted.setdefault(home, f"{name} refers to it")
+        for name, reason in wanted.items():
+            self._raise(name, Outcome.PARK, f"tainted by {self.given.tainted[name]}, but {reason}")
+
+    def _spread(self) -> None:
+        """Keep the packages above a kept module, and all that it refers to."""
+        kept = [name for name, decision in self.decisions.items() if decision.outcome is Outcome.KEEP]
+        while kept:
+            name = kept.pop()
+            for ancestor in ancestors(name):
+                if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
+                    kept.append(ancestor)
+            for home, key in self.new_modules.references(namespace(self.real[name]) or {}):
+                reason = f"{name}.{key} refers to it, and {name} is kept"
+                if f"{name}.{key}" == home:
+                    if not self._is_part(home, name):
+                        continue  # the attribute that importlib writes leaves with the submodule
+                    reason = f"it is a part of {name}, which is kept"
+                # Of first-party modules only those are kept in a world that must be, with all they need.
+                if self._is_for_itself(home) and self.verdicts[name].origin is Origin.FOREIGN:
+                    continue
+                if self._raise(home, Outcome.KEEP, reason):
+                    kept.append(home)
+
+    def _is_part(self, submodule: str, package: str) -> bool:
+        """Tell whether a package that stays would be incomplete without a submodule.
+
+        Its code, which is not executed again, may have imported it, and who uses it need not import it.
+        """
+        is_foreign = self.verdicts[package].origin is Origin.FOREIGN
+        return is_foreign or self.given.importer_of(submodule) == package

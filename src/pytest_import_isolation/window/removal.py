@@ -1,0 +1,168 @@
+"""How modules leave ``sys.modules`` when a window closes, and what is tidied behind them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.lot import ParkedModule
+from pytest_import_isolation.state.changes import PARKED, ModuleChange
+from pytest_import_isolation.state.origins import Origin, Origins, describe
+from pytest_import_isolation.state.references import NewModules, stale_names
+from pytest_import_isolation.state.submodule_attributes import bind, bound_value, parent_namespace
+from pytest_import_isolation.window.outcomes import WAS_PARKED, Decision, Outcome
+
+# The namespaces of packages, each with a copy of what it held before something below it was imported.
+Images = Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
+
+# A source file younger than this may be rewritten within the same second and with the same size, and
+# Python would then run the old bytecode.
+_YOUNG_SOURCE_SECONDS: Final = 2.0
+_AGAIN: Final = Decision(Outcome.PARK, WAS_PARKED)
+
+
+class Removal:
+    """Sees every entry leave, under the import lock, and parks what has to be parked before it is gone.
+
+    Between the decision and the moment of leaving, other threads may have imported more: those modules
+    are judged here by their origin alone.
+
+    Args:
+        origins: gives the verdicts on modules.
+        old: the entries with which the window began, and which come back.
+        is_refreshed: tells whether a new copy of a module was asked for.
+    """
+
+    def __init__(
+        self, origins: Origins, old: Mapping[Any, object], is_refreshed: Callable[[Any], bool]
+    ) -> None:
+        self._is_refreshed = is_refreshed
+        self.decisions: dict[Any, Decision] = {}
+        self.left: dict[Any, object] = {}
+        self._origins = origins
+        self._old = old
+
+    def leave(self, name: Any, module: object) -> None:
+        """Take note of an entry that is about to leave."""
+        verdict = self._origins.verdict(name, module)
+        decision = self.decisions.get(name)
+        if decision is None:
+            outcome = Outcome.PARK if verdict.origin is Origin.FOREIGN else Outcome.FORGET
+            decision = self.decisions[name] = Decision(
+                outcome, "imported by another thread while the window was closed"
+            )
+        if name in self._old:
+            # A second copy, whose place the first one takes again. C code may still point to what it made
+            # (multiprocessing crashes on 3.10 and 3.11 when a copy is freed), so it stays alive; but not
+            # if it was asked for with fresh=, or every test would leave a copy.
+            if verdict.is_extension or not self._is_refreshed(name):
+                FINDER.lot.retire([module] if verdict.origin is Origin.FOREIGN else [])
+        elif decision.outcome is Outcome.PARK:
+            park(name, module)
+        self.left[name] = module
+
+    def leave_again(self, leaving_again: Mapping[str, object]) -> None:
+        """Park modules that came back from the parking lot, without another look at each."""
+        FINDER.lot.park_again(leaving_again)
+        self.left.update(leaving_again)
+        self.decisions.update(dict.fromkeys(leaving_again, _AGAIN))
+
+    def told_again(self, name: Any) -> ModuleChange | None:
+        """Return the words for a module that was parked again; None for any other."""
+        return FINDER.lot.told(name, self._tell) if self.decisions[name] is _AGAIN else None
+
+    def _tell(self, name: str, module: object) -> ModuleChange:
+        verdict = self._origins.verdict(name, module)
+        reason = verdict.reason if verdict.origin is Origin.FOREIGN else WAS_PARKED
+        return ModuleChange(name, "nothing", describe(module), PARKED, reason)
+
+    def is_old(self, name: Any) -> bool:
+        """Tell whether the window began with an entry of this name, which comes back."""
+        return name in self._old
+
+    def leave_together(self, child: str, parent: str) -> bool:
+        """Tell whether a package and its submodule shared their decision, so that the attribute may stay."""
+        return parent in self.left and self.decisions[parent].outcome is self.decisions[child].outcome
+
+    def clean_packages(self, images: Images) -> list[str]:
+        """Take what left off the packages that did not, and give those back what they held before.
+
+        Args:
+            images: what packages held before something below them was imported.
+
+        Returns:
+            The attributes that were put back or removed, as ``"package.name"``.
+        """
+        cleaned: list[str] = []
+        for name, module in self.left.items():
+            parent, child = parent_of(name) if type(name) is str else ("", "")
+            if not parent or self.is_old(name) or self.leave_together(name, parent):
+                continue
+            space = namespace(self.left.get(parent, sys.modules.get(parent)))
+            if space is not None and space.get(child, ABSENT) is module:
+                bind(space, child, images.get(parent, ({}, {}))[1].get(child, ABSENT))
+                cleaned.append(name)
+        leaving: NewModules | None = None
+        for package, (space, before) in list(images.items()):  # other threads add to it
+            if namespace(self._old.get(package)) is space:
+                leaving = leaving or NewModules({n: m for n, m in self.left.items() if type(n) is str})
+                for key, is_new in list(stale_names(space, before, leaving)):
+                    bind(space, key, ABSENT if is_new else before[key])
+                    cleaned.append(f"{package}.{key}")
+        return cleaned
+
+    def forgotten_packages(self) -> dict[str, object]:
+        """Return the first-party packages of the top level that left and will be executed anew."""
+        return {
+            name: module
+            for name, module in self.left.items()
+            if type(name) is str
+            and "." not in name
+            and self.decisions[name].outcome is Outcome.FORGET
+            and "__path__" in (namespace(module) or {})
+            and self._origins.is_first_party(name, module)
+        }
+
+    def remove_young_bytecode(self) -> None:
+        """Let the sources of forgotten modules that were written a moment ago be compiled again."""
+        for name, module in self.left.items():
+            if self.decisions[name].outcome is Outcome.FORGET:
+                _remove_young_bytecode(module)
+
+
+def park(name: str, module: object) -> None:
+    """Put a module that is about to leave into the parking lot, with its package's attribute for it."""
+    # Where a package failed to import, its submodules are left without it: the next package gets them.
+    binding = module if parent_namespace(name) is None else bound_value(name)
+    FINDER.lot.park({name: ParkedModule(module, binding)})
+
+
+def _remove_young_bytecode(module: object) -> None:
+    """Let a source that was written a moment ago be compiled again.
+
+    The bytecode file stores the source's time in whole seconds and its size: a source that is rewritten
+    within the second and with the same size would run its old code.
+    """
+    own = namespace(module) or {}
+    file, spec = own.get("__file__"), own.get("__spec__")
+    # The spec's: Python 3.15 gives modules no __cached__.
+    cached = spec.cached if type(spec) is ModuleSpec else None
+    if not isinstance(file, str) or not isinstance(cached, str):
+        return
+    try:
+        if time.time() - os.stat(file).st_mtime >= _YOUNG_SOURCE_SECONDS:
+            return
+    except OSError:
+        return  # the source has gone already
+    cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
+    if isinstance(cache, dict):
+        cache.pop(file, None)
+    with suppress(OSError):  # never written, gone already, or not ours to delete
+        os.unlink(cached)

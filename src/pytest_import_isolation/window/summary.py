@@ -1,0 +1,83 @@
+"""The account of a closed window: from objects to the strings of :class:`.Changes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.parking.belongings import item_text
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.state.changes import (
+    FORGOTTEN,
+    KEPT,
+    PARKED,
+    PUT_BACK,
+    Changes,
+    ItemChange,
+    ModuleChange,
+)
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.window.outcomes import Outcome
+from pytest_import_isolation.window.removal import Removal
+
+_OUTCOMES: Final = {Outcome.FORGET: FORGOTTEN, Outcome.PARK: PARKED, Outcome.KEEP: KEPT}
+
+
+class Summary(NamedTuple):
+    """What is known of a window when it is closed."""
+
+    #: What the code inside had changed.
+    seen: Difference
+    #: What became of the modules that were loaded.
+    removal: Removal
+    #: The fakes that the window's own parameters had asked for.
+    placed: Mapping[Any, object]
+    #: Entries that could not leave, with the reason.
+    stuck: Mapping[Any, str]
+    #: Attributes of packages that were put back or removed.
+    attributes: tuple[str, ...]
+    #: Gives what a list of ``sys`` holds after the window.
+    contents: Callable[[str], tuple[object, ...]]
+
+    def changes(self) -> Changes:
+        """Return the account in words."""
+        rebound = [*self.seen.rebound, *(["builtins.__import__"] if self.seen.import_function else [])]
+        return Changes(
+            (*self._loaded(), *self._put_back()), tuple(self._items()), self.attributes, tuple(rebound)
+        )
+
+    def _loaded(self) -> Iterator[ModuleChange]:
+        for name, decision in self.removal.decisions.items():
+            if name in self.seen.replaced or name in self.placed or self.removal.is_old(name):
+                continue
+            again = self.removal.told_again(name)
+            if again is not None:
+                yield again
+                continue
+            module = self.removal.left.get(name, self.seen.added.get(name, ABSENT))
+            outcome = KEPT if name in self.stuck else _OUTCOMES[decision.outcome]
+            reason = self.stuck.get(name, decision.reason)
+            yield ModuleChange(str(name), "nothing", describe(module), outcome, reason)
+
+    def _put_back(self) -> Iterator[ModuleChange]:
+        for name, (before, after) in self.seen.replaced.items():
+            reason = f"it had been replaced by {describe(after)}"
+            yield ModuleChange(str(name), describe(before), describe(after), PUT_BACK, reason)
+        for name, before in self.seen.removed.items():
+            yield ModuleChange(str(name), describe(before), "nothing", PUT_BACK, "it had been removed")
+
+    def _items(self) -> Iterator[ItemChange]:
+        for list_name, change in self.seen.lists.items():
+            for item in change.added:
+                yield ItemChange(list_name, item_text(item), "added", self._outcome_of(list_name, item))
+            for item in change.removed:
+                yield ItemChange(list_name, item_text(item), "removed", "undone")
+            if change.moved:
+                yield ItemChange(list_name, f"sys.{list_name}", "moved", "undone")
+
+    def _outcome_of(self, list_name: str, item: object) -> str:
+        if any(item is other for other in self.contents(list_name)):
+            return KEPT
+        return PARKED if FINDER.lot.holds(item) else "undone"
