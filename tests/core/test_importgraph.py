@@ -9,13 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.cycles.import_graph import (
-    ImportGraph,
-    Source,
-    components,
-    list_modules,
-    read_source,
-)
+from pytest_import_isolation.cycles.import_graph import ImportGraph, Source, components, list_modules
+from pytest_import_isolation.cycles.source_imports import read_source
 
 
 def _graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> ImportGraph:

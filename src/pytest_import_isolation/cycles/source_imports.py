@@ -1,0 +1,231 @@
+"""What the source of one module imports, and in which of its code, read from its syntax tree.
+
+Nothing is imported, and what is found is more than what happens, never less, as far as imports are written as
+statements or as names in literal strings.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from pytest_import_isolation.machinery.modules import top_level
+
+# Calls that may import what no literal says: who makes one when it is imported may import any module.
+_BLIND_CALLS: Final = frozenset(
+    {"__import__", "exec", "exec_module", "import_module", "load_module", "run_module"}
+)
+# Who uses one of these may bind names that no statement binds.
+_BLIND_BINDERS: Final = frozenset({"__dict__", "exec", "globals", "setattr", "vars"})
+# Decorators that do not call what they decorate.
+_QUIET_DECORATORS: Final = frozenset(
+    {
+        "abstractmethod", "asynccontextmanager", "cache", "cached_property", "classmethod", "contextmanager",
+        "deleter", "final", "fixture", "lru_cache", "no_type_check", "overload", "override", "property",
+        "setter", "staticmethod", "wraps",
+    }
+)  # fmt: skip
+# A function without any of these imports nothing and binds nothing for the module.
+_WORTH_READING: Final = ("exec", "global", "import", "load", "run_module", "setattr", "vars")
+_Function = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Import(NamedTuple):
+    """An import statement: ``from module import names``, or ``import module`` without names."""
+
+    module: str
+    names: tuple[str, ...]
+    #: Whether the statement binds the topmost package: ``import a.b`` without ``as``.
+    binds_top: bool
+
+
+class Scope:
+    """Code that runs together: a module's body with its class bodies, or the body of a function."""
+
+    def __init__(self, name: str | None, *, is_reached: bool) -> None:
+        self.name = name
+        #: Whether it runs at import, whoever names it.
+        self.is_reached = is_reached
+        self.imports: list[Import] = []
+        #: Names of variables and attributes that it reads: who is named may be called.
+        self.reads: set[str] = set()
+        #: Names that its import statements take from modules; a lazy one there is resolved by that.
+        self.takes: set[str] = set()
+        #: Literal strings that could name a module.
+        self.strings: set[str] = set()
+        #: Whether it is a lazy import: code that "runs" when somebody uses the name that it binds.
+        self.is_lazy = False
+        self.is_blind = False
+
+
+class Reading(NamedTuple):
+    """What one module's source says."""
+
+    scopes: list[Scope]
+    #: The names that it binds for others, or None if that cannot be known.
+    bound: set[str] | None
+
+
+def read_source(text: str, package: str) -> Reading:
+    """Read what a source imports.
+
+    Args:
+        text: the source; one that cannot be parsed imports nothing.
+        package: what relative imports start from.
+    """
+    reader = _Reader(package, text)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return Reading([], None)
+    body = Scope(None, is_reached=True)
+    reader.scopes.append(body)
+    reader.read_all(tree.body, body)
+    reads = set[str]().union(*(scope.reads for scope in reader.scopes))
+    is_known = reader.bound_is_known and _BLIND_BINDERS.isdisjoint(reads)
+    return Reading(reader.scopes, reader.bound if is_known else None)
+
+
+class _Reader:
+    def __init__(self, package: str, text: str) -> None:
+        self._package = package
+        self._lines = text.splitlines()
+        #: The class whose body is being read.
+        self._class: str | None = None
+        self.scopes: list[Scope] = []
+        self.bound: set[str] = set()
+        self.bound_is_known = True
+
+    def read_all(self, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
+        for node in nodes:
+            if node is not None:
+                self._read(node, scope)
+
+    def _read(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            self._read_import(node, scope)
+        elif isinstance(node, _Function):
+            self._read_function(node, scope)
+        elif isinstance(node, ast.ClassDef):
+            self._read_class(node, scope)
+        elif isinstance(node, ast.If):
+            self._read_condition(node, scope)
+        elif isinstance(node, ast.AnnAssign):
+            self.read_all((node.target, node.value), scope)
+        elif isinstance(node, ast.arg):
+            pass  # its annotation
+        else:
+            self._read_other(node, scope)
+            self.read_all(ast.iter_child_nodes(node), scope)
+
+    def _read_other(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                scope.reads.add(node.id)
+            else:
+                self.bound.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            scope.reads.add(node.attr)
+        elif isinstance(node, ast.Global):
+            self.bound.update(node.names)
+        elif isinstance(node, (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)):
+            self.bound.update(filter(None, (node.name,)))
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and _looks_like_a_module(node.value):
+                scope.strings.add(node.value)
+        elif isinstance(node, ast.Call) and _last_name(node.func) in _BLIND_CALLS:
+            first = node.args[0] if node.args else None
+            scope.is_blind |= not (isinstance(first, ast.Constant) and _last_name(node.func) != "exec")
+
+    def _read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+        self.bound.add(node.name)
+        decorators = {_last_name(decorator) for decorator in node.decorator_list}
+        is_special = node.name.startswith("__") and node.name.endswith("__")
+        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
+        name = self._class if is_special else node.name
+        inner = Scope(name, is_reached=name is None or not decorators <= _QUIET_DECORATORS)
+        self.scopes.append(inner)
+        self.read_all((*node.decorator_list, node.args), scope)
+        text = "\n".join(self._lines[node.lineno - 1 : node.end_lineno])
+        if any(word in text for word in _WORTH_READING):
+            outer, self._class = self._class, None
+            self.read_all(node.body, inner)
+            self._class = outer
+        else:  # most functions, and most of the time
+            inner.reads.update(re.findall(r"\w+", text))
+
+    def _read_class(self, node: ast.ClassDef, scope: Scope) -> None:
+        self.bound.add(node.name)
+        self.read_all((*node.decorator_list, *node.bases, *node.keywords), scope)
+        outer, self._class = self._class, node.name
+        self.read_all(node.body, scope)
+        self._class = outer
+
+    def _read_condition(self, node: ast.If, scope: Scope) -> None:
+        self._read(node.test, scope)
+        if not _is_never_true_at_import(node.test):
+            self.read_all(node.body, scope)
+        self.read_all(node.orelse, scope)
+
+    def _read_import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.bound_is_known = False
+            self.bound.add(alias.asname or top_level(alias.name))
+        if getattr(node, "is_lazy", 0) and not _lazy_imports_are_filtered():
+            for alias in node.names:
+                lazy = Scope(alias.asname or top_level(alias.name), is_reached=False)
+                lazy.is_lazy = True
+                self.scopes.append(lazy)
+                self._note_import(node, [alias], lazy)
+        else:
+            self._note_import(node, node.names, scope)
+
+    def _note_import(
+        self, node: ast.Import | ast.ImportFrom, names: Sequence[ast.alias], scope: Scope
+    ) -> None:
+        if isinstance(node, ast.Import):
+            scope.imports += (Import(alias.name, (), alias.asname is None) for alias in names)
+            return
+        module = node.module or ""
+        if node.level:
+            base = package_above(self._package, node.level - 1)
+            module = f"{base}.{module}" if module else base
+        taken = tuple(alias.name for alias in names)
+        scope.takes.update(taken)
+        scope.imports.append(Import(module, taken, False))
+
+
+def _lazy_imports_are_filtered() -> bool:
+    """Tell whether a function decides which lazy imports are lazy indeed."""
+    get_filter = getattr(sys, "get_lazy_imports_filter", None)
+    return get_filter is not None and get_filter() is not None
+
+
+def package_above(package: str, levels: int) -> str:
+    """Return the package that is some levels above another, as the dots of a relative import count them."""
+    return package.rsplit(".", levels)[0]
+
+
+def _last_name(node: ast.AST) -> str:
+    if isinstance(node, ast.Call):
+        node = node.func
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _looks_like_a_module(text: str) -> bool:
+    return all(part.isidentifier() for part in text.lstrip(".").replace(":", ".").split("."))
+
+
+def _is_never_true_at_import(test: ast.expr) -> bool:
+    if _last_name(test) == "TYPE_CHECKING":
+        return not isinstance(test, ast.Call)
+    return (
+        isinstance(test, ast.Compare)
+        and _last_name(test.left) == "__name__"
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq)
+    )
