@@ -25,7 +25,8 @@ from unittest import mock
 
 import pytest
 
-from pytest_import_isolation.watching.effects import Effect, Effects, describe, is_thread
+from pytest_import_isolation.watching.effect_names import Effect, describe
+from pytest_import_isolation.watching.effects import Effects, is_thread
 
 _SECRET = "hunter2"
 

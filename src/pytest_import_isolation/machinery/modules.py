@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
@@ -40,6 +41,11 @@ def namespace(module: object) -> dict[str, Any] | None:
     except Exception:  # a hostile descriptor named __dict__ may raise anything
         return None
     return found if isinstance(found, dict) else None
+
+
+def loaded_namespace(name: str) -> dict[str, Any]:
+    """Return the namespace of a module if it is loaded, else an empty one. Nothing is imported."""
+    return namespace(sys.modules.get(name)) or {}
 
 
 def home_of(value: object) -> tuple[str, str] | None:

@@ -19,7 +19,8 @@ from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.observer import Observer
 from pytest_import_isolation.report.records import Polluter, make_leak
 from pytest_import_isolation.state.origins import Origin, Origins
-from pytest_import_isolation.watching.effects import Effect, Effects, is_thread
+from pytest_import_isolation.watching.effect_names import Effect
+from pytest_import_isolation.watching.effects import Effects, is_thread
 from pytest_import_isolation.watching.import_log import ImportLog
 
 _FILTERS: Final = "warnings.filters"
