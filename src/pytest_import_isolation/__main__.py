@@ -87,6 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument(
         "-v", "--verbose", action="count", default=0, help="tell every leak, and list first imports"
     )
+    _add_cycles(commands)
+    tracing = commands.add_parser(
+        "trace", help="show what importing a package loads in a new interpreter, and how long it takes"
+    )
+    tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
+    tracing.add_argument("--json", action="store_true", help="print JSON")
+    commands.add_parser("schema", help="print the JSON Schema of the reports")
+    return parser
+
+
+def _add_cycles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     finding = commands.add_parser(
         "cycles", help="find the modules of a package that import each other in a circle"
     )
@@ -105,13 +116,6 @@ def _parser() -> argparse.ArgumentParser:
         "--exhaustive", action="store_true", help="import every module first, not only those that can matter"
     )
     finding.add_argument("--json", action="store_true", help="print JSON")
-    tracing = commands.add_parser(
-        "trace", help="show what importing a package loads in a new interpreter, and how long it takes"
-    )
-    tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
-    tracing.add_argument("--json", action="store_true", help="print JSON")
-    commands.add_parser("schema", help="print the JSON Schema of the reports")
-    return parser
 
 
 def _read_all(files: Iterable[Path]) -> Report:

@@ -92,39 +92,12 @@ def page_data(report: Report, root: Path) -> dict[str, Any]:
     text, exposures = _Table(), _Table()
     leaks = [leak for leak in report.leaks if leak.kind != _LOADED]
     events = report.history.events or _events_of(report.leaks)
-    advice = {kind: own.advice.format(name=_NAME) for kind, own in KINDS.items()}
-
-    def chain(leak: Leak) -> list[list[int]]:
-        return [[text(link.module), text(link.file), link.line] for link in leak.chain]
-
-    def row(leak: Leak) -> list[Any]:
-        place = leak.location
-        is_usual = (
-            advice[leak.kind].replace(_NAME, leak.name) == leak.advice if leak.kind in advice else False
-        )
-        return [
-            text(leak.kind),
-            SEVERITIES.index(leak.severity),
-            text(leak.name),
-            text(leak.polluter.nodeid),
-            text(leak.polluter.phase),
-            [text(place.file), place.line, int(place.exact)] if place else 0,
-            chain(leak),
-            text(leak.detail.replace(leak.name, _NAME) if len(leak.name) > _SHORT else leak.detail),
-            text(advice[leak.kind] if is_usual else leak.advice),
-            1 if leak.allowed else 2 if leak.contained else 0,  # as the summary counts
-            [
-                exposures((text(met.nodeid), text(met.phase), text(met.file), met.line, text(met.outcome)))
-                for met in leak.exposed
-            ],
-        ]
-
     data = {
         "summary": report.summary,
         "complete": report.complete,
         "workers": dict(report.workers),
         "timed": bool(report.history.events),
-        "leaks": [row(leak) for leak in leaks],
+        "leaks": [_row(leak, text, exposures) for leak in leaks],
         "events": [
             [
                 text(event.nodeid),
@@ -143,6 +116,36 @@ def page_data(report: Report, root: Path) -> dict[str, Any]:
         "sources": {text(file): lines for file, lines in _sources(leaks, root)},
     }
     return {**data, "exposures": exposures.values, "text": text.values}
+
+
+def _row(leak: Leak, text: _Table, exposures: _Table) -> list[Any]:
+    """Return what the page's script reads of a leak."""
+    place = leak.location
+    return [
+        text(leak.kind),
+        SEVERITIES.index(leak.severity),
+        text(leak.name),
+        text(leak.polluter.nodeid),
+        text(leak.polluter.phase),
+        [text(place.file), place.line, int(place.exact)] if place else 0,
+        [[text(link.module), text(link.file), link.line] for link in leak.chain],
+        text(leak.detail.replace(leak.name, _NAME) if len(leak.name) > _SHORT else leak.detail),
+        text(_shared_advice(leak)),
+        1 if leak.allowed else 2 if leak.contained else 0,  # as the summary counts
+        [
+            exposures((text(met.nodeid), text(met.phase), text(met.file), met.line, text(met.outcome)))
+            for met in leak.exposed
+        ],
+    ]
+
+
+def _shared_advice(leak: Leak) -> str:
+    """Return the advice of a leak, in the form that all leaks of its kind share where it is theirs."""
+    kind = KINDS.get(leak.kind)
+    if kind is None:
+        return leak.advice
+    advice = kind.advice.format(name=_NAME)
+    return advice if advice.replace(_NAME, leak.name) == leak.advice else leak.advice
 
 
 def _events_of(leaks: Iterable[Leak]) -> Iterator[Event]:

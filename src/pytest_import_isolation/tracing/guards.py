@@ -88,16 +88,29 @@ def import_budget(
         process = False
     if process or (process is None and max_ms is not None):
         return _judge_in_new_interpreters(package, budget, runs)
+    trace = _judge_in_cold_view(package, budget, is_final=process is False)
+    return _judge_in_new_interpreters(package, budget, runs) if trace is None else trace
+
+
+def _judge_in_cold_view(package: str, budget: Budget, *, is_final: bool) -> ImportTrace | None:
+    """Return the trace of the import in a cold view, or None if new interpreters must judge.
+
+    Args:
+        package: the module to import.
+        budget: what is allowed.
+        is_final: whether nobody else judges.
+    """
+    __tracebackhide__ = True
     try:
         trace = _cold_view(package)
     except Exception:  # a second execution may fail where the first does not
-        if process is None:
-            return _judge_in_new_interpreters(package, budget, runs)
-        raise
+        if is_final:
+            raise
+        return None
     excess = render_excess(package, trace, budget, trace.total_ms, "in a cold view of this process")
     hidden = any(budget.forbid.match(name) for name in trace.before)
-    if process is None and (excess or hidden):
-        return _judge_in_new_interpreters(package, budget, runs)
+    if not is_final:
+        return None if excess or hidden else trace
     if excess:
         raise AssertionError(excess)
     if hidden:
@@ -227,15 +240,9 @@ def assert_importable(
     __tracebackhide__ = True  # a failure shows the statement of the test
     check_module_name(package, "assert_importable")
     absent = Patterns(missing, "assert_importable: missing")
-    left_out = Patterns(exclude, "assert_importable: exclude")
     if absent.match(package):
         raise ParameterError(f"assert_importable: {package!r} itself is among what is missing")
-    names = tuple(name for name in _modules_of(package) if not left_out.match(name))
-    if not names:
-        why = (
-            f"exclude={list(left_out)} leaves nothing of it" if left_out else "no such module is on sys.path"
-        )
-        raise ParameterError(f"assert_importable({package!r}): {why}")
+    names = _modules_to_try(package, Patterns(exclude, "assert_importable: exclude"))
     tasks = [(name, without) for without in ("", *absent) for name in names]
     failures: list[ImportFailure] = []
     if not (process or has_processes()):
@@ -253,6 +260,17 @@ def assert_importable(
         failures = _try_in_processes(tasks)
     if failures:
         raise AssertionError(render_failures(package, len(names), failures, is_cold_view=process is False))
+    return names
+
+
+def _modules_to_try(package: str, left_out: Patterns) -> tuple[str, ...]:
+    __tracebackhide__ = True
+    names = tuple(name for name in _modules_of(package) if not left_out.match(name))
+    if not names:
+        why = (
+            f"exclude={list(left_out)} leaves nothing of it" if left_out else "no such module is on sys.path"
+        )
+        raise ParameterError(f"assert_importable({package!r}): {why}")
     return names
 
 
