@@ -10,8 +10,11 @@ from unittest import mock
 
 import pytest
 
+from pytest_import_isolation.leaks.entries import is_real
+from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reloads import leak_of_reload
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Leak, Location, Polluter
@@ -85,7 +88,7 @@ def test_a_difference_is_taken_apart() -> None:
     assert list(single_changes(_difference())) == []
 
 
-def test_atoms_are_compared_by_identity() -> None:
+def test_single_changes_are_compared_by_identity() -> None:
     one, two = mock.MagicMock(), mock.MagicMock()
     added = SingleChange("entry", "x", ABSENT, one)
     assert added.same(SingleChange("entry", "x", two, one))
@@ -205,29 +208,30 @@ def test_what_was_put_back_is_no_longer_in_place(judge: Judge, monkeypatch: pyte
 def test_the_chain_of_a_first_import_leads_from_the_statement_to_the_module(log: ImportLog) -> None:
     log.importers["judged.db"] = Importer("judged.user", "/root/judged/user.py", 3)
     log.importers["judged.user"] = Importer("test_a", "/root/test_a.py", 5)
-    judge = Judge(Origins(), log, Places(Path("/root")))
-    leak = judge.first_import("judged.db", _BY)
+    first_imports = FirstImports(Origins(), log, Places(Path("/root")))
+    leak = first_imports.leak("judged.db", _BY)
     assert leak.location == Location("judged/user.py", 3, exact=True)
     assert [tuple(link) for link in leak.chain] == [
         ("judged.user", "test_a.py", 5),
         ("judged.db", "judged/user.py", 3),
     ]
-    unknown = judge.first_import("judged.other", _BY)
+    unknown = first_imports.leak("judged.other", _BY)
     assert (unknown.location, unknown.chain) == (None, ())
 
 
-def test_at_most_five_holders_of_an_old_execution_are_named(judge: Judge, entries: dict[str, Any]) -> None:
+def test_at_most_five_holders_of_an_old_execution_are_named(entries: dict[str, Any]) -> None:
     module = _real("judged", "/src/judged.py")
     old = type("Thing", (), {"__module__": "judged"})
     before: dict[str, object] = {"Thing": old, "limit": 3, "imported": ModuleType}
     module.__dict__.update(before, Thing=type("Thing", (), {"__module__": "judged"}))
     entries["judged"] = module
-    leak = judge.reloaded(Reload("judged", None, module, before), _BY)
+    leak = leak_of_reload(Reload("judged", None, module, before), _BY, Places(Path()))
     assert (leak.severity, leak.location) == ("warning", None)
     for number in range(6):
         holder = entries[f"judged{number}"] = ModuleType(f"judged{number}")
         holder.__dict__["held"] = old
-    leak = judge.reloaded(Reload("judged", Importer("t", "/t.py", 7), module, before), _BY)
+    reload = Reload("judged", Importer("t", "/t.py", 7), module, before)
+    leak = leak_of_reload(reload, _BY, Places(Path()))
     assert leak.severity == "error"
     assert leak.location == Location("/t.py", 7, exact=True)
     assert leak.detail == (
@@ -236,13 +240,13 @@ def test_at_most_five_holders_of_an_old_execution_are_named(judge: Judge, entrie
     )
 
 
-def test_the_second_name_that_cython_gives_a_module_is_no_fake(judge: Judge, entries: dict[str, Any]) -> None:
+def test_the_second_name_that_cython_gives_a_module_is_no_fake(entries: dict[str, Any]) -> None:
     extension = _real("judged.judged_c", f"/site-packages/judged/judged_c{EXTENSION_SUFFIXES[0]}")
     extension.__spec__ = ModuleSpec("judged.judged_c", None)
     entries["judged.judged_c"] = entries["judged_c"] = extension
-    assert judge.is_real("judged_c", extension)
+    assert is_real("judged_c", extension, Origins())
     entries["judged_other"] = extension
-    assert not judge.is_real("judged_other", extension)
+    assert not is_real("judged_other", extension, Origins())
 
 
 @pytest.mark.parametrize(

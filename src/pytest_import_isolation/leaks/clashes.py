@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
+from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origin, Origins
 
@@ -150,6 +153,23 @@ class Clashes:
             if name in self._modules[root] and root in entries:
                 return self._modules[root][name]
         return None
+
+
+def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_imports: FirstImports) -> Leak:
+    """Return the record of an import that got a module of the same name from another directory.
+
+    Args:
+        clash: what was found.
+        polluter: who loaded the other module, or put its directory on the path.
+        places: shortens file names.
+        first_imports: tells where the other module was imported.
+    """
+    got, meant = (places.shorten(file) for file in (clash.got, clash.meant))
+    importer = f"{places.shorten(clash.importer.file)}:{clash.importer.line}"
+    how = "is loaded already" if clash.adder is None else "lies before it on sys.path"
+    detail = f"The import at {importer} means {meant} and gets {got}, which {how}."
+    first = first_imports.leak(clash.name, polluter)
+    return make_leak("name-clash", clash.name, polluter, detail, location=first.location, chain=first.chain)
 
 
 def _modules_in(folder: str) -> dict[str, str]:

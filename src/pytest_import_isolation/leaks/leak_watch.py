@@ -11,11 +11,14 @@ from types import FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.fakes.missing import WRAPPERS
-from pytest_import_isolation.leaks.clashes import Clash, Clashes
+from pytest_import_isolation.leaks.clashes import Clash, Clashes, leak_of_clash
+from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures, Hazard, Taint
+from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.taints import leak_of_taint
 from pytest_import_isolation.machinery.frames import Importer, calling_frame
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace
 from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Leak, Polluter
@@ -78,6 +81,8 @@ class LeakWatch:
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
         #: Finds statements.
         self.places = Places(root, self._statements, log)
+        #: Tells who imported what first.
+        self.first_imports = FirstImports(origins, log, self.places)
         #: Judges changes.
         self.judge = Judge(origins, log, self.places)
         #: What was found, in order. An element may be replaced; none is taken out.
@@ -225,7 +230,7 @@ class LeakWatch:
             if module is self._found(name):
                 continue  # a second copy was executed, and the first is back
             if name in self._first and not is_initializing(module):
-                leak = self.judge.tainted(taint, taint.hazard.polluter, by)
+                leak = leak_of_taint(taint, by, self.first_imports)
                 self.record(leak, worst, SingleChange("entry", name, ABSENT, module))
 
     def _infer_taints(self) -> Iterator[Taint]:
@@ -241,7 +246,7 @@ class LeakWatch:
     def _arm(self, change: SingleChange, leak: Leak, number: int | None = None) -> None:
         if not self._exposes:
             return
-        taints = leak.kind in _TAINTING and not self.judge.is_real(change.key, change.after)
+        taints = leak.kind in _TAINTING and not is_real(change.key, change.after, self._origins)
         hazard = self._exposures.arm(change, leak.polluter, taints=taints)
         if number is not None:
             hazard.confirm(number, leak.polluter)
@@ -264,7 +269,7 @@ class LeakWatch:
     def _changed_entry(self, change: SingleChange, here: Polluter) -> None:
         # What was there before the test counts, not what was there a moment ago.
         change = change._replace(before=self._found(change.key))
-        if change.after is change.before or self._is_own(change) or self.judge.is_first_import(change):
+        if change.after is change.before or self._is_own(change) or is_first_import(change, self._origins):
             return
         leak = self.judge.leak(change, here)
         if leak is not None and leak.severity == ERROR:
@@ -285,7 +290,7 @@ class LeakWatch:
         hazard.leak = len(self.leaks)
         hazard.meet(Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"))
         self._exposures.add(hazard)
-        self.leaks.append(self.judge.clash(clash, polluter))
+        self.leaks.append(leak_of_clash(clash, polluter, self.places, self.first_imports))
 
     # Who met it
 
@@ -317,7 +322,7 @@ class LeakWatch:
             if hazard.leak is not None and not (leak := self.leaks[hazard.leak]).contained
         ]
 
-    def first_imports(self, names: Iterable[str], nodeid: str) -> list[Leak]:
+    def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:
         """Return the records of those modules that somebody else than this test imported first."""
         wanted = {name for name in names if name in self._first and self._first[name].nodeid != nodeid}
         return [leak for leak in self.leaks if leak.kind == "loaded" and leak.name in wanted]

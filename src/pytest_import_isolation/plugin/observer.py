@@ -19,8 +19,12 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
+from pytest_import_isolation.leaks.entries import is_first_import
+from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.hints import GUARD_TITLE, TITLE, guard_hint, guarded_names, hint
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
+from pytest_import_isolation.leaks.reloads import leak_of_reload
+from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.threads import runs_threads
@@ -57,6 +61,7 @@ class Observer:
 
     def __init__(self, config: pytest.Config, settings: Settings, runner: Runner, origins: Origins) -> None:
         self._runner = runner
+        self._origins = origins
         self._log = ImportLog()
         self._sources = Sources()
         self._leak_watch = LeakWatch(
@@ -70,6 +75,9 @@ class Observer:
             exposes=settings.isolate is None,
         )
         self._judge = self._leak_watch.judge
+        places, first_imports = self._leak_watch.places, self._leak_watch.first_imports
+        self._evictions = Evictions(origins, self._log, places, first_imports)
+        self._twice_loaded = TwiceLoaded(origins, places, first_imports)
         self._asked = 0
         self._pending: dict[int, _Pending] = {}
         # Changes of the running test that are explained already; others, with the phase in which they
@@ -134,18 +142,17 @@ class Observer:
                 if leak is not None:
                     self._leak_watch.record(leak, worst, change)
         for phase, names, reloads in self._by_phase(polluter.phase):
-            for leak in self._judge.evicted(names, polluter._replace(phase=phase)):
+            for leak in self._evictions.leaks(names, polluter._replace(phase=phase)):
                 # What it was is not known; no other object is it.
                 self._leak_watch.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
-                    self._leak_watch.record(
-                        self._judge.reloaded(reload, polluter._replace(phase=phase)), worst
-                    )
+                    by = polluter._replace(phase=phase)
+                    self._leak_watch.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         loaded = [change.key for change in found if change.what == "entry" and type(change.key) is str]
-        for leak in self._judge.twice_loaded(loaded, polluter):
+        for leak in self._twice_loaded.leaks(loaded, polluter):
             self._leak_watch.record(leak, worst)
         self._leak_watch.record_taints(polluter, worst)
 
@@ -337,7 +344,7 @@ class Observer:
         if met:
             add_section(report, TITLE, hint(met, str(report.longrepr)))
         if outcome == "failed":
-            loaded = self._leak_watch.first_imports(guarded_names(str(report.longrepr)), report.nodeid)
+            loaded = self._leak_watch.loaded_before(guarded_names(str(report.longrepr)), report.nodeid)
             if loaded:
                 add_section(report, GUARD_TITLE, guard_hint(loaded))
 
@@ -357,13 +364,10 @@ class Observer:
             changed = [
                 change
                 for change in single_changes(before.differences(is_own_finder))
-                if not self._is_harmless(change)
+                if not is_first_import(change, self._origins)
             ]
             if changed:
                 self._pending[id(fixturedef)] = _Pending(Polluter(request.node.nodeid, "setup"), changed)
-
-    def _is_harmless(self, change: SingleChange) -> bool:
-        return self._judge.is_first_import(change)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""

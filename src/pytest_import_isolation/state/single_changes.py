@@ -1,6 +1,6 @@
 """Differences of the import state taken apart into single changes of single things.
 
-An change can be compared with another, so that a fixture's own undoing is recognised, and can be looked up
+A change can be compared with another, so that a fixture's own undoing is recognised, and can be looked up
 later: is it still so?
 """
 

@@ -1,0 +1,89 @@
+"""Entries of ``sys.modules``: which are real modules, and which changes of them are leaks."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from pytest_import_isolation.leaks.findings import Finding
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.state.origins import Origin, Origins, describe
+from pytest_import_isolation.state.single_changes import SingleChange
+
+
+def is_real(name: object, module: object, origins: Origins) -> bool:
+    """Tell whether an entry is what an import makes, and no fake."""
+    if origins.verdict(name, module).origin is Origin.FAKE:
+        return False
+    # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
+    own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+    is_second_name = type(own_name) is str and own_name != name and sys.modules.get(own_name) is module
+    if not is_second_name or type(name) is not str or "." in name or name.startswith("__"):
+        return True
+    # Cython enters a module of a package under its last name, too.
+    return str(own_name).rpartition(".")[2] == name and origins.verdict(name, module).is_extension
+
+
+def is_first_import(change: SingleChange, origins: Origins) -> bool:
+    """Tell whether a change is a real module that was not loaded before."""
+    if change.what != "entry" or change.before is not ABSENT or change.after is None:
+        return False
+    return is_real(change.key, change.after, origins)
+
+
+def judge_entry(change: SingleChange, phase: str, origins: Origins) -> Finding | None:
+    """Return what a change of an entry is, or None if it harms nobody.
+
+    Args:
+        change: the change; no first import.
+        phase: of the run in which it was made.
+        origins: gives the verdicts on modules.
+    """
+    name, before, after = change.key, change.before, change.after
+    was_real = before is not ABSENT and is_real(name, before, origins)
+    if after is ABSENT:
+        if not was_real:
+            return None  # somebody cleaned up
+        return Finding(
+            "removed", "It was loaded, and its entry is gone: the next import loads a second copy."
+        )
+    if after is None:
+        return Finding("blocked-left", "Its entry in sys.modules is None: every import of it fails.")
+    if is_real(name, after, origins):
+        if not was_real or _replaced_itself(name, after):
+            return None
+        return _replaced(before, _second_copy(before, after))
+    if before is ABSENT or not was_real:
+        if phase == "configure" and not _can_be_imported(name):
+            return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
+        return Finding(
+            "fake-left", f"Its entry in sys.modules is {describe(after)}: every later import gets that."
+        )
+    return _replaced(before, describe(after))
+
+
+def _replaced(before: object, now: str) -> Finding:
+    return Finding("replaced", f"Its entry in sys.modules was {describe(before)} and is {now} now.")
+
+
+def _replaced_itself(name: object, after: object) -> bool:
+    """Tell whether a library put a stand-in for a module of its own into its place."""
+    home = type(after).__module__
+    return (
+        type(after) is not ModuleType
+        and isinstance(home, str)
+        and isinstance(name, str)
+        and top_level(home) == top_level(name)
+    )
+
+
+def _second_copy(before: object, after: object) -> str:
+    file = (namespace(after) or {}).get("__file__")
+    if file is not None and file == (namespace(before) or {}).get("__file__"):
+        return "a second copy of it"
+    return describe(after)
+
+
+def _can_be_imported(name: object) -> bool:
+    """Tell whether an import statement can have a name."""
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))

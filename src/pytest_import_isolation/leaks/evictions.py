@@ -1,0 +1,60 @@
+"""Modules that tests imported and that left ``sys.modules`` again, so that nothing looks different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.parking.evicted import evicted_modules
+from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.watching.import_log import ImportLog
+
+
+class Evictions:
+    """Finds the modules that were evicted.
+
+    Args:
+        origins: gives the verdicts on modules.
+        log: who imported what first.
+        places: finds the statements.
+        first_imports: tells who asked for a module.
+    """
+
+    def __init__(self, origins: Origins, log: ImportLog, places: Places, first_imports: FirstImports) -> None:
+        self._origins = origins
+        self._log = log
+        self._places = places
+        self._first_imports = first_imports
+
+    def leaks(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
+        """Yield the foreign modules that tests imported and that are gone, though nobody restored anything.
+
+        Args:
+            names: modules that were asked for since the last time.
+            polluter: who asked.
+        """
+        evicted = evicted_modules(names, self._log, self._origins)
+        alive = {name for name in evicted if self._first_imports.asked_by_tests(name)}
+        for package in sorted({top_level(name) for name in alive}):
+            lost = sorted(name for name in alive if top_level(name) == package)
+            location, chain = self._places.of_removal(polluter, lost[0])
+            yield make_leak(
+                "evicted",
+                lost[0],
+                polluter,
+                f"{_with_others(lost)} first imported here, and no entry is left: "
+                "the next import executes a second copy.",
+                location=location
+                or self._places.guess(polluter, "modules", package)
+                or self._first_imports.location(lost[0], exact=False),
+                chain=chain,
+            )
+
+
+def _with_others(names: list[str]) -> str:
+    if len(names) == 1:
+        return "It was"
+    return f"It and {len(names) - 1} more modules of its package were"

@@ -1,0 +1,70 @@
+"""First imports: who asked for a module first, and the chain of imports that led to it."""
+
+from __future__ import annotations
+
+import itertools
+
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.report.records import (
+    Leak,
+    Link,
+    Location,
+    Polluter,
+    first_import_detail,
+    make_leak,
+)
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.watching.import_log import ImportLog
+
+
+class FirstImports:
+    """Tells how modules were imported first.
+
+    Args:
+        origins: gives the verdicts on modules.
+        log: who imported what first.
+        places: shortens file names.
+    """
+
+    def __init__(self, origins: Origins, log: ImportLog, places: Places) -> None:
+        self._origins = origins
+        self._log = log
+        self._places = places
+
+    def leak(self, name: str, polluter: Polluter) -> Leak:
+        """Return the record of a module's first import, with the chain that led there."""
+        steps = list(self._log.chain(name)) if isinstance(name, str) else []
+        # How pytest came to import the test file is nobody's question.
+        theirs = itertools.dropwhile(lambda step: not self._is_first_party(*step), reversed(steps))
+        links = list(theirs) or list(reversed(steps))
+        chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]
+        thread = self._log.threads.get(name)
+        more = f", by the thread {thread.name!r}" if thread else ""
+        lazy = self._log.lazily.get(name)
+        if lazy is not None:
+            more += f", which resolved the lazy import at {self._places.shorten(lazy.file)}:{lazy.line}"
+        detail = first_import_detail(name, more)
+        return make_leak("loaded", str(name), polluter, detail, location=self.location(name), chain=chain)
+
+    def location(self, name: str, *, exact: bool = True) -> Location | None:
+        """Return the statement that asked for a module first, if that is known.
+
+        Args:
+            name: the module.
+            exact: whether that statement is the one that is looked for.
+        """
+        importer = self._log.importers.get(name)
+        if importer is None:
+            return None
+        return Location(self._places.shorten(importer.file), importer.line, exact=exact)
+
+    def asked_by_tests(self, name: str) -> bool:
+        """Tell whether first-party code stands in the chain that led to a module.
+
+        If none does, it is a plugin's own: an inner pytest run throws out what its plugins imported.
+        """
+        return any(self._is_first_party(*step) for step in self._log.chain(name))
+
+    def _is_first_party(self, module: str, importer: Importer) -> bool:
+        return self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY

@@ -1,0 +1,76 @@
+"""First-party files that are loaded under two names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Iterable, Iterator
+
+from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.state.origins import Origins
+
+
+class TwiceLoaded:
+    """Finds the files that are loaded twice.
+
+    Args:
+        origins: gives the verdicts on modules.
+        places: shortens file names.
+        first_imports: tells where a module was imported.
+    """
+
+    def __init__(self, origins: Origins, places: Places, first_imports: FirstImports) -> None:
+        self._origins = origins
+        self._places = places
+        self._first_imports = first_imports
+        self._names_by_file: dict[str, list[str]] = {}
+
+    def leaks(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
+        """Yield the first-party files among these modules that are loaded under another name too."""
+        files = {name: file for name in names if (file := self._first_party_file(name))}
+        for name, file in files.items():
+            for other in self._names_with_file(name, file, files):
+                module = sys.modules.get(other)
+                if other in (name, "__main__") or module is sys.modules.get(name) or _file_of(module) != file:
+                    continue
+                detail = (
+                    f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "
+                    "two modules, two copies of every class."
+                )
+                first = self._first_imports.leak(name, polluter)
+                yield make_leak(
+                    "twice-loaded", name, polluter, detail, location=first.location, chain=first.chain
+                )
+
+    def _names_with_file(self, name: str, file: str, new: Container[str]) -> list[str]:
+        """Return the names under which a file was loaded up to now, and note another one.
+
+        Going through all modules for each file would take longer the more of both there are.
+
+        Args:
+            name: the name that was loaded now.
+            file: its file.
+            new: all that was loaded now.
+        """
+        if not self._names_by_file:
+            for other, module in sys.modules.copy().items():
+                there = _file_of(module)
+                if there is not None and type(other) is str and other not in new:
+                    self._names_by_file.setdefault(there, []).append(other)
+        known = self._names_by_file.setdefault(file, [])
+        if name not in known:
+            known.append(name)
+        return known
+
+    def _first_party_file(self, name: str) -> str | None:
+        module = sys.modules.get(name)
+        if module is None or not self._origins.is_first_party(name, module):
+            return None
+        return _file_of(module)
+
+
+def _file_of(module: object) -> str | None:
+    file = (namespace(module) or {}).get("__file__")
+    return file if isinstance(file, str) else None
