@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.leaks.exposures import Exposures, Hazard
+from pytest_import_isolation.leaks.exposures import Exposures
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -26,12 +27,12 @@ class Run:
         self.here: Polluter | None = Polluter("test_b.py::test_b", "call")
         self.exposures = Exposures(lambda: self.here, lambda asker: asker, lambda module: False)
 
-    def leak(self, name: str = _NAME, value: object = None) -> Hazard:
+    def leak(self, name: str = _NAME, value: object = None) -> WatchedChange:
         """Plant something that was judged to be a leak."""
         sys.modules[name] = value = value or object()  # type: ignore[assignment]
-        hazard = self.exposures.arm(SingleChange("entry", name, ABSENT, value), _BY)
-        hazard.confirm(0, _BY)
-        return hazard
+        watched = self.exposures.watch(SingleChange("entry", name, ABSENT, value), _BY)
+        watched.confirm(0, _BY)
+        return watched
 
     def met(self) -> list[tuple[str, str, str]]:
         """Return who met the leak, when, and with which outcome."""
@@ -86,7 +87,7 @@ def test_nothing_is_wrapped_while_nothing_is_leaked(run: Run) -> None:
     run.leak()
     assert builtins.__import__ is not real
     del sys.modules[_NAME]
-    run.exposures.settle()
+    run.exposures.drop_undone()
     assert builtins.__import__ is real
 
 
@@ -108,11 +109,11 @@ def test_between_the_tests_nobody_is_exposed(run: Run) -> None:
 
 def test_what_was_undone_before_it_was_judged_exposed_nobody(run: Run) -> None:
     sys.modules[_NAME] = value = object()  # type: ignore[assignment]
-    run.exposures.arm(SingleChange("entry", _NAME, ABSENT, value), _BY)
+    run.exposures.watch(SingleChange("entry", _NAME, ABSENT, value), _BY)
     importlib.import_module(_NAME)
     del sys.modules[_NAME]
-    run.exposures.settle()
-    assert list(run.exposures.of("test_b.py::test_b")) == []
+    run.exposures.drop_undone()
+    assert list(run.exposures.met_by("test_b.py::test_b")) == []
 
 
 def test_the_first_meeting_and_the_worst_outcome_are_told(run: Run) -> None:
@@ -149,16 +150,16 @@ def test_a_test_that_fails_was_exposed_to_what_its_file_imported(
 
 def test_what_was_removed_is_met_until_it_is_back_itself(run: Run) -> None:
     before: Any = object()
-    hazard = Hazard(SingleChange("entry", _NAME, before, ABSENT), _BY, taints=False)
-    assert hazard.is_in_place
+    watched = WatchedChange(SingleChange("entry", _NAME, before, ABSENT), _BY, taints=False)
+    assert watched.is_in_place
     sys.modules[_NAME] = object()  # type: ignore[assignment]
-    assert hazard.is_in_place
+    assert watched.is_in_place
     sys.modules[_NAME] = before
-    assert not hazard.is_in_place
+    assert not watched.is_in_place
 
 
 def test_a_test_that_shares_the_fixture_which_left_it_is_not_exposed(run: Run) -> None:
-    hazard = run.leak()
+    watched = run.leak()
     importlib.import_module(_NAME)
-    hazard.confirm(0, Polluter("test_b.py", "setup"))
+    watched.confirm(0, Polluter("test_b.py", "setup"))
     assert run.met() == []

@@ -2,26 +2,104 @@
 
 from __future__ import annotations
 
-from pytest_import_isolation.leaks.exposures import Taint
+import sys
+from collections.abc import Callable, Container, Iterator
+from types import FunctionType
+from typing import Any, Final
+
+from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
 
+#: Kinds of leaks that a module which is imported meanwhile keeps something of.
+TAINTING: Final = ("fake-left", "blocked-left", "replaced")
 
-def leak_of_taint(taint: Taint, by: Polluter, first_imports: FirstImports) -> Leak:
-    """Return the record of a module that was first imported while something was faked or blocked.
+
+class Taints:
+    """Finds the modules that are tainted.
 
     Args:
-        taint: what asked for what.
-        by: who imported the module.
-        first_imports: tells where it was imported.
+        exposures: knows which modules asked for a fake while they were imported.
+        first_imports: tells where a module was imported.
+        entry_before: returns what an entry of ``sys.modules`` was at the last boundary, ABSENT for nothing.
     """
-    polluter, after = taint.hazard.polluter, taint.hazard.change.after
-    first = first_imports.leak(taint.module, by)
-    who = "" if by.nodeid == polluter.nodeid else f" by {by.nodeid}"
-    state = "blocked" if after is None else f"{describe(after)}"
-    detail = (
-        f"It was imported for the first time{who} while {taint.hazard.name} was {state}, "
-        "and keeps what it made of that."
-    )
-    return make_leak("tainted", taint.module, polluter, detail, location=first.location, chain=first.chain)
+
+    def __init__(
+        self, exposures: Exposures, first_imports: FirstImports, entry_before: Callable[[Any], object]
+    ) -> None:
+        self._exposures = exposures
+        self._first_imports = first_imports
+        self._entry_before = entry_before
+        # Since the last boundary: what was imported first, and fakes whose statement was not observed.
+        self._imported: list[str] = []
+        self._unobserved: list[WatchedChange] = []
+
+    def __bool__(self) -> bool:
+        """Whether anything happened since the last boundary that may have tainted a module."""
+        return bool(self._exposures.taints or self._imported or self._unobserved)
+
+    def note_import(self, name: str) -> None:
+        """Take note of a module that was imported for the first time."""
+        self._imported.append(name)
+
+    def note_unobserved(self, fake: WatchedChange) -> None:
+        """Take note of a fake or block that was there before anybody could watch who asks for it."""
+        self._unobserved.append(fake)
+
+    def take(self, by: Polluter, first: Container[str]) -> Iterator[Leak]:
+        """Yield a leak for each module that was tainted since the last boundary.
+
+        Args:
+            by: who imported them.
+            first: the modules whose first import was seen.
+        """
+        found = [*self._exposures.taints, *self._inferred()]
+        taints = {taint.module: taint for taint in reversed(found)}
+        self._exposures.taints.clear()
+        self._imported.clear()
+        self._unobserved.clear()
+        for name, taint in reversed(taints.items()):
+            module = sys.modules.get(name)
+            if module is self._entry_before(name):
+                continue  # a second copy was executed, and the first is back
+            if name in first and not is_initializing(module):
+                yield self._leak(taint, by)
+
+    def _inferred(self) -> Iterator[Taint]:
+        """Yield the modules that hold a fake which nobody saw being placed, or something of it."""
+        parts = {id(part): fake for fake in self._unobserved for part in _parts_of(fake.change.after)}
+        for name in self._imported if parts else []:
+            for value in list((namespace(sys.modules.get(name)) or {}).values()):
+                fake = parts.get(id(value))
+                if fake is not None and fake.name != name:
+                    yield Taint(name, fake.name, fake)
+                    break
+
+    def _leak(self, taint: Taint, by: Polluter) -> Leak:
+        polluter, after = taint.watched.polluter, taint.watched.change.after
+        first = self._first_imports.leak(taint.module, by)
+        who = "" if by.nodeid == polluter.nodeid else f" by {by.nodeid}"
+        state = "blocked" if after is None else f"{describe(after)}"
+        detail = (
+            f"It was imported for the first time{who} while {taint.watched.name} was {state}, "
+            "and keeps what it made of that."
+        )
+        return make_leak(
+            "tainted", taint.module, polluter, detail, location=first.location, chain=first.chain
+        )
+
+
+def _parts_of(fake: object) -> Iterator[object]:
+    """Yield a fake, and what a module can have taken from it: classes, functions, mocks."""
+    if fake is None:
+        return
+    yield fake
+    own = namespace(fake) or {}
+    children = own.get("_mock_children")  # a Mock keeps its attributes there
+    yield from list(children.values()) if isinstance(children, dict) else []
+    for value in list(own.values()):
+        if isinstance(value, (type, FunctionType)) and value.__module__ == own.get("__name__"):
+            yield value

@@ -71,7 +71,7 @@ class Observer:
             may_write=self._sources.may_write,
             is_own=runner.is_own,
             is_of_the_run=runner.is_test_file,
-            found=lambda name: self._base.modules.get(name, ABSENT),
+            entry_before=lambda name: self._base.modules.get(name, ABSENT),
             exposes=settings.isolate is None,
         )
         self._judge = self._leak_watch.judge
@@ -101,7 +101,7 @@ class Observer:
         FINDER.listen(self._log)
         config.add_cleanup(self._stop)
         self._base = ImportState.capture()
-        self._leak_watch.start()
+        self._leak_watch.statements.start()
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
@@ -121,7 +121,8 @@ class Observer:
             self._look_closer()
         if runs_threads():
             self._note_threads(polluter)
-        self._leak_watch.let_go()
+        # Hold nothing that has left sys.modules: what nobody else holds is not evicted but gone.
+        self._leak_watch.statements.synchronize()
         difference = self._base.differences(is_own_finder)
         changes = list(single_changes(difference))
         if difference or self._log.reloads or len(self._log.importers) != self._asked:
@@ -140,21 +141,21 @@ class Observer:
             if not self._runner.is_own(change):
                 leak = self._judge.leak(change, self._blame(change, polluter))
                 if leak is not None:
-                    self._leak_watch.record(leak, worst, change)
+                    self._leak_watch.found.record(leak, worst, change)
         for phase, names, reloads in self._by_phase(polluter.phase):
             for leak in self._evictions.leaks(names, polluter._replace(phase=phase)):
                 # What it was is not known; no other object is it.
-                self._leak_watch.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
+                self._leak_watch.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
                     by = polluter._replace(phase=phase)
-                    self._leak_watch.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
+                    self._leak_watch.found.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
         self._asked = len(self._log.importers)
         self._log.reloads.clear()
         loaded = [change.key for change in found if change.what == "entry" and type(change.key) is str]
         for leak in self._twice_loaded.leaks(loaded, polluter):
-            self._leak_watch.record(leak, worst)
-        self._leak_watch.record_taints(polluter, worst)
+            self._leak_watch.found.record(leak, worst)
+        self._leak_watch.found.record_taints(polluter, worst)
 
     def _note_threads(self, polluter: Polluter) -> None:
         for thread in threading.enumerate():
@@ -188,7 +189,7 @@ class Observer:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and os.path.basename(file) == "conftest.py":
             self._runner.expect_entry_for(Path(file))
-            self._leak_watch.expect(import_root(Path(file)), file)
+            self._leak_watch.clashes.expect(import_root(Path(file)), file)
             self._cut(Polluter(self._leak_watch.places.shorten(file), "conftest"), worst=WARNING)
 
     def pytest_sessionstart(self) -> None:
@@ -204,7 +205,7 @@ class Observer:
         here = self._leak_watch.here = Polluter(collector.nodeid, "collect")
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._runner.expect_entry_for(collector.path)
-            self._leak_watch.expect(import_root(collector.path), str(collector.path))
+            self._leak_watch.clashes.expect(import_root(collector.path), str(collector.path))
         is_folder = isinstance(collector, pytest.Directory)
         with self._leak_watch.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
@@ -225,7 +226,7 @@ class Observer:
             self._cut(Polluter("", "session"), worst=WARNING)
         self._begin(item)
         try:
-            if self._leak_watch.is_always_watching:
+            if self._leak_watch.statements.is_always_on:
                 return (yield)
             with self._leak_watch.watching(item.path, *_files_of(item)):
                 return (yield)
@@ -266,7 +267,7 @@ class Observer:
             not runs_threads()
             and len(self._log.importers) == self._asked
             and not self._log.reloads
-            and self._leak_watch.has_nothing_to_tell
+            and not self._leak_watch.taints
             and (base.looks_same() if self._may_rebind else base.shows_same_entries())
         )
 
@@ -274,7 +275,7 @@ class Observer:
         alive = [change for pending in self._pending.values() for change in pending.single_changes]
         explained = [*self._explained, *alive]
         # What the setup and the call left was noted; the rest is the teardown's.
-        leaks = self._leak_watch.leaks
+        leaks = self._leak_watch.found.leaks
         first = len(leaks)
         self._note_lines()
         self._cut(Polluter(nodeid, "teardown"), explained=explained)
@@ -322,7 +323,7 @@ class Observer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a failing test which leaks it met."""
-        if report.outcome == "passed" and self._leak_watch.has_met_nothing:
+        if report.outcome == "passed" and not self._leak_watch.exposures:
             return
         # With xdist the controller sees the reports of its workers, which have told their tests already.
         if self._test is None or report.nodeid != self._test.nodeid:
@@ -340,11 +341,11 @@ class Observer:
         outcome: str = "error" if report.failed and phase != "call" else report.outcome
         if hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else report.outcome
-        met = self._leak_watch.note_outcome(report.nodeid, phase, outcome, holders)
+        met = self._leak_watch.found.note_outcome(report.nodeid, phase, outcome, holders)
         if met:
             add_section(report, TITLE, hint(met, str(report.longrepr)))
         if outcome == "failed":
-            loaded = self._leak_watch.loaded_before(guarded_names(str(report.longrepr)), report.nodeid)
+            loaded = self._leak_watch.found.loaded_before(guarded_names(str(report.longrepr)), report.nodeid)
             if loaded:
                 add_section(report, GUARD_TITLE, guard_hint(loaded))
 
@@ -381,7 +382,7 @@ class Observer:
             elif not self._runner.is_own(change):
                 leak = self._judge.leak(change, pending.polluter)
                 if leak is not None:
-                    self._leak_watch.record(leak, change=change)
+                    self._leak_watch.found.record(leak, change=change)
 
     # Contained by a window or a world
 
@@ -402,7 +403,7 @@ class Observer:
             if not self._runner.is_own(change):
                 leak = self._judge.leak(change, self._blame(change, polluter))
                 if leak is not None and leak.severity != INFO:
-                    self._leak_watch.leaks.append(leak._replace(contained=True))
+                    self._leak_watch.found.leaks.append(leak._replace(contained=True))
 
     @contextmanager
     def swapping(self) -> Iterator[None]:
@@ -420,7 +421,7 @@ class Observer:
 
     def note(self, leaks: Iterable[Leak]) -> None:
         """Take leaks that somebody else found."""
-        self._leak_watch.leaks.extend(leaks)
+        self._leak_watch.found.leaks.extend(leaks)
 
     # The end
 
@@ -434,10 +435,12 @@ class Observer:
         if self._test is not None:  # the run was interrupted in a test
             self._end(self._test.nodeid)
         self._cut(Polluter("", "session"), worst=WARNING)
-        failure = self._leak_watch.failure
+        failure = self._leak_watch.statements.failure
         if failure is not None:
             self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
-        self._output.finish(session, Report(self._leak_watch.testimony(), complete=not self._interrupted))
+        self._output.finish(
+            session, Report(self._leak_watch.found.with_exposures(), complete=not self._interrupted)
+        )
         return (yield)
 
 

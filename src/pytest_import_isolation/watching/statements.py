@@ -55,7 +55,7 @@ class Statements:
         is_watched: tells whether the lines of a file are watched.
         is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
         on_change: called with what a statement has just changed, as single changes.
-        transparent: see :class:`.linewatch.LineWatch`.
+        transparent: see :class:`.lines.LineWatch`.
     """
 
     def __init__(

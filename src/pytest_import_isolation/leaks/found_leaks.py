@@ -1,0 +1,146 @@
+"""The leaks that a run has found up to now, and what a failing test is told of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from pytest_import_isolation.leaks.entries import is_real
+from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
+from pytest_import_isolation.leaks.hints import Met, state_with_holdings
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.taints import TAINTING, Taints
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Leak, Polluter
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+
+
+class FoundLeaks:
+    """Keeps the leaks of a run with those who met them.
+
+    Args:
+        origins: gives the verdicts on modules.
+        places: shortens file names.
+        exposures: knows who met what.
+        taints: finds the modules that keep something of a fake.
+        exposes: whether others can meet what is left: not if it is contained.
+    """
+
+    def __init__(
+        self, origins: Origins, places: Places, exposures: Exposures, taints: Taints, *, exposes: bool
+    ) -> None:
+        self._origins = origins
+        self._places = places
+        self._exposures = exposures
+        self._taints = taints
+        self._exposes = exposes
+        #: In order. An element may be replaced; none is taken out.
+        self.leaks: list[Leak] = []
+        #: Who imported each module first.
+        self.first_importers: dict[str, Polluter] = {}
+
+    def record(self, leak: Leak, worst: str = ERROR, change: SingleChange | None = None) -> None:
+        """Add a leak; note who meets it from now on, if it is an error.
+
+        Args:
+            leak: what was found.
+            worst: the highest severity that it can have.
+            change: the change, if there is one that others can meet.
+        """
+        if leak.kind == "loaded":
+            self.first_importers.setdefault(leak.name, leak.polluter)
+            self._taints.note_import(leak.name)
+        if worst == WARNING and leak.severity == ERROR:
+            leak = leak._replace(severity=WARNING)
+        if leak.severity == ERROR and change is not None and change.what in ("entry", "attribute"):
+            self.watch_importers(change, leak, len(self.leaks))
+        self.leaks.append(leak)
+
+    def record_taints(self, by: Polluter, worst: str) -> None:
+        """Add the modules that were imported since the last boundary while something was faked or blocked.
+
+        Args:
+            by: who imported them.
+            worst: see :meth:`record`.
+        """
+        for leak in self._taints.take(by, self.first_importers):
+            self.record(leak, worst, SingleChange("entry", leak.name, ABSENT, sys.modules.get(leak.name)))
+
+    def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> None:
+        """Add a leak that is found when somebody meets it.
+
+        Args:
+            leak: what was found.
+            change: the change that was met.
+            exposure: who met it, and where.
+        """
+        watched = WatchedChange(change, leak.polluter, taints=False)
+        watched.leak = len(self.leaks)
+        watched.meet(exposure)
+        self._exposures.add(watched)
+        self.leaks.append(leak)
+
+    def watch_importers(self, change: SingleChange, leak: Leak, number: int | None = None) -> None:
+        """Note who imports from now on what a change left, unless nobody can meet it.
+
+        Args:
+            change: the change.
+            leak: the leak that it is.
+            number: of the leak; None as long as the change may be undone.
+        """
+        if not self._exposes:
+            return
+        taints = leak.kind in TAINTING and not is_real(change.key, change.after, self._origins)
+        watched = self._exposures.watch(change, leak.polluter, taints=taints)
+        if number is not None:
+            watched.confirm(number, leak.polluter)
+            if taints and (leak.location is None or not leak.location.exact):
+                self._taints.note_unobserved(watched)
+
+    def note_outcome(
+        self, nodeid: str, phase: str, outcome: str, holders: Iterable[tuple[str, dict[str, Any]]] = ()
+    ) -> list[Met]:
+        """Take note of what a phase of a test, or the collection of a file, came to.
+
+        Args:
+            nodeid: the test or file.
+            phase: of the run.
+            outcome: see :meth:`.exposures.Exposures.note_outcome`.
+            holders: names and namespaces in which objects of an older execution of a module may be held.
+
+        Returns:
+            For a failure, the leaks that were met.
+        """
+        self._exposures.note_outcome(nodeid, phase, outcome)
+        if outcome not in FAILURES:
+            return []
+        return [
+            Met(
+                leak,
+                self._shortened(exposure),
+                exposure.phase == "collect" and phase != "collect",
+                state_with_holdings(leak.name, holders),
+            )
+            for watched, exposure in self._exposures.met_by(nodeid)
+            if watched.leak is not None and not (leak := self.leaks[watched.leak]).contained
+        ]
+
+    def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:
+        """Return the records of those modules that somebody else than this test imported first."""
+        first = self.first_importers
+        wanted = {name for name in names if name in first and first[name].nodeid != nodeid}
+        return [leak for leak in self.leaks if leak.kind == "loaded" and leak.name in wanted]
+
+    def with_exposures(self) -> tuple[Leak, ...]:
+        """Return all leaks with those who were exposed to them."""
+        met = self._exposures.by_leak()
+        return tuple(
+            leak._replace(exposed=tuple(map(self._shortened, met.get(number, ()))))
+            for number, leak in enumerate(self.leaks)
+        )
+
+    def _shortened(self, exposure: Exposure) -> Exposure:
+        return exposure._replace(file=self._places.shorten(exposure.file))

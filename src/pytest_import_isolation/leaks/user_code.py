@@ -1,0 +1,52 @@
+"""The users' own code: which files are theirs, and which statement of theirs asks for an import."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from pytest_import_isolation.machinery.frames import Importer, calling_frame
+from pytest_import_isolation.state.origins import Origin, Origins
+
+_OWN_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+class UserCode:
+    """Tells the users' own code from that of libraries and of this package.
+
+    Args:
+        origins: gives the verdicts on files.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._known: dict[str, bool] = {}
+
+    def has(self, file: str) -> bool:
+        """Tell whether code is the users' own, by the name of its file, which may be no real one."""
+        known = self._known.get(file)
+        if known is None:
+            known = self._origins.of_file("", file) is Origin.FIRST_PARTY
+            known = known and not file.startswith(_OWN_DIRECTORY)
+            self._known[file] = known
+        return known
+
+    def has_source(self, file: str) -> bool:
+        """Tell whether a file is Python source of the users' own."""
+        return file.endswith(".py") and self.has(file)
+
+    def importer(self, asker: Importer) -> Importer:
+        """Return the users' own statement that imports; a library asks in the name of somebody.
+
+        Args:
+            asker: the statement that asks.
+        """
+        if self.has(asker.file):
+            return asker
+        frame = calling_frame()
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if self.has_source(file):
+                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno or 0)
+            frame = frame.f_back
+        return asker

@@ -1,0 +1,77 @@
+"""Changes of which is noted who imports what was changed, from the statement that makes them on."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.report.records import Exposure, Polluter
+from pytest_import_isolation.state.single_changes import SingleChange
+
+
+class WatchedChange:
+    """A change that others may meet.
+
+    Args:
+        change: the change.
+        polluter: who made it.
+        taints: whether a module that asks for it keeps something that it should not have.
+    """
+
+    def __init__(self, change: SingleChange, polluter: Polluter, *, taints: bool) -> None:
+        self.change = change
+        self.polluter = polluter
+        self.taints = taints
+        #: The number of the leak that it was judged to be, or None as long as it may be undone.
+        self.leak: int | None = None
+        #: The first meeting of each test or file, by its node id.
+        self.met: dict[str, Exposure] = {}
+
+    def __repr__(self) -> str:
+        return f"WatchedChange({self.name!r}, by {self.polluter.nodeid!r})"
+
+    @property
+    def name(self) -> str:
+        """The module."""
+        return str(self.change.key)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is still there to be met; what was removed is met until it is back itself."""
+        return (
+            sys.modules.get(self.name) is not self.change.before if self._is_gap else self.change.is_in_place
+        )
+
+    @property
+    def _is_gap(self) -> bool:
+        return (
+            self.change.what == "entry" and self.change.before is not ABSENT and self.change.after is ABSENT
+        )
+
+    def confirm(self, leak: int, polluter: Polluter) -> None:
+        """Take note that it was judged a leak.
+
+        Args:
+            leak: its number.
+            polluter: who answers for it; for what a fixture did, all the tests that had the fixture.
+        """
+        self.leak = leak
+        self.polluter = polluter
+        self.met = {nodeid: met for nodeid, met in self.met.items() if not self.is_own(nodeid)}
+
+    def is_own(self, nodeid: str) -> bool:
+        """Tell whether a test or file is the polluter itself, or belongs to it."""
+        return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
+
+    def meet(self, exposure: Exposure) -> None:
+        """Note a meeting, if it is the first of this test or file."""
+        self.met.setdefault(exposure.nodeid, exposure)
+
+
+class Taint(NamedTuple):
+    """A module that asked for a fake or blocked module while it was imported for the first time."""
+
+    module: str
+    wanted: str
+    watched: WatchedChange
