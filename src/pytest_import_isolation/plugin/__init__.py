@@ -35,7 +35,9 @@ with plain_imports():
     from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
 
 if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.boundaries import Boundaries
     from pytest_import_isolation.plugin.executions import Executions
+    from pytest_import_isolation.plugin.observer import Observer
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
@@ -133,13 +135,19 @@ def item_windows(config: pytest.Config) -> ItemWindows:
             settings_of(config),
             parts.runner,
             parts.origins,
-            config.pluginmanager.get_plugin(_OBSERVER),
+            _boundaries(config),
             parts.executions,
             config.pluginmanager.get_plugin(_SUITE),
         )
         config.stash[_windows_key] = windows
         config.pluginmanager.register(windows, "isolated-import-windows")
     return config.stash[_windows_key]
+
+
+def _boundaries(config: pytest.Config) -> Boundaries | None:
+    """Return what takes the changes that windows and worlds undo, if leaks are reported."""
+    observer: Observer | None = config.pluginmanager.get_plugin(_OBSERVER)
+    return None if observer is None else observer.boundaries
 
 
 class _Parts(NamedTuple):
@@ -177,7 +185,9 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
             with plain_imports():
                 from pytest_import_isolation.plugin.effects import EffectsObserver
 
-            manager.register(EffectsObserver(config, parts.origins, observer), "import-leak-effects")
+            manager.register(
+                EffectsObserver(config, parts.origins, observer.boundaries.found), "import-leak-effects"
+            )
     if settings.isolate is None or manager.has_plugin(_SUITE):
         return None
     with plain_imports():
@@ -185,7 +195,7 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
 
     parts = _parts(config)
     suite = SuiteIsolation(
-        config, settings, parts.runner, parts.origins, manager.get_plugin(_OBSERVER), parts.executions
+        config, settings, parts.runner, parts.origins, _boundaries(config), parts.executions
     )
     manager.register(suite, _SUITE)
     item_windows(config)

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.plugin.observer import Observer
 from pytest_import_isolation.report.records import Polluter, make_leak
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.effect_names import Effect
@@ -63,13 +63,13 @@ class EffectsObserver:
     Args:
         config: the run.
         origins: gives the verdicts on modules.
-        observer: takes the leaks.
+        found_leaks: takes the leaks.
     """
 
-    def __init__(self, config: pytest.Config, origins: Origins, observer: Observer) -> None:
+    def __init__(self, config: pytest.Config, origins: Origins, found_leaks: FoundLeaks) -> None:
         self._config = config
         self._origins = origins
-        self._observer = observer
+        self._found_leaks = found_leaks
         self._log = ImportLog()
         FINDER.listen(self._log)
         config.add_cleanup(lambda: FINDER.unlisten(self._log))
@@ -260,7 +260,7 @@ class EffectsObserver:
         # Those that pytest makes for setup_module() and its like have names that say nothing.
         is_named = found.fixture and not found.fixture.startswith("_")
         by_fixture = [f"The fixture {found.fixture} did it."] if is_named else []
-        self._observer.note(
+        self._found_leaks.leaks.extend(
             make_leak(
                 "effect", name, found.polluter, " ".join([*starmap(_times, counts.items()), *by_fixture])
             )
@@ -269,7 +269,7 @@ class EffectsObserver:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
-        """Tell which threads do not end, before the observer closes its books."""
+        """Tell which threads do not end, before the observer hands its report over."""
         for _ in range(_LOOKS):
             now = Effects.capture()
             self._threads = [found.reduced_to(now) for found in self._threads]

@@ -34,7 +34,7 @@ from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.window.worlds import World, Worlds
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.boundaries import Boundaries
 
 _CONFTEST = "conftest.py"
 
@@ -47,7 +47,7 @@ class SuiteIsolation:
         settings: its options.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
-        observer: is told what the worlds contain, if leaks are reported.
+        boundaries: is told what the worlds contain, if leaks are reported.
         executions: is told which modules were put away.
     """
 
@@ -57,13 +57,13 @@ class SuiteIsolation:
         settings: Settings,
         runner: Runner,
         origins: Origins,
-        observer: Observer | None,
+        boundaries: Boundaries | None,
         executions: Executions,
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._origins = origins
-        self._observer = observer
+        self._boundaries = boundaries
         self._executions = executions
         self._sources = Sources()
         self._worlds = Worlds(origins)
@@ -144,7 +144,7 @@ class SuiteIsolation:
         return self._own.get(path) or self._shared_world(path)
 
     def _unobserved(self) -> AbstractContextManager[None]:
-        return self._observer.swapping() if self._observer else nullcontext()
+        return self._boundaries.swapping() if self._boundaries else nullcontext()
 
     def _swap(self, *chain: World) -> None:
         if chain != self._worlds.chain:
@@ -242,8 +242,8 @@ class SuiteIsolation:
         difference, harmful = self._judge(trial)
         if harmful or self._imported_beside(difference, conftest.parent):
             self._trial = None
-            if self._observer is not None:
-                self._observer.contained(difference, Polluter(str(conftest), "conftest"))
+            if self._boundaries is not None:
+                self._boundaries.record_contained(difference, Polluter(str(conftest), "conftest"))
             self._put_away()
             self._layers[conftest.parent] = trial
             self._lend_if_harmless(trial, harmful)
@@ -327,8 +327,8 @@ class SuiteIsolation:
             return
         if not is_harmful:
             trial.is_common = self._is_common_or_foreign
-        elif self._observer is not None:
-            self._observer.contained(difference, Polluter(file.nodeid, "collect"))
+        elif self._boundaries is not None:
+            self._boundaries.record_contained(difference, Polluter(file.nodeid, "collect"))
         self._put_away()
         shared = self._shared_world(file.path)
         # A file with names of its own may import them later, in a test.
@@ -372,9 +372,9 @@ class SuiteIsolation:
         difference, harmful = self._judge(trial)
         file = self._expected[names.index(name) - 1][1]
         if harmful and file.parent not in self._layers:
-            if self._observer is not None:
-                self._observer.contained(difference, Polluter(str(file), "collect"))
-                self._observer.rebase()
+            if self._boundaries is not None:
+                self._boundaries.record_contained(difference, Polluter(str(file), "collect"))
+                self._boundaries.rebase()
             self._layers[file.parent] = trial
             self._worlds.begin(self._new_world(trial.name, is_watchful=True))
 

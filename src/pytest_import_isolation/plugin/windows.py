@@ -27,7 +27,7 @@ from pytest_import_isolation.window.window import Window, adopting, close_with_i
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
-    from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.boundaries import Boundaries
     from pytest_import_isolation.plugin.suite import SuiteIsolation
 
 #: The running context of a test.
@@ -102,7 +102,7 @@ class ItemWindows:
         settings: the options of the run.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
-        observer: is told what the windows contain, if leaks are reported.
+        boundaries: is told what the windows contain, if leaks are reported.
         executions: is told which modules were forgotten.
         suite: knows the worlds in which the windows are, if the whole suite is isolated.
     """
@@ -112,13 +112,13 @@ class ItemWindows:
         settings: Settings,
         runner: Runner,
         origins: Origins,
-        observer: Observer | None,
+        boundaries: Boundaries | None,
         executions: Executions,
         suite: SuiteIsolation | None,
     ) -> None:
         self._settings = settings
         self._runner = runner
-        self._observer = observer
+        self._boundaries = boundaries
         self._origins = origins
         self._executions = executions
         self._suite = suite
@@ -278,8 +278,8 @@ class ItemWindows:
     def leave(self, context: ItemContext, nodeid: str) -> None:
         """Close a window, and before it those that the test forgot to close inside it."""
         self._open.remove(context)
-        if self._observer is not None:
-            self._observer.contained(context.window.differences())
+        if self._boundaries is not None:
+            self._boundaries.record_contained(context.window.differences())
         window = context.window
         forgotten = context.stop_with_inner()
         self._executions.note(context.changes, nodeid, window.forgotten_packages)

@@ -1,0 +1,158 @@
+"""Comparing the import state with that of the last boundary, and judging what is different.
+
+Boundaries are the loading of a conftest, the collection of a file, and the begin and end of a test.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pytest_import_isolation.leaks.evictions import Evictions
+from pytest_import_isolation.leaks.leak_watch import LeakWatch
+from pytest_import_isolation.leaks.reloads import leak_of_reload
+from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.threads import runs_threads
+from pytest_import_isolation.plugin.attribution import Attribution
+from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange, single_changes
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.import_log import ImportLog
+
+
+class Boundaries:
+    """Keeps the import state of the last boundary and judges what changed since.
+
+    Args:
+        runner: knows the modules of pytest and its plugins.
+        origins: gives the verdicts on modules.
+        log: who imported what first.
+        leak_watch: what happens between the boundaries.
+    """
+
+    def __init__(self, runner: Runner, origins: Origins, log: ImportLog, leak_watch: LeakWatch) -> None:
+        self._runner = runner
+        self._log = log
+        self._leak_watch = leak_watch
+        self._judge = leak_watch.judge
+        self._evictions = Evictions(origins, log, leak_watch.places, leak_watch.first_imports)
+        self._twice_loaded = TwiceLoaded(origins, leak_watch.places, leak_watch.first_imports)
+        # How many modules had been asked for at the last boundary.
+        self._asked = 0
+        #: Takes the leaks.
+        self.found = leak_watch.found
+        #: Knows who made a change.
+        self.attribution = Attribution(log, leak_watch)
+        #: The test that runs.
+        self.test: pytest.Item | None = None
+        #: The import state at the last boundary.
+        self.base = ImportState.capture()
+
+    def cut(self, polluter: Polluter, *, worst: str = ERROR, explained: Iterable[SingleChange] = ()) -> None:
+        """Judge all that changed since the last boundary, and begin anew.
+
+        Args:
+            polluter: who did it.
+            worst: the highest severity that it can have.
+            explained: changes that somebody else answers for; these, and their undoing, do not count.
+        """
+        if self.test is None:
+            self.look_closer()
+        if runs_threads():
+            self.attribution.note_threads(polluter)
+        # Nothing here may hold what has left sys.modules: what nobody else holds is not evicted but gone.
+        self._leak_watch.statements.synchronize()
+        difference = self.base.differences(is_own_finder)
+        changes = list(single_changes(difference))
+        if difference or self.has_imports:
+            found = [
+                change
+                for change in changes
+                if not any(change.same(other) or change.undoes(other) for other in explained)
+            ]
+            self._judge_all(found, polluter, worst)
+            self.base = ImportState.capture()
+        self.attribution.unseen = None
+        self._leak_watch.begin_anew([change.key for change in changes])
+
+    def cut_between(self) -> None:
+        """Judge what pytest and its plugins did between two files or tests."""
+        self.cut(Polluter("", "session"), worst=WARNING)
+
+    @property
+    def has_imports(self) -> bool:
+        """Whether a module was asked for, or reloaded, since the last boundary."""
+        return bool(self._log.reloads) or len(self._log.importers) != self._asked
+
+    def look_closer(self) -> None:
+        """Look for what the quick looks after the tests of a harmless file could not see."""
+        unseen, self.attribution.unseen = self.attribution.unseen, None
+        if unseen is not None and not self.base.looks_same():
+            self.cut(unseen)
+
+    def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
+        for change in found:
+            if not self._runner.is_own(change):
+                leak = self._judge.leak(change, self.attribution.polluter_of(change, polluter))
+                if leak is not None:
+                    self.found.record(leak, worst, change)
+        for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
+            by = polluter._replace(phase=phase)
+            for leak in self._evictions.leaks(names, by):
+                # What it was is not known; no other object is it.
+                self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
+            for reload in reloads:
+                if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
+                    self.found.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
+        self._forget_imports()
+        loaded = [change.key for change in found if change.what == "entry" and type(change.key) is str]
+        for leak in self._twice_loaded.leaks(loaded, polluter):
+            self.found.record(leak, worst)
+        self.found.record_taints(polluter, worst)
+
+    def _forget_imports(self) -> None:
+        self._asked = len(self._log.importers)
+        self._log.reloads.clear()
+
+    # Contained by a window or a world
+
+    def record_contained(self, difference: Difference, polluter: Polluter | None = None) -> None:
+        """Record what a window or world is about to undo.
+
+        Args:
+            difference: the changes.
+            polluter: who made them; the running test by default.
+        """
+        if polluter is None:
+            if self.test is None:
+                return
+            polluter = Polluter(self.test.nodeid, "call")
+        elif os.path.isabs(polluter.nodeid):
+            polluter = polluter._replace(nodeid=self._leak_watch.places.shorten(polluter.nodeid))
+        for change in single_changes(difference):
+            if not self._runner.is_own(change):
+                leak = self._judge.leak(change, self.attribution.polluter_of(change, polluter))
+                if leak is not None and leak.severity != INFO:
+                    self.found.leaks.append(leak._replace(contained=True))
+
+    @contextmanager
+    def swapping(self) -> Iterator[None]:
+        """Put down to nobody what changes in the block: one world makes room for another."""
+        self.cut_between()
+        yield
+        self.rebase()
+
+    def rebase(self) -> None:
+        """Take what is there now as the state with which everything is compared."""
+        self._forget_imports()
+        self.base = ImportState.capture()
+        self._leak_watch.begin_anew()

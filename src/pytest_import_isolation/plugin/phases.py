@@ -1,0 +1,123 @@
+"""The begin, the phases and the end of a test, each looked at as quickly as the text of its file allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_import_isolation.leaks.leak_watch import LeakWatch
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.threads import runs_threads
+from pytest_import_isolation.plugin.boundaries import Boundaries
+from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
+from pytest_import_isolation.plugin.sources import Sources
+from pytest_import_isolation.report.records import INFO, Polluter
+from pytest_import_isolation.state.single_changes import single_changes
+
+
+class Phases:
+    """Looks at what each phase of a test changes.
+
+    Args:
+        sources: tells what statements of a file could do.
+        boundaries: judges what is different.
+        leak_watch: is told which test runs, and its phase.
+        fixture_changes: what fixtures of a wider scope answer for.
+        isolates: whether what a test leaves goes with the last test of its file.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        boundaries: Boundaries,
+        leak_watch: LeakWatch,
+        fixture_changes: FixtureChanges,
+        *,
+        isolates: bool,
+    ) -> None:
+        self._sources = sources
+        self._boundaries = boundaries
+        self._attribution = boundaries.attribution
+        self._leak_watch = leak_watch
+        self._fixture_changes = fixture_changes
+        self._isolates = isolates
+        # The file whose tests run, and what statements in its text could do by themselves: change the import
+        # state, or at least rebind an attribute for a submodule.
+        self._file: Path | None = None
+        self._may_write = self._may_rebind = True
+
+    def begin_test(self, item: pytest.Item) -> None:
+        """Take what is there now as the state before a test."""
+        if not self._boundaries.base.shows_same_number():
+            # Nothing closer: the end of the test before was looked at, and little runs in between.
+            self._boundaries.cut_between()
+        if item.path != self._file:
+            self._boundaries.look_closer()
+            self._file = item.path
+            # Other code that a test calls can change something too: that is seen at the end of the file.
+            self._may_write = self._sources.may_write(item.path)
+            self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
+        self._boundaries.test = item
+        self._leak_watch.here = Polluter(item.nodeid, "setup")
+        self._attribution.begin_test()
+        self._fixture_changes.begin_test()
+
+    def begin_phase(self, phase: str) -> None:
+        """Take note of what the phase before changed.
+
+        Args:
+            phase: the phase that begins.
+        """
+        here = self._leak_watch.here
+        if here is None:  # the hook was called for no test of this run
+            return
+        if runs_threads():
+            self._attribution.note_threads(here)
+        base = self._boundaries.base
+        # Who rebound an attribute is asked at the end of the test, and not in which phase.
+        is_same = base.shows_same_entries() if self._may_write else base.shows_same_number()
+        changes = [] if is_same else single_changes(base.differences(is_own_finder))
+        self._attribution.end_phase(here.phase, changes)
+        self._leak_watch.here = Polluter(here.nodeid, phase)
+
+    def end_test(self, test: pytest.Item) -> None:
+        """Judge what is different after a test."""
+        if not self._fixture_changes.explains_any and self._is_as_before():
+            if not self._may_rebind:
+                self._attribution.unseen = Polluter(test.nodeid.partition("::")[0], "call")
+            self._leak_watch.begin_anew(())
+        else:
+            self._end_with_changes(test)
+        self._boundaries.test = None
+        self._leak_watch.here = None
+
+    def _is_as_before(self) -> bool:
+        """Tell whether the end of a test has nothing to judge."""
+        base = self._boundaries.base
+        return (
+            not runs_threads()
+            and not self._boundaries.has_imports
+            and not self._leak_watch.taints
+            and (base.looks_same() if self._may_rebind else base.shows_same_entries())
+        )
+
+    def _end_with_changes(self, test: pytest.Item) -> None:
+        leaks = self._boundaries.found.leaks
+        first = len(leaks)
+        self._note_lines(test)
+        # What the setup and the call left was noted; the rest is the teardown's.
+        explained = self._fixture_changes.explained
+        self._boundaries.cut(Polluter(test.nodeid, "teardown"), explained=explained)
+        if self._isolates:
+            # It goes when the last test of the file is over.
+            leaks[first:] = [
+                leak if leak.severity == INFO else leak._replace(contained=True) for leak in leaks[first:]
+            ]
+
+    def _note_lines(self, test: pytest.Item) -> None:
+        code = getattr(getattr(test, "obj", None), "__code__", None)
+        if code is not None and hasattr(code, "co_lines"):
+            lines = [line for _, _, line in code.co_lines() if line]
+            if lines:
+                self._leak_watch.places.note_lines(test.nodeid, range(code.co_firstlineno, max(lines) + 1))
