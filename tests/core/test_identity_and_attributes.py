@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.state.snapshot import ImportState
 
 Tree = Callable[[dict[str, str]], Path]
@@ -258,7 +259,7 @@ def test_children_leave_before_their_parents(tree: Tree) -> None:
     left: list[str] = []
     state = ImportState.capture()
     importlib.import_module("ida_order.a.b")
-    state.restore(lambda name, module: left.append(name))
+    restore(state, lambda name, module: left.append(name))
     assert left == ["ida_order.a.b", "ida_order.a", "ida_order"]
 
 

@@ -21,7 +21,7 @@ from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
-from pytest_import_isolation.state.snapshot import put_in, take_out
+from pytest_import_isolation.state.writing import put_in, take_out
 
 Told = Callable[[str], object]
 _SELF_TEST: Final = "pytest_import_isolation_self_test"

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import WRAPPED
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
-from pytest_import_isolation.state.snapshot import move_to_front, remove_finder
+from pytest_import_isolation.state.writing import move_to_front, remove_finder
 
 Covers = Callable[[str], object]
 Note = Callable[[str, str], object]

@@ -26,8 +26,8 @@ from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
-from pytest_import_isolation.state.snapshot import put_in
 from pytest_import_isolation.state.submodule_attributes import bind, depth
+from pytest_import_isolation.state.writing import put_in
 
 
 class Placement(NamedTuple):

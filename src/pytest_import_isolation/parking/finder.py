@@ -12,12 +12,12 @@ from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
 from pytest_import_isolation.machinery.frames import is_being_loaded
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
-from pytest_import_isolation.state.snapshot import (
+from pytest_import_isolation.state.submodule_attributes import bind
+from pytest_import_isolation.state.writing import (
     move_to_front,
     put_in,
     remove_finder,
 )
-from pytest_import_isolation.state.submodule_attributes import bind
 
 
 class _ReadyLoader:

@@ -17,12 +17,12 @@ from pytest_import_isolation.machinery.locks import import_lock, names_being_imp
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.state.changes import ModuleChange
-from pytest_import_isolation.state.snapshot import (
+from pytest_import_isolation.state.submodule_attributes import depth
+from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
     put_in,
 )
-from pytest_import_isolation.state.submodule_attributes import depth
 
 
 class ParkedModule(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state.changes import Changes
-from pytest_import_isolation.state.snapshot import put_in
+from pytest_import_isolation.state.writing import put_in
 
 _TITLE = "import isolation"
 _HOOKS_OF_TESTS = "import-executions-in-tests"

@@ -1,6 +1,6 @@
 """The import state as a value: capture it, compare it with now, take a difference apart, put it back.
 
-With ``parking`` this is the only writer of ``sys``.
+``writing`` alone changes ``sys``, for all other wings too.
 
 Enters:
     The live ``sys.modules``, the lists of ``sys`` and the namespaces of packages.

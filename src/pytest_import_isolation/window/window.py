@@ -53,8 +53,10 @@ from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, beyond, items_of, stands_in_front
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
-from pytest_import_isolation.state.snapshot import ImportState, prepend_path, put_first, put_in, take_out
+from pytest_import_isolation.state.restoring import restore
+from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value, depth, parent_namespace
+from pytest_import_isolation.state.writing import prepend_path, put_first, put_in, take_out
 from pytest_import_isolation.watching.finder_log import FinderLog
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
@@ -693,8 +695,8 @@ class Window:
                 del difference
                 self.placed_fakes.placed.clear()
                 if not stuck and self._state.differences(is_own_finder):
-                    self._state.restore(
-                        Removal(self._origins, self._state.modules, self._is_superseded).leave
+                    restore(
+                        self._state, Removal(self._origins, self._state.modules, self._is_superseded).leave
                     )
         finally:
             # Not before they are back: a thread that asks in between would execute them again. So would one
@@ -762,7 +764,7 @@ class Window:
             if leaving_again:
                 removal.leave_again(leaving_again)
         finally:
-            restored = self._state.restore(removal.leave)
+            restored = restore(self._state, removal.leave)
             self._restore_lot()
         self.forgotten_packages.update(removal.forgotten_packages())
         attributes = removal.clean_packages(self.log.images)

@@ -22,8 +22,8 @@ from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
-from pytest_import_isolation.state.snapshot import lay, put_in, take_out
 from pytest_import_isolation.state.submodule_attributes import bind, parent_namespace
+from pytest_import_isolation.state.writing import lay, put_in, take_out
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.window.parameters import Parameters
 from pytest_import_isolation.window.window import Window, close_with_inner, with_inner

@@ -1,0 +1,202 @@
+"""Every write to the import system: no other module of this package changes ``sys``.
+
+Beside these functions there is :func:`.bind`, for the attribute of a package.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import compress, repeat
+from typing import Any
+
+from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.machinery.locks import import_lock, names_being_imported, quiet_import_lock
+from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
+from pytest_import_isolation.state.differences import Overlay, edited, key_of
+from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
+
+#: Called with the key and the value of an entry that is about to leave.
+Leave = Callable[[Any, object], None]
+
+
+def rebind(name: str, value: object) -> None:
+    """Put an object into the place of a container or function, or delete what stands there.
+
+    Args:
+        name: such as ``"sys.path"`` or ``"builtins.__import__"``.
+        value: the object; ABSENT for nothing.
+    """
+    home, _, attribute = name.partition(".")
+    module = builtins if home == "builtins" else sys
+    if value is ABSENT:
+        delattr(module, attribute)
+    else:
+        setattr(module, attribute, value)
+
+
+def refill(found: object, items: tuple[object, ...]) -> bool:
+    """Let a list hold these items, and tell whether it held others; leave alone what is no list."""
+    if not isinstance(found, list):
+        return False  # it was no list when it was captured; the object itself is back, more is not ours
+    if len(found) == len(items) and all(map(operator.is_, found, items)):
+        return False
+    found[:] = items
+    return True
+
+
+def refill_importer_cache(cache: dict[str, object], contents: Mapping[str, object]) -> None:
+    """Let an importer cache hold these finders and no others."""
+    for entry in list(cache):
+        if entry not in contents:
+            del cache[entry]
+    cache.update(contents)
+
+
+def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> dict[str, object]:
+    """Remove entries from ``sys.modules``, and the attributes for them of packages that stay.
+
+    Args:
+        names: the keys; those that some thread is importing stay.
+        leave: called for each entry before it leaves, under the import lock.
+
+    Returns:
+        The entries that left.
+    """
+    wanted = sorted(names, key=depth, reverse=True)
+    taken: dict[str, object] = {}
+    with quiet_import_lock(lambda: wanted) as busy:
+        for name in wanted:
+            entry = sys.modules.get(name, ABSENT)
+            if name in busy or entry is ABSENT or is_initializing(entry):
+                continue
+            leave(name, entry)
+            taken[name] = sys.modules.pop(name)
+        for name, module in taken.items():
+            # A package that leaves too keeps the attribute: its code may still run, and uses it.
+            space = parent_namespace(name)
+            if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
+                del space[parent_of(name)[1]]
+    return taken
+
+
+def drop_entries(modules: Mapping[str, object]) -> list[str]:
+    """Remove entries from ``sys.modules`` where they hold these very modules, and nothing else.
+
+    Returns:
+        Their names.
+    """
+    dropped = [name for name, module in modules.items() if sys.modules.get(name, ABSENT) is module]
+    for name in dropped:
+        del sys.modules[name]
+    return dropped
+
+
+def put_in(name: str, module: object, binding: object = ABSENT) -> None:
+    """Enter a module under its name, and its package's attribute where ``binding`` is not ABSENT."""
+    sys.modules[name] = module  # type: ignore[assignment]
+    if binding is not ABSENT:
+        bind(parent_namespace(name), parent_of(name)[1], binding)
+
+
+def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: False) -> None:
+    """Lay changes over the import state.
+
+    Args:
+        overlay: the changes; a module that another thread is importing at this moment is left out.
+        keep_first: finders for which this is true stay before all others (parking's own).
+    """
+    with import_lock():
+        importing = names_being_imported()
+        for name in sorted(overlay.entries, key=depth):
+            if name not in importing:
+                sys.modules[name] = overlay.entries[name]  # type: ignore[assignment]
+        for name in overlay.removed:
+            sys.modules.pop(name, None)
+        for name, value in overlay.bindings.items():
+            bind(parent_namespace(name), parent_of(name)[1], value)
+    for list_name, (before, after) in overlay.lists.items():
+        found = getattr(sys, list_name, None)
+        if isinstance(found, list):
+            first = [item for item in found if keep_first(item)]
+            found[:] = [*first, *edited([item for item in found if not keep_first(item)], before, after)]
+    if overlay.import_function is not None:
+        rebind("builtins.__import__", overlay.import_function)
+    if overlay.lists or overlay.entries:
+        drop_finder_caches()
+
+
+def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, after: int = 0) -> None:
+    """Insert into one of the lists of ``sys`` what is not in it yet.
+
+    Args:
+        list_name: ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
+        items: what to insert, in order.
+        in_front: before the others, or behind them.
+        after: how many items at the front keep their place.
+    """
+    target = getattr(sys, list_name, None)
+    if not isinstance(target, list):
+        return
+    present = set(map(key_of, target))
+    new = [item for item in items if key_of(item) not in present]
+    position = after if in_front else len(target)
+    target[position:position] = new
+
+
+def prepend_path(entries: Sequence[str]) -> None:
+    """Put entries before ``sys.path``, also those that it holds already further back.
+
+    A directory that did not exist when it was first looked at is cached as unusable; it is looked at again.
+    """
+    sys.path[:0] = entries
+    for entry in entries:
+        if sys.path_importer_cache.get(entry, ABSENT) is None:
+            del sys.path_importer_cache[entry]
+    drop_finder_caches()
+
+
+def put_first(list_name: str, items: Sequence[object]) -> None:
+    """Put finders or path hooks before all others, in order, wherever they were.
+
+    The finders that the path hooks made before are asked no more: every entry of ``sys.path`` gets a new one.
+    """
+    target = getattr(sys, list_name, None)
+    if isinstance(target, list):
+        target[:] = [*items, *(other for other in target if not any(other is item for item in items))]
+    sys.path_importer_cache.clear()
+    drop_finder_caches()
+
+
+def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
+    """Put a finder at position 0 of ``sys.meta_path``, wherever it was.
+
+    Args:
+        finder: the finder.
+        behind: finders that may stand before it.
+    """
+    finders = getattr(sys, "meta_path", None)
+    if not isinstance(finders, list):
+        return
+    position = 0
+    while behind and position < len(finders) and any(finders[position] is other for other in behind):
+        position += 1
+    rest = finders[position:]
+    if not (rest and rest[0] is finder):
+        finders[position:] = [finder, *_others(finder, rest)]
+
+
+def remove_finder(finder: object) -> None:
+    """Take a finder off ``sys.meta_path``; nothing happens if it is not there."""
+    finders = getattr(sys, "meta_path", None)
+    if isinstance(finders, list):
+        rest = [*_others(finder, finders)]
+        if len(rest) != len(finders):
+            finders[:] = rest
+
+
+def _others(item: object, items: list[object]) -> Iterator[object]:
+    # By identity, at the speed of C: each window puts the finder there and takes it off.
+    return compress(items, map(operator.is_not, items, repeat(item)))
