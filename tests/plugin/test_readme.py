@@ -16,8 +16,7 @@ from pytest_import_isolation.window.parameters import NAMES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-#: Kinds that the JSON format knows and that nothing reports yet.
+REFERENCE = ROOT / "docs" / "reference"
 
 
 @pytest.fixture
@@ -81,13 +80,15 @@ def test_the_clean_example_passes_and_leaves_nothing(examples: Any) -> None:
 
 
 def test_the_table_of_parameters_is_complete() -> None:
-    table = README.partition("| parameter | inside the test |")[2].partition("\n\n")[0]
+    page = (REFERENCE / "marker.md").read_text(encoding="utf-8")
+    table = page.partition("| parameter | inside the test |")[2].partition("\n\n")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == NAMES
     assert tuple(re.findall(r"(\w+)=\.\.\.", DESCRIPTION)) == NAMES
 
 
 def test_the_table_of_kinds_is_complete_and_gives_the_severities() -> None:
-    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| (\w+)", README, re.MULTILINE)
+    page = (REFERENCE / "kinds.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| (\w+)", page, re.MULTILINE)
     told = {kind: severity for kinds, severity in rows for kind in re.findall(r"`([a-z-]+)`", kinds)}
     assert {kind: KINDS[kind].severity for kind in KINDS} == {
         kind: severity for kind, severity in told.items() if kind in KINDS
@@ -100,6 +101,13 @@ def test_every_option_and_ini_key_of_the_readme_exists(suite: Any) -> None:
         assert option in text, option
     for key in re.findall(r"`((?:import_leak|import_isolation|isolate_imports)\w*)`", README):
         assert key in text, key
+
+
+def test_every_kind_of_the_readme_exists() -> None:
+    table = README.partition("| kind | left behind |")[2].partition("\n\n")[0]
+    kinds = re.findall(r"^\| `([a-z-]+)` \| ", table, re.MULTILINE)
+    assert kinds
+    assert set(kinds) <= set(KINDS)
 
 
 def test_the_demo_runs_what_these_tests_run() -> None:
