@@ -159,6 +159,16 @@ def test_the_page_of_the_commands_has_all_of_them(capsys: pytest.CaptureFixture[
     assert re.findall(r"^## `([a-z]+)`", _page("commands"), re.MULTILINE) == known
 
 
+def test_each_word_of_the_glossary_is_in_its_index_and_has_an_example() -> None:
+    index, *words = re.split(r"^### ", _page("glossary"), flags=re.MULTILINE)
+    titles = [word.partition("\n")[0] for word in words]
+    assert sorted(re.findall(r"\[([\w -]+)\]\(#", index)) == sorted(title.lower() for title in titles)
+    without = [
+        title for title, word in zip(titles, words, strict=True) if "```" not in word.partition("\n## ")[0]
+    ]
+    assert without == []
+
+
 def test_the_links_of_the_readme_lead_somewhere() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", (_ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets
