@@ -1,4 +1,4 @@
-"""Contexts with one purpose: thin doors to IsolatedImportContext."""
+"""Contexts with one purpose: thin shells over IsolatedImportContext."""
 
 from __future__ import annotations
 

@@ -80,11 +80,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     from pytest_import_isolation.plugin.sources import initial_conftests
 
     arguments = option.file_or_dir or early_config.getini("testpaths")
-    suite.begin_initial_conftests(initial_conftests(early_config.invocation_params.dir, arguments))
+    suite.conftests.begin_initial(initial_conftests(early_config.invocation_params.dir, arguments))
     try:
         return (yield)
     finally:
-        suite.end_initial_conftests()
+        suite.conftests.end_initial()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -131,13 +131,14 @@ def item_windows(config: pytest.Config) -> ItemWindows:
             from pytest_import_isolation.plugin.windows import ItemWindows
 
         parts = _parts(config)
+        suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
         windows = ItemWindows(
             settings_of(config),
             parts.runner,
             parts.origins,
             _boundaries(config),
             parts.executions,
-            config.pluginmanager.get_plugin(_SUITE),
+            None if suite is None else suite.runs,
         )
         config.stash[_windows_key] = windows
         config.pluginmanager.register(windows, "isolated-import-windows")

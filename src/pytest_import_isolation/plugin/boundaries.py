@@ -146,7 +146,7 @@ class Boundaries:
 
     @contextmanager
     def swapping(self) -> Iterator[None]:
-        """Put down to nobody what changes in the block: one world makes room for another."""
+        """Attribute to nobody what changes in the block: one world makes room for another."""
         self.cut_between()
         yield
         self.rebase()

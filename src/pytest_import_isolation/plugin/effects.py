@@ -170,7 +170,7 @@ class EffectsObserver:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
-        """Put down to a fixture of a wider scope what its setup does, until it is torn down."""
+        """Attribute to a fixture of a wider scope what its setup does, until it is torn down."""
         if fixturedef.scope == "function":
             return (yield)
         before, others = self._now(), set(self._pending)

@@ -62,7 +62,7 @@ class FixtureChanges:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
-        """Put down to a fixture of a wider scope what its setup changes, until it is torn down."""
+        """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
         if fixturedef.scope == "function":
             return (yield)
         before = ImportState.capture()

@@ -28,7 +28,7 @@ from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
-    from pytest_import_isolation.plugin.suite import SuiteIsolation
+    from pytest_import_isolation.plugin.file_runs import FileRuns
 
 #: The running context of a test.
 context_key = pytest.StashKey["ItemContext"]()
@@ -104,7 +104,7 @@ class ItemWindows:
         origins: gives the verdicts on modules.
         boundaries: is told what the windows contain, if leaks are reported.
         executions: is told which modules were forgotten.
-        suite: knows the worlds in which the windows are, if the whole suite is isolated.
+        runs: knows the worlds in which the windows are, if the whole suite is isolated.
     """
 
     def __init__(
@@ -114,14 +114,14 @@ class ItemWindows:
         origins: Origins,
         boundaries: Boundaries | None,
         executions: Executions,
-        suite: SuiteIsolation | None,
+        runs: FileRuns | None,
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._boundaries = boundaries
         self._origins = origins
         self._executions = executions
-        self._suite = suite
+        self._runs = runs
         self._open: list[ItemContext] = []
         # The file of the test before, and its window, which is closed.
         self._last: tuple[Path | None, Window | None] = (None, None)
@@ -229,7 +229,7 @@ class ItemWindows:
 
     def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
         """Return the outermost window that ends before a fixture of a wider scope does."""
-        window = self._suite.window_inside(fixturedef) if self._suite else None
+        window = self._runs.window_inside(fixturedef) if self._runs else None
         return self._open[-1].window if window is None and self._open else window
 
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:

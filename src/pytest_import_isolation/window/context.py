@@ -1,4 +1,4 @@
-"""IsolatedImportContext: the one primitive that the fixtures and the marker are doors to."""
+"""IsolatedImportContext: the one primitive; the fixtures and the marker are shells over it."""
 
 from __future__ import annotations
 

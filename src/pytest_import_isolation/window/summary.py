@@ -1,4 +1,4 @@
-"""The account of a closed window: from objects to the strings of :class:`.Changes`."""
+"""The summary of a closed window: from objects to the strings of :class:`.Changes`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Summary(NamedTuple):
     contents: Callable[[str], tuple[object, ...]]
 
     def changes(self) -> Changes:
-        """Return the account in words."""
+        """Return the summary in words."""
         rebound = [*self.seen.rebound, *(["builtins.__import__"] if self.seen.import_function else [])]
         return Changes(
             (*self._loaded(), *self._put_back()), tuple(self._items()), self.attributes, tuple(rebound)

@@ -72,7 +72,7 @@ class World:
         #: Modules of other worlds that are in place with this one, with their packages' attributes.
         self.borrowed: dict[str, ParkedModule] = {}
         #: Modules whose references are no reason to keep anything: those of the test files it is for.
-        self.inhabitants: list[object] = []
+        self.test_modules: list[object] = []
         self._origins = origins
         self._must_stay = must_stay
         self._is_common_entry = is_common_entry
@@ -124,7 +124,7 @@ class World:
         self._window = window
         if self._seen is not None:
             self._seen = {**sys.modules}
-        for module in self.inhabitants:
+        for module in self.test_modules:
             window.disregard(module)
         if self._fakes or self._seen is not None:
             window.mistrust(self._fakes.__contains__)

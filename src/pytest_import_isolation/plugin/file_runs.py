@@ -1,0 +1,97 @@
+"""What the tests of a file leave, which goes when the last of them is over."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.plugin.sources import import_root
+from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
+from pytest_import_isolation.window.window import Window
+from pytest_import_isolation.window.worlds import World
+
+
+class FileRuns:
+    """Puts the worlds in place in which tests run.
+
+    Args:
+        suite: the worlds.
+        finds_beside: whether a test file finds the modules beside it.
+    """
+
+    def __init__(self, suite: SuiteWorlds, *, finds_beside: bool) -> None:
+        self._suite = suite
+        self._finds_beside = finds_beside
+        self._runs: dict[Path, World] = {}
+        # How many tests of each file are still to be run.
+        self._to_do: Counter[Path] = Counter()
+
+    def expect(self, items: Iterable[pytest.Item]) -> None:
+        """Count the tests of each file."""
+        self._to_do.update(map(_path_of, items))
+
+    def begin_test(self, item: pytest.Item) -> None:
+        """Put the world of a test's file in place."""
+        path = _path_of(item)
+        # The chain ends with the run of a file if the test before was of this file too.
+        run = self._runs.get(path)
+        if run is None or self._suite.worlds.innermost is not run:
+            self._enter(path, item)
+
+    def end_test(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Put the world of a test's file away if the next test is of another file."""
+        path = _path_of(item)
+        self._to_do[path] -= 1
+        if nextitem is None or _path_of(nextitem) != path:
+            self._leave(path)
+
+    def _enter(self, path: Path, item: pytest.Item) -> None:
+        suite = self._suite
+        home, is_apart = suite.home(path), path in suite.own
+        run = self._runs.get(path)
+        if run is None:
+            run = self._runs[path] = suite.new(
+                item.nodeid.partition("::")[0], is_alone=is_apart, is_watchful=is_apart
+            )
+            # Nobody runs the code of the file once its last test is over.
+            module = getattr(item.getparent(pytest.Module), "_obj", None)
+            run.test_modules = [] if module is None else [module]
+        chain = (*suite.around(path), home, run)
+        if chain == suite.worlds.chain:
+            return
+        suite.swap(*chain)
+        root = str(import_root(path))
+        if self._finds_beside and root in sys.path and sys.path[0] != root and not is_apart:
+            with suite.unobserved():
+                run.window.add_path((root,))  # as when the file was collected
+
+    def _leave(self, path: Path) -> None:
+        *outer, run = self._suite.worlds.chain
+        self._suite.swap(*outer)
+        if self._to_do[path] <= 0:
+            self._suite.worlds.drop(run)
+            del self._runs[path]
+
+    def window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
+        """Return the window that ends before a fixture of a wider scope does, or None if none is known.
+
+        A fixture of the file's own lives no longer than its world.
+        """
+        chain = self._suite.worlds.chain
+        if not chain or chain[-1] not in self._runs.values() or fixturedef.scope in ("class", "module"):
+            return None
+        home = chain[-2]
+        if home in self._suite.own.values() and fixturedef.baseid.partition("::")[0].endswith(".py"):
+            return None
+        return home.window
+
+
+def _path_of(item: pytest.Item) -> Path:
+    """Return the file that a test belongs to."""
+    file = item.getparent(pytest.File)  # type: ignore[type-abstract]
+    return item.path if file is None else file.path

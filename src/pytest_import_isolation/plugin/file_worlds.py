@@ -1,0 +1,131 @@
+"""A world of its own for every test file whose collection changed the import state."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
+from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
+from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.origins import Origins
+
+
+class FileWorlds:
+    """Collects each file in a new world, and keeps that world if the file needs one.
+
+    Args:
+        runner: knows the modules of pytest and its plugins.
+        origins: gives the verdicts on modules.
+        suite: the worlds.
+        sources: tells what the text of a file could do.
+        finds_beside: whether a test file finds the modules beside it.
+    """
+
+    def __init__(
+        self, runner: Runner, origins: Origins, suite: SuiteWorlds, sources: Sources, *, finds_beside: bool
+    ) -> None:
+        self._runner = runner
+        self._origins = origins
+        self._suite = suite
+        self._sources = sources
+        self._finds_beside = finds_beside
+        # What is imported together with the file that is being collected.
+        self._expected: list[tuple[str, Path]] = []
+        # The directories from which test files were imported.
+        self._roots: frozenset[Path] = frozenset()
+
+    def collect(self, file: pytest.File) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Put the world in place in which a file is collected, and put away what that changes."""
+        suite, path = self._suite, file.path
+        self._runner.expect_entry_for(path)
+        self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
+        suite.common_files.update(str(expected) for _, expected in self._expected)
+        is_apart = any(self._sources.changes_imports(expected) for _, expected in self._expected)
+        is_clashing = self._has_clashing_names(path)
+        is_apart = is_apart or is_clashing
+        suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
+        suite.worlds.begin(suite.new(file.nodeid, is_watchful=is_apart))
+        if is_apart:
+            FINDER.listen(self)
+        report: pytest.CollectReport | None = None
+        try:
+            report = yield
+            return report
+        finally:
+            if is_apart:
+                FINDER.unlisten(self)
+            is_usable = report is not None and report.passed
+            self._end(file, is_apart=is_apart, is_clashing=is_clashing, is_usable=is_usable)
+            self._expected = []
+
+    def _end(self, file: pytest.File, *, is_apart: bool, is_clashing: bool, is_usable: bool) -> None:
+        suite = self._suite
+        trial = suite.worlds.chain[-1]
+        trial.window.stop_watching()
+        difference, harmful = suite.judge(trial)
+        is_harmful = bool(harmful) or difference.import_function
+        if not is_harmful and not is_apart:
+            suite.worlds.dissolve()
+            return
+        if is_harmful:
+            suite.record(difference, Polluter(file.nodeid, "collect"))
+        else:
+            trial.is_common = suite.is_common_or_foreign
+        suite.put_away()
+        shared = suite.shared(file.path)
+        # A file with names of its own may import them later, in a test.
+        if not is_harmful and not is_clashing and shared.absorb(trial):
+            return
+        if not is_apart:
+            trial.borrowed = shared.loan()  # it was collected in the shared world, and saw what was there
+        if is_usable:
+            trial.test_modules = [module for module in [getattr(file, "_obj", None)] if module is not None]
+            suite.own[file.path] = trial
+            suite.lend_if_harmless(trial, harmful)
+
+    def _has_clashing_names(self, path: Path) -> bool:
+        """Tell whether beside a file lie modules with the names of other modules of the shared world."""
+        if not self._finds_beside:
+            return False
+        root = import_root(path)
+        shared = self._suite.shared(path)
+        loaded = sys.modules if shared.is_in_place else shared.overlay.entries
+        for name in self._sources.names_in(root):
+            module = loaded.get(name)
+            if module is not None and self._origins.is_first_party(name, module):
+                file = (namespace(module) or {}).get("__file__")
+                if isinstance(file, str) and not file.startswith(f"{root}{os.sep}"):
+                    return True
+        others, self._roots = self._roots - {root}, self._roots | {root}
+        return any(
+            name in self._sources.names_in(other) and self._sources.imports(path, name)
+            for name in self._sources.names_in(root)
+            for other in others
+        )
+
+    # Called by the finder
+
+    def importing(self, name: str) -> None:
+        """Give a package its layer, if importing it changed something, before what is in it is imported."""
+        names = [expected for expected, _ in self._expected]
+        if name not in names[1:]:
+            return
+        suite = self._suite
+        trial = suite.worlds.chain[-1]
+        difference, harmful = suite.judge(trial)
+        file = self._expected[names.index(name) - 1][1]
+        if harmful and file.parent not in suite.layers:
+            suite.record(difference, Polluter(str(file), "collect"), stays=True)
+            suite.layers[file.parent] = trial
+            suite.worlds.begin(suite.new(trial.name, is_watchful=True))
+
+    def reloading(self, name: str, module: object) -> None:
+        """A reload imports no test file."""
