@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.window.worlds import World, Worlds
+from pytest_import_isolation.window.world import World
+from pytest_import_isolation.window.worlds import Worlds
 
 _HUNDREDTH = 100
 

@@ -39,6 +39,7 @@ def _lacking(error: BaseException) -> str | None:
 if sys.platform == "emscripten":
     import hypothesis
 
+    from pytest_import_isolation.window.closing import close_window
     from pytest_import_isolation.window.window import innermost_window
 
     # A tenth of the speed: a few examples, and no clock.
@@ -55,5 +56,5 @@ if sys.platform == "emscripten":
             if lacking is None:
                 raise
             while (window := innermost_window()) is not None:  # it was about to close it
-                window.close()
+                close_window(window)
             pytest.skip(f"WebAssembly has not {lacking}")

@@ -17,7 +17,7 @@ from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.watching.effects import Effects
 from pytest_import_isolation.watching.import_log import ImportLog
-from pytest_import_isolation.window import window
+from pytest_import_isolation.window import opening
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -126,7 +126,7 @@ def test_what_waited_waits_again_if_what_it_stood_for_has_left(
     monkeypatch: pytest.MonkeyPatch, stand_in: None, tree: Tree, picture: Any
 ) -> None:
     tree({"laz_first.py": "", "laz_part.py": "", "laz_stays.py": ""})
-    monkeypatch.setattr(window, "LAZY_TYPE", Waiting)
+    monkeypatch.setattr(opening, "LAZY_TYPE", Waiting)
     first = importlib.import_module("laz_first").__dict__
     first.update({name: _waiting(name) for name in ("laz_part", "laz_stays", "laz_never")})
     before = picture()

@@ -14,7 +14,10 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.window.window import Window, adopting, close_with_inner, innermost_window
+from pytest_import_isolation.window.adoption import adopt, adopting
+from pytest_import_isolation.window.closing import close_window, close_with_inner
+from pytest_import_isolation.window.opening import reopen_window
+from pytest_import_isolation.window.window import Window, innermost_window
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -73,7 +76,7 @@ def test_fresh_copies_and_tainted_modules_are_not_adopted(tree: Tree, picture: A
     importlib.import_module("win_old")
     with adopting(context.window):
         importlib.import_module("win_tainted")
-    assert context.window.adopt(context.window.loaded(), ()) == {
+    assert adopt(context.window, context.window.around.added(), ()) == {
         "win_tainted": "it was first imported while win_none was faked or blocked"
     }
     context.stop()
@@ -113,12 +116,12 @@ def test_a_window_that_saw_nothing_can_be_opened_again_and_restores_as_exactly(
         before = picture()
         window = _closed_window()
         for _ in range(2):
-            assert window.reopen(None)
+            assert reopen_window(window, None)
             assert innermost_window() is window
-            window.close()
-        assert window.reopen(None)
+            close_window(window)
+        assert reopen_window(window, None)
         change(package)
-        window.close()
+        close_window(window)
         assert before.differences() == []
 
 
@@ -136,7 +139,7 @@ def test_a_window_is_not_opened_again_if_something_has_changed_since(between: Ca
         outer = innermost_window()
         window = _closed_window()
         between()
-        assert not window.reopen(None)
+        assert not reopen_window(window, None)
         assert innermost_window() is outer
 
 
@@ -158,4 +161,4 @@ def test_a_window_in_which_something_happened_is_not_opened_again(
     with IsolatedImportContext() as context:
         window = context.window
         inside(context)
-    assert not window.reopen(None)
+    assert not reopen_window(window, None)

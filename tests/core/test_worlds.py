@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.window.worlds import World, Worlds
+from pytest_import_isolation.window.world import World
+from pytest_import_isolation.window.worlds import Worlds
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -315,7 +316,8 @@ def test_an_extension_module_is_the_same_object_in_all_worlds(run_script: Callab
         """
         import sys
         from pytest_import_isolation.state.origins import Origins
-        from pytest_import_isolation.window.worlds import World, Worlds
+        from pytest_import_isolation.window.world import World
+        from pytest_import_isolation.window.worlds import Worlds
 
         worlds = Worlds(Origins())
         one, two = (World(name, Origins(), lambda *args: None) for name in ("one", "two"))
@@ -352,7 +354,8 @@ def test_a_foreign_module_that_holds_a_fake_is_not_shared(run_script: Callable[.
         sys.path.insert(0, os.path.abspath("site-packages"))
         sys.modules.pop("colorsys", None)
         from pytest_import_isolation.state.origins import Origins
-        from pytest_import_isolation.window.worlds import World, Worlds
+        from pytest_import_isolation.window.world import World
+        from pytest_import_isolation.window.worlds import Worlds
 
         worlds, world = Worlds(Origins()), World("one", Origins(), lambda *args: None, is_watchful=True)
         worlds.begin(world)

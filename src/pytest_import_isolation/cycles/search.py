@@ -20,6 +20,9 @@ from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.window.alterations import refresh
+from pytest_import_isolation.window.closing import close_window
+from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Parameters
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import listing
@@ -195,7 +198,7 @@ def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[_Trials]:
     with _window(origins) as window:
         # The attempts import the same modules again and again, which is nobody's eviction.
         window.log.once_more = lambda name: None
-        window.refresh(Patterns(tops))
+        refresh(window, Patterns(tops))
         yield _Trials(
             lambda name: _attempt_here(name, graph, origins), lambda top: _standing_on(top, graph, origins)
         )
@@ -231,8 +234,8 @@ def _window(origins: Origins) -> Iterator[Window]:
     window = Window(
         Parameters.parse("find_import_cycles", {}), origins, title="find_import_cycles", is_alone=True
     )
-    window.open()
+    open_window(window)
     try:
         yield window
     finally:
-        window.close()
+        close_window(window)

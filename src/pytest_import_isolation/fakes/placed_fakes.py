@@ -1,11 +1,10 @@
-"""The fakes of a window: placement them, and noticing those that nobody met."""
+"""The fakes of a window: placing them, and noticing those that nobody met."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import NamedTuple
@@ -60,31 +59,27 @@ class PlacedFakes:
     """The fakes of one window.
 
     Args:
+        placed: what stands in ``sys.modules`` for each fake; filled here.
         origins: gives the verdicts on modules.
-        known: yields what is known to have stood under a name before it was faked.
-        load: imports a real module beside everything else.
-        among_real: lets the real modules be there in place of the fakes.
+        real: returns the real module that a fake stands for.
+        ask_real: returns an attribute of it.
         beforehand: is told the name of each fake before the packages above it are touched.
     """
 
     def __init__(
         self,
+        placed: dict[str, object],
         origins: Origins,
-        known: Callable[[str], Iterable[object]],
-        load: Callable[[str], ModuleType],
-        among_real: Callable[[], AbstractContextManager[object]],
+        real: Callable[[str], ModuleType],
+        ask_real: Callable[[str, str], object],
         beforehand: Callable[[str], object],
     ) -> None:
-        #: What stands in ``sys.modules`` for each fake.
-        self.placed: dict[str, object] = {}
+        self._placed = placed
         self._origins = origins
-        self._known = known
-        self._load = load
-        self._among_real = among_real
+        self._real = real
+        self._ask_real = ask_real
         self._beforehand = beforehand
-        self._plantings: list[Placement] = []
-        #: The real modules that were looked at.
-        self.real: dict[str, object] = {}
+        self._placements: list[Placement] = []
 
     def begin(self) -> Callable[[], None]:
         """Answer for fakes that are reloaded, and for the submodules of autospecs.
@@ -96,7 +91,7 @@ class PlacedFakes:
 
         def undo() -> None:
             FINDER.fakers.remove(self._spec_of)
-            for name in self.placed:
+            for name in self._placed:
                 forget_source(name)
 
         return undo
@@ -125,13 +120,13 @@ class PlacedFakes:
         for name, recipe in recipes.items():
             is_package = any(other.startswith(f"{name}.") for other in recipes)
             put_in(name, self._make(name, recipe, site, is_package=is_package))
-            self.placed[name] = sys.modules[name]
+            self._placed[name] = sys.modules[name]
         for name in recipes:
             self._bind_to_parent(name, site)
         for name, recipe in recipes.items():
             if not recipe.is_object:
-                _fill(self.placed[name])
-        self._plantings.append(Placement(tuple(recipes), site, real))
+                _fill(self._placed[name])
+        self._placements.append(Placement(tuple(recipes), site, real))
 
     def unmet(self, asked: Mapping[str, str]) -> Iterator[Unmet]:
         """Yield the fakes that only tests asked for, of modules that something under test still holds.
@@ -139,11 +134,11 @@ class PlacedFakes:
         Args:
             asked: for each module that asked for something faked or blocked, what that was.
         """
-        placed = Patterns(tuple(self.placed))
+        placed = Patterns(tuple(self._placed))
         # By the namespace: multiprocessing gives __main__ a second name.
         sites = {
             id(namespace(sys.modules.get(placement.site.module)))
-            for placement in self._plantings
+            for placement in self._placements
             if placement.site is not None
         }
         tested = {
@@ -156,8 +151,8 @@ class PlacedFakes:
         }
         if any(placed.match(wanted) and asker in tested for asker, wanted in asked.items()):
             return
-        for placement in self._plantings:
-            replaced = NewModules({n: m for n, m in placement.real.items() if self._is_real(n, m)})
+        for placement in self._placements:
+            replaced = NewModules({n: m for n, m in placement.real.items() if is_real(self._origins, n, m)})
             for holder, module in tested.items():
                 if replaced.modules and not any(
                     name in (holder, *ancestors(holder)) for name in replaced.modules
@@ -191,42 +186,18 @@ class PlacedFakes:
 
     def _spec_of(self, name: str) -> ModuleSpec | None:
         # A package that was made above a fake is not placed, and can be reloaded all the same.
-        loader = loader_of(self.placed.get(name, sys.modules.get(name)))
+        loader = loader_of(self._placed.get(name, sys.modules.get(name)))
         if loader is None:
             above = loader_of(sys.modules.get(parent_of(name)[0]))
             loader = above.child(name) if above is not None else None
         return None if loader is None else make_spec(name, loader, is_package=loader.is_package(name))
 
-    def remember(self, modules: Mapping[str, object]) -> None:
-        """Note real modules that were loaded while another was looked at: they are not executed again."""
-        for name, module in modules.items():
-            if self._is_real(name, module):
-                self.real.setdefault(name, module)
 
-    def _real(self, name: str) -> ModuleType:
-        """Return the real module that a fake stands for, and leave it as loaded as it was."""
-        if name not in self.real:
-            found = next((module for module in self._known(name) if self._is_real(name, module)), None)
-            self.real[name] = self._load(name) if found is None else found
-        return self.real[name]  # type: ignore[return-value]
-
-    def _ask_real(self, name: str, attribute: str) -> object:
-        """Return an attribute of the real module that a fake stands for.
-
-        Raises:
-            AttributeError: it has none of this name.
-        """
-        real = self._real(name)
-        space = namespace(real) or {}
-        if attribute in space or (type(real) is ModuleType and "__getattr__" not in space):
-            return getattr(real, attribute)
-        with self._among_real():  # what it imports to answer is real too
-            return getattr(real, attribute)
-
-    def _is_real(self, name: str, module: object) -> bool:
-        # isinstance() would ask the object for its __class__.
-        is_module = issubclass(type(module), ModuleType)
-        return is_module and self._origins.verdict(name, module).origin is not Origin.FAKE
+def is_real(origins: Origins, name: str, module: object) -> bool:
+    """Tell whether what stands under a name is a module and no fake."""
+    # isinstance() would ask the object for its __class__.
+    is_module = issubclass(type(module), ModuleType)
+    return is_module and origins.verdict(name, module).origin is not Origin.FAKE
 
 
 def _fill(module: object) -> None:

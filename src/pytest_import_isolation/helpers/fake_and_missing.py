@@ -47,7 +47,7 @@ class FakeModuleContext(Generic[_Fake]):
             What stands in ``sys.modules`` now.
         """
         self._context.start()
-        return self._context.window.placed_fakes.placed[self._name]  # type: ignore[return-value]
+        return self._context.window.placed[self._name]  # type: ignore[return-value]
 
     def stop(self) -> Changes:
         """Take the fake away, and all that was imported meanwhile; see :class:`IsolatedImportContext`."""

@@ -15,6 +15,7 @@ from pytest_import_isolation.fakes.refusals import refuse_fresh
 from pytest_import_isolation.machinery.frames import namespaces_on_the_stack
 from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.patterns import Patterns, check_module_name
+from pytest_import_isolation.window.alterations import block, fake, refresh
 from pytest_import_isolation.window.parameters import check_fakes
 from pytest_import_isolation.window.window import Window, innermost_window
 
@@ -60,11 +61,11 @@ def fresh_import(
     environment = _check_environment(env)
     refuse_fresh(name)
     refuse_irreplaceable(Patterns((name,)), "fresh_import")
-    window.block(Patterns(missing, "fresh_import: missing"))
-    window.fake(check_fakes(fakes, "fresh_import: fakes"))
-    window.refresh(Patterns((name,)))
+    block(window, Patterns(missing, "fresh_import: missing"))
+    fake(window, check_fakes(fakes, "fresh_import: fakes"))
+    refresh(window, Patterns((name,)))
     if deep:
-        window.refresh(Patterns(_first_party_names(window)))
+        refresh(window, Patterns(_first_party_names(window)))
     with _changed(environment):
         return importlib.import_module(name)
 
@@ -114,7 +115,7 @@ def _first_party_names(window: Window) -> tuple[str, ...]:
     names: list[str] = []
     staying: set[str] = set()
     for name, module in sys.modules.copy().items():
-        if not window.is_first_party(name, module):
+        if not window.origins.is_first_party(name, module):
             continue
         if id(namespace(module)) in running or window.reason_to_stay(name, module) is not None:
             staying.update(ancestors(name))

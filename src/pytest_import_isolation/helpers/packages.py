@@ -111,11 +111,13 @@ def put_package(
             _remove_metadata(root, distribution)
         _write(root, contents)
     if taken:
-        window.shadow(Patterns(taken))
+        from pytest_import_isolation.window.alterations import hide_shadowed
+
+        hide_shadowed(window, Patterns(taken))
     if str(entry) in sys.path[:1]:
         drop_finder_caches()
     else:
-        window.add_path((str(entry),))
+        window.own_items.add_path((str(entry),))
     return entry
 
 

@@ -13,7 +13,7 @@ from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.window.worlds import World
+from pytest_import_isolation.window.world import World
 
 
 class ConftestWorlds:

@@ -13,7 +13,7 @@ import pytest
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.window.window import Window
-from pytest_import_isolation.window.worlds import World
+from pytest_import_isolation.window.world import World
 
 
 class FileRuns:
@@ -68,7 +68,7 @@ class FileRuns:
         root = str(import_root(path))
         if self._finds_beside and root in sys.path and sys.path[0] != root and not is_apart:
             with suite.unobserved():
-                run.window.add_path((root,))  # as when the file was collected
+                run.window.own_items.add_path((root,))  # as when the file was collected
 
     def _leave(self, path: Path) -> None:
         *outer, run = self._suite.worlds.chain

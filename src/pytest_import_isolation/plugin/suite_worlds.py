@@ -17,7 +17,8 @@ from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin, Origins, is_pytest_filler
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
-from pytest_import_isolation.window.worlds import World, Worlds
+from pytest_import_isolation.window.world import World
+from pytest_import_isolation.window.worlds import Worlds
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries

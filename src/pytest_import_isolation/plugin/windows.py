@@ -21,9 +21,12 @@ from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.adoption import adopting, follow_from
+from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
+from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import Parameters
-from pytest_import_isolation.window.window import Window, adopting, close_with_inner, follow_from
+from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ class ItemContext(IsolatedImportContext):
 
     def resume(self, window: Window) -> bool:
         """Start with the window of the test before, if that saw nothing; tell whether that was so."""
-        if not window.reopen(self._site):
+        if not reopen_window(window, self._site):
             return False
         self._after = None
         self._windows.append(window)

@@ -17,6 +17,9 @@ from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.alterations import apply_parameters, block, fake, refresh, unload
+from pytest_import_isolation.window.closing import close_window
+from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Finder, Parameters, check_fakes, check_path
 from pytest_import_isolation.window.window import Window
 
@@ -119,10 +122,15 @@ class IsolatedImportContext:
             self.reason_to_stay,
             self._title,
             site=self._site,
-            after=self._after,
         )
-        self._after = None
-        window.open()
+        after, self._after = self._after, None
+        open_window(window, after)
+        if self._parameters:
+            try:
+                apply_parameters(window)
+            except BaseException:
+                close_window(window)
+                raise
         self._windows.append(window)
         try:
             warn_of(window)
@@ -147,7 +155,7 @@ class IsolatedImportContext:
 
     def _close(self) -> Window:
         window = self.window
-        self.changes = window.close()
+        self.changes = close_window(window)
         self._windows.pop()
         return window
 
@@ -172,7 +180,7 @@ class IsolatedImportContext:
         """Let modules be absent from now on, importable as ever (as ``unloaded=``)."""
         parsed = Patterns(patterns, "unload")
         self.window.remark(unmatched(parsed, "unloaded"), caller())
-        self.window.unload(parsed)
+        unload(self.window, parsed)
         warn_of(self.window)
 
     def refresh(self, *patterns: str) -> None:
@@ -183,7 +191,7 @@ class IsolatedImportContext:
         """
         parsed = Patterns(patterns, "refresh")
         self.window.remark(unmatched(parsed, "fresh"), caller())
-        self.window.refresh(parsed)
+        refresh(self.window, parsed)
         warn_of(self.window)
 
     def block(self, *patterns: str, distributions: bool = False) -> None:
@@ -196,7 +204,7 @@ class IsolatedImportContext:
         Raises:
             NotReplaceableError: the interpreter or pytest cannot do without one of them.
         """
-        self.window.block(Patterns(patterns, "block"), distributions=distributions)
+        block(self.window, Patterns(patterns, "block"), distributions=distributions)
 
     def fake(self, fakes: Mapping[str, object]) -> dict[str, object]:
         """Plant fakes (as ``fakes=``).
@@ -204,7 +212,7 @@ class IsolatedImportContext:
         Returns:
             What stands in ``sys.modules`` now under each name.
         """
-        return self.window.fake(check_fakes(fakes, "fake"))
+        return fake(self.window, check_fakes(fakes, "fake"))
 
     def found_by(self, name: str) -> object:
         """Return the finder that answered the last import of a module in this window.
@@ -219,11 +227,11 @@ class IsolatedImportContext:
             An entry of ``sys.meta_path``; for a module that a finder of a path hook found, that finder. None
             if no finder knows the module.
         """
-        return self.window.found_by(check_module_name(name, "found_by"))
+        return self.window.own_items.found_by(check_module_name(name, "found_by"))
 
     def add_path(self, *entries: Entry) -> None:
         """Put entries before ``sys.path`` (as ``path=``)."""
-        self.window.add_path(check_path(entries, "add_path"))
+        self.window.own_items.add_path(check_path(entries, "add_path"))
 
     @property
     def window(self) -> Window:

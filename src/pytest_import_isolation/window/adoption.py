@@ -1,0 +1,139 @@
+"""What a fixture of a wider scope loads in a window, which stays when the window ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.origins import Origin
+from pytest_import_isolation.state.references import NewModules
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.admission import admit
+from pytest_import_isolation.window.window import Window, tainted_in, with_inner
+
+
+@contextmanager
+def adopting(window: Window) -> Iterator[dict[str, str]]:
+    """Adopt, after the block, what is loaded in a window and in the windows inside it.
+
+    What else the block changes, such as ``sys.path``, belongs to the surrounding state too.
+
+    Yields:
+        A dictionary that is filled at the end: the modules that the block loaded or asked for and that
+        were not adopted, with the reason.
+    """
+    loaded = {inner: inner.around.added() for inner in with_inner(window)}
+    known = {name for inner, modules in loaded.items() for name in _sort(inner, modules)[1]}
+    there = known.union(*loaded.values())
+    asked: set[str] = set()
+    unwatch = INTERCEPTOR.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
+    refused: dict[str, str] = {}
+    before = ImportState.capture()
+    try:
+        yield refused
+    finally:
+        if unwatch is not None:
+            unwatch()
+        change = before.differences(is_own_finder)
+        if change or asked:
+            for inner in reversed(with_inner(window)):
+                declined = adopt(inner, change.added, asked)
+                new = {n: why for n, why in declined.items() if n in asked or n not in known}
+                followed = _follow(inner, change)
+                refused.update({name: why for name, why in new.items() if name not in followed})
+
+
+def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> dict[str, str]:
+    """Let what a fixture of a wider scope loaded belong to the surrounding state: it stays at the end.
+
+    Fakes, fresh copies and tainted modules are not adopted.
+
+    Args:
+        window: the window.
+        loaded: what was not there before.
+        asked: what the fixture imported that was there.
+
+    Returns:
+        The modules that were not adopted, with the reason.
+    """
+    difference = window.all_differences()
+    adopted, refused = _sort(window, difference.added)
+    if window.is_long:
+        if window.is_alone and not window.is_for_all:
+            reason = f"it belongs to {window.title}, which changed what it imports"
+            refused.update({name: reason for name in adopted if name in asked and name not in loaded})
+            wanted = set(loaded)
+        else:
+            wanted = {*loaded, *_closure(difference.added, asked)}
+        adopted = {name: module for name, module in adopted.items() if name in wanted}
+    admit(window.around, adopted, difference)
+    return refused
+
+
+def follow_from(window: Window, before: ImportState) -> None:
+    """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
+    change = before.differences(is_own_finder)
+    if change:
+        for inner in with_inner(window):
+            _follow(inner, change)
+
+
+def _sort(window: Window, loaded: Mapping[Any, object]) -> tuple[dict[Any, object], dict[str, str]]:
+    """Return those of the loaded modules that can be adopted now, and the others with the reason."""
+    refused: dict[str, str] = {}
+    adopted: dict[Any, object] = {}
+    tainted = tainted_in(with_inner(window))  # what is tainted by a fake outside is at home there
+    for name, module in loaded.items():
+        is_placed = window.placed.get(name, ABSENT) is module
+        if is_placed or window.origins.verdict(name, module).origin is Origin.FAKE:
+            refused[name] = "it is a fake"
+        elif name in tainted:
+            refused[name] = f"it was first imported while {tainted[name]} was faked or blocked"
+        elif window.absent.hides(name):
+            refused[name] = "it is a fresh copy"
+        else:
+            adopted[name] = module
+    return adopted, refused
+
+
+def _follow(window: Window, change: Difference) -> set[Any]:
+    """Let a change belong to the surrounding state, except for what must not be adopted.
+
+    Returns:
+        The modules that are part of it.
+    """
+    tainted = tainted_in(with_inner(window))
+
+    def belongs(name: Any, module: object) -> bool:
+        return (
+            window.placed.get(name, ABSENT) is not module
+            and name not in tainted
+            and not window.absent.hides(name)
+        )
+
+    change = change._replace(
+        added={n: m for n, m in change.added.items() if belongs(n, m)},
+        replaced={n: pair for n, pair in change.replaced.items() if belongs(n, pair[1])},
+        removed={n: m for n, m in change.removed.items() if belongs(n, m)},
+        bindings={n: binding for n, binding in change.bindings.items() if belongs(n, binding.after)},
+    )
+    window.around.follow(change)
+    return {*change.added, *change.replaced}
+
+
+def _closure(modules: Mapping[Any, object], names: Iterable[str]) -> set[str]:
+    """Return those of the modules that others of them refer to, the packages above included."""
+    new_modules = NewModules({name: module for name, module in modules.items() if type(name) is str})
+    waiting, found = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in new_modules.modules and name not in found:
+            found.add(name)
+            waiting += ancestors(name)
+            waiting += (home for home, _ in new_modules.references(namespace(modules[name]) or {}))
+    return found

@@ -1,0 +1,223 @@
+"""How a window is closed: what becomes of the modules that it loaded, and how the state is put back."""
+
+from __future__ import annotations
+
+import threading
+from collections import ChainMap
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pytest_import_isolation.errors import WindowOrderError
+from pytest_import_isolation.machinery.code_cache import CODE
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.locks import quiet_import_lock
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.lot import lie_apart
+from pytest_import_isolation.state.changes import NO_CHANGES, Changes
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.restoring import restore
+from pytest_import_isolation.window.admission import admit_items
+from pytest_import_isolation.window.evictions import park_evicted
+from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
+from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
+from pytest_import_isolation.window.removal import Removal
+from pytest_import_isolation.window.summary import Summary
+from pytest_import_isolation.window.window import Window, innermost_window, open_windows, tainted_in
+
+
+def close_window(window: Window) -> Changes:
+    """Put the import state back.
+
+    Args:
+        window: the innermost one.
+
+    Returns:
+        What was undone and what was kept.
+
+    Raises:
+        WindowOrderError: another window was opened in this one and is still open.
+    """
+    if innermost_window() is not window:
+        raise _wrong_order(window)
+    if window.fakes is not None:
+        for unmet in window.fakes.unmet(window.tainted):
+            window.remark([str(unmet)], unmet.site)
+    window.stop_watching()
+    changes = NO_CHANGES
+    try:
+        difference = window.around.differences(is_own_finder)
+        if difference.added and threading.active_count() > 1:
+            # What another thread is importing gets a second to be finished; then it stays.
+            with quiet_import_lock(lambda: difference.added):
+                pass
+            difference = window.all_differences()
+        park_evicted(window)  # they leave no difference
+        if difference or window.absent.hidden:
+            changes, stuck = _put_back(window, difference)
+            # Now the last references to what left are dropped, and destructors run, which may import.
+            del difference
+            window.placed.clear()
+            if not stuck and window.all_differences():
+                restore(window.around, _removal(window).leave)
+    finally:
+        # Not before they are back: a thread that asks in between would execute them again. So would one
+        # that is looking for a module now: that module is not put back, and stays parked.
+        if window.absent.unloaded:
+            window.absent.withdraw_unloaded()
+        _leave_the_others(window)
+    return changes
+
+
+def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
+    """Close a window, and before it those inside it that somebody forgot to close.
+
+    Returns:
+        What the window itself undid, and the forgotten windows.
+    """
+    forgotten: list[Window] = []
+    while window in open_windows and innermost_window() is not window:
+        forgotten.append(open_windows[-1])
+        close_window(open_windows[-1])
+    return close_window(window), forgotten
+
+
+def abandon_window(window: Window) -> None:
+    """End a window and leave everything as it is now, part of the surrounding state.
+
+    Foreign modules that somebody threw out of ``sys.modules`` behind our back are parked all the same.
+    """
+    window.stop_watching()
+    park_evicted(window)
+    _leave_the_others(window)
+
+
+def _wrong_order(window: Window) -> WindowOrderError:
+    if window not in open_windows:
+        return WindowOrderError(f"{window} is closed already; every start() takes one stop()")
+    return WindowOrderError(
+        f"{window} cannot be left before {open_windows[-1]}, which is inside it: "
+        "leave windows in the reverse order of entering them"
+    )
+
+
+def _leave_the_others(window: Window) -> None:
+    open_windows.remove(window)
+    CODE.end(window.recurs)
+    FINDER.unlisten(window.log)
+
+
+def _removal(window: Window) -> Removal:
+    return Removal(window.origins, window.around.modules, window.absent.hides)
+
+
+def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any, str]]:
+    new_modules = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
+    removal = _removal(window)
+    leaving_again = _leaving_again(window, new_modules)
+    try:
+        others = (
+            {n: m for n, m in new_modules.items() if n not in leaving_again} if leaving_again else new_modules
+        )
+        decisions = _decide(window, others, beside=leaving_again)
+        if leaving_again and any(decision.outcome is Outcome.KEEP for decision in decisions.values()):
+            # What is kept may need what came back.
+            leaving_again, decisions = {}, _decide(window, new_modules)
+        removal.decisions.update(decisions)
+        outcomes = {name: decision.outcome for name, decision in removal.decisions.items()}
+        window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
+        admit_items(window.around, difference, {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes})
+        if leaving_again:
+            removal.leave_again(leaving_again)
+    finally:
+        restored = restore(window.around, removal.leave)
+        window.absent.show_again(window.around.modules)
+    window.forgotten_packages.update(removal.forgotten_packages())
+    attributes = removal.clean_packages(window.log.images)
+    attributes += let_wait_again(window.waiting, window.around.modules, removal.left)
+    removal.remove_young_bytecode()
+    account = Summary(
+        seen=window.without_own(difference),
+        removal=removal,
+        placed=window.placed,
+        stuck=restored.stuck,
+        attributes=tuple(attributes),
+        contents=window.around.contents,
+    )
+    return account.changes(), restored.stuck
+
+
+def _leaving_again(window: Window, new_modules: Mapping[Any, object]) -> Mapping[str, object]:
+    """Return what came back from the parking lot and can leave again without being judged one by one."""
+    if not window.returned.names or window.absent.hidden or threading.active_count() > 1:
+        return {}
+    leaving_again = window.returned.among(new_modules)
+    tainted = tainted_in(open_windows)
+    if (
+        not leaving_again
+        or not tainted.keys().isdisjoint(leaving_again)
+        or not window.placed.keys().isdisjoint(leaving_again)
+        or any(window.reason_to_stay(name, module) for name, module in leaving_again.items())
+        or any(is_initializing(leaving_again[name]) for name in window.log.importers if name in leaving_again)
+        or window.returned.is_referred_to(leaving_again, window.disregarded)
+    ):
+        return {}
+    return leaving_again
+
+
+def _decide(
+    window: Window, new_modules: Mapping[Any, object], beside: Mapping[str, object] = MappingProxyType({})
+) -> dict[Any, Decision]:
+    """Decide what becomes of modules.
+
+    Args:
+        window: where they were loaded.
+        new_modules: the modules.
+        beside: others that were loaded, and are parked again.
+    """
+    if not new_modules:
+        return {}
+    survivors = window.around.modules
+    second_copies = _second_copies(new_modules)
+    return decide(
+        new_modules,
+        Circumstances(
+            origins=window.origins,
+            survivors=ChainMap(dict(beside), survivors) if beside else survivors,
+            referrers={
+                name: module
+                for name, module in window.first_party_survivors().items()
+                if id(namespace(module)) not in window.disregarded
+            },
+            must_stay=window.reason_to_stay,
+            placed=window.placed,
+            tainted=tainted_in(open_windows),
+            running=namespaces_on_other_threads(),
+            lazy_names=lambda survivor: lazy_names(survivor, window.log.images, window.waiting),
+            is_superseded=lambda name: (
+                name in survivors or name in window.absent.aside or name in second_copies
+            ),
+            returned=window.returned.among(new_modules).keys(),
+            before_return=window.returned.before,
+            importer_of=lambda name: (
+                None if (importer := window.log.importers.get(name)) is None else importer.module
+            ),
+            is_alone=window.is_alone,
+        ),
+    )
+
+
+def _second_copies(modules: Mapping[Any, object]) -> set[Any]:
+    """Return the names of modules that a finder under test executed although they are parked.
+
+    What is coming back at this moment, in another thread, is the parked object itself.
+    """
+    return {
+        name
+        for name, module in modules.items()
+        if name in FINDER.lot
+        and (parked := FINDER.lot.module(name)) is not module
+        and not lie_apart(module, parked)
+    }

@@ -1,0 +1,49 @@
+"""Modules that were loaded in a window and thrown out of ``sys.modules`` behind our back."""
+
+from __future__ import annotations
+
+import sys
+
+from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.parking.evicted import evicted_modules
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.lot import ParkedModule
+from pytest_import_isolation.state.origins import Origin
+from pytest_import_isolation.window.window import Window, open_windows
+
+
+def bring_evicted_back(window: Window, name: str) -> None:
+    """Park a package with extension modules that was thrown out, before it is executed a second time.
+
+    A pure Python package may be executed again: somebody removed it for that. What is shadowed must
+    stay away.
+
+    Args:
+        window: where it was loaded.
+        name: the module of it that is asked for again.
+    """
+    # What is parked is there; what was first-party is executed again.
+    if name in FINDER.lot or window.origins.was_first_party(name):
+        return
+    if any(each.shadowed.match(name) for each in open_windows):
+        return
+    package = top_level(name)
+    asked = [other for other in window.asked_for() if top_level(other) == package]
+    evicted = evicted_modules(asked, window.log, window.origins)
+    if any(window.origins.verdict(other, module).is_extension for other, module in evicted.items()):
+        FINDER.lot.park({other: ParkedModule(module, ABSENT) for other, module in evicted.items()})
+
+
+def park_evicted(window: Window) -> None:
+    """Park the foreign modules that were loaded in a window and thrown out.
+
+    Without this the next import would execute them a second time.
+    """
+    came: dict[str, object] = dict(evicted_modules(window.asked_for(), window.log, window.origins))
+    for name in window.returned.names.copy():  # other threads add to it
+        if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules:
+            came[name] = FINDER.lot.returned(name)
+    for name, module in came.items():
+        # A first-party one may have come back after unloaded=.
+        if window.origins.verdict(name, module).origin is Origin.FOREIGN:
+            FINDER.lot.park({name: ParkedModule(module, ABSENT)})

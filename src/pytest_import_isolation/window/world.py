@@ -1,0 +1,325 @@
+"""A world: changes of the import state that are put away, and swapped in for those to whom they belong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.finders import import_function, is_own_finder, without_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.lot import ParkedModule
+from pytest_import_isolation.state.changes import Changes
+from pytest_import_isolation.state.differences import Difference, Overlay, items_of
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.references import NewModules
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.state.submodule_attributes import bound_value
+from pytest_import_isolation.state.writing import lay
+from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.window.admission import admit, admit_item
+from pytest_import_isolation.window.closing import abandon_window, close_with_inner
+from pytest_import_isolation.window.opening import open_window
+from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.window import MustStay, Window, with_inner
+
+_NO_PARAMETERS: Final = Parameters.parse("world", {})
+
+
+class World:
+    """What the import state has more, less or otherwise for some code than for all other code.
+
+    Entering it opens a window and lays the changes over the import state; leaving it takes the changes
+    as they are then, and closes the window.
+
+    Args:
+        name: what messages call it.
+        origins: gives the verdicts on modules.
+        must_stay: gives the reason to keep a module, and all that it refers to, when the world is left.
+        is_common: tells whether a module that was loaded in it belongs to everybody, it alone.
+        is_common_entry: tells whether a path entry belongs to everybody.
+        is_alone: whether its first-party modules are for itself, also if surviving code refers to them.
+        is_watchful: whether to look for fakes among what is loaded while it is in place.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        origins: Origins,
+        must_stay: MustStay,
+        is_common: Callable[[str, object], bool] = lambda name, module: False,
+        is_common_entry: Callable[[object], bool] = lambda entry: False,
+        *,
+        is_alone: bool = True,
+        is_watchful: bool = False,
+    ) -> None:
+        self.name = name
+        self.is_common = is_common
+        #: Whether other worlds may use the first-party modules that were executed in this one.
+        self.lends = False
+        #: Whether nothing in it differs from elsewhere, except for what is loaded.
+        self.is_for_all = False
+        self.log = ImportLog(with_images=True)
+        self.overlay = Overlay()
+        #: Modules of other worlds that are in place with this one, with their packages' attributes.
+        self.borrowed: dict[str, ParkedModule] = {}
+        #: Modules whose references are no reason to keep anything: those of the test files it is for.
+        self.test_modules: list[object] = []
+        self._origins = origins
+        self._must_stay = must_stay
+        self._is_common_entry = is_common_entry
+        self._is_alone = is_alone
+        self._tainted: dict[str, str] = {}
+        self._fakes: set[str] = set()
+        # What was loaded when somebody looked for fakes last; None if nobody looks.
+        self._seen: dict[Any, object] | None = {} if is_watchful else None
+        #: First-party packages of the top level that were put away when it was left last.
+        self.forgotten_packages: dict[str, object] = {}
+        self._window: Window | None = None
+        # Computed when somebody borrows: what there is, and what of it a module cannot do without.
+        self._loan: dict[str, ParkedModule] | None = None
+        self._needs: dict[str, frozenset[str]] = {}
+
+    def __repr__(self) -> str:
+        return f"World({self.name!r})"
+
+    @property
+    def window(self) -> Window:
+        """The window that is open while the world is in place."""
+        assert self._window is not None, f"{self} is not in place"
+        return self._window
+
+    @property
+    def is_watchful(self) -> bool:
+        """Whether fakes are looked for."""
+        return self._seen is not None
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it was entered and not left."""
+        return self._window is not None
+
+    def open(self) -> None:
+        """Be in place from now on: what is loaded from here on is part of this world."""
+        window = Window(
+            _NO_PARAMETERS,
+            self._origins,
+            self._must_stay,
+            self.name,
+            log=self.log,
+            is_alone=self._is_alone,
+            is_long=True,
+        )
+        window.tainted.update(self._tainted)
+        window.is_for_all = self.is_for_all
+        open_window(window)
+        self._window = window
+        if self._seen is not None:
+            self._seen = {**sys.modules}
+        for module in self.test_modules:
+            window.disregard(module)
+        if self._fakes or self._seen is not None:
+            window.mistrust(self._fakes.__contains__)
+
+    def enter(self) -> None:
+        """Lay the world's changes over the import state."""
+        self.open()
+        for name, module in self.overlay.entries.items():
+            if FINDER.lot.module(name) is module:
+                FINDER.lot.bring_back(name, is_asked=False)
+        lay(self.overlay, is_own_finder)
+
+    def leave(self) -> Changes:
+        """Put the world's changes away.
+
+        Returns:
+            What became of the modules that were in place.
+        """
+        window = self.window
+        window.stop_watching()
+        difference = self.settle()
+        self.overlay = _overlay(window.around, difference)
+        self._tainted = {**window.tainted, **self._tainted_by_reference()}
+        window.tainted.update(self._tainted)
+        self._loan, self._needs = None, {}
+        self._seen = None
+        changes, _ = close_with_inner(window)
+        self.forgotten_packages = window.forgotten_packages
+        self._window = None
+        return changes
+
+    def settle(self) -> Difference:
+        """Give to everybody what does not belong to this world alone.
+
+        Returns:
+            What is different beside that.
+        """
+        difference = self.window.all_differences()
+        staying = {
+            name: module
+            for name, module in difference.added.items()
+            if type(name) is str and self.is_common(name, module)
+        }
+        for name in list(staying):
+            staying.update({a: difference.added[a] for a in ancestors(name) if a in difference.added})
+        path = difference.lists.get("path")
+        entries = [entry for entry in path.added if self._is_common_entry(entry)] if path else []
+        if not staying and not entries:
+            return difference
+        # What a library installed for itself stays with it; what a test file installed is the file's.
+        around = self.window.around
+        foreign = {n for n, m in staying.items() if self._origins.verdict(n, m).origin is Origin.FOREIGN}
+        admit(around, {n: m for n, m in staying.items() if n in foreign}, difference)
+        around.admit({n: m for n, m in staying.items() if n not in foreign})
+        for entry in entries:
+            admit_item(around, "path", entry)
+        return self.window.all_differences()
+
+    def abandon(self) -> None:
+        """End the world and leave everything as it is."""
+        abandon_window(self.window)
+        self._window = None
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
+        self.forgotten_packages = {}
+        self._loan, self._needs = None, {}
+
+    def absorb(self, other: World) -> bool:
+        """Take over the modules of a world, if none of them has the name of one of this world's own.
+
+        Returns:
+            Whether that could be done; both are as before if not.
+        """
+        mine, new = self.overlay, other.overlay
+        entries = {**{name: parked.module for name, parked in other.borrowed.items()}, **new.entries}
+        borrowed = {name: parked.binding for name, parked in other.borrowed.items()}
+        if new.lists or new.removed or new.import_function:
+            return False
+        if any(mine.entries.get(name, module) is not module for name, module in entries.items()):
+            return False
+        bindings = {**borrowed, **mine.bindings, **new.bindings}
+        self.overlay = mine._replace(entries={**mine.entries, **entries}, bindings=bindings)
+        self.log.importers.update({n: i for n, i in other.log.importers.items() if n in entries})
+        self._loan, self._needs = None, {}
+        return True
+
+    def loan(self) -> dict[str, ParkedModule]:
+        """Return what is in place with this world, in the form in which others borrow it."""
+        if self.is_in_place:
+            return self._holdings(_overlay(self.window.around, self.settle()))
+        if self._loan is None:
+            self._loan = self._holdings(self.overlay)
+        return self._loan
+
+    def _holdings(self, overlay: Overlay) -> dict[str, ParkedModule]:
+        own = {
+            name: ParkedModule(module, overlay.bindings.get(name, ABSENT))
+            for name, module in overlay.entries.items()
+        }
+        return {**self.borrowed, **own}
+
+    # Fakes
+
+    def has_fakes(self) -> bool:
+        """Tell whether a fake is in place that belongs to this world."""
+        if self._seen is not None:
+            now: dict[Any, object] = {**sys.modules}
+            new = {name: module for name, module in now.items() if self._seen.get(name, ABSENT) is not module}
+            self._seen = now
+            self._fakes.update(self._fakes_among(new))
+        return any(name in sys.modules for name in self._fakes)
+
+    def _fakes_among(self, entries: Mapping[Any, object]) -> Iterator[str]:
+        for name, module in entries.items():
+            if type(name) is str and self._origins.verdict(name, module).origin is Origin.FAKE:
+                yield name
+
+    def _tainted_by_reference(self) -> dict[str, str]:
+        """Return the foreign modules that hold a fake, with its name, and note all fakes."""
+        entries = self.overlay.entries
+        self._fakes.update(self._fakes_among(entries))
+        fakes = {id(entries[name]): name for name in self._fakes if entries.get(name) is not None}
+        if not fakes:
+            return {}
+        return {
+            name: fakes[id(value)]
+            for name, module in entries.items()
+            if name not in self._fakes
+            for value in list((namespace(module) or {}).values())
+            if id(value) in fakes
+        }
+
+    # Lending
+
+    @property
+    def lendable(self) -> Mapping[str, ParkedModule]:
+        """The modules that another world may use, if they are first-party: its own and those it borrowed."""
+        return self.loan() if self.lends and not self.is_in_place else {}
+
+    def needs(self, name: str) -> frozenset[str]:
+        """Return the names of this world's modules that one of them cannot do without, with its own."""
+        found = self._needs.get(name)
+        if found is None:
+            found = self._needs[name] = frozenset(self._closure(name))
+        return found
+
+    def _closure(self, name: str) -> set[str]:
+        entries = {name: parked.module for name, parked in self.loan().items()}
+        new_modules = NewModules(entries)
+        imported: dict[str, list[str]] = {}
+        for child, importer in self.log.importers.items():
+            imported.setdefault(importer.module, []).append(child)
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            if name in found or name not in entries:
+                continue
+            found.add(name)
+            waiting += ancestors(name)
+            waiting += imported.get(name, ())
+            # The attribute that importlib writes for a submodule is no need of the package.
+            waiting += (
+                home
+                for home, key in new_modules.references(namespace(entries[name]) or {})
+                if f"{name}.{key}" != home
+            )
+        return found
+
+    def borrow(self, modules: Mapping[str, ParkedModule], log: ImportLog) -> None:
+        """Let modules of another world, which are in place now, belong to what surrounds this one.
+
+        Args:
+            modules: what is borrowed.
+            log: who imported them first.
+        """
+        self.borrowed.update(modules)
+        self.log.importers.update({n: i for n, i in log.importers.items() if n in modules})
+        for window in with_inner(self.window):
+            window.around.admit({name: parked.module for name, parked in modules.items()})
+
+
+def _overlay(around: ImportState, difference: Difference) -> Overlay:
+    """Return changes in the form in which they can be laid over the import state again.
+
+    Args:
+        around: the state that they changed.
+        difference: the changes.
+    """
+    entries = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
+    bindings = {name: binding.after for name, binding in difference.bindings.items()}
+    bound = {name: bound_value(name) for name in entries if type(name) is str}
+    bindings.update({name: value for name, value in bound.items() if value is not ABSENT})
+    return Overlay(
+        entries,
+        tuple(difference.removed),
+        bindings,
+        {
+            name: (without_own_finder(around.contents(name)), without_own_finder(items_of(name)))
+            for name in difference.lists
+        },
+        import_function() if difference.import_function else None,
+    )
