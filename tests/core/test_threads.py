@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
+import builtins
 import importlib
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,11 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.machinery import locks, threads
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.watching.import_log import ImportLog
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -262,3 +268,78 @@ def test_threads_that_import_what_windows_unload_see_no_error_and_no_second_copy
         "-W",
         "ignore",
     )
+
+
+def count_greenlets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the functions that number threads number greenlets, as gevent and eventlet do."""
+    for module in (threading, _thread):
+        monkeypatch.setattr(module, "get_ident", lambda: 140_000_000_000_000_017)
+
+
+@pytest.mark.parametrize("active", ["kept", "emptied"])
+def test_a_greenlet_number_is_not_taken_for_a_thread(monkeypatch: pytest.MonkeyPatch, active: str) -> None:
+    done, entered = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        done.wait(30)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    log = ImportLog()
+    try:
+        assert entered.wait(30)
+        with monkeypatch.context() as patch:
+            count_greenlets(patch)
+            if active == "emptied":
+                patch.setattr(threading, "_active", {})
+            known = threading._active.copy()  # type: ignore[attr-defined]
+            others = threads.frames_of_other_threads()
+            FINDER.listen(log)
+            with IsolatedImportContext(unloaded="colorsys") as context:
+                importlib.import_module("colorsys")
+            FINDER.unlisten(log)
+            assert threading._active == known, "no dummy was made"  # type: ignore[attr-defined]
+    finally:
+        done.set()
+        thread.join()
+    assert set(others) == {thread.ident}
+    assert log.threads == {}
+    assert not context.changes.kept
+
+
+def test_the_thread_is_found_where_every_function_that_numbers_them_was_replaced() -> None:
+    assert threads._find_ident() == threading.get_ident()
+    assert threads._count_frames() == threading.active_count() - 1
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(threads._find_ident() == threading.get_ident()))
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+def test_a_window_waits_for_an_import_where_sleep_was_replaced(
+    monkeypatch: pytest.MonkeyPatch, tree: Tree
+) -> None:
+    root = tree(
+        {"slowmod.py": "import builtins\nbuiltins.slowmod_entered.set()\nbuiltins.slowmod_go.wait(30)\n"}
+    )
+    monkeypatch.syspath_prepend(str(root))
+    entered, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(builtins, "slowmod_entered", entered, raising=False)
+    monkeypatch.setattr(builtins, "slowmod_go", go, raising=False)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        go.set()
+        thread.join(30)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nobody sleeps"))
+    monkeypatch.setattr(locks, "pause", pause)
+    thread = threading.Thread(target=importlib.import_module, args=("slowmod",))
+    with IsolatedImportContext():
+        thread.start()
+        assert entered.wait(30)
+    assert pauses
+    assert "slowmod" not in sys.modules

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +20,7 @@ from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.threads import get_ident
 from pytest_import_isolation.state.writing import put_in, take_out
 
 Told = Callable[[str], object]
@@ -127,12 +127,12 @@ class _Listener:
 
     def __init__(self) -> None:
         self.crossings: list[Crossing] = []
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     def told(self, name: str) -> None:
         """Note an import of a module whose own import is under way: here, or in another thread."""
         space = namespace(sys.modules.get(name))
-        if space is None or threading.get_ident() != self._thread:
+        if space is None or get_ident() != self._thread:
             return
         steps: list[_Step] = []
         frame: FrameType | None = get_frame(1)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import _imp
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap
-
-# By this name, which a test that patches the clock leaves alone.
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.threads import known_threads, own_idents, pause
 
 _PAUSE: Final = 0.002  # seconds
 
@@ -68,15 +65,15 @@ def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
         about_to: count a module too whose lock exists and is nobody's yet. Some thread is about to take it
             and will not ask for the global import lock again; or is giving it up, and the lock vanishes.
     """
-    me = threading.get_ident()
-    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    me = own_idents()
+    threads = {ident: thread.name for ident, thread in known_threads().items()}
     about_to = about_to and len(threads) > 1
     busy: dict[str, str] = {}
     # A private table; without it no module counts as busy, and is_initializing() still protects most.
     for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):
         lock = reference()
         owner = getattr(lock, "owner", None)
-        if lock is None or owner == me or (owner is None and not about_to):
+        if lock is None or owner in me or (owner is None and not about_to):
             continue
         thread = "unknown" if owner is None else threads.get(owner, f"thread {owner}")
         busy[name] = thread
@@ -118,5 +115,5 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
                 return
         finally:
             _imp.release_lock()
-        time.sleep(_PAUSE)
+        pause(_PAUSE)
         pauses -= 1

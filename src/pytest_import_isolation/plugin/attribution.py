@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from threading import Thread
 from weakref import WeakKeyDictionary
 
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.threads import known_threads
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog, Reload
@@ -54,7 +54,7 @@ class Attribution:
 
     def note_threads(self, polluter: Polluter) -> None:
         """Let a test or file answer for the threads that nobody else answers for."""
-        for thread in threading.enumerate():
+        for thread in known_threads().values():
             self._threads.setdefault(thread, polluter)
 
     def by_phase(self, last: str, asked: int) -> Iterator[tuple[str, list[str], list[Reload]]]:

@@ -13,6 +13,7 @@ from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement, waiting_in
 from pytest_import_isolation.machinery.modules import ancestors, namespace, top_level
+from pytest_import_isolation.machinery.threads import thread_name
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.references import NewModules
@@ -242,6 +243,7 @@ class _Recorder:
 
     def begin(self, name: str) -> tuple[Node, list[tuple[Node, float]]]:
         """Note that an import begins."""
+        # Not that of machinery: each greenlet has imports under way, too.
         stack = self._under_way.setdefault(threading.get_ident(), [])
         node = self._add(name, stack[-1][0] if stack else None)
         stack.append((node, _CLOCK[0]()))
@@ -257,14 +259,13 @@ class _Recorder:
 
     def _add(self, name: str, enclosing: Node | None) -> Node:
         importer, lazy = caller(), lazy_statement(name)
-        thread = threading.current_thread()
         entry = TracedImport(
             name,
             PARKED if name in FINDER.lot else RUNNING,
             importer=importer.module if importer else "",
             file=importer.file if importer else "",
             line=importer.line if importer else 0,
-            thread="" if thread is threading.main_thread() else thread.name,
+            thread=thread_name(),
             lazy_file=lazy.file if lazy else "",
             lazy_line=lazy.line if lazy else 0,
         )

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import ancestors, namespace
+from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _LONGEST_CHAIN: Final = 50
 
@@ -64,8 +65,10 @@ class ImportLog:
                 statement = lazy_statement(name)
                 if statement is not None:
                     self.lazily[name] = statement
-                if threading.get_ident() != threading.main_thread().ident:
-                    self.threads[name] = threading.current_thread()
+                if not is_main_thread():
+                    thread = known_threads().get(get_ident())
+                    if thread is not None:
+                        self.threads[name] = thread
 
     def picture_packages(self, name: str) -> None:
         """Copy the namespaces of the packages above a module that is about to be bound to them."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import get_frame
 from pytest_import_isolation.machinery.platform import TOOL
-from pytest_import_isolation.machinery.threads import count_threads
+from pytest_import_isolation.machinery.threads import count_threads, get_ident
 
 #: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
 _OFTEN: Final = 40

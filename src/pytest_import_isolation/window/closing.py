@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import ChainMap
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +12,7 @@ from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
 from pytest_import_isolation.machinery.modules import is_initializing, namespace
-from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
+from pytest_import_isolation.machinery.threads import namespaces_on_other_threads, runs_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import lie_apart
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
@@ -49,7 +48,7 @@ def close_window(window: Window) -> Changes:
     changes = NO_CHANGES
     try:
         difference = window.around.differences(is_own_finder)
-        if difference.added and threading.active_count() > 1:
+        if difference.added and runs_threads():
             # What another thread is importing gets a second to be finished; then it stays.
             with quiet_import_lock(lambda: difference.added):
                 pass
@@ -151,7 +150,7 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
 
 def _leaving_again(window: Window, new_modules: Mapping[Any, object]) -> Mapping[str, object]:
     """Return what came back from the parking lot and can leave again without being judged one by one."""
-    if not window.returned.names or window.absent.hidden or threading.active_count() > 1:
+    if not window.returned.names or window.absent.hidden or runs_threads():
         return {}
     leaving_again = window.returned.among(new_modules)
     tainted = tainted_in(open_windows)
