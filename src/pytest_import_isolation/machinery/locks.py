@@ -9,7 +9,7 @@ from importlib import _bootstrap
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import top_level
-from pytest_import_isolation.machinery.threads import known_threads, own_idents, pause
+from pytest_import_isolation.machinery.threads import known_threads, own_idents, pause, runs_threads
 
 _PAUSE: Final = 0.002  # seconds
 
@@ -67,7 +67,7 @@ def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
     """
     me = own_idents()
     threads = {ident: thread.name for ident, thread in known_threads().items()}
-    about_to = about_to and len(threads) > 1
+    about_to = about_to and runs_threads()
     busy: dict[str, str] = {}
     # A private table; without it no module counts as busy, and is_initializing() still protects most.
     for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):

@@ -58,7 +58,7 @@ def is_main_thread() -> bool:
 
 
 def known_threads() -> dict[int, threading.Thread]:
-    """Return the threads that ``threading`` knows, by their identities; none is made, and no lock is taken."""
+    """Return the threads that ``threading`` knows, by their identities. None is made, no lock is taken."""
     active: Any = getattr(threading, "_active", None)
     return dict(active) if isinstance(active, dict) else {}
 
