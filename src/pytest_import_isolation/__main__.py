@@ -64,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pytest_import_isolation",
-        description="Read import leak reports that pytest --import-leak-file=report.json wrote, and find "
-        "circular imports; trace what an import loads.",
+        description="Read import leak reports that pytest --import-leak-file=report.json wrote, find "
+        "circular imports, and trace the modules that an import loads.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     merging = commands.add_parser("merge", help="make one report of several, such as those of CI shards")
     showing = commands.add_parser("show", help="print reports as pytest does at the end of a run")
     asking = commands.add_parser(
-        "who", help="tell who imported a module first, who left something in its place, and who met that"
+        "who", help="name the first importer of a module, the leaks in its place, and the tests that met them"
     )
     asking.add_argument("name", metavar="NAME", help="a module, such as torch or app.db")
     for command in (merging, showing, asking):

@@ -571,7 +571,7 @@ def test_the_assertion_tells_all(write: Write, monkeypatch: pytest.MonkeyPatch) 
             Move what both need into a module of its own, which imports neither.
             Import inside the function that needs it: 'from app.a import x' in app.b.
             Import the module in place of names, 'import app.a', and use 'app.a.x' inside functions only.
-                That is a circle still, which works in every order: allow= accepts it."""
+                The circle remains, but works in every order: allow= accepts it."""
     )
 
 
@@ -581,7 +581,7 @@ def test_the_assertion_fails_for_a_package_that_cannot_be_imported(write: Write)
         assert_no_circular_imports("app")
     assert str(failure.value) == (
         "app: 0 circular imports in 1 module, each imported first\n\n"
-        "These cannot be imported for another reason, so what they import was not seen:\n"
+        "These cannot be imported for another reason, so their own imports were not seen:\n"
         f"    app: ZeroDivisionError: division by zero ({root}/app/__init__.py:1)"
     )
 

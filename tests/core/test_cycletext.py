@@ -53,7 +53,7 @@ def test_a_circle_that_works_by_luck() -> None:
             Move what both need into a module of its own, which imports neither.
             Import inside the function that needs it: 'from app.a import x, z' in app.b.
             Import the module in place of names, 'import app.a', and use 'app.a.x' inside functions only.
-                That is a circle still, which works in every order: allow= accepts it."""
+                The circle remains, but works in every order: allow= accepts it."""
     )
 
 
@@ -129,7 +129,7 @@ def test_what_is_told_beside_circles() -> None:
 
         allow='app.x -> app.y': no longer a cycle; remove the entry
 
-        These cannot be imported for another reason, so what they import was not seen:
+        These cannot be imported for another reason, so their own imports were not seen:
             app.c: ValueError: a\\x1bb (app/c.py:4)
             app.d: KeyboardError"""
     )

@@ -105,10 +105,10 @@ def test_no_attribute_springs_into_being() -> None:
     file, _, line = place.rpartition(":")
     assert str(caught.value) == (
         f"module 'fk_boto' has no attribute 'sessions': it is a fake made at {file}:{int(line) + 1} that has "
-        "client, resource; give it what is used, or strict=False"
+        "client, resource; add the attribute to the fake, or pass strict=False"
     )
     assert (caught.value.name, caught.value.obj) == ("sessions", fake)
-    with fake_module("fk_boto") as fake, pytest.raises(AttributeError, match="that has no attributes; give"):
+    with fake_module("fk_boto") as fake, pytest.raises(AttributeError, match="that has no attributes; add"):
         _ = fake.sessions
 
 
@@ -501,8 +501,14 @@ def test_a_warning_that_is_an_error_does_not_replace_the_error_of_the_body(tree:
     [
         ((("x", None), {}), "'x' is None; to make a module look not installed, use missing='x'"),
         ((("x", {1: 2}), {}), "the attribute 1 of the fake 'x' is no string"),
-        ((("x", 3), {"a": 1}), "'x' is given as an object, which is entered as it is; attributes, autospec="),
-        ((("x", 3), {"strict": False}), "'x' is given as an object, which is entered as it is; attributes"),
+        (
+            (("x", 3), {"a": 1}),
+            "'x' is given as an object, which becomes the entry itself; attributes, autospec=",
+        ),
+        (
+            (("x", 3), {"strict": False}),
+            "'x' is given as an object, which becomes the entry itself; attributes",
+        ),
         ((("x",), {"strict": False, "autospec": True}), "autospec=True lets 'x' have the real module's"),
         (((3,), {}), "a module name is a string, not int (3)"),
     ],

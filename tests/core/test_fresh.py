@@ -130,14 +130,14 @@ def test_what_cannot_be_had_anew_says_what_to_do(tree: Tree) -> None:
         with pytest.raises(NotReplaceableError) as caught:
             fresh_import(__name__)
         assert str(caught.value) == (
-            f"fresh_import({__name__!r}): it is a test module, conftest or plugin that pytest has loaded, and "
-            "goes on using. Move what you need fresh into a module of its own"
+            f"fresh_import({__name__!r}): pytest has loaded this test module, conftest or plugin, and keeps "
+            "using it. Move the code that you need fresh into a separate module"
         )
         # An empty conftest, of which assertion rewriting changes nothing.
         empty = ModuleType("fr_conftest")
         empty.__spec__ = ModuleSpec(empty.__name__, sys.modules[__name__].__spec__.loader)  # type: ignore[union-attr]
         sys.modules[empty.__name__] = empty
-        with pytest.raises(NotReplaceableError, match="it is a test module, conftest or plugin"):
+        with pytest.raises(NotReplaceableError, match="this test module, conftest or plugin"):
             fresh_import(empty.__name__)
         with pytest.raises(NotReplaceableError) as caught:
             importlib.import_module("fr_self")

@@ -70,7 +70,7 @@ def test_the_tree_is_indented_and_says_what_was_not_executed() -> None:
         "     80.0     80.0      numpy  (came back from parking: a cold start costs more)",
         "      5.0      5.0    yaml  (failed: ModuleNotFoundError: no yaml)",
         "        -        -  late  (worker.py:9, in Thread-1)",
-        "        -        -        math  (concluded: what came back from parking refers to it)",
+        "        -        -        math  (inferred: a module that came back from parking refers to it)",
     ]
     lazily = [
         ENTRIES[0]._replace(lazy_file="lib.py", lazy_line=7),
@@ -275,8 +275,8 @@ def test_modules_that_fail_for_one_reason_are_told_together() -> None:
         "        KeyError: 'x', at app/base.py:2",
         "    app.extra, without numpy",
         "        ModuleNotFoundError: No module named 'numpy'",
-        "An optional dependency is imported in 'try: ... except ImportError:', or inside of the functions "
-        "that need it; a module that is for it alone is named in exclude=.",
+        "Import an optional dependency in 'try: ... except ImportError:', or inside of the functions that "
+        "need it. Name a module that cannot do without it in exclude=.",
         "Each was executed in a cold view of this process; process=True takes a new interpreter for each.",
     ]
     assert render_failures("app", 1, failures[:1]).splitlines() == [

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "--import-leak-report Report import leaks at the end of the run: changes of sys.modules, sys.path "
-    "and the import hooks that outlive the test or test file that made them, with who made them, at "
-    "which line, and who met them. Undoes nothing and changes no outcome. Default: off. Ini key: "
-    "import_leak_report. "
+    "and the import hooks that outlive the test or test file that made them. The report names that "
+    "test or file, the line, and the tests that met the leak. Undoes nothing and changes no outcome. "
+    "Default: off. Ini key: import_leak_report. "
     "--import-leak-file=PATH Write the report of import leaks to this file, too: as JSON if PATH ends "
     "in .json, as a page for the browser if it ends in .html. May be given several times. Turns the "
     "report on. Default: no file. Ini key: import_leak_file, which the option overrules. "
@@ -29,13 +29,13 @@ _OPTIONS = (
     "ones count. Turns the report on. Default: no file. Ini key: import_leak_baseline. "
     "--import-leak-write-baseline Write the import leaks of this run to the file of "
     "--import-leak-baseline. Default: off. No ini key. "
-    "--import-leak-effects Report as well what tests and test files leave changed beside the import "
+    "--import-leak-effects Also report changes that tests and test files leave outside of the import "
     "system: environment variables, the working directory, logging, warnings filters, signal handlers, "
     "threads and more. Turns the report on. Default: off. Ini key: import_leak_effects. "
-    "--isolate-imports=off|file|test Isolate all tests. file: what collecting a test file and running "
-    "its tests does to sys.modules, sys.path and the import hooks is there for that file alone. test: "
-    "besides, every test is undone by itself, as if it were marked with isolated_imports. off: only "
-    "what is marked is isolated. Default: off. Ini key: isolate_imports."
+    "--isolate-imports=off|file|test Isolate all tests. file: only a test file itself sees the changes "
+    "that its collection and its tests make to sys.modules, sys.path and the import hooks. test: in "
+    "addition, each test is undone on its own, as if it were marked with isolated_imports. off: only "
+    "marked tests are isolated. Default: off. Ini key: isolate_imports."
 )
 
 _INI_KEYS = (
@@ -56,9 +56,9 @@ _INI_KEYS = (
     "import_isolation_keep (linelist): Modules that stay loaded when isolation undoes what was "
     "imported, one pattern a line: a name, which covers its submodules, or a glob such as "
     "'myapp.plugins.*'. Default: none. No option. "
-    "import_isolation_first_party (linelist): Modules that are executed anew after they were undone "
-    "although they are installed, as your own source is; one pattern a line, a name or a glob. "
-    "Default: none. No option."
+    "import_isolation_first_party (linelist): Installed modules to treat as your own source: isolation "
+    "forgets them, and their next import executes them anew. One pattern on each line, a name or a "
+    "glob. Default: none. No option."
 )
 
 
@@ -66,14 +66,14 @@ def test_the_marker_is_described(suite: Suite) -> None:
     run = suite.run("", "--markers", report=False)
     assert (
         "@pytest.mark.isolated_imports(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., "
-        "distributions=..., finders=..., path_hooks=...): undo after the test what it does to sys.modules, "
-        "sys.path and the import hooks. Every parameter may be left out. fresh: modules that are executed anew "
-        "on their next import; unloaded: modules that are absent at first and importable as ever ('*' is all); "
+        "distributions=..., finders=..., path_hooks=...): undo the changes that the test makes to "
+        "sys.modules, sys.path and the import hooks. Every parameter is optional. fresh: modules that are executed anew "
+        "on their next import; unloaded: modules that are absent at first and can be imported as usual ('*' means all); "
         "missing: modules that look as if they were not installed; keep: modules that stay loaded after the "
         "test; of these four each is a module name, which covers its submodules, a glob such as "
         "'myapp.plugins.*', or a list of them. fakes: a mapping of module names to attributes, source text or "
-        "objects; path: directories to put before sys.path; distributions: True hides from importlib.metadata, "
-        "too, what delivers the missing modules; finders, path_hooks: lists of import hooks that are asked "
+        "objects; path: directories to put before sys.path; distributions: True also hides, from "
+        "importlib.metadata, the distributions that deliver the missing modules; finders, path_hooks: lists of import hooks that are asked "
         "before all others.\n"
     ) in run.output
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
-_ADVICE = "No window undoes this: undo it where it is done, in a fixture or with monkeypatch."
+_ADVICE = "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch."
 _OPTION = "--import-leak-effects"
 
 

@@ -22,7 +22,7 @@ _ONCE = {
 }
 
 _SENTENCE = """\
-{name} failed while it was executed for the second time in this process: it was imported by {who} first, and forgotten after that. If it can be executed only once, because it registers itself somewhere, let it stay loaded:
+{name} failed in its second execution in this process: {who} imported it first, and isolation forgot it after that. If it can be executed only once, for example because it registers itself somewhere, keep it loaded:
 
     [pytest]
     import_isolation_keep = app

@@ -164,8 +164,7 @@ def test_whoever_imports_a_leaked_name_is_exposed_and_the_polluter_is_not(suite:
     assert tainted["polluter"] == {"nodeid": "test_a.py", "phase": "collect"}
     assert tainted["location"] == {"file": "test_a.py", "line": 5, "exact": True}
     assert tainted["detail"] == (
-        "It was imported for the first time while torchy was a unittest.mock.MagicMock, "
-        "and keeps what it made of that."
+        "It was first imported while torchy was a unittest.mock.MagicMock, and still depends on that."
     )
     assert _met(tainted)[:2] == [
         ("test_b.py", "collect", "app/studio.py", 1, "passed"),
@@ -176,8 +175,7 @@ def test_whoever_imports_a_leaked_name_is_exposed_and_the_polluter_is_not(suite:
         f"app.audio: sys.modules['app.audio'] is the module of {suite.root}/app/audio.py.",
         "    tainted by test_a.py (collect), at test_a.py:5",
         "    imported here at app/studio.py:1",
-        "    It was imported for the first time while torchy was a unittest.mock.MagicMock, "
-        "and keeps what it made of that.",
+        "    It was first imported while torchy was a unittest.mock.MagicMock, and still depends on that.",
     ]
     assert lazily.splitlines()[4:7] == [
         "lazy_fake: sys.modules['lazy_fake'] is a unittest.mock.MagicMock.",
@@ -391,7 +389,7 @@ def test_a_module_first_imported_under_an_undone_fake_or_block_is_tainted(suite:
         ("tainted", "app.optional", "test_it.py::test_block"),
     ]
     assert run.leaks[1]["detail"] == (
-        "It was imported for the first time while colorsys was blocked, and keeps what it made of that."
+        "It was first imported while colorsys was blocked, and still depends on that."
     )
     assert run.leaks[1]["location"] == {"file": "test_it.py", "line": 11, "exact": True}
     assert _met(run.leaks[1]) == [("test_it.py::test_victim", "call", "test_it.py", 14, "failed")]

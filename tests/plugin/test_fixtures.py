@@ -510,7 +510,7 @@ def test_a_session_fixture_set_up_under_a_fake_is_named(suite: Suite) -> None:
     words = " ".join(run.output.split())
     assert (
         "ImportIsolationWarning: the session-scoped fixture 'settings' was set up while these modules "
-        "were not what they are elsewhere: helper (it is a fake), app.settings (it was first imported while "
+        "differed from their state elsewhere: helper (it is a fake), app.settings (it was first imported while "
         "helper was faked or blocked). They leave with the test or file that changed them, and the fixture "
         "keeps what it took from them. Request the fixture earlier, where nothing is faked, or give it "
         "function scope."

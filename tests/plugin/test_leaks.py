@@ -323,7 +323,7 @@ def test_containers_that_are_another_object(suite: Suite) -> None:
         "sys.modules is another object than before; code that holds the old one sees no changes."
     )
     assert leak["advice"] == (
-        "Change the contents of sys.modules and leave the object; C code goes on to use the old one."
+        "Change the contents of sys.modules and leave the object in place; C code keeps using the old one."
     )
 
 

@@ -284,7 +284,7 @@ def test_contained_and_allowed_changes_are_named_shortly_and_listed_if_verbose()
         """
         contained: 6 changes undone by isolation (fake-left a, fake-left b, fake-left c, fake-left d, ...)
         allowed: 1 change (fake-left accepted)
-        no import leaks but those allowed (1 first import)
+        no import leaks except the allowed ones (1 first import)
         """,
     )
     verbose = _text(report, verbosity=1)

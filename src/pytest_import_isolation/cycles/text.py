@@ -39,7 +39,7 @@ def _lines(found: ImportCycles, folder: str) -> Iterator[str]:
         yield f"allow={text!r}: no longer a cycle; remove the entry"
     if found.broken:
         yield ""
-        yield "These cannot be imported for another reason, so what they import was not seen:"
+        yield "These cannot be imported for another reason, so their own imports were not seen:"
         yield from (f"    {_broken_line(broken, folder)}" for broken in found.broken)
 
 
@@ -101,7 +101,7 @@ def _cures(cycle: ImportCycle) -> Iterator[str]:
         f"    Import the module in place of names, 'import {edge.imported}', and use "
         f"'{edge.imported}.{name}' inside functions only."
     )
-    yield "        That is a circle still, which works in every order: allow= accepts it."
+    yield "        The circle remains, but works in every order: allow= accepts it."
 
 
 def _takes_names(edge: ImportEdge) -> bool:

@@ -76,8 +76,9 @@ def check_fake(name: str, value: object, who: str) -> object:
             raise ParameterError(f"{who}: the attribute {key!r} of the fake {name!r} is no string")
     if fake.is_object and (fake.attributes or fake.autospec or not fake.strict):
         raise ParameterError(
-            f"{who}: {name!r} is given as an object, which is entered as it is; attributes, autospec= and "
-            "strict= are for a module that is made here: give a mapping of attributes in place of the object"
+            f"{who}: {name!r} is given as an object, which becomes the entry itself; attributes, autospec= "
+            "and strict= need a module that the plugin makes: give a mapping of attributes instead of the "
+            "object"
         )
     if fake.autospec and not fake.strict:
         raise ParameterError(
@@ -161,7 +162,8 @@ class FakeLoader:
                 given = [key for key in module.__dict__ if not key.startswith("__")]
                 raise FakeAttributeError(
                     f"module {self._name!r} has no attribute {attribute!r}: it is a fake{self._whence()} "
-                    f"that has {listing(given, 8) or 'no attributes'}; give it what is used, or strict=False",
+                    f"that has {listing(given, 8) or 'no attributes'}; add the attribute to the fake, "
+                    "or pass strict=False",
                     name=attribute,
                     obj=module,
                 )

@@ -36,8 +36,8 @@ def refuse_fresh(name: str) -> None:
     # What pytest's assertion rewriting leaves in it; an empty conftest has only the loader.
     if "@pytest_ar" in space or type(loader).__module__ == "_pytest.assertion.rewrite":
         raise NotReplaceableError(
-            f"fresh_import({name!r}): it is a test module, conftest or plugin that pytest has loaded, and "
-            "goes on using. Move what you need fresh into a module of its own",
+            f"fresh_import({name!r}): pytest has loaded this test module, conftest or plugin, and keeps "
+            "using it. Move the code that you need fresh into a separate module",
             name=name,
         )
 

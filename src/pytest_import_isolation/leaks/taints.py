@@ -84,8 +84,7 @@ class Taints:
         who = "" if by.nodeid == polluter.nodeid else f" by {by.nodeid}"
         state = "blocked" if after is None else f"{describe(after)}"
         detail = (
-            f"It was imported for the first time{who} while {taint.watched.name} was {state}, "
-            "and keeps what it made of that."
+            f"It was first imported{who} while {taint.watched.name} was {state}, and still depends on that."
         )
         return make_leak(
             "tainted", taint.module, polluter, detail, location=first.location, chain=first.chain

@@ -108,9 +108,9 @@ class _HooksOfTests:
 
 def _sentence(name: str, who: str) -> str:
     return (
-        f"{name} failed while it was executed for the second time in this process: it was imported by {who} "
-        "first, and forgotten after that. If it can be executed only once, because it registers itself "
-        "somewhere, let it stay loaded:\n\n"
+        f"{name} failed in its second execution in this process: {who} imported it first, and isolation "
+        "forgot it after that. If it can be executed only once, for example because it registers itself "
+        "somewhere, keep it loaded:\n\n"
         f"    [pytest]\n    import_isolation_keep = {top_level(name)}\n"
     )
 

@@ -20,14 +20,15 @@ FIXTURE = "isolated_imports"
 
 DESCRIPTION = (
     f"{MARKER}(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., distributions=..., "
-    "finders=..., path_hooks=...): undo after the test what it does to "
-    "sys.modules, sys.path and the import hooks. Every parameter may be left out. "
+    "finders=..., path_hooks=...): undo the changes that the test makes to "
+    "sys.modules, sys.path and the import hooks. Every parameter is optional. "
     "fresh: modules that are executed anew on their next import; unloaded: modules that are absent at first "
-    "and importable as ever ('*' is all); missing: modules that look as if they were not installed; keep: "
-    "modules that stay loaded after the test; of these four each is a module name, which covers its "
-    "submodules, a glob such as 'myapp.plugins.*', or a list of them. "
+    "and can be imported as usual ('*' means all); missing: modules that look as if they were not "
+    "installed; keep: modules that stay loaded after the test; of these four each is a module name, which "
+    "covers its submodules, a glob such as 'myapp.plugins.*', or a list of them. "
     "fakes: a mapping of module names to attributes, source text or objects; path: directories to put before "
-    "sys.path; distributions: True hides from importlib.metadata, too, what delivers the missing modules; "
+    "sys.path; distributions: True also hides, from importlib.metadata, the distributions that deliver the "
+    "missing modules; "
     "finders, path_hooks: lists of import hooks that are asked before all others."
 )
 

@@ -46,8 +46,9 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="Report import leaks at the end of the run: changes of sys.modules, sys.path and the import "
-        "hooks that outlive the test or test file that made them, with who made them, at which line, and who "
-        "met them. Undoes nothing and changes no outcome. Default: off. Ini key: import_leak_report.",
+        "hooks that outlive the test or test file that made them. The report names that test or file, the "
+        "line, and the tests that met the leak. Undoes nothing and changes no outcome. Default: off. Ini "
+        "key: import_leak_report.",
     )
     group.addoption(
         "--import-leak-file",
@@ -94,7 +95,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--import-leak-effects",
         action="store_true",
         default=None,
-        help="Report as well what tests and test files leave changed beside the import system: environment "
+        help="Also report changes that tests and test files leave outside of the import system: environment "
         "variables, the working directory, logging, warnings filters, signal handlers, threads and more. "
         "Turns the report on. Default: off. Ini key: import_leak_effects.",
     )
@@ -102,10 +103,10 @@ def add_options(parser: pytest.Parser) -> None:
         "--isolate-imports",
         default=None,
         metavar="off|file|test",
-        help="Isolate all tests. file: what collecting a test file and running its tests does to "
-        "sys.modules, sys.path and the import hooks is there for that file alone. test: besides, every test "
-        "is undone by itself, as if it were marked with isolated_imports. off: only what is marked is "
-        "isolated. Default: off. Ini key: isolate_imports.",
+        help="Isolate all tests. file: only a test file itself sees the changes that its collection and its "
+        "tests make to sys.modules, sys.path and the import hooks. test: in addition, each test is undone on "
+        "its own, as if it were marked with isolated_imports. off: only marked tests are isolated. Default: "
+        "off. Ini key: isolate_imports.",
     )
     parser.addini(
         "isolate_imports",
@@ -159,8 +160,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "import_isolation_first_party",
-        "Modules that are executed anew after they were undone although they are installed, as your own "
-        "source is; one pattern a line, a name or a glob. Default: none. No option.",
+        "Installed modules to treat as your own source: isolation forgets them, and their next import "
+        "executes them anew. One pattern on each line, a name or a glob. Default: none. No option.",
         type="linelist",
         default=[],
     )

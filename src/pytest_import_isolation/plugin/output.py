@@ -258,7 +258,7 @@ class Output:
         if fixed:
             hint = "" if self._settings.write_baseline else "; --import-leak-write-baseline takes them out"
             yield Line(
-                f"fixed: {count(len(fixed), 'known leak')} occurred no more "
+                f"fixed: {count(len(fixed), 'known leak')} no longer occurred "
                 f"({listing([str(key) for key in fixed])}){hint}",
                 "good",
             )

@@ -301,9 +301,9 @@ class ItemWindows:
         shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
         warnings.warn_explicit(
             f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "
-            f"were not what they are elsewhere: {shown}. They leave with the test or file that changed them, "
-            "and the fixture keeps what it took from them. Request the fixture earlier, where nothing is "
-            "faked, or give it function scope.",
+            f"differed from their state elsewhere: {shown}. They are undone with the test or file that "
+            "changed them, but the fixture still holds objects from them. Request the fixture earlier, "
+            "where nothing is faked, or give it function scope.",
             ImportIsolationWarning,
             code.co_filename if code else "<unknown>",
             code.co_firstlineno if code else 0,

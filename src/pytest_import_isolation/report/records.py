@@ -53,7 +53,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "stale-attribute": Kind(ERROR, _USE_CONTEXT),
     "rebound": Kind(
-        ERROR, "Change the contents of {name} and leave the object; C code goes on to use the old one."
+        ERROR, "Change the contents of {name} and leave the object in place; C code keeps using the old one."
     ),
     "tainted": Kind(
         ERROR,
@@ -77,7 +77,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         WARNING, "Import the file under one name everywhere; check sys.path and pythonpath."
     ),
     "effect": Kind(
-        WARNING, "No window undoes this: undo it where it is done, in a fixture or with monkeypatch."
+        WARNING, "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch."
     ),
     "loaded": Kind(INFO, "Nothing to do: a first import is no leak."),
 }

@@ -316,7 +316,7 @@ def _verdict(report: Report, *, hidden: bool, guards: bool) -> Line:
     loaded = f"({count(summary['info'], 'first import')})"
     if not summary["error"] and not summary["warning"]:
         clean = "no import leaks" if report.complete else "no import leaks seen"
-        clean += " but those allowed" if summary["allowed"] else ""
+        clean += " except the allowed ones" if summary["allowed"] else ""
         hint = "" if guards or not report.complete else "; --import-leak-fail keeps it so"
         return Line(f"{clean} {loaded}{hint}", "good")
     counts = f"{count(summary['error'], 'error')}, {count(summary['warning'], 'warning')}"

@@ -376,8 +376,8 @@ def render_failures(
         lines.append(f"        {error}{f', at {where}' if where else ''}")
     if any(failure.missing for failure in failures):
         lines.append(
-            "An optional dependency is imported in 'try: ... except ImportError:', or inside of the functions"
-            " that need it; a module that is for it alone is named in exclude=."
+            "Import an optional dependency in 'try: ... except ImportError:', or inside of the functions "
+            "that need it. Name a module that cannot do without it in exclude=."
         )
     if is_cold_view:
         lines.append(

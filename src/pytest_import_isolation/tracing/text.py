@@ -23,7 +23,7 @@ _REMARKS = {
     BUILT_IN: "built in",
     NAMESPACE: "namespace package",
     PARKED: "came back from parking: a cold start costs more",
-    IMPLIED: "concluded: what came back from parking refers to it",
+    IMPLIED: "inferred: a module that came back from parking refers to it",
     RUNNING: "under way",
     LAZY: "a lazy import that is not resolved",
 }

@@ -119,8 +119,8 @@ def _check_distributions(given: Mapping[str, Any], who: str) -> bool:
     value = given.get("distributions", False)
     if type(value) is not bool:
         raise ParameterError(
-            f"{who}: distributions is True or False, not {value!r}; the distributions that deliver the "
-            "modules of missing= are found by themselves"
+            f"{who}: distributions is True or False, not {value!r}; the plugin finds the "
+            "distributions that deliver the modules of missing="
         )
     return value
 
