@@ -37,6 +37,7 @@ with plain_imports():
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
     from pytest_import_isolation.plugin.executions import Executions
+    from pytest_import_isolation.plugin.interruptions import Interruptions
     from pytest_import_isolation.plugin.observer import Observer
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
@@ -138,6 +139,7 @@ def item_windows(config: pytest.Config) -> ItemWindows:
             parts.origins,
             _boundaries(config),
             parts.executions,
+            parts.interruptions,
             None if suite is None else suite.runs,
         )
         config.stash[_windows_key] = windows
@@ -157,18 +159,22 @@ class _Parts(NamedTuple):
     origins: Origins
     runner: Runner
     executions: Executions
+    interruptions: Interruptions
 
 
 def _parts(config: pytest.Config) -> _Parts:
     if _parts_key not in config.stash:
         with plain_imports():
             from pytest_import_isolation.plugin.executions import Executions
+            from pytest_import_isolation.plugin.interruptions import Interruptions
             from pytest_import_isolation.plugin.runner import Runner
             from pytest_import_isolation.state.origins import Origins
 
         origins = Origins(settings_of(config).first_party)
         executions = Executions(config.pluginmanager)
-        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), executions)
+        interruptions = Interruptions()
+        config.pluginmanager.register(interruptions, "import-isolation-interruptions")
+        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), executions, interruptions)
     return config.stash[_parts_key]
 
 
@@ -180,7 +186,7 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
             from pytest_import_isolation.plugin.observer import Observer
 
         parts = _parts(config)
-        observer = Observer(config, settings, parts.runner, parts.origins)
+        observer = Observer(config, settings, parts.runner, parts.origins, parts.interruptions)
         manager.register(observer, _OBSERVER)
         if settings.effects:
             with plain_imports():
@@ -196,7 +202,13 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
 
     parts = _parts(config)
     suite = SuiteIsolation(
-        config, settings, parts.runner, parts.origins, _boundaries(config), parts.executions
+        config,
+        settings,
+        parts.runner,
+        parts.origins,
+        _boundaries(config),
+        parts.executions,
+        parts.interruptions,
     )
     manager.register(suite, _SUITE)
     item_windows(config)

@@ -54,8 +54,9 @@ def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportC
     windows.enter(context)
     request.node.stash[context_key] = context
     yield context
-    del request.node.stash[context_key]
-    windows.leave(context, request.node.nodeid)
+    if request.node.stash.get(context_key, None) is context:
+        del request.node.stash[context_key]
+        windows.leave(context, request.node.nodeid)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
+from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.leak_sections import note_outcome
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
@@ -38,10 +39,19 @@ class Observer:
         settings: its options.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
+        interruptions: tears down what is still set up at the end of the run.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, runner: Runner, origins: Origins) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        runner: Runner,
+        origins: Origins,
+        interruptions: Interruptions,
+    ) -> None:
         self._runner = runner
+        self._interruptions = interruptions
         self._log = ImportLog()
         sources, isolates = Sources(), settings.isolate is not None
         self._leak_watch = watch = LeakWatch(
@@ -112,13 +122,13 @@ class Observer:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Attribute to a test what is different after it."""
         self._phases.begin_test(item)
-        try:
-            if self._leak_watch.statements.is_always_on:
-                return (yield)
+        if self._leak_watch.statements.is_always_on:
+            result = yield
+        else:
             with self._leak_watch.watching(item.path, *_files_of(item)):
-                return (yield)
-        finally:
-            self._phases.end_test(item)
+                result = yield
+        self._phases.end_test(item)  # an interrupted test ends when its fixtures are torn down
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
@@ -152,6 +162,7 @@ class Observer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Judge the rest, and hand the report over before the terminal's summary."""
+        self._interruptions.tear_down(session)
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
         self.boundaries.cut_between()

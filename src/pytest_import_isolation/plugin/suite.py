@@ -19,6 +19,7 @@ from pytest_import_isolation.plugin.conftest_worlds import ConftestWorlds
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.file_runs import FileRuns
 from pytest_import_isolation.plugin.file_worlds import FileWorlds
+from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources
@@ -41,6 +42,7 @@ class SuiteIsolation:
         origins: gives the verdicts on modules.
         boundaries: is told what the worlds contain, if leaks are reported.
         executions: is told which modules were put away.
+        interruptions: tears down what is still set up at the end of the run.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class SuiteIsolation:
         origins: Origins,
         boundaries: Boundaries | None,
         executions: Executions,
+        interruptions: Interruptions,
     ) -> None:
+        self._interruptions = interruptions
         sources = Sources()
         finds_beside = config.getoption("importmode", "prepend") != "importlib"
         self._suite = suite = SuiteWorlds(settings, runner, origins, boundaries, executions, sources)
@@ -97,14 +101,14 @@ class SuiteIsolation:
     ) -> Generator[None, Any, Any]:
         """Put the world of a test's file in place, and away again if the next test is of another file."""
         self.runs.begin_test(item)
-        try:
-            return (yield)
-        finally:
-            self.runs.end_test(item, nextitem)
+        result = yield  # an interrupted test stays in its world until its fixtures are torn down
+        self.runs.end_test(item, nextitem)
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let the hooks of conftests see the shared world."""
+        self._interruptions.tear_down(session)
         self._suite.swap(self._suite.shared(session.path / _CONFTEST))
 
     def pytest_unconfigure(self) -> None:

@@ -16,6 +16,7 @@ from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.executions import Executions
+from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
@@ -26,7 +27,7 @@ from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import Parameters
-from pytest_import_isolation.window.window import Window
+from pytest_import_isolation.window.window import Window, open_windows
 from pytest_import_isolation.wording import listing
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: The running context of a test.
 context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
-_refusal_key = pytest.StashKey[str]()
+_refusal_key = pytest.StashKey[str | BaseException]()
 _FAKE_FILE_SYSTEMS = frozenset(("fs", "fs_class", "fs_module", "fs_session"))
 _NO_PARAMETERS = Parameters.parse(MARKER, {})
 
@@ -84,14 +85,21 @@ class ItemContext(IsolatedImportContext):
         self._windows.append(window)
         return True
 
+    @property
+    def outermost(self) -> Window | None:
+        """The window that was opened first; None if the test itself has closed all of them."""
+        return self._windows[0] if self._windows else None
+
     def stop_with_inner(self) -> list[Window]:
         """Close the window, and before it those inside it that somebody forgot to close.
 
         Returns:
             The forgotten windows.
         """
-        self.changes, forgotten = close_with_inner(self.window)
-        self._windows.pop()
+        windows, self._windows = self._windows, []
+        if not windows or windows[0] not in open_windows:
+            return []
+        self.changes, forgotten = close_with_inner(windows[0])
         return forgotten
 
 
@@ -107,6 +115,7 @@ class ItemWindows:
         origins: gives the verdicts on modules.
         boundaries: is told what the windows contain, if leaks are reported.
         executions: is told which modules were forgotten.
+        interruptions: tears down what is still set up at the end of the run.
         runs: knows the worlds in which the windows are, if the whole suite is isolated.
     """
 
@@ -117,6 +126,7 @@ class ItemWindows:
         origins: Origins,
         boundaries: Boundaries | None,
         executions: Executions,
+        interruptions: Interruptions,
         runs: FileRuns | None,
     ) -> None:
         self._settings = settings
@@ -124,6 +134,7 @@ class ItemWindows:
         self._boundaries = boundaries
         self._origins = origins
         self._executions = executions
+        self._interruptions = interruptions
         self._runs = runs
         self._open: list[ItemContext] = []
         # The file of the test before, and its window, which is closed.
@@ -178,6 +189,8 @@ class ItemWindows:
         """Fail a test whose window could not be opened."""
         # Here and not in the wrapper: the wrappers of other plugins have to begin before they can end.
         refusal = item.stash.get(_refusal_key, "")
+        if isinstance(refusal, BaseException):
+            raise refusal
         if refusal:
             pytest.fail(refusal, pytrace=False)
 
@@ -190,7 +203,7 @@ class ItemWindows:
             context = item.stash.get(context_key, None)
             if context is not None:
                 del item.stash[context_key]
-                window = context.window
+                window = context.outermost
                 self.leave(context, item.nodeid)
                 self._last = (item.path, window)
 
@@ -248,8 +261,16 @@ class ItemWindows:
         if window is not None:
             follow_from(window, before)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Close what an interrupted test left open, when its fixtures are torn down."""
+        if self._open:
+            self._interruptions.tear_down(session)
+            self.pytest_unconfigure()
+        return (yield)
+
     def pytest_unconfigure(self) -> None:
-        """Close what an interrupted run left open."""
+        """Close what is still open."""
         for context in reversed(self._open[:]):
             self.leave(context, "an interrupted test")
 
@@ -270,6 +291,9 @@ class ItemWindows:
                 f"{item.nodeid}: @pytest.mark.{MARKER}: {type(error).__name__}: {error}"
             )
             return
+        except BaseException as error:  # a module may end the run, or skip the test, when it is imported
+            item.stash[_refusal_key] = error
+            return
         item.stash[context_key] = context
         self._open.append(context)
 
@@ -281,9 +305,11 @@ class ItemWindows:
     def leave(self, context: ItemContext, nodeid: str) -> None:
         """Close a window, and before it those that the test forgot to close inside it."""
         self._open.remove(context)
+        window = context.outermost
+        if window is None:  # the test called stop() itself
+            return
         if self._boundaries is not None:
-            self._boundaries.record_contained(context.window.differences())
-        window = context.window
+            self._boundaries.record_contained(window.differences())
         forgotten = context.stop_with_inner()
         self._executions.note(context.changes, nodeid, window.forgotten_packages)
         for inner in forgotten:

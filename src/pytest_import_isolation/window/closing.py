@@ -44,9 +44,9 @@ def close_window(window: Window) -> Changes:
     if window.fakes is not None:
         for unmet in window.fakes.unmet(window.tainted):
             window.remark([str(unmet)], unmet.site)
-    window.stop_watching()
     changes = NO_CHANGES
     try:
+        window.stop_watching()
         difference = window.around.differences(is_own_finder)
         if difference.added and runs_threads():
             # What another thread is importing gets a second to be finished; then it stays.
@@ -61,6 +61,10 @@ def close_window(window: Window) -> Changes:
             window.placed.clear()
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
+    except BaseException:  # also Ctrl-C
+        window.stop_watching()
+        restore(window.around, _removal(window).leave)
+        raise
     finally:
         # Not before they are back: a thread that asks in between would execute them again. So would one
         # that is looking for a module now: that module is not put back, and stays parked.
@@ -88,9 +92,11 @@ def abandon_window(window: Window) -> None:
 
     Foreign modules that somebody threw out of ``sys.modules`` behind our back are parked all the same.
     """
-    window.stop_watching()
-    park_evicted(window)
-    _leave_the_others(window)
+    try:
+        window.stop_watching()
+        park_evicted(window)
+    finally:
+        _leave_the_others(window)
 
 
 def _wrong_order(window: Window) -> WindowOrderError:
