@@ -6,7 +6,6 @@ Nothing is different afterwards, but the next import executes a second copy.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterable
 from types import ModuleType
@@ -32,21 +31,10 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
         for name in names
         if name not in sys.modules and name not in FINDER.lot and not origins.was_first_party(name)
     }
-    # Most absent names are optional dependencies that are not installed. A module that was executed has
-    # imported something itself, as a rule; only then it is worth a search through all objects.
-    if not gone or not any(
-        importer.module in gone and origins.of_file(importer.module, importer.file) is Origin.FOREIGN
-        for importer in list(log.importers.values())
-    ):
+    if not gone:
         return {}
-    found: dict[str, ModuleType] = {}
-    for candidate in gc.get_objects():
-        if type(candidate) is ModuleType:
-            name = candidate.__dict__.get("__name__")
-            if (
-                type(name) is str
-                and name in gone
-                and origins.verdict(name, candidate).origin is Origin.FOREIGN
-            ):
-                found.setdefault(name, candidate)
-    return found
+    return {
+        name: module
+        for name, module in log.executed(gone).items()
+        if origins.verdict(name, module).origin is Origin.FOREIGN
+    }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery.frames import Importer, caller
@@ -13,6 +16,11 @@ from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _LONGEST_CHAIN: Final = 50
+_LATEST: Final = 16
+
+
+def _nothing() -> None:
+    """Stand for a reference to what is no longer alive."""
 
 
 class Reload(NamedTuple):
@@ -50,10 +58,16 @@ class ImportLog:
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
         self._with_images = with_images
+        # What was executed, by name: nobody is kept alive.
+        self._executed: dict[str, weakref.ref[ModuleType]] = {}
+        # What was asked for a moment ago, and may appear: a finder may import before it answers.
+        self._expected: deque[str] = deque(maxlen=_LATEST)
 
     def importing(self, name: str) -> None:
         """Note an import of a module that is not loaded."""
         self.beforehand(name)
+        self._note_executed()
+        self._expected.append(name)
         if self._with_images:
             self.picture_packages(name)
         if name in self.importers:
@@ -69,6 +83,38 @@ class ImportLog:
                     thread = known_threads().get(get_ident())
                     if thread is not None:
                         self.threads[name] = thread
+
+    def _note_executed(self) -> None:
+        """Remember what has appeared: a module is there when it imports others."""
+        for _ in range(len(self._expected)):
+            try:
+                name = self._expected.popleft()
+            except IndexError:  # another thread was faster
+                return
+            module = sys.modules.get(name)
+            if type(module) is ModuleType:
+                known = self._executed.get(name)
+                if known is None or known() is None:
+                    self._executed[name] = weakref.ref(module)
+            elif module is None:
+                self._expected.append(name)
+
+    def executed(self, names: Collection[str]) -> dict[str, ModuleType]:
+        """Return the module objects that were executed under some of these names and are still alive.
+
+        Those that no import followed are found where others hold them.
+        """
+        self._note_executed()
+        found: dict[str, ModuleType] = {}
+        waiting = [module for name in names if (module := self._executed.get(name, _nothing)()) is not None]
+        while waiting:
+            module = waiting.pop()
+            name = module.__dict__.get("__name__")
+            if type(name) is not str or name not in names or name in found:
+                continue
+            found[name] = module
+            waiting += [value for value in list(module.__dict__.values()) if type(value) is ModuleType]
+        return found
 
     def picture_packages(self, name: str) -> None:
         """Copy the namespaces of the packages above a module that is about to be bound to them."""
