@@ -66,6 +66,12 @@ def home_of(value: object) -> tuple[str, str] | None:
     return (module, name) if type(module) is str and type(name) is str else None
 
 
+def module_of_class(cls: type) -> str | None:
+    """Return the name of the module in which a class says that it was defined; its metaclass is not asked."""
+    found = type.__dict__["__module__"].__get__(cls)
+    return found if type(found) is str else None
+
+
 def parent_of(name: str) -> tuple[str, str]:
     """Split a module name into its parent package (``""`` for a top-level name) and its last part."""
     parent, _, child = name.rpartition(".")

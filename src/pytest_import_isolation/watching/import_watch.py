@@ -35,31 +35,59 @@ def watch_imports(watcher: Watcher) -> Callable[[], None]:
     Returns:
         The undo.
     """
-    undos = [_watch(watcher, lock) for lock in _LOCKS if hasattr(_bootstrap, lock)]
-
-    def undo() -> None:
-        for step in undos:
-            step()
-
-    return undo
+    watch = ImportWatch(watcher)
+    watch.start()
+    return watch.stop
 
 
-def _watch(watcher: Watcher, lock: str) -> Callable[[], None]:
-    replaced: Any = getattr(_bootstrap, lock)
+class ImportWatch:
+    """Tells a watcher of imports while it is on; to start and to stop it costs next to nothing.
 
+    Args:
+        watcher: what is told.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._locks = {lock: _watched_lock(watcher, lock) for lock in _LOCKS if hasattr(_bootstrap, lock)}
+
+    def start(self) -> None:
+        """Tell of imports from now on."""
+        for lock, watched in self._locks.items():
+            watched.is_over = False
+            if not _stands_behind(watched, getattr(_bootstrap, lock)):
+                watched.before = getattr(_bootstrap, lock)
+                setattr(_bootstrap, lock, watched)
+
+    def stop(self) -> None:
+        """Tell of no more."""
+        for lock, watched in self._locks.items():
+            watched.is_over = True
+            # Who came after us is still there, and is taken away with us once it is over.
+            while getattr(current := getattr(_bootstrap, lock), "is_over", False):
+                setattr(_bootstrap, lock, current.before)
+
+
+def _stands_behind(watched: object, current: Any) -> bool:
+    """Tell whether a class is one of those that wrap each other."""
+    while current is not watched and hasattr(current, "is_over"):
+        current = current.before
+    return current is watched
+
+
+def _watched_lock(watcher: Watcher, lock: str) -> Any:
     class _WatchedLock:
-        is_over = False
-        before = replaced
+        is_over = True
+        before: Any = getattr(_bootstrap, lock)
 
         def __init__(self, name: str) -> None:
-            self._lock = replaced(name)
+            self._lock = _WatchedLock.before(name)
             self._wanted = name
             self._token: object = None
 
         def __enter__(self) -> None:
             self._lock.__enter__()
             # Another thread may have loaded it while this one waited for the lock.
-            if self.is_over or self._wanted in sys.modules:
+            if _WatchedLock.is_over or self._wanted in sys.modules:
                 return
             try:
                 if not _is_self_test(self._wanted) or isinstance(watcher, _SelfTest):
@@ -75,15 +103,7 @@ def _watch(watcher: Watcher, lock: str) -> Callable[[], None]:
             finally:
                 self._lock.__exit__(kind, error, traceback)
 
-    setattr(_bootstrap, lock, _WatchedLock)
-
-    def undo() -> None:
-        _WatchedLock.is_over = True
-        # Who came after us is still there, and is taken away with us once it is over.
-        while getattr(current := getattr(_bootstrap, lock), "is_over", False):
-            setattr(_bootstrap, lock, current.before)
-
-    return undo
+    return _WatchedLock
 
 
 def _is_self_test(name: str) -> bool:

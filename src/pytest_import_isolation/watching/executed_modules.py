@@ -1,0 +1,402 @@
+"""What modules change in the import state while they are executed, and which module did it.
+
+Each import of a module that is not loaded is seen from its begin to its end. What is different at one of
+these moments, and was not imported, was changed by the innermost module whose body was running.
+
+At these moments only numbers are compared, which costs about a microsecond; contents are compared where a
+number is another one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import weakref
+from _thread import get_ident  # by this name, which a library that patches threads leaves alone
+from collections.abc import Callable, Iterable, Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.machinery.finders import import_function, without_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, namespace
+from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
+
+
+class Maker(NamedTuple):
+    """The module that made a change while it was executed."""
+
+    module: str
+    #: Where its source lies, if it has one.
+    file: str | None = None
+    #: Whether what was made is what the import of this very module gave: a finder's or its own doing.
+    is_import: bool = False
+    #: For such: the modules that define the finders that were asked.
+    finders: frozenset[str] = frozenset()
+    #: The modules whose bodies ran around it: what imported it, the outermost first.
+    around: tuple[str, ...] = ()
+
+
+class ClassChange(NamedTuple):
+    """What a module did to the class of a finder while it was executed."""
+
+    cls: type
+    name: str
+    #: ABSENT for nothing, here and below.
+    before: object
+    after: object
+    maker: Maker
+
+    def undo(self) -> None:
+        """Put back what was there, unless something else is there by now."""
+        self._write(self.after, self.before)
+
+    def redo(self) -> None:
+        """Make the change again."""
+        self._write(self.before, self.after)
+
+    def _write(self, before: object, after: object) -> None:
+        if type.__dict__["__dict__"].__get__(self.cls).get(self.name, ABSENT) is not before:
+            return
+        # Not setattr(): the class of the class may have a __setattr__.
+        if after is ABSENT:
+            type.__delattr__(self.cls, self.name)
+        else:
+            type.__setattr__(self.cls, self.name, after)
+
+
+class _Body:
+    """A module that is being imported.
+
+    Args:
+        name: the module.
+    """
+
+    __slots__ = ("is_entered", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # Whether importlib has put it into sys.modules.
+        self.is_entered = False
+
+
+class _Seen:
+    """What there was when it was looked at.
+
+    Args:
+        before: what was seen earlier; its copy of ``sys.modules`` is used again if that still holds.
+    """
+
+    __slots__ = ("classes", "containers", "entries", "function", "import_found", "lists", "moment", "numbers")
+
+    def __init__(self, before: _Seen | None = None) -> None:
+        self.moment: Moment
+        self.entries: dict[Any, object]
+        if before is not None and before.moment.lasts_for(sys.modules):
+            self.entries, self.moment = before.entries, before.moment
+        else:
+            self.moment = Moment(sys.modules)
+            self.entries = sys.modules.copy()  # type: ignore[assignment]
+        #: The lists of ``sys`` themselves, then their items.
+        self.containers = sys.path, sys.meta_path, sys.path_hooks
+        self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
+        self.import_found: object = builtins.__import__
+        self.function: object = import_function()
+        self.classes = [(cls, space := _space_of(cls), space.copy()) for cls in map(class_of, self.lists[1])]
+        self.numbers = self.count()
+
+    def count(self) -> tuple[int, int, int, int]:
+        """Return how much there is now, beside modules."""
+        number = 0
+        for _, space, _ in self.classes:
+            number += len(space)
+        return len(sys.path), len(sys.meta_path), len(sys.path_hooks), number
+
+    @property
+    def shows_same(self) -> bool:
+        """Whether, at a glance and beside modules, all is as it was."""
+        path, meta_path, path_hooks = self.containers
+        return (
+            sys.path is path
+            and sys.meta_path is meta_path
+            and sys.path_hooks is path_hooks
+            and builtins.__import__ is self.import_found
+            and self.count() == self.numbers
+        )
+
+    def follow(self, imported: Iterable[str]) -> None:
+        """Take over modules that were imported since; nothing else has changed."""
+        for name in imported:
+            if name in sys.modules:
+                self.entries[name] = sys.modules[name]
+        self.moment = Moment(sys.modules)
+
+
+class ExecutedModules:
+    """Remembers which module changed what in the import state while it was executed.
+
+    It is the process's, as ``sys.modules`` is, and on while somebody uses it.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._watch: ImportWatch | None = None
+        # By thread, the modules that are being imported, the innermost last.
+        self._running: dict[int, list[_Body]] = {}
+        self._seen: _Seen | None = None
+        # How many modules there are, if nobody but importlib has entered any since.
+        self._number = 0
+        # What importlib brought since the outermost import began, by name: the module's identity, 0 for one
+        # that is not finished.
+        self._imported: dict[str, int] = {}
+        self._executed: dict[str, None] = {}
+        # By what was changed: what is there since then, and who did it.
+        self._makers: dict[tuple[str, object], tuple[Callable[[], object], Maker]] = {}
+        #: The modules whose last import failed.
+        self.failed: set[str] = set()
+        #: What modules did to the classes of finders, in order.
+        self.class_changes: list[ClassChange] = []
+
+    def start(self) -> None:
+        """Watch from now on; each user of it starts and stops it."""
+        self._users += 1
+        if self._users > 1:
+            return
+        if self._watch is None:
+            if not imports_can_be_watched():
+                return  # then nothing is known
+            self._watch = ImportWatch(self)
+        self._running.clear()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Watch no more, if nobody else wants it."""
+        self._users -= 1
+        if self._users == 0 and self._watch is not None:
+            self._watch.stop()
+            self._seen = None
+
+    def synchronize(self) -> None:
+        """Take what is there now as nobody's change: a part of this package has changed it."""
+        if self._running:
+            self._take()
+
+    # What import_watch tells. Nothing may be raised here: it would be raised in the midst of an import.
+
+    def begin(self, name: str) -> _Body | None:
+        """Note that a module is about to be imported."""
+        try:
+            ident = get_ident()
+            running = self._running.get(ident)
+            if running:
+                self._look(running[-1])
+            else:
+                if not self._running:
+                    self._imported.clear()
+                    self._take()
+                running = self._running[ident] = []
+            self._imported[name] = 0
+            body = _Body(name)
+            running.append(body)
+        except Exception:  # a test may have left anything in sys, or all but used up the stack
+            return None
+        return body
+
+    def end(self, body: _Body, error: BaseException | None) -> None:
+        """Note that the import is over."""
+        try:
+            self._end(body, error)
+        except Exception:  # as above
+            self._seen = None
+
+    def _end(self, body: _Body, error: BaseException | None) -> None:
+        running = self._running.get(get_ident(), [])
+        if body not in running:  # watching began anew meanwhile
+            return
+        try:
+            if error is not None:
+                self.failed.add(body.name)
+                if body.is_entered and body.name not in sys.modules:
+                    body.is_entered = False
+                    self._number -= 1
+            else:
+                self.failed.discard(body.name)
+                self._executed[body.name] = None
+            self._look(body)
+            if error is None:
+                self._note_arrival(body.name)
+                self._imported[body.name] = id(sys.modules.get(body.name))
+        finally:
+            del running[running.index(body) :]
+            if not running:
+                del self._running[get_ident()]
+                if not self._running and self._seen is not None:
+                    self._seen.follow(self._imported)
+
+    def _note_arrival(self, name: str) -> None:
+        module = sys.modules.get(name)
+        spec = (namespace(module) or {}).get("__spec__")
+        if type(module) is ModuleType and type(spec) is ModuleSpec and spec.name == name:
+            known = self._makers.get(("entry", name))
+            if known is not None and known[0]() is ABSENT:
+                # Who took it out answers for the second copy too.
+                self._makers["entry", name] = (_held(module), known[1])
+            return
+        homes = (
+            home
+            for finder in without_own_finder(sys.meta_path)
+            if (home := module_of_class(class_of(finder)))
+        )
+        maker = self._maker(name)._replace(is_import=True, finders=frozenset(homes))
+        self._makers["entry", name] = (_held(module), maker)
+
+    # Looking
+
+    def _take(self) -> None:
+        self._seen = _Seen(self._seen)
+        self._number = len(sys.modules)
+        for running in self._running.values():
+            for body in running:
+                body.is_entered = body.name in self._seen.entries
+
+    def _look(self, body: _Body) -> None:
+        """Put down to a module what is different since the last look."""
+        if not body.is_entered and body.name in sys.modules:
+            body.is_entered = True
+            self._number += 1
+        seen = self._seen
+        if seen is None:
+            self._take()
+        elif len(sys.modules) != self._number or not seen.shows_same:
+            self._compare(seen, body)
+
+    def _compare(self, seen: _Seen, body: _Body) -> None:
+        now, maker = _Seen(), self._maker(body.name)
+        self._compare_entries(_by_name(seen.entries), _by_name(now.entries), maker)
+        for i, name in enumerate(LISTS):
+            if now.containers[i] is not seen.containers[i]:
+                self._note("rebound", f"sys.{name}", now.containers[i], maker)
+            change = compare_lists(*(without_own_finder(state.lists[i]) for state in (seen, now)))
+            for item in change.added:
+                self._note(name, key_of(item), item, maker)
+            for item in change.removed:
+                self._note(name, key_of(item), ABSENT, maker)
+            if change.moved:
+                self._note(name, "order", tuple(map(key_of, now.lists[i])), maker)
+        if now.function is not seen.function:
+            self._note("import_function", "", now.function, maker)
+        for cls, space, earlier in seen.classes:
+            for name in [*earlier, *(name for name in space if name not in earlier)]:
+                before, after = earlier.get(name, ABSENT), space.get(name, ABSENT)
+                if before is not after and not name.startswith("__"):  # those are the interpreter's
+                    self.class_changes.append(ClassChange(cls, name, before, after, maker))
+        self._seen, self._number = now, len(now.entries)
+
+    def _compare_entries(self, before: dict[str, object], now: dict[str, object], maker: Maker) -> None:
+        for name, module in now.items():
+            # What took the place of something else may have done so before this module was begun.
+            if name not in before and self._imported.get(name) not in (0, id(module)):
+                self._note("entry", name, module, maker)
+        for name in before.keys() - now.keys():
+            if not (name in self._imported and name in self.failed):
+                self._note("entry", name, ABSENT, maker)
+                self._imported.pop(name, None)
+
+    def _maker(self, name: str) -> Maker:
+        running = [body.name for body in self._running.get(get_ident(), [])]
+        around = running[: running.index(name)] if name in running else running
+        return Maker(name, _file_of(name), around=tuple(around))
+
+    def _note(self, what: str, key: object, after: object, maker: Maker) -> None:
+        place = SingleChange(what, key, ABSENT, after).place
+        self._makers[place] = (_held(after), maker)
+
+    # What is known
+
+    def maker(self, change: SingleChange) -> Maker | None:
+        """Return the module that made a change while it was executed; None if none is known.
+
+        What took the place of something else is seen by chance only: see :meth:`able`.
+
+        Args:
+            change: what is different now from some earlier moment.
+        """
+        self._look_now()
+        known = self._makers.get(change.place)
+        if known is None:
+            return None
+        after = known[0]()
+        if change.key == "order":
+            return known[1] if after == change.after else None
+        return known[1] if after is change.after else None
+
+    def _look_now(self) -> None:
+        running = self._running.get(get_ident())
+        if running:
+            try:
+                self._look(running[-1])
+            except Exception:  # as above
+                self._seen = None
+
+    def able(self, name: str) -> Iterator[Maker]:
+        """Yield the modules that were executed since it was on and whose texts can replace an entry.
+
+        Args:
+            name: the entry.
+        """
+        for other in [*self._executed]:
+            text = _text(other)
+            if "modules" in text and name in text:
+                yield Maker(other, _file_of(other))
+
+
+def class_of(finder: object) -> type:
+    """Return the class that a finder is, or is an instance of."""
+    return finder if issubclass(type(finder), type) else type(finder)  # type: ignore[return-value]
+
+
+def _held(module: object) -> Callable[[], object]:
+    """Return what gives an object as long as it is alive; what can be held in no other way is kept alive."""
+    try:
+        reference = weakref.ref(module)
+    except TypeError:
+        return lambda: module
+    return lambda: _DEAD if (alive := reference()) is None else alive
+
+
+def _by_name(entries: dict[Any, object]) -> dict[str, object]:
+    # The hash of another key is code of a user's.
+    return {name: module for name, module in entries.items() if type(name) is str}
+
+
+def _space_of(cls: type) -> Any:
+    # Not vars(): the class of the class may have a __dict__ of its own.
+    return type.__dict__["__dict__"].__get__(cls)
+
+
+def _file_of(name: str) -> str | None:
+    own = namespace(sys.modules.get(name)) or {}
+    for file in (own.get("__file__"), (namespace(own.get("__spec__")) or {}).get("origin")):
+        if isinstance(file, str):
+            return file
+    return None
+
+
+def _text(name: str) -> str:
+    file = _file_of(name)
+    if file is None or not file.endswith(".py"):
+        return ""
+    try:
+        with open(file, "rb") as source:
+            return source.read().decode("latin-1")  # by its real encoding would import something
+    except OSError:
+        return ""
+
+
+# Stands for an object that is no more.
+_DEAD: Final = object()
+#: Of this process, which has one import state.
+EXECUTED: Final = ExecutedModules()
