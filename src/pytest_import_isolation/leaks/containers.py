@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT
-from pytest_import_isolation.parking.belongings import item_text, owner_of
+from pytest_import_isolation.parking.belongings import item_text
 from pytest_import_isolation.report.records import WARNING
-from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SAME_CONTENTS, SingleChange
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
@@ -24,7 +22,7 @@ def judge_rebinding(change: SingleChange) -> Finding:
     return Finding("rebound", detail, severity=WARNING if same else None)
 
 
-def judge_item(change: SingleChange, origins: Origins) -> Finding | None:
+def judge_item(change: SingleChange) -> Finding | None:
     """Return what a change of a list of ``sys`` is, or None if it harms nobody."""
     if change.key == "order":
         if change.what != "path":
@@ -32,19 +30,8 @@ def judge_item(change: SingleChange, origins: Origins) -> Finding | None:
         return Finding("path-moved", "sys.path holds the same entries in another order.", "sys.path")
     added = change.before is ABSENT
     item = change.after if added else change.before
-    if added and _installed_by_library(change.what, item, origins):
-        return None
     return Finding(
         f"{_LIST_KINDS[change.what]}-{'added' if added else 'removed'}",
         f"It was {'added to' if added else 'removed from'} sys.{change.what}.",
         item_text(item),
     )
-
-
-def _installed_by_library(list_name: str, item: object, origins: Origins) -> bool:
-    """Tell whether an installed package put the item there for itself, when it was imported."""
-    packages = {
-        name: module for name, module in sys.modules.copy().items() if type(name) is str and "." not in name
-    }
-    owner = owner_of(list_name, item, packages)
-    return owner is not None and origins.verdict(owner, packages[owner]).origin is Origin.FOREIGN

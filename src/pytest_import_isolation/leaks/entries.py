@@ -7,6 +7,7 @@ from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.state.origins import Origin, Origins, describe
 from pytest_import_isolation.state.single_changes import SingleChange
 
@@ -31,15 +32,16 @@ def is_first_import(change: SingleChange, origins: Origins) -> bool:
     return is_real(change.key, change.after, origins)
 
 
-def judge_entry(change: SingleChange, phase: str, origins: Origins) -> Finding | None:
+def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
     """Return what a change of an entry is, or None if it harms nobody.
 
     Args:
         change: the change; no first import.
-        phase: of the run in which it was made.
         origins: gives the verdicts on modules.
     """
     name, before, after = change.key, change.before, change.after
+    if type(name) is str and not can_be_imported(name):
+        return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
     was_real = before is not ABSENT and is_real(name, before, origins)
     if after is ABSENT:
         if not was_real:
@@ -54,8 +56,6 @@ def judge_entry(change: SingleChange, phase: str, origins: Origins) -> Finding |
             return None
         return _replaced(before, _second_copy(before, after))
     if before is ABSENT or not was_real:
-        if phase == "configure" and not _can_be_imported(name):
-            return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
         return Finding(
             "fake-left", f"Its entry in sys.modules is {describe(after)}: every later import gets that."
         )
@@ -82,8 +82,3 @@ def _second_copy(before: object, after: object) -> str:
     if file is not None and file == (namespace(before) or {}).get("__file__"):
         return "a second copy of it"
     return describe(after)
-
-
-def _can_be_imported(name: object) -> bool:
-    """Tell whether an import statement can have a name."""
-    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))

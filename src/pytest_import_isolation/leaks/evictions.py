@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -26,6 +28,7 @@ class Evictions:
     def __init__(self, origins: Origins, log: ImportLog, places: Places, first_imports: FirstImports) -> None:
         self._origins = origins
         self._log = log
+        self._ownership = Ownership(origins)
         self._places = places
         self._first_imports = first_imports
 
@@ -37,7 +40,13 @@ class Evictions:
             polluter: who asked.
         """
         evicted = evicted_modules(names, self._log, self._origins)
-        alive = {name for name in evicted if self._first_imports.asked_by_tests(name)}
+        alive = {
+            name
+            for name in evicted
+            if self._first_imports.asked_by_tests(name)
+            # A library that throws out what it imported a moment ago knows why.
+            and not self._ownership.blameless_maker(SingleChange("entry", name, evicted[name], ABSENT))
+        }
         for package in sorted({top_level(name) for name in alive}):
             lost = sorted(name for name in alive if top_level(name) == package)
             location, chain = self._places.of_removal(polluter, lost[0])

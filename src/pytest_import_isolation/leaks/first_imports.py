@@ -6,6 +6,7 @@ import itertools
 
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import (
     Leak,
     Link,
@@ -15,6 +16,7 @@ from pytest_import_isolation.report.records import (
     make_leak,
 )
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -46,6 +48,14 @@ class FirstImports:
             more += f", which resolved the lazy import at {self._places.shorten(lazy.file)}:{lazy.line}"
         detail = first_import_detail(name, more)
         return make_leak("loaded", str(name), polluter, detail, location=self.location(name), chain=chain)
+
+    def leak_of_made(self, change: SingleChange, polluter: Polluter, maker: str) -> Leak | None:
+        """Return the record of an entry that a module made when it was executed; None for anything else."""
+        if change.what != "entry" or change.after is ABSENT or type(change.key) is not str:
+            return None
+        more = "" if maker == change.key else f", made by {maker} when that was executed"
+        detail = first_import_detail(change.key, more)
+        return make_leak("loaded", change.key, polluter, detail, location=self.location(maker))
 
     def location(self, name: str, *, exact: bool = True) -> Location | None:
         """Return the statement that asked for a module first, if that is known.

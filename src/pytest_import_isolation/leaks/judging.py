@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pytest_import_isolation.leaks.attributes import judge_attribute
@@ -10,9 +11,13 @@ from pytest_import_isolation.leaks.entries import is_first_import, judge_entry
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.state.differences import LISTS
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -28,13 +33,19 @@ class Judge:
     def __init__(self, origins: Origins, log: ImportLog, places: Places | None = None) -> None:
         self._origins = origins
         self._places = places or Places(Path())
+        self._ownership = Ownership(origins)
         self._first_imports = FirstImports(origins, log, self._places)
 
     def leak(self, change: SingleChange, polluter: Polluter) -> Leak | None:
         """Return the leak that a change is, or None for a change that harms nobody."""
         if is_first_import(change, self._origins):
             return self._first_imports.leak(change.key, polluter)
-        found = self._judge(change, polluter.phase)
+        maker = self._ownership.blameless_maker(change) or self._replacer(change, polluter)
+        if maker is not None:
+            return self._first_imports.leak_of_made(change, polluter, maker.module)
+        if self._was_installed_by_a_library(change):
+            return None
+        found = self._judge(change)
         if found is None:
             return None
         name = found.name
@@ -45,11 +56,32 @@ class Judge:
             found.kind, name, polluter, found.detail, location=location, chain=chain, severity=found.severity
         )
 
-    def _judge(self, change: SingleChange, phase: str) -> Finding | None:
+    def _replacer(self, change: SingleChange, polluter: Polluter) -> Maker | None:
+        """Return the library that put something into the place of an entry when it was executed.
+
+        That was not seen, but its text can do it, and that of the polluter's file cannot.
+        """
+        if change.what != "entry" or type(change.key) is not str or ABSENT in (change.before, change.after):
+            return None
+        if "modules" in self._places.text_of(polluter):
+            return None
+        return next(filter(self._ownership.is_foreign, EXECUTED.able(change.key)), None)
+
+    def _was_installed_by_a_library(self, change: SingleChange) -> bool:
+        """Tell whether an installed package put an item into a list when one of its functions was called."""
+        if change.what not in LISTS or change.key == "order" or change.before is not ABSENT:
+            return False
+        modules = sys.modules.copy()
+        owner = self._ownership.installer(change.what, change.after, modules)
+        if owner is None or self._origins.is_first_party(owner, modules.get(owner)):
+            return False
+        return not self._places.says(change, change.what)
+
+    def _judge(self, change: SingleChange) -> Finding | None:
         if change.what == "entry":
-            return judge_entry(change, phase, self._origins)
+            return judge_entry(change, self._origins)
         if change.what == "attribute":
             return judge_attribute(change)
         if change.what == "rebound":
             return judge_rebinding(change)
-        return judge_item(change, self._origins)
+        return judge_item(change)

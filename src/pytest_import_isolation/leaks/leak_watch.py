@@ -22,6 +22,7 @@ from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import ERROR, Exposure, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Statements, Trail
 
@@ -125,6 +126,7 @@ class LeakWatch:
         """
         self.statements.synchronize(is_same=changed is not None and not changed)
         self._seen.clear()
+        EXECUTED.begin_anew()
         self.exposures.drop_undone(changed)
 
     def phase_of(self, change: SingleChange) -> str | None:

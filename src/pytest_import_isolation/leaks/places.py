@@ -111,6 +111,19 @@ class Places:
                     return Place(Location(short, importer.line, exact=False), chain)
         return Place()
 
+    def text_of(self, polluter: Polluter) -> str:
+        """Return the text of a polluter's file."""
+        return text_of(self._file_of(polluter)) if polluter.nodeid else ""
+
+    def says(self, change: SingleChange, word: str) -> bool:
+        """Tell whether the line that was seen to make a change has a word; False if none was seen."""
+        trail = self._statements.find(change) if self._statements else None
+        if trail is None or not trail.steps:
+            return False
+        at = trail.steps[-1]
+        lines = text_of(Path(at.file)).splitlines()
+        return any(word in line for line in lines[at.line - 1 : at.line])
+
     def of_removal(self, polluter: Polluter, name: str) -> Place:
         """Return where the entry of a module was taken out that has none now."""
         trail = self._statements.find_last(name) if self._statements else None

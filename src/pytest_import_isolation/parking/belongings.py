@@ -1,28 +1,34 @@
-"""Path entries, finders and hooks that a package installed, which leave and return with it."""
+"""What a package installed in the import system, which leaves and returns with it, and whose it is."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
-from types import FunctionType
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.modules import module_of_class, namespace, top_level
+
+#: How far into what a function holds is looked for the code that it runs.
+_DEPTH: Final = 4
 
 
 class Belonging(NamedTuple):
     """A path entry, finder or hook that a package had installed, which leaves and returns with it."""
 
+    #: Of ``sys``, or ``"import_function"``, ``"class"`` for a change of a finder's class, ``"entry"`` for the
+    #: name of a module that another package had made.
     list_name: str
-    item: object
+    item: Any
     in_front: bool
 
 
 def owner_of(list_name: str, item: object, packages: Mapping[str, object]) -> str | None:
     """Return the package that installed a finder, hook or path entry, or None.
 
-    A finder's class says where it comes from; a path entry belongs to the package whose folder holds it
-    (setuptools adds its ``_vendor``).
+    The classes and functions that it is made of say where it comes from; a path entry belongs to the package
+    whose folder holds it (setuptools adds its ``_vendor``).
 
     Args:
         list_name: ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
@@ -30,16 +36,71 @@ def owner_of(list_name: str, item: object, packages: Mapping[str, object]) -> st
         packages: the top-level packages to choose from.
     """
     if list_name == "path":
-        if not isinstance(item, str):
+        if type(item) is not str:
             return None
         for package, module in packages.items():
             folder = folder_of(module)
             if folder and item.startswith(folder + os.sep):
                 return package
         return None
-    home = item.__module__ if isinstance(item, (type, FunctionType)) else type(item).__module__
-    package = top_level(home) if isinstance(home, str) else ""
-    return package if package in packages else None
+    return next((package for package in map(top_level, homes_of(item)) if package in packages), None)
+
+
+def homes_of(item: object) -> Iterator[str]:
+    """Yield the modules that define what a finder or hook is made of, the outermost first.
+
+    ``FileFinder.path_hook((MyLoader, [".py"]))`` gives a function of importlib's that holds a class of
+    somebody else's.
+    """
+    seen: set[int] = set()
+    waiting: list[tuple[object, int]] = [(item, 0)]
+    while waiting:
+        part, level = waiting.pop(0)
+        if id(part) in seen or level > _DEPTH:
+            continue
+        seen.add(id(part))
+        home = _home(part)
+        if home:
+            yield home
+        waiting += ((inner, level + 1) for inner in _parts(part))
+
+
+def _home(part: object) -> str | None:
+    kind = type(part)
+    if issubclass(kind, type):
+        return module_of_class(part)  # type: ignore[arg-type]
+    if kind is FunctionType or kind is BuiltinFunctionType:
+        home = part.__module__
+        return home if type(home) is str else None
+    if kind is ModuleType:
+        name = (namespace(part) or {}).get("__name__")
+        return name if type(name) is str else None
+    if kind in (tuple, list, dict, str, int, bool, type(None), MethodType, functools.partial):
+        return None
+    return module_of_class(kind)
+
+
+def _parts(part: Any) -> Iterator[object]:
+    kind = type(part)
+    if kind is FunctionType:
+        yield (namespace(part) or {}).get("__wrapped__")
+        for cell in part.__closure__ or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # it is empty yet
+                continue
+        yield from part.__defaults__ or ()
+    elif kind is MethodType:
+        yield part.__self__
+        yield part.__func__
+    elif kind is BuiltinFunctionType:
+        yield part.__self__
+    elif kind is functools.partial:
+        yield part.func
+        yield from part.args
+        yield from part.keywords.values()
+    elif kind in (tuple, list):
+        yield from part
 
 
 def folder_of(module: object) -> str | None:

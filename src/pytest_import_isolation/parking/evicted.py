@@ -12,6 +12,7 @@ from types import ModuleType
 
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -29,7 +30,10 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     gone = {
         name
         for name in names
-        if name not in sys.modules and name not in FINDER.lot and not origins.was_first_party(name)
+        if name not in sys.modules
+        and name not in FINDER.lot
+        and name not in EXECUTED.failed
+        and not origins.was_first_party(name)
     }
     if not gone:
         return {}

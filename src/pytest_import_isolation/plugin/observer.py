@@ -28,6 +28,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root
 from pytest_import_isolation.report.records import WARNING, Polluter, Report
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -67,6 +68,7 @@ class Observer:
         self._interrupted = False
         self._output = Output(config, settings)
         FINDER.listen(self._log)
+        EXECUTED.start()
         config.add_cleanup(self._stop)
         #: Judges what is different.
         self.boundaries = Boundaries(runner, origins, self._log, watch)
@@ -77,6 +79,7 @@ class Observer:
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
+        EXECUTED.stop()
         self._leak_watch.stop()
 
     # The hooks of conftests and of collection
@@ -102,6 +105,8 @@ class Observer:
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._expect(collector.path, str(collector.path))
         is_folder = isinstance(collector, pytest.Directory)
+        if is_folder and (conftest := collector.path / "conftest.py").is_file():
+            self._runner.expect_entry_for(conftest)  # also if it raises
         with self._leak_watch.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
                 report: pytest.CollectReport = yield

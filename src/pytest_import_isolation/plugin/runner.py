@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -33,11 +34,33 @@ class Runner:
         self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
         # The identities of the plugins; None if they have to be asked for again.
         self._plugins: frozenset[int] | None = None
+        self._patterns = tuple(config.getini("python_files"))
+        for plugin in self._manager.get_plugins():
+            self._note_conftest(plugin)
         self._manager.register(self, "import-isolation-runner")
 
-    def pytest_plugin_registered(self) -> None:
+    def pytest_plugin_registered(self, plugin: object) -> None:
         """Look at the plugins again."""
         self._plugins = None
+        self._note_conftest(plugin)
+
+    def _note_conftest(self, plugin: object) -> None:
+        file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
+        if isinstance(file, str) and os.path.basename(file) == "conftest.py":
+            self._origins.note_test_file(file)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Take note of a test file."""
+        self.note_test_file(collector)
+
+    def note_test_file(self, collector: pytest.Collector | None) -> None:
+        """Take note of a test file; a module that is collected for its doctests alone is none."""
+        if isinstance(collector, pytest.Module) and (
+            type(collector).collect is pytest.Module.collect
+            or any(fnmatch(collector.path.name, pattern) for pattern in self._patterns)
+        ):
+            self._origins.note_test_file(str(collector.path))
 
     def is_plugin(self, module: object) -> bool:
         """Tell whether an object is registered as a plugin (conftest modules are)."""

@@ -88,6 +88,8 @@ class Origins:
         self._standard = _standard_library()
         self._verdicts: dict[object, tuple[weakref.ref[Any], Verdict]] = {}
         self._files: dict[tuple[str, str], Verdict] = {}
+        self._test_files: set[str] = set()
+        self._test_folders: set[str] = set()
 
     @classmethod
     def usual(cls) -> Origins:
@@ -122,6 +124,19 @@ class Origins:
     def of_file(self, name: str, file: str) -> Origin:
         """Say where code comes from, by the name of its module and its file alone."""
         return self._judge_file(name, file).origin
+
+    def note_test_file(self, file: str) -> None:
+        """Take note of a collected test file or a conftest: what lies beside it is test code too."""
+        self._test_files.add(file)
+        self._test_folders.add(os.path.dirname(file))
+
+    def is_test_file(self, file: str | None) -> bool:
+        """Tell whether a file is a collected test file or a conftest."""
+        return file in self._test_files
+
+    def is_test_code(self, file: str | None) -> bool:
+        """Tell whether a file is a test file or lies beside one."""
+        return file is not None and os.path.dirname(file) in self._test_folders
 
     def first_party(self, modules: Mapping[Any, object]) -> dict[Any, object]:
         """Return those modules of a table that are first-party."""

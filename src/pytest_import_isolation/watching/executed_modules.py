@@ -179,6 +179,10 @@ class ExecutedModules:
             self._watch.stop()
             self._seen = None
 
+    def begin_anew(self) -> None:
+        """Forget which modules were executed; what they made stays known."""
+        self._executed.clear()
+
     def synchronize(self) -> None:
         """Take what is there now as nobody's change: a part of this package has changed it."""
         if self._running:

@@ -1,0 +1,204 @@
+"""Whose a change of the import state is: that of a library, which may do what it likes, or a test's.
+
+A module answers for what it did when it was executed. A library also answers for what it installs later, when
+one of its functions is called. Nobody sees which code runs then, so it is asked what its code can do.
+"""
+
+from __future__ import annotations
+
+import keyword
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.finders import import_function
+from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
+
+_NO_FILES: Final = ("built-in", "frozen")
+#: By what is changed, the names of which the code that can do it has all.
+_WORDS: Final[Mapping[str, frozenset[str]]] = {
+    "path": frozenset(("sys", "path")),
+    "meta_path": frozenset(("meta_path",)),
+    "path_hooks": frozenset(("path_hooks",)),
+    "import_function": frozenset(("__import__",)),
+}
+
+
+def can_be_imported(name: object) -> bool:
+    """Tell whether an import statement can have a name."""
+    if type(name) is not str:
+        return False
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+
+
+class Ownership:
+    """Tells whose changes are.
+
+    Args:
+        origins: gives the verdicts on modules, and knows the test code.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._able: dict[tuple[int, str], bool] = {}
+
+    # What modules did when they were executed
+
+    def is_foreign(self, maker: Maker) -> bool:
+        """Tell whether a module that made something is no first-party module."""
+        if maker.file is None or maker.file in _NO_FILES:
+            module = sys.modules.get(maker.module)
+            return (
+                module is None or self._origins.verdict(maker.module, module).origin is not Origin.FIRST_PARTY
+            )
+        return self._origins.of_file(maker.module, maker.file) is Origin.FOREIGN
+
+    def blameless_maker(self, change: SingleChange) -> Maker | None:
+        """Return the module that made a change when it was executed, if that is nobody's leak.
+
+        What an installed package does then is its own affair, and so is what a first-party module does under
+        names of its own. Test code may do the latter, but for test files themselves.
+
+        Args:
+            change: what is different.
+        """
+        maker = EXECUTED.maker(change)
+        if maker is None:
+            return None
+        if maker.is_import:
+            by_tests = any(self._is_of_test_code(home) for home in maker.finders)
+            return None if by_tests or self._origins.is_test_file(maker.file) else maker
+        if self.is_foreign(maker):
+            return maker
+        if change.what != "entry" or type(change.key) is not str or self._origins.is_test_file(maker.file):
+            return None
+        own = maker.module if self._origins.is_test_code(maker.file) else top_level(maker.module)
+        return maker if f"{change.key}.".startswith(f"{own}.") else None
+
+    def is_of_an_application(self, change: SingleChange) -> bool:
+        """Tell whether a module that is no test code made a change when it was executed."""
+        maker = EXECUTED.maker(change)
+        return maker is not None and (self.is_foreign(maker) or not self._origins.is_test_code(maker.file))
+
+    def _is_of_test_code(self, module: str) -> bool:
+        file = (namespace(sys.modules.get(module)) or {}).get("__file__")
+        return isinstance(file, str) and self._origins.is_test_code(file)
+
+    # What they install later
+
+    def installer(
+        self, list_name: str, item: object, modules: Mapping[Any, object], texts: Iterable[str] = ()
+    ) -> str | None:
+        """Return the module that can have installed an item itself, when one of its functions was called.
+
+        Args:
+            list_name: ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"import_function"``.
+            item: what was found there.
+            modules: those among which it is looked for.
+            texts: of the test files that may have done it in its stead.
+
+        Returns:
+            Its name, or None if it is test code or of the standard library, or cannot have done it.
+        """
+        if list_name == "path":
+            return self._installer_of_path(item, modules)
+        for home in homes_of(item):
+            module = modules.get(home)
+            if module is None or not self._may_own(home, module):
+                continue
+            if not self.can_change(home, list_name, modules):
+                continue
+            is_first_party = self._origins.is_first_party(home, module)
+            if is_first_party and any(_says(text, list_name) for text in texts):
+                continue
+            return home
+        return None
+
+    def _installer_of_path(self, item: object, modules: Mapping[Any, object]) -> str | None:
+        if type(item) is not str:
+            return None
+        found = [
+            name
+            for name, module in modules.items()
+            if type(name) is str
+            and (folder := folder_of(module)) is not None
+            and item.startswith(folder)
+            and self._origins.is_installed(folder)
+            and owner_of("path", item, {name: module})
+        ]
+        able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
+        return next(able, None)
+
+    def _may_own(self, name: str, module: object) -> bool:
+        file = (namespace(module) or {}).get("__file__")
+        if not isinstance(file, str) or self._origins.is_test_code(file):
+            return False
+        # The standard library owns nothing: what is made of it alone was made by somebody else.
+        return self._origins.is_installed(file) or self._origins.is_first_party(name, module)
+
+    def can_change(self, name: str, list_name: str, modules: Mapping[Any, object]) -> bool:
+        """Tell whether functions of a module, or of others of its package, name what is changed.
+
+        Of extension modules it is believed.
+        """
+        package = top_level(name)
+        others = [n for n in modules if type(n) is str and n != name and top_level(n) == package]
+        return any(self._can(modules.get(other), list_name) for other in (name, *others))
+
+    def _can(self, module: object, list_name: str) -> bool:
+        key = id(namespace(module)), list_name
+        if key not in self._able:
+            space = namespace(module) or {}
+            file = space.get("__file__")
+            is_extension = isinstance(file, str) and file.endswith(tuple(EXTENSION_SUFFIXES))
+            self._able[key] = is_extension or any(_names(code, list_name) for code in _codes(space))
+        return self._able[key]
+
+
+def current_import_function() -> object:
+    """Return what stands in the place of ``builtins.__import__``."""
+    return import_function()
+
+
+def _says(text: str, list_name: str) -> bool:
+    return all(word in text for word in _WORDS[list_name])
+
+
+def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
+    """Yield the code of a module's functions and methods."""
+    seen: set[int] = set()
+    waiting: list[object] = [*space.values()]
+    own = space.get("__name__")
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        kind = type(value)
+        if kind is FunctionType:
+            yield value.__code__  # type: ignore[attr-defined]
+            waiting.append((namespace(value) or {}).get("__wrapped__"))
+        elif kind in (staticmethod, classmethod):
+            waiting.append(value.__func__)  # type: ignore[attr-defined]
+        elif kind is property:
+            waiting += (value.fget, value.fset, value.fdel)  # type: ignore[attr-defined]
+        elif issubclass(kind, type) and type.__dict__["__module__"].__get__(value) == own:
+            waiting += type.__dict__["__dict__"].__get__(value).values()
+
+
+def _names(code: CodeType, list_name: str) -> bool:
+    """Tell whether code, or code inside of it, names what is changed."""
+    waiting = [code]
+    while waiting:
+        code = waiting.pop()
+        texts = [constant for constant in code.co_consts if type(constant) is str]
+        if _WORDS[list_name].issubset((*code.co_names, *texts)):
+            return True
+        waiting += (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return False
