@@ -22,7 +22,9 @@ from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
     put_in,
+    rebind,
 )
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 
 
 class ParkedModule(NamedTuple):
@@ -165,8 +167,21 @@ class ParkingLot:
             if later:
                 self._packages[package] = later
             for belonging in self._belongings.pop(package, ()):
-                after = _behind_own_finder() if belonging.list_name == "meta_path" else 0
-                insert_items(belonging.list_name, [belonging.item], in_front=belonging.in_front, after=after)
+                self._put_in_place(belonging)
+            EXECUTED.synchronize()
+
+    def _put_in_place(self, belonging: Belonging) -> None:
+        list_name, item, in_front = belonging
+        if list_name == "import_function":
+            rebind("builtins.__import__", item)
+        elif list_name == "class":
+            item.redo()
+            EXECUTED.class_changes.append(item)
+        elif list_name == "entry":
+            self.bring_back(item, is_asked=False)
+        else:
+            after = _behind_own_finder() if list_name == "meta_path" else 0
+            insert_items(list_name, [item], in_front=in_front, after=after)
 
     def bring_all_back(self) -> None:
         """Put every parked module back."""

@@ -13,7 +13,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import CodeType, FunctionType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -159,11 +158,6 @@ class Ownership:
             is_extension = isinstance(file, str) and file.endswith(tuple(EXTENSION_SUFFIXES))
             self._able[key] = is_extension or any(_names(code, list_name) for code in _codes(space))
         return self._able[key]
-
-
-def current_import_function() -> object:
-    """Return what stands in the place of ``builtins.__import__``."""
-    return import_function()
 
 
 def _says(text: str, list_name: str) -> bool:

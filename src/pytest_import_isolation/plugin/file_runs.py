@@ -59,7 +59,8 @@ class FileRuns:
                 item.nodeid.partition("::")[0], is_alone=is_apart, is_watchful=is_apart
             )
             # Nobody runs the code of the file once its last test is over.
-            module = getattr(item.getparent(pytest.Module), "_obj", None)
+            parent = item.getparent(pytest.Module) if suite.is_test_file(path) else None
+            module = getattr(parent, "_obj", None)
             run.test_modules = [] if module is None else [module]
         chain = (*suite.around(path), home, run)
         if chain == suite.worlds.chain:

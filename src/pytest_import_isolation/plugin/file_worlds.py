@@ -47,7 +47,8 @@ class FileWorlds:
         suite, path = self._suite, file.path
         self._runner.expect_entry_for(path)
         self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
-        suite.common_files.update(str(expected) for _, expected in self._expected)
+        if self._origins.is_test_file(str(path)):  # what is collected for its doctests alone is none
+            suite.common_files.update(str(expected) for _, expected in self._expected)
         is_apart = any(self._sources.changes_imports(expected) for _, expected in self._expected)
         is_clashing = self._has_clashing_names(path)
         is_apart = is_apart or is_clashing
@@ -71,7 +72,7 @@ class FileWorlds:
         trial = suite.worlds.chain[-1]
         trial.window.stop_watching()
         difference, harmful = suite.judge(trial)
-        is_harmful = bool(harmful) or difference.import_function
+        is_harmful = bool(harmful) or suite.replaces_import(difference)
         if not is_harmful and not is_apart:
             suite.worlds.dissolve()
             return

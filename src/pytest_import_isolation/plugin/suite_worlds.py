@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
@@ -51,6 +53,7 @@ class SuiteWorlds:
         self._boundaries = boundaries
         self._executions = executions
         self._sources = sources
+        self._ownership = Ownership(origins)
         # By the directories of the layers around them.
         self._shared: dict[tuple[Path, ...], World] = {}
         #: Those that are in place.
@@ -100,6 +103,10 @@ class SuiteWorlds:
             return []
         return [folder for folder in reversed(path.parents) if folder in self.layers]
 
+    def is_test_file(self, path: Path) -> bool:
+        """Tell whether a file holds tests, and not only doctests of an application's module."""
+        return self._origins.is_test_file(str(path))
+
     # What belongs to everybody
 
     def _must_stay(self, name: str, module: object, importer: Importer | None) -> str | None:
@@ -148,11 +155,16 @@ class SuiteWorlds:
         judge = Judge(self._origins, world.log)
         harmful = []
         for change in single_changes(difference):
-            if not self._runner.is_own(change):
+            if not self._runner.is_own(change) and not self._ownership.is_of_an_application(change):
                 leak = judge.leak(change, Polluter("", "collect"))
                 if leak is not None and leak.severity != INFO:
                     harmful.append(change)
         return difference, harmful
+
+    def replaces_import(self, difference: Difference) -> bool:
+        """Tell whether test code replaced ``builtins.__import__``."""
+        change = SingleChange("import_function", "", ABSENT, import_function())
+        return difference.import_function and not self._ownership.is_of_an_application(change)
 
     def lend_if_harmless(self, world: World, harmful: list[SingleChange]) -> None:
         """Let others use the modules of a world that differs in path entries at most.

@@ -308,6 +308,7 @@ class ItemWindows:
         window = context.outermost
         if window is None:  # the test called stop() itself
             return
+        window.admit_installed_later()
         if self._boundaries is not None:
             self._boundaries.record_contained(window.differences())
         forgotten = context.stop_with_inner()

@@ -283,6 +283,11 @@ class ImportState:
         self.lists[list_name] = (found, (item, *items) if in_front else (*items, item))
         self._compared = None
 
+    def admit_import_function(self) -> None:
+        """Make what stands in the place of ``builtins.__import__`` part of this snapshot."""
+        self.import_as_found = builtins.__import__
+        self._import_function = import_function()
+
     def follow(self, change: Difference) -> None:
         """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
 

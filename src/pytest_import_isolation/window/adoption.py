@@ -13,7 +13,6 @@ from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.admission import admit
 from pytest_import_isolation.window.window import Window, tainted_in, with_inner
 
 
@@ -71,7 +70,7 @@ def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> di
         else:
             wanted = {*loaded, *_closure(difference.added, asked)}
         adopted = {name: module for name, module in adopted.items() if name in wanted}
-    admit(window.around, adopted, difference)
+    window.admit(adopted, difference)
     return refused
 
 

@@ -11,14 +11,15 @@ from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
-from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads, runs_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import lie_apart
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.restoring import restore
-from pytest_import_isolation.window.admission import admit_items
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import park_evicted
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
@@ -110,6 +111,7 @@ def _wrong_order(window: Window) -> WindowOrderError:
 
 def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
+    EXECUTED.stop()
     CODE.end(window.recurs)
     FINDER.unlisten(window.log)
 
@@ -133,7 +135,9 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         removal.decisions.update(decisions)
         outcomes = {name: decision.outcome for name, decision in removal.decisions.items()}
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
-        admit_items(window.around, difference, {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes})
+        outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
+        window.installations.settle(difference, outcomes)
+        window.installations.settle_classes(outcomes)
         if leaving_again:
             removal.leave_again(leaving_again)
     finally:
@@ -209,9 +213,15 @@ def _decide(
             importer_of=lambda name: (
                 None if (importer := window.log.importers.get(name)) is None else importer.module
             ),
+            maker_of=_maker_of,
             is_alone=window.is_alone,
         ),
     )
+
+
+def _maker_of(name: str, module: object) -> str | None:
+    maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
+    return None if maker is None or maker.module == name else maker.module
 
 
 def _second_copies(modules: Mapping[Any, object]) -> set[Any]:

@@ -8,9 +8,12 @@ from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.parking.returned_modules import ReturnedModules
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import bring_evicted_back
+from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import waiting_names
 from pytest_import_isolation.window.window import Window, open_windows
 
@@ -25,6 +28,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
     FINDER.listen(window.log)
     window.asked_before = len(window.log.importers)
     around = window.around = ImportState.capture(after)
+    window.installations = Installations(Ownership(window.origins), around, window.test_files)
     window.returned = ReturnedModules(
         FINDER.lot, window.first_party_survivors, lambda: around.derive("images", lambda modules: {})
     )
@@ -62,6 +66,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
 
 def _join_the_others(window: Window) -> None:
     open_windows.append(window)
+    EXECUTED.start()
     CODE.begin(window.recurs)
 
 

@@ -59,6 +59,8 @@ class Circumstances(NamedTuple):
     before_return: Mapping[Any, Mapping[str, object]]
     #: Returns the name of the module that imported an arrival, if that is known.
     importer_of: Callable[[str], str | None]
+    #: Returns the name of the module that made an entry when it was executed, if one did.
+    maker_of: Callable[[str, object], str | None] = lambda name, module: None
     #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
     is_alone: bool = False
 
@@ -110,7 +112,19 @@ class _Deciding:
         self._pin_extension_modules()
         self._park_what_tainted_extensions_need()
         self._spread()
+        self._let_made_entries_follow()
         return self.decisions
+
+    def _let_made_entries_follow(self) -> None:
+        """Let an entry that a module made by hand when it was executed share what becomes of the module."""
+        for name, module in self.all.items():
+            if type(name) is not str or self.verdicts[name].origin is not Origin.FAKE:
+                continue
+            if name in self.given.returned or self.given.is_superseded(name):
+                continue
+            maker = self.given.maker_of(name, module)
+            if maker is not None and maker in self.decisions:
+                self.decisions[name] = Decision(self.decisions[maker].outcome, f"{maker} made it")
 
     def _second_names(self) -> dict[str, str]:
         """Return the entries that are a second name for a loaded module, with the module's own name.

@@ -17,7 +17,9 @@ from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.window.absent_modules import AbsentModules
+from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import Waiting
+from pytest_import_isolation.window.outcomes import Outcome
 from pytest_import_isolation.window.own_items import OwnItems
 from pytest_import_isolation.window.parameters import Parameters
 
@@ -55,6 +57,8 @@ class Window:
     around: ImportState
     #: What came back from the parking lot.
     returned: ReturnedModules
+    #: What modules installed in the import system.
+    installations: Installations
     #: How many modules had been asked for when it was opened: the log may be older.
     asked_before: int
 
@@ -86,6 +90,7 @@ class Window:
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         #: Identities of the namespaces whose references do not count.
         self.disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
+        self._test_files: list[str] = []
         #: What takes off the import system what blocks modules and watches who asks for them.
         self.undo: list[Callable[[], object]] = []
         self.absent = AbsentModules(origins)
@@ -124,6 +129,27 @@ class Window:
     def disregard(self, module: object) -> None:
         """Let references of a surviving module be no reason to keep what it refers to."""
         self.disregarded.add(id(namespace(module)))
+        file = (namespace(module) or {}).get("__file__")
+        if isinstance(file, str):
+            self._test_files.append(file)
+
+    def test_files(self) -> list[str]:
+        """Return the files whose code runs in it in its own name."""
+        return self._test_files if self.opened_by is None else [self.opened_by.file, *self._test_files]
+
+    def admit(self, modules: Mapping[Any, object], difference: Difference) -> None:
+        """Let modules belong to the state around it, with what they installed.
+
+        Args:
+            modules: the modules.
+            difference: tells what is new.
+        """
+        self.around.admit(modules)
+        self.installations.settle(difference, dict.fromkeys(modules, Outcome.KEEP))
+
+    def admit_installed_later(self) -> None:
+        """Let what surviving modules installed when they were called belong to the state around it."""
+        self.installations.admit_installed_later(self.all_differences())
 
     def mistrust(self, covers: Callable[[str], object]) -> None:
         """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""

@@ -11,14 +11,15 @@ from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespa
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import Changes
-from pytest_import_isolation.state.differences import Difference, Overlay, items_of
+from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import lay
+from pytest_import_isolation.watching.executed_modules import EXECUTED, ClassChange
 from pytest_import_isolation.watching.import_log import ImportLog
-from pytest_import_isolation.window.admission import admit, admit_item
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Parameters
@@ -77,6 +78,8 @@ class World:
         #: First-party packages of the top level that were put away when it was left last.
         self.forgotten_packages: dict[str, object] = {}
         self._window: Window | None = None
+        # What its modules did to the classes of finders.
+        self._class_changes: list[ClassChange] = []
         # Computed when somebody borrows: what there is, and what of it a module cannot do without.
         self._loan: dict[str, ParkedModule] | None = None
         self._needs: dict[str, frozenset[str]] = {}
@@ -129,6 +132,9 @@ class World:
             if FINDER.lot.module(name) is module:
                 FINDER.lot.bring_back(name, is_asked=False)
         lay(self.overlay, is_own_finder)
+        for change in self._class_changes:
+            change.redo()
+            EXECUTED.class_changes.append(change)
 
     def leave(self) -> Changes:
         """Put the world's changes away.
@@ -145,6 +151,7 @@ class World:
         self._loan, self._needs = None, {}
         self._seen = None
         changes, _ = close_with_inner(window)
+        self._class_changes = window.installations.undone
         self.forgotten_packages = window.forgotten_packages
         self._window = None
         return changes
@@ -155,11 +162,12 @@ class World:
         Returns:
             What is different beside that.
         """
+        self.window.admit_installed_later()
         difference = self.window.all_differences()
         staying = {
             name: module
             for name, module in difference.added.items()
-            if type(name) is str and self.is_common(name, module)
+            if type(name) is str and self._is_everybodys(name, module)
         }
         for name in list(staying):
             staying.update({a: difference.added[a] for a in ancestors(name) if a in difference.added})
@@ -168,13 +176,22 @@ class World:
         if not staying and not entries:
             return difference
         # What a library installed for itself stays with it; what a test file installed is the file's.
-        around = self.window.around
-        foreign = {n for n, m in staying.items() if self._origins.verdict(n, m).origin is Origin.FOREIGN}
-        admit(around, {n: m for n, m in staying.items() if n in foreign}, difference)
-        around.admit({n: m for n, m in staying.items() if n not in foreign})
+        foreign = {
+            n for n, m in staying.items() if self._origins.verdict(n, m).origin is not Origin.FIRST_PARTY
+        }
+        self.window.admit({n: m for n, m in staying.items() if n in foreign}, difference)
+        self.window.around.admit({n: m for n, m in staying.items() if n not in foreign})
         for entry in entries:
-            admit_item(around, "path", entry)
+            self.window.installations.admit("path", entry)
         return self.window.all_differences()
+
+    def _is_everybodys(self, name: str, module: object) -> bool:
+        if self.is_common(name, module):
+            return True
+        maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
+        if maker is None or maker.module == name or maker.module not in sys.modules:
+            return False
+        return self.is_common(maker.module, sys.modules[maker.module])
 
     def abandon(self) -> None:
         """End the world and leave everything as it is."""
@@ -196,12 +213,20 @@ class World:
         mine, new = self.overlay, other.overlay
         entries = {**{name: parked.module for name, parked in other.borrowed.items()}, **new.entries}
         borrowed = {name: parked.binding for name, parked in other.borrowed.items()}
-        if new.lists or new.removed or new.import_function:
+        if new.removed or new.import_function:
             return False
         if any(mine.entries.get(name, module) is not module for name, module in entries.items()):
             return False
         bindings = {**borrowed, **mine.bindings, **new.bindings}
-        self.overlay = mine._replace(entries={**mine.entries, **entries}, bindings=bindings)
+        self.overlay = mine._replace(
+            entries={**mine.entries, **entries},
+            bindings=bindings,
+            lists={
+                **mine.lists,
+                **{name: _joined(mine, name, *change) for name, change in new.lists.items()},
+            },
+        )
+        self._class_changes = [*self._class_changes, *other._class_changes]
         self.log.importers.update({n: i for n, i in other.log.importers.items() if n in entries})
         self._loan, self._needs = None, {}
         return True
@@ -300,6 +325,16 @@ class World:
         self.log.importers.update({n: i for n, i in log.importers.items() if n in modules})
         for window in with_inner(self.window):
             window.around.admit({name: parked.module for name, parked in modules.items()})
+
+
+def _joined(
+    overlay: Overlay, list_name: str, before: tuple[object, ...], after: tuple[object, ...]
+) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """Return the change of a list by an overlay and then by another one."""
+    if list_name not in overlay.lists:
+        return before, after
+    first, then = overlay.lists[list_name]
+    return first, tuple(edited(then, before, after))
 
 
 def _overlay(around: ImportState, difference: Difference) -> Overlay:

@@ -1,0 +1,163 @@
+"""What modules installed in the import system: it stays, or leaves and returns, with its owner."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_import_isolation.machinery.finders import import_function, without_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.parking.belongings import Belonging, owner_of
+from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.state.differences import Difference, items_of, key_of, stands_in_front
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.executed_modules import EXECUTED, ClassChange, Maker
+from pytest_import_isolation.window.outcomes import Outcome
+
+_FUNCTION = "import_function"
+
+
+class _Fate(NamedTuple):
+    """What becomes of something that was installed."""
+
+    outcome: Outcome
+    #: The top-level packages with which it returns, if it leaves.
+    packages: tuple[str, ...] = ()
+
+
+class Installations:
+    """Sorts what was installed while a window was open.
+
+    Args:
+        ownership: tells whose something is.
+        state: that around the window. What stays becomes a part of it.
+        files: returns the files whose code ran in the window in its own name.
+    """
+
+    def __init__(self, ownership: Ownership, state: ImportState, files: Callable[[], list[str]]) -> None:
+        self._ownership = ownership
+        self._state = state
+        self._files = files
+        self._first_class_change = len(EXECUTED.class_changes)
+        #: Changes of finders' classes that were undone with the modules that had made them.
+        self.undone: list[ClassChange] = []
+
+    def settle(self, difference: Difference, outcomes: Mapping[Any, Outcome]) -> None:
+        """Let each thing stay, or wait for its packages, with what becomes of its owner.
+
+        Args:
+            difference: what changed in the window.
+            outcomes: what becomes of the modules that were loaded in it.
+        """
+        packages: dict[str, Outcome] = {}
+        for name, outcome in outcomes.items():
+            if type(name) is str:
+                package = top_level(name)
+                packages[package] = max(outcome, packages.get(package, Outcome.FORGET))
+        for list_name, item in _installed(difference):
+            fate = self._fate(list_name, item, outcomes, packages)
+            if fate.outcome is Outcome.KEEP:
+                self.admit(list_name, item)
+            elif fate.outcome is Outcome.PARK:
+                in_front = list_name != _FUNCTION and self._is_in_front(list_name, item)
+                self._entrust(fate.packages, Belonging(list_name, item, in_front))
+
+    def settle_classes(self, outcomes: Mapping[Any, Outcome]) -> None:
+        """Undo what modules that leave did to the classes of finders.
+
+        Args:
+            outcomes: see :meth:`settle`.
+        """
+        made = EXECUTED.class_changes[self._first_class_change :]
+        for change in reversed(made):
+            outcome = self._outcome_of(change.maker.module, outcomes)
+            if outcome is Outcome.KEEP:
+                continue
+            change.undo()
+            EXECUTED.class_changes.remove(change)
+            self.undone.insert(0, change)
+            if outcome is Outcome.PARK:
+                self._entrust(
+                    self._returning_with(change.maker, outcomes), Belonging("class", change, in_front=False)
+                )
+
+    def admit_installed_later(self, difference: Difference) -> bool:
+        """Let what surviving modules installed when they were called belong to the surrounding state.
+
+        Returns:
+            Whether there was any.
+        """
+        admitted = False
+        for list_name, item in _installed(difference):
+            if self._installer(list_name, item) is not None:
+                self.admit(list_name, item)
+                admitted = True
+        return admitted
+
+    def _fate(
+        self, list_name: str, item: object, outcomes: Mapping[Any, Outcome], packages: Mapping[str, Outcome]
+    ) -> _Fate:
+        if self._installer(list_name, item) is not None:
+            return _Fate(Outcome.KEEP)
+        maker = self._maker(list_name, item)
+        if maker is not None and maker.module in outcomes:
+            return _Fate(outcomes[maker.module], self._returning_with(maker, outcomes))
+        known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
+        owner = owner_of(list_name, item, known)
+        return _Fate(Outcome.FORGET) if owner is None else _Fate(packages[owner], (owner,))
+
+    def _maker(self, list_name: str, item: object) -> Maker | None:
+        key = "" if list_name == _FUNCTION else key_of(item)
+        return EXECUTED.maker(SingleChange(list_name, key, ABSENT, item))
+
+    def _installer(self, list_name: str, item: object) -> str | None:
+        maker = self._maker(list_name, item)
+        texts = [
+            text_of(Path(file)) for file in {*self._files(), *([maker.file] if maker and maker.file else [])}
+        ]
+        return self._ownership.installer(list_name, item, self._state.modules, texts)
+
+    def _outcome_of(self, module: str, outcomes: Mapping[Any, Outcome]) -> Outcome:
+        if module in outcomes:
+            return outcomes[module]
+        there = sys.modules.get(module, ABSENT)
+        return Outcome.KEEP if self._state.modules.get(module) is there else Outcome.FORGET
+
+    def _returning_with(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> tuple[str, ...]:
+        """Return the packages that bring something back: that of its maker, and those that had imported it.
+
+        They have it imported already, and will not do so again.
+        """
+        names = (name for name in maker.around if outcomes.get(name) is Outcome.PARK)
+        return tuple(dict.fromkeys(map(top_level, (maker.module, *names))))
+
+    def _entrust(self, packages: tuple[str, ...], belonging: Belonging) -> None:
+        for package in packages:
+            FINDER.lot.entrust(package, belonging)
+
+    def admit(self, list_name: str, item: object) -> None:
+        """Let a thing belong to the surrounding state."""
+        if list_name == _FUNCTION:
+            self._state.admit_import_function()
+        else:
+            self._state.admit_item(list_name, item, in_front=self._is_in_front(list_name, item))
+
+    def _is_in_front(self, list_name: str, item: object) -> bool:
+        now, before = (
+            without_own_finder(items)  # what comes back stands behind the finder
+            for items in (items_of(list_name), self._state.contents(list_name))
+        )
+        return stands_in_front(item, now, before)
+
+
+def _installed(difference: Difference) -> Iterator[tuple[str, object]]:
+    for list_name, change in difference.lists.items():
+        for item in change.added:
+            yield list_name, item
+    if difference.import_function:
+        yield _FUNCTION, import_function()
