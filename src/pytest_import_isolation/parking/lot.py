@@ -17,6 +17,7 @@ from pytest_import_isolation.machinery.locks import import_lock, names_being_imp
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.state.changes import ModuleChange
+from pytest_import_isolation.state.differences import key_of
 from pytest_import_isolation.state.submodule_attributes import depth
 from pytest_import_isolation.state.writing import (
     drop_entries,
@@ -115,7 +116,8 @@ class ParkingLot:
         """Take over what a top-level package had installed; it returns with the package."""
         with import_lock():
             known = self._belongings.setdefault(package, [])
-            if not any(belonging.item is other.item for other in known):
+            key = belonging.list_name, key_of(belonging.item)
+            if not any(key == (other.list_name, key_of(other.item)) for other in known):
                 known.append(belonging)
 
     def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:

@@ -281,6 +281,9 @@ class ImportState:
         """Make a path entry, finder or hook part of this snapshot, before or behind all others."""
         found, items = self.lists[list_name]
         self.lists[list_name] = (found, (item, *items) if in_front else (*items, item))
+        if list_name == "path_hooks":
+            # The finders of before were made without it, and whoever added it has dropped them.
+            self.importer_cache_contents = {}
         self._compared = None
 
     def admit_import_function(self) -> None:

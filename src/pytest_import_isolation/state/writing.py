@@ -144,6 +144,8 @@ def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, aft
     new = [item for item in items if key_of(item) not in present]
     position = after if in_front else len(target)
     target[position:position] = new
+    if new and list_name == "path_hooks":
+        sys.path_importer_cache.clear()  # it acts on paths that nobody has looked at yet
 
 
 def prepend_path(entries: Sequence[str]) -> None:

@@ -320,6 +320,11 @@ class ExecutedModules:
 
     # What is known
 
+    @property
+    def made_entries(self) -> list[str]:
+        """The entries that modules made, in place or not."""
+        return [key for what, key in list(self._makers) if what == "entry" and type(key) is str]
+
     def maker(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change while it was executed; None if none is known.
 

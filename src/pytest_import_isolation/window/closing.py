@@ -137,6 +137,7 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
         outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
         window.installations.settle(difference, outcomes)
+        window.installations.settle_entries(outcomes)
         window.installations.settle_classes(outcomes)
         if leaving_again:
             removal.leave_again(leaving_again)

@@ -67,6 +67,20 @@ class Installations:
                 in_front = list_name != _FUNCTION and self._is_in_front(list_name, item)
                 self._entrust(fate.packages, Belonging(list_name, item, in_front))
 
+    def settle_entries(self, outcomes: Mapping[Any, Outcome]) -> None:
+        """Let the entries that a module made outside of its package return with it.
+
+        Args:
+            outcomes: see :meth:`settle`.
+        """
+        for name in EXECUTED.made_entries:
+            if outcomes.get(name) is not Outcome.PARK:
+                continue
+            maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, sys.modules.get(name)))
+            if maker is not None and maker.module != name:
+                packages = (p for p in self._returning_with(maker, outcomes) if p != top_level(name))
+                self._entrust(tuple(packages), Belonging("entry", name, in_front=False))
+
     def settle_classes(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Undo what modules that leave did to the classes of finders.
 
