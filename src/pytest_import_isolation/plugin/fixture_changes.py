@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -11,11 +12,16 @@ from pytest_import_isolation.leaks.entries import is_first_import
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
+
+# Their fixtures change nothing before a test tells them to, and undo it at the end.
+_SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
 
 
 class _Pending(NamedTuple):
@@ -41,6 +47,10 @@ class FixtureChanges:
         self._judge = judge
         self._found = found
         self._pending: dict[int, _Pending] = {}
+        # The state before the teardown of a plugin's fixture, by the fixture's identity.
+        self._torn_down: dict[int, ImportState] = {}
+        # Whether a fixture of the users' own was set up since that of a plugin began.
+        self._calls_users = False
         # What such fixtures changed and undid during the running test.
         self._ended: list[SingleChange] = []
 
@@ -63,6 +73,9 @@ class FixtureChanges:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
         """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
+        if self._plugin_of(fixturedef) is not None:
+            return (yield from self._set_up_for_a_plugin(fixturedef))
+        self._calls_users = True
         if fixturedef.scope == "function":
             return (yield)
         before = ImportState.capture()
@@ -77,8 +90,44 @@ class FixtureChanges:
             if changed:
                 self._pending[id(fixturedef)] = _Pending(Polluter(request.node.nodeid, "setup"), changed)
 
+    def _plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
+        """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
+        code = getattr(fixturedef.func, "__code__", None)
+        file = getattr(code, "co_filename", "")
+        if not self._origins.is_installed(file) or fixturedef.baseid:
+            return None
+        name = str(getattr(fixturedef.func, "__module__", ""))
+        return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file)
+
+    def _set_up_for_a_plugin(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Let a plugin answer for what it does in the setup of its fixture, and in the teardown.
+
+        Unless a fixture of the users' own is set up in the midst of it.
+        """
+        around, self._calls_users = self._calls_users, False
+        before = ImportState.capture()
+        try:
+            return (yield)
+        finally:
+            if not self._calls_users:
+                self._attribute(fixturedef, before)
+            self._calls_users = around or self._calls_users
+            # Finalizers run in reverse order: this one before the fixture's own.
+            fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
+
+    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self._torn_down[id(fixturedef)] = ImportState.capture()
+
+    def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
+        maker = self._plugin_of(fixturedef)
+        if maker is not None:
+            EXECUTED.attribute(single_changes(before.differences(is_own_finder)), maker)
+
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
+        before = self._torn_down.pop(id(fixturedef), None)
+        if before is not None:
+            self._attribute(fixturedef, before)
         pending = self._pending.pop(id(fixturedef), None)
         if pending is None:
             return

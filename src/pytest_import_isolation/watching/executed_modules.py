@@ -10,6 +10,7 @@ number is another one.
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
@@ -18,7 +19,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, namespace
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
@@ -75,10 +76,12 @@ class _Body:
         name: the module.
     """
 
-    __slots__ = ("is_entered", "name")
+    __slots__ = ("behind", "is_entered", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # The key behind which it was entered.
+        self.behind: object = None
         # Whether importlib has put it into sys.modules.
         self.is_entered = False
 
@@ -90,7 +93,17 @@ class _Seen:
         before: what was seen earlier; its copy of ``sys.modules`` is used again if that still holds.
     """
 
-    __slots__ = ("classes", "containers", "entries", "function", "import_found", "lists", "moment", "numbers")
+    __slots__ = (
+        "_cells",
+        "_signature",
+        "classes",
+        "containers",
+        "entries",
+        "function",
+        "import_found",
+        "lists",
+        "moment",
+    )
 
     def __init__(self, before: _Seen | None = None) -> None:
         self.moment: Moment
@@ -106,25 +119,28 @@ class _Seen:
         self.import_found: object = builtins.__import__
         self.function: object = import_function()
         self.classes = [(cls, space := _space_of(cls), space.copy()) for cls in map(class_of, self.lists[1])]
-        self.numbers = self.count()
+        cells = [
+            cell_of(dictionary) for _, space, _ in self.classes for dictionary in gc.get_referents(space)
+        ]
+        self._cells: list[Cell] = [] if None in cells else cells
+        self._signature = self._sign()
 
-    def count(self) -> tuple[int, int, int, int]:
-        """Return how much there is now, beside modules."""
-        number = 0
-        for _, space, _ in self.classes:
-            number += len(space)
-        return len(sys.path), len(sys.meta_path), len(sys.path_hooks), number
+    def _sign(self) -> object:
+        # Without versions, a method that takes another's place is not seen.
+        return read_cells(self._cells) if self._cells else [len(space) for _, space, _ in self.classes]
 
     @property
     def shows_same(self) -> bool:
         """Whether, at a glance and beside modules, all is as it was."""
         path, meta_path, path_hooks = self.containers
+        numbers = len(path), len(meta_path), len(path_hooks)
         return (
             sys.path is path
             and sys.meta_path is meta_path
             and sys.path_hooks is path_hooks
             and builtins.__import__ is self.import_found
-            and self.count() == self.numbers
+            and numbers == tuple(map(len, self.lists))
+            and self._sign() == self._signature
         )
 
     def follow(self, imported: Iterable[str]) -> None:
@@ -149,6 +165,8 @@ class ExecutedModules:
         self._seen: _Seen | None = None
         # How many modules there are, if nobody but importlib has entered any since.
         self._number = 0
+        # The key that was entered last.
+        self._last: object = None
         # What importlib brought since the outermost import began, by name: the module's identity, 0 for one
         # that is not finished.
         self._imported: dict[str, int] = {}
@@ -260,22 +278,38 @@ class ExecutedModules:
     # Looking
 
     def _take(self) -> None:
-        self._seen = _Seen(self._seen)
+        seen = self._seen
+        if seen is None or not (seen.moment.lasts_for(sys.modules) and seen.shows_same):
+            seen = self._seen = _Seen(seen)
         self._number = len(sys.modules)
+        self._last = next(reversed(sys.modules), None)
         for running in self._running.values():
             for body in running:
-                body.is_entered = body.name in self._seen.entries
+                body.is_entered = body.name in seen.entries
 
     def _look(self, body: _Body) -> None:
         """Put down to a module what is different since the last look."""
         if not body.is_entered and body.name in sys.modules:
             body.is_entered = True
+            body.behind = self._last
             self._number += 1
         seen = self._seen
         if seen is None:
             self._take()
-        elif len(sys.modules) != self._number or not seen.shows_same:
+        elif len(sys.modules) != self._number or not (self._ends_with(body) and seen.shows_same):
             self._compare(seen, body)
+        self._last = next(reversed(sys.modules), None)
+
+    def _ends_with(self, body: _Body) -> bool:
+        """Tell whether the last key is that of the last import: what is entered goes to the end.
+
+        importlib enters a module once more when it has been executed.
+        """
+        keys = reversed(sys.modules)
+        last = next(keys, None)
+        if last is not body.name:
+            return last is self._last
+        return next(keys, None) is (body.behind if self._last is body.name else self._last)
 
     def _compare(self, seen: _Seen, body: _Body) -> None:
         now, maker = _Seen(), self._maker(body.name)
@@ -308,11 +342,26 @@ class ExecutedModules:
             if not (name in self._imported and name in self.failed):
                 self._note("entry", name, ABSENT, maker)
                 self._imported.pop(name, None)
+        for name, identity in list(self._imported.items()):
+            if identity and name not in now:
+                self._note("entry", name, ABSENT, maker)
+                del self._imported[name]
 
     def _maker(self, name: str) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
         around = running[: running.index(name)] if name in running else running
         return Maker(name, _file_of(name), around=tuple(around))
+
+    def attribute(self, changes: Iterable[SingleChange], maker: Maker) -> None:
+        """Put down to a maker what was seen elsewhere, unless somebody is known who made it.
+
+        Args:
+            changes: what is different.
+            maker: what made it.
+        """
+        for change in changes:
+            if self.maker(change) is None and change.key != "order":
+                self._note(change.what, change.key, change.after, maker)
 
     def _note(self, what: str, key: object, after: object, maker: Maker) -> None:
         place = SingleChange(what, key, ABSENT, after).place
