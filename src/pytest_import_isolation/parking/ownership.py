@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import CodeType, FunctionType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -80,10 +80,22 @@ class Ownership:
         own = maker.module if self._origins.is_test_code(maker.file) else top_level(maker.module)
         return maker if f"{change.key}.".startswith(f"{own}.") else None
 
-    def is_of_an_application(self, change: SingleChange) -> bool:
-        """Tell whether a module that is no test code made a change when it was executed."""
+    def owner(self, change: SingleChange) -> Maker | None:
+        """Return the module that made a change when it was executed, if that is no test code.
+
+        What it made goes where it goes.
+        """
         maker = EXECUTED.maker(change)
-        return maker is not None and (self.is_foreign(maker) or not self._origins.is_test_code(maker.file))
+        return None if maker is None or self.is_test_code(maker) else maker
+
+    def owner_of_entry(self, name: str, module: object) -> str | None:
+        """Return the name of the other module that made an entry; see :meth:`owner`."""
+        owner = self.owner(SingleChange("entry", name, ABSENT, module))
+        return None if owner is None or owner.module == name else owner.module
+
+    def is_test_code(self, maker: Maker) -> bool:
+        """Tell whether a module that made something is test code."""
+        return self._origins.is_test_code(maker.file) and not self.is_foreign(maker)
 
     def _is_of_test_code(self, module: str) -> bool:
         file = (namespace(sys.modules.get(module)) or {}).get("__file__")

@@ -39,6 +39,7 @@ class Runner:
             self._note_conftest(plugin)
         self._manager.register(self, "import-isolation-runner")
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Look at the plugins again."""
         self._plugins = None

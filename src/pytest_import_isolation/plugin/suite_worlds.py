@@ -155,7 +155,7 @@ class SuiteWorlds:
         judge = Judge(self._origins, world.log)
         harmful = []
         for change in single_changes(difference):
-            if not self._runner.is_own(change) and not self._ownership.is_of_an_application(change):
+            if not self._runner.is_own(change) and self._ownership.owner(change) is None:
                 leak = judge.leak(change, Polluter("", "collect"))
                 if leak is not None and leak.severity != INFO:
                     harmful.append(change)
@@ -164,7 +164,7 @@ class SuiteWorlds:
     def replaces_import(self, difference: Difference) -> bool:
         """Tell whether test code replaced ``builtins.__import__``."""
         change = SingleChange("import_function", "", ABSENT, import_function())
-        return difference.import_function and not self._ownership.is_of_an_application(change)
+        return difference.import_function and self._ownership.owner(change) is None
 
     def lend_if_harmless(self, world: World, harmful: list[SingleChange]) -> None:
         """Let others use the modules of a world that differs in path entries at most.

@@ -11,14 +11,14 @@ from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
-from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads, runs_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import lie_apart
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.restoring import restore
-from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import park_evicted
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
@@ -214,15 +214,10 @@ def _decide(
             importer_of=lambda name: (
                 None if (importer := window.log.importers.get(name)) is None else importer.module
             ),
-            maker_of=_maker_of,
+            maker_of=Ownership(window.origins).owner_of_entry,
             is_alone=window.is_alone,
         ),
     )
-
-
-def _maker_of(name: str, module: object) -> str | None:
-    maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
-    return None if maker is None or maker.module == name else maker.module
 
 
 def _second_copies(modules: Mapping[Any, object]) -> set[Any]:

@@ -76,7 +76,7 @@ class Installations:
         for name in EXECUTED.made_entries:
             if outcomes.get(name) is not Outcome.PARK:
                 continue
-            maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, sys.modules.get(name)))
+            maker = self._ownership.owner(SingleChange("entry", name, ABSENT, sys.modules.get(name)))
             if maker is not None and maker.module != name:
                 packages = (p for p in self._returning_with(maker, outcomes) if p != top_level(name))
                 self._entrust(tuple(packages), Belonging("entry", name, in_front=False))
@@ -89,7 +89,7 @@ class Installations:
         """
         made = EXECUTED.class_changes[self._first_class_change :]
         for change in reversed(made):
-            outcome = self._outcome_of(change.maker.module, outcomes)
+            outcome = self._outcome_of(change.maker, outcomes)
             if outcome is Outcome.KEEP:
                 continue
             change.undo()
@@ -118,29 +118,27 @@ class Installations:
     ) -> _Fate:
         if self._installer(list_name, item) is not None:
             return _Fate(Outcome.KEEP)
-        maker = self._maker(list_name, item)
+        maker = self._ownership.owner(_change(list_name, item))
         if maker is not None and maker.module in outcomes:
             return _Fate(outcomes[maker.module], self._returning_with(maker, outcomes))
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         owner = owner_of(list_name, item, known)
         return _Fate(Outcome.FORGET) if owner is None else _Fate(packages[owner], (owner,))
 
-    def _maker(self, list_name: str, item: object) -> Maker | None:
-        key = "" if list_name == _FUNCTION else key_of(item)
-        return EXECUTED.maker(SingleChange(list_name, key, ABSENT, item))
-
     def _installer(self, list_name: str, item: object) -> str | None:
-        maker = self._maker(list_name, item)
+        maker = EXECUTED.maker(_change(list_name, item))
         texts = [
             text_of(Path(file)) for file in {*self._files(), *([maker.file] if maker and maker.file else [])}
         ]
         return self._ownership.installer(list_name, item, self._state.modules, texts)
 
-    def _outcome_of(self, module: str, outcomes: Mapping[Any, Outcome]) -> Outcome:
-        if module in outcomes:
-            return outcomes[module]
-        there = sys.modules.get(module, ABSENT)
-        return Outcome.KEEP if self._state.modules.get(module) is there else Outcome.FORGET
+    def _outcome_of(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> Outcome:
+        if self._ownership.is_test_code(maker):
+            return Outcome.FORGET
+        if maker.module in outcomes:
+            return outcomes[maker.module]
+        there = sys.modules.get(maker.module, ABSENT)
+        return Outcome.KEEP if self._state.modules.get(maker.module) is there else Outcome.FORGET
 
     def _returning_with(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> tuple[str, ...]:
         """Return the packages that bring something back: that of its maker, and those that had imported it.
@@ -167,6 +165,10 @@ class Installations:
             for items in (items_of(list_name), self._state.contents(list_name))
         )
         return stands_in_front(item, now, before)
+
+
+def _change(list_name: str, item: object) -> SingleChange:
+    return SingleChange(list_name, "" if list_name == _FUNCTION else key_of(item), ABSENT, item)
 
 
 def _installed(difference: Difference) -> Iterator[tuple[str, object]]:

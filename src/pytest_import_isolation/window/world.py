@@ -10,11 +10,11 @@ from pytest_import_isolation.machinery.finders import import_function, is_own_fi
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
-from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import lay
@@ -188,10 +188,8 @@ class World:
     def _is_everybodys(self, name: str, module: object) -> bool:
         if self.is_common(name, module):
             return True
-        maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
-        if maker is None or maker.module == name or maker.module not in sys.modules:
-            return False
-        return self.is_common(maker.module, sys.modules[maker.module])
+        owner = Ownership(self._origins).owner_of_entry(name, module)
+        return owner in sys.modules and self.is_common(str(owner), sys.modules[owner])
 
     def abandon(self) -> None:
         """End the world and leave everything as it is."""
