@@ -16,7 +16,8 @@ from typing import Any, Final
 def _sees_frames() -> bool:
     """Tell whether other threads stand still while their frames are read."""
     # Without the lock they go on to run, which can crash the interpreter.
-    return getattr(sys, "_is_gil_enabled", lambda: True)()  # type: ignore[no-any-return]
+    is_enabled: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return is_enabled
 
 
 def _count_frames() -> int:
