@@ -167,3 +167,176 @@ def test_isolated_files_do_not_clash(suite: Suite) -> None:
     run = suite.run({**_ORDERS, **_PAYMENTS}, "--isolate-imports=file")
     assert run.outcomes == {"passed": 2}
     assert [kind for kind in run.kinds if kind[0] == "name-clash"] == []
+
+
+_CONFTESTS = {
+    "tests/conftest.py": "CONTRACTS = ['a']\n",
+    "tests/e2e/conftest.py": "BROWSER = 'x'\n",
+    "tests/e2e/test_browser.py": """\
+        from conftest import BROWSER
+
+        def test_browser():
+            from conftest import BROWSER as again
+            assert again is BROWSER
+    """,
+    "tests/test_deps.py": """\
+        from conftest import CONTRACTS
+
+        def test_contracts():
+            from conftest import CONTRACTS as again
+            assert again is CONTRACTS
+    """,
+}
+
+
+def test_conftests_of_one_name_are_told_as_a_warning_with_a_hint(suite: Suite) -> None:
+    run = suite.run(_CONFTESTS, "--continue-on-collection-errors", "--import-leak-fail")
+    assert run.outcomes == {"passed": 1, "error": 1}
+    assert run.kinds == [("name-clash", "conftest")]
+    leak = run.leak("name-clash", "conftest")
+    assert (leak["severity"], leak["polluter"]) == (
+        "warning",
+        {"nodeid": "tests/e2e/conftest.py", "phase": "conftest"},
+    )
+    assert leak["detail"] == (
+        "The import at tests/test_deps.py:1 means tests/conftest.py and gets tests/e2e/conftest.py, "
+        "which is loaded already."
+    )
+    assert leak["advice"] == (
+        "Move what is imported from it into a module of another name, or run with --isolate-imports=file."
+    )
+    assert [(one["nodeid"], one["outcome"]) for one in leak["exposed"]] == [("tests/test_deps.py", "error")]
+    assert "import leaks that this met" in run.output
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+@pytest.mark.parametrize(
+    "order", [(), ("tests/test_deps.py", "tests/e2e"), ("tests/e2e", "tests/test_deps.py")]
+)
+def test_each_isolated_file_gets_the_conftest_nearest_above_it(
+    suite: Suite, mode: str, order: tuple[str, ...]
+) -> None:
+    deeper = {
+        "tests/unit/deep/test_deep.py": "def test_deep():\n    from conftest import CONTRACTS\n",
+        "tests/packed/__init__.py": "",
+        "tests/packed/conftest.py": "PACKED = 1\n",
+        "tests/packed/test_packed.py": """\
+            def test_packed():
+                from packed.conftest import PACKED
+                from conftest import CONTRACTS
+        """,
+    }
+    run = suite.run({**_CONFTESTS, **(deeper if not order else {})}, f"--isolate-imports={mode}", *order)
+    assert run.outcomes == {"passed": 2 if order else 4}
+    assert run.kinds == []
+
+
+_PACKAGES = {
+    "cli/tests/__init__.py": "",
+    "cli/tests/util.py": "VALUE = 'cli'\n",
+    "cli/tests/test_cli.py": """\
+        from tests.util import VALUE
+
+        def test_value():
+            assert VALUE == "cli"
+    """,
+    "tests/__init__.py": "",
+    "tests/util.py": "VALUE = 'main'\n",
+    "tests/test_main.py": """\
+        from tests.util import VALUE
+
+        def test_value():
+            assert VALUE == "main"
+    """,
+}
+_ADVICE = "Give one of the two packages another name, or put an __init__.py into cli too and import from cli.tests there."
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+def test_two_packages_of_one_name_are_told_with_advice_that_cures(suite: Suite, mode: str) -> None:
+    run = suite.run(_PACKAGES, f"--import-mode={mode}")
+    assert set(run.outcomes) & {"failed", "error"}
+    leak = run.leak("name-clash", "tests")
+    assert leak["advice"] == _ADVICE
+    assert leak["location"] is None  # pytest imports the packages
+    assert leak["exposed"][0]["outcome"] != "passed" or mode == "importlib"
+    assert f"To cure it:\n    {_ADVICE}" in run.output
+    assert "--isolate-imports=file" not in run.output
+    # What it says cures.
+    cure = {
+        "cli/__init__.py": "",
+        "cli/tests/test_cli.py": _PACKAGES["cli/tests/test_cli.py"].replace("tests.", "cli.tests."),
+    }
+    run = suite.run(cure, f"--import-mode={mode}")
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_a_package_that_no_test_imports_by_name_is_told_too(suite: Suite) -> None:
+    files = {
+        name: text if name.endswith("__init__.py") else "def test_it(): pass\n"
+        for name, text in _PACKAGES.items()
+        if not name.endswith("util.py")
+    }
+    run = suite.run(files)
+    assert run.outcomes == {"error": 1}
+    assert run.leak("name-clash", "tests")["detail"] == (
+        "The import at tests/test_main.py:1 means tests/__init__.py and gets cli/tests/__init__.py, "
+        "which is loaded already."
+    )
+
+
+_BOARD = {
+    "board/__init__.py": "SIDE = 'app'\n",
+    "tests/board/__init__.py": "SIDE = 'tests'\n",
+    "tests/test_a.py": """\
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(__file__).parent.parent))
+
+        def test_side():
+            import board
+            assert board.SIDE == "app"
+    """,
+}
+
+
+def test_a_clash_that_a_conftest_made_is_a_warning_and_hinted(suite: Suite) -> None:
+    run = suite.run({**_BOARD, "tests/conftest.py": "import board\n"}, "--import-leak-fail")
+    assert run.outcomes == {"failed": 1}
+    leak = run.leak("name-clash", "board")
+    assert (leak["severity"], leak["polluter"]["phase"]) == ("warning", "conftest")
+    assert "means board/__init__.py and gets tests/board/__init__.py" in leak["detail"]
+    assert "import leaks that this met" in run.output
+    assert suite.run({"tests/conftest.py": ""}).outcomes == {"passed": 1}
+
+
+def test_the_directory_of_a_conftest_beside_that_comes_first(suite: Suite) -> None:
+    files = {
+        "a/conftest.py": "",
+        "a/helper.py": "name = 'a'\n",
+        "a/test_a.py": "def test_a():\n    import helper\n    assert helper.name == 'a'\n",
+        "b/conftest.py": "",
+        "b/helper.py": "name = 'b'\n",
+        "b/test_b.py": "def test_b(): pass\n",
+    }
+    run = suite.run(files, "a", "b")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("name-clash", "helper")
+    assert leak["severity"] == "warning"
+    assert leak["polluter"] == {"nodeid": "b/conftest.py", "phase": "conftest"}
+    assert suite.run({}, "a").outcomes == {"passed": 1}
+
+
+def test_symbolic_links_make_no_clash(suite: Suite) -> None:
+    suite.write({"real/app/__init__.py": "from app import part\n", "real/app/part.py": ""})
+    (suite.root / "link").symlink_to(suite.root / "real", target_is_directory=True)
+    run = suite.run(
+        {
+            "real/app/test_it.py": "def test_it():\n    import app.part\n",
+            "conftest.py": "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'link'))\n",
+        },
+        "real",
+    )
+    assert run.outcomes == {"passed": 1}
+    assert [kind for kind in run.kinds if kind[0] == "name-clash"] == []

@@ -25,7 +25,7 @@ _SENTENCE = """\
 {name} failed in its second execution in this process: {who} imported it first, and isolation forgot it after that. If it can be executed only once, for example because it registers itself somewhere, keep it loaded:
 
     [pytest]
-    import_isolation_keep = app
+    import_isolation_keep = app.metrics
 """
 
 
@@ -57,7 +57,7 @@ def test_a_test_that_executes_a_module_again_says_so_and_names_the_option(
     who = "test_a.py" if mode == "file" else "test_a.py::test_it"
     assert _sections(run) == [_SENTENCE.format(name="app.metrics", who=who)]
     # What it says helps.
-    run = suite.run({}, *options, plugins=("xdist",), report=False, ini="import_isolation_keep = app")
+    run = suite.run({}, *options, plugins=("xdist",), report=False, ini="import_isolation_keep = app.metrics")
     assert run.outcomes == {"passed": 2, "failed": 1}
     assert _sections(run) == []
 
@@ -79,7 +79,7 @@ def test_a_file_that_executes_a_module_again_says_so_when_it_cannot_be_collected
     run = suite.run(files, *options, plugins=("xdist",), report=False)
     assert run.outcomes == {"passed": 1, "error": 1}
     assert _sections(run) == [_SENTENCE.format(name="app.metrics", who="test_a.py")]
-    run = suite.run({}, *options, plugins=("xdist",), report=False, ini="import_isolation_keep = app")
+    run = suite.run({}, *options, plugins=("xdist",), report=False, ini="import_isolation_keep = app.metrics")
     assert run.outcomes == {"passed": 2}
 
 
@@ -220,3 +220,76 @@ def test_first_party_patterns_have_installed_modules_executed_again(
         ini=f"import_isolation_first_party = {pattern}",
     )
     assert run.outcomes == {"passed": 2}
+
+
+_FRESH_SENTENCE = """\
+app.metrics failed in its second execution in this process: this test executes it anew. \
+If it can be executed only once, for example because it registers itself somewhere, keep it loaded:
+
+    {remedy}
+"""
+_FRESH_TEST = """
+    import pytest
+    import app.metrics, app.debug
+
+    @pytest.mark.isolated_imports({parameters})
+    def test_it(monkeypatch):
+        monkeypatch.setenv("APP_DEBUG", "1")
+        from app.debug import DEBUG
+        assert DEBUG
+"""
+_DEBUG = {"app/debug.py": "import os\nfrom app import metrics\nDEBUG = 'APP_DEBUG' in os.environ\n"}
+
+
+@pytest.mark.parametrize("parameters", ['fresh="app"', 'unloaded="*"', 'fresh=["app", "x"], unloaded="*"'])
+def test_a_module_that_a_mark_executed_a_second_time_is_named_with_the_mark_that_keeps_it(
+    suite: Suite, parameters: str
+) -> None:
+    files = {**_ONCE, **_DEBUG, "x.py": "", "test_it.py": _FRESH_TEST.format(parameters=parameters)}
+    run = suite.run(files, report=False)
+    assert run.outcomes == {"failed": 1}
+    given = parameters.replace('["app", "x"]', "['app', 'x']")
+    remedy = f'@pytest.mark.isolated_imports({given}, keep="app.metrics")'
+    assert _sections(run) == [_FRESH_SENTENCE.format(remedy=remedy)]
+    # What it says helps.
+    kept = _FRESH_TEST.format(parameters=f'{parameters}, keep="app.metrics"')
+    assert suite.run({"test_it.py": kept}, report=False).outcomes == {"passed": 1}
+    again = {"test_it.py": _FRESH_TEST.format(parameters=parameters)}
+    run = suite.run(again, report=False, ini="import_isolation_keep = app.metrics")
+    assert run.outcomes == {"passed": 1}
+
+
+def test_a_fixture_that_executed_a_module_a_second_time_is_told_the_key_that_keeps_it(suite: Suite) -> None:
+    test = """
+        import app.debug
+
+        def test_it(fresh_import):
+            assert fresh_import("app.debug", env={"APP_DEBUG": "1"}, deep=True).DEBUG
+
+        def test_what_fails_was_asked_for(fresh_import):
+            fresh_import("app.metrics")
+    """
+    run = suite.run({**_ONCE, **_DEBUG, "test_it.py": test}, report=False)
+    assert run.outcomes == {"failed": 2}
+    ini = "[pytest]\n    import_isolation_keep = app.metrics"
+    assert _sections(run)[0] == _FRESH_SENTENCE.format(remedy=ini)
+    run = suite.run({}, report=False, ini="import_isolation_keep = app.metrics")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "ParameterError: fresh='app.metrics' and keep='app.metrics' contradict each other" in run.output
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ini", "said"),
+    [
+        ('fresh="app.debug", keep="app"', "", "fresh='app.debug' and keep='app'"),
+        ('fresh="app.*", keep="app.*"', "", "fresh='app.*' and keep='app.*'"),
+        ('fresh="app.debug"', "import_isolation_keep = app", "fresh='app.debug' and keep='app'"),
+    ],
+)
+def test_a_mark_that_keeps_all_that_it_wants_fresh_is_a_usage_error(
+    suite: Suite, parameters: str, ini: str, said: str
+) -> None:
+    files = {**_ONCE, **_DEBUG, "test_it.py": _FRESH_TEST.format(parameters=parameters)}
+    run = suite.run(files, report=False, ini=ini)
+    assert run.status == 4
+    assert f"test_it.py::test_it: @pytest.mark.isolated_imports: {said} contradict each other" in run.output

@@ -39,7 +39,8 @@ def test_the_fixtures_trace_and_guard_and_leave_nothing(suite: Suite) -> None:
                 def test_beside_the_marker(trace_imports):
                     with trace_imports() as trace:
                         import app
-                    assert trace["app"].how == "parked"
+                    assert trace["app"].how == "executed"
+                    assert trace["wave"].how == "parked"
 
                 def test_guards(import_budget, assert_importable):
                     assert "netrc" not in sys.modules

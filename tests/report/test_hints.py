@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.leaks.hints import Met, guard_hint, guarded_names, hint, old_objects, state_of
+from pytest_import_isolation.leaks.hints import Met, executed_hint, guard_hint, hint, old_objects, state_of
 from pytest_import_isolation.report.records import Exposure, Leak, Location, Polluter, make_leak
 
 _BY = Polluter("test_a.py::test_a", "call")
@@ -149,20 +149,38 @@ def test_whoever_asserts_too_late_that_a_module_is_not_loaded_is_told_how() -> N
     first = make_leak("loaded", "torch", _BY, "", location=Location("app.py", 2, exact=True))
     second = make_leak("loaded", "numpy", Polluter("", "configure"), "")
     assert guard_hint([first]) == dedent("""\
-        torch was imported first by test_a.py::test_a (call), at app.py:2.
+        torch was first imported by test_a.py::test_a (call), at app.py:2.
         To test as if nobody had imported it yet, mark the test:
             @pytest.mark.isolated_imports(unloaded="torch")""")
     assert guard_hint([first, second]).splitlines()[1:] == [
-        "numpy was imported first by the test run (configure).",
+        "numpy was first imported by the test run (configure).",
         "To test as if nobody had imported it yet, mark the test:",
         '    @pytest.mark.isolated_imports(unloaded=["torch", "numpy"])',
     ]
 
 
-def test_the_names_are_read_from_the_assertion() -> None:
-    text = """>       assert "torch.nn" not in sys.modules, 'torch' not  in sys.modules"""
-    assert guarded_names(f"{text}\n{text}") == ["torch.nn", "torch"]
-    assert guarded_names("assert 'torch' in sys.modules") == []
+def test_where_a_loaded_module_refers_to_what_should_be_absent_a_cold_view_is_advised() -> None:
+    first = make_leak("loaded", "torch", _BY, "")
+    assert guard_hint([first], ["app", "app.nets"]).splitlines()[1:] == [
+        "app, app.nets refer to it and were executed before, so that importing them again proves nothing. "
+        "To execute first-party modules anew, mark the test:",
+        '    @pytest.mark.isolated_imports(unloaded="*")',
+    ]
+
+
+def test_who_imports_what_was_executed_before_is_told_how_to_execute_it_anew() -> None:
+    first = make_leak("loaded", "app.views", _BY, "", location=Location("app/__init__.py", 9, exact=True))
+    assert executed_hint([first]) == dedent("""\
+        app.views was first executed by test_a.py::test_a (call), at app/__init__.py:9; to import it again executes nothing.
+        If the test needs what that did, such as a registration, have it executed anew:
+            @pytest.mark.isolated_imports(fresh="app.views")""")
+    several = [make_leak("loaded", f"app.m{number}", _BY, "") for number in range(5)]
+    assert executed_hint(several).splitlines()[2:] == [
+        "app.m2 was first executed by test_a.py::test_a (call); to import it again executes nothing.",
+        "... and 2 more modules",
+        "If the test needs what that did, such as a registration, have it executed anew:",
+        '    @pytest.mark.isolated_imports(fresh=["app.m0", "app.m1", "app.m2"])',
+    ]
 
 
 def test_a_leak_has_all_that_a_hint_says() -> None:

@@ -25,21 +25,26 @@ def refuse_fresh(name: str) -> None:
         NotReplaceableError: it is a test module, conftest or plugin, or its import is still under way.
     """
     module = sys.modules.get(name)
-    space = namespace(module) or {}
     if is_initializing(module):
         raise NotReplaceableError(
             f"fresh_import({name!r}): its import is still under way, so this call comes from its own top "
             "level or from a module that it imports. Call it when the import is over: in a test or a fixture",
             name=name,
         )
-    loader = (namespace(space.get("__spec__")) or {}).get("loader")
-    # What pytest's assertion rewriting leaves in it; an empty conftest has only the loader.
-    if "@pytest_ar" in space or type(loader).__module__ == "_pytest.assertion.rewrite":
+    if is_loaded_by_pytest(module):
         raise NotReplaceableError(
             f"fresh_import({name!r}): pytest has loaded this test module, conftest or plugin, and keeps "
             "using it. Move the code that you need fresh into a separate module",
             name=name,
         )
+
+
+def is_loaded_by_pytest(module: object) -> bool:
+    """Tell whether pytest loaded a module itself: a test file, a conftest or a plugin."""
+    space = namespace(module) or {}
+    loader = (namespace(space.get("__spec__")) or {}).get("loader")
+    # What its assertion rewriting leaves in it; an empty conftest has only the loader.
+    return "@pytest_ar" in space or type(loader).__module__ == "_pytest.assertion.rewrite"
 
 
 def unmatched(patterns: Patterns, parameter: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.leaks.first_imports import FirstImports
@@ -15,9 +15,13 @@ from pytest_import_isolation.machinery.finders import find_location, is_own_find
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
-from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origin, Origins
+
+_CONFTEST_ADVICE: Final = (
+    "Move what is imported from it into a module of another name, or run with --isolate-imports=file."
+)
 
 
 class Clash(NamedTuple):
@@ -29,8 +33,11 @@ class Clash(NamedTuple):
     #: The file that it would have got alone.
     meant: str
     importer: Importer
-    #: The file for which the directory was added that comes first; None if the module was loaded already.
+    #: The file for which the directory was added that comes first; empty if it was there from the beginning,
+    #: None if the module was loaded already.
     adder: str | None = None
+    #: Whether the importing file lies in the package that it means.
+    is_own_package: bool = False
 
 
 class Clashes:
@@ -63,16 +70,19 @@ class Clashes:
         self._told_of: set[tuple[str, str]] = set()
         self._undo: Callable[[], None] | None = None
 
-    def expect(self, root: Path, adder: str) -> None:
+    def expect(self, root: Path, adder: str, *, is_kept: bool = False) -> None:
         """Take note of a directory from which imports are answered from now on.
 
         Args:
             root: the directory.
             adder: the file for which it was added: a test file beside it, or one that inserted it.
+            is_kept: whether it stays where it is if it is on the path.
         """
         folder = os.path.abspath(root)
-        self._roots.pop(folder, None)  # the last one is found first
-        self._roots[folder] = adder
+        is_known = folder in self._roots and folder in sys.path
+        if not (is_known and is_kept):
+            self._roots.pop(folder, None)  # the last one is found first
+            self._roots[folder] = adder
         if folder not in self._modules:
             self._modules[folder] = _modules_in(folder)
         own = self._modules[folder]
@@ -80,11 +90,35 @@ class Clashes:
         shared.update(
             name for name in own if name in sys.modules and self._is_loaded_from_elsewhere(name, own)
         )
+        package = own_package(adder)
+        if package is not None and not _is_same(_location(package[0]), package[1]):
+            shared.add(package[0])
         for name in shared - self._candidates:
             if self._is_imported(name, folder, adder):
                 self._candidates.add(name)
         if self._candidates and self._undo is None:
             self._undo = INTERCEPTOR.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
+
+    def expect_package(self, path: Path, *, comes_first: bool) -> None:
+        """Look at the package through which pytest is about to import a test file.
+
+        Args:
+            path: of the test file.
+            comes_first: whether pytest puts a directory that is not on the path before all others.
+        """
+        package = own_package(str(path))
+        if package is None:
+            return
+        name, meant = package
+        if name in sys.modules:
+            got, adder = self._loaded_file(name), None
+        elif comes_first and _root_of(meant) not in sys.path:
+            return
+        else:
+            got = _location(name)
+            adder = self._roots.get(_root_of(got or ""), "")
+        if got is not None and not _is_same(got, meant):
+            self._tell(Clash(name, got, meant, Importer(name, str(path), 1), adder, is_own_package=True))
 
     def stop(self) -> None:
         """Look no more."""
@@ -108,7 +142,8 @@ class Clashes:
         """Return the file of a loaded module, if that is no fake, no test file and no part of Python."""
         module = sys.modules.get(name)
         file = (namespace(module) or {}).get("__file__")
-        if not isinstance(file, str) or self._is_of_the_run(module):
+        # A file that imports a conftest by its name means the one beside it, and gets the last one.
+        if not isinstance(file, str) or (self._is_of_the_run(module) and not _is_conftest(file)):
             return None
         verdict = self._origins.verdict(name, module)
         usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)
@@ -121,22 +156,31 @@ class Clashes:
         importer = self._find_importer(asker)
         if (name, importer.file) in self._told_of:
             return
-        meant = self._meant(name, os.path.abspath(importer.file))
+        file = os.path.abspath(importer.file)
+        package = own_package(file)
+        is_own = package is not None and package[0] == name
+        meant = package[1] if package is not None and is_own else self._meant(name, file)
         if meant is None:
             return
-        found = find_location(name, is_own_finder)
-        found = os.path.abspath(found) if isinstance(found, str) else None
+        found = _location(name)
         if name in sys.modules:
             got = self._loaded_file(name)
             # Alone, it gets what lies first on the path.
-            if got is not None and got != meant and found == meant:
-                self._tell(Clash(name, got, meant, importer))
-        elif found is not None and found != meant:
-            adder = self._roots.get(
-                os.path.dirname(found.removesuffix(os.sep + "__init__.py")), importer.file
-            )
-            if adder != importer.file and os.path.basename(adder) != "conftest.py":
-                self._tell(Clash(name, found, meant, importer, adder))
+            is_sure = is_own or _is_same(found, meant) or not self._is_there_alone(found, file)
+            if got is not None and not _is_same(got, meant) and is_sure:
+                self._tell(Clash(name, got, meant, importer, is_own_package=is_own))
+        elif found is not None and not _is_same(found, meant):
+            adder = self._roots.get(_root_of(found), "")
+            if is_own or not self._is_there_alone(found, file):
+                self._tell(Clash(name, found, meant, importer, adder, is_own_package=is_own))
+
+    def _is_there_alone(self, found: str | None, importer: str) -> bool:
+        """Tell whether a module's directory would be on the path if only the importing file was run."""
+        root = _root_of(found or "")
+        adder = self._roots.get(root)
+        if adder is None or os.path.abspath(adder) == importer or importer.startswith(root + os.sep):
+            return True
+        return _is_conftest(adder) and importer.startswith(os.path.dirname(os.path.abspath(adder)) + os.sep)
 
     def _tell(self, clash: Clash) -> None:
         self._told_of.add((clash.name, clash.importer.file))
@@ -144,9 +188,9 @@ class Clashes:
 
     def _meant(self, name: str, importer: str) -> str | None:
         """Return the file of that name that lies nearest above a file, or in a directory that it added."""
-        near = [root for root in self._roots if importer.startswith(root + os.sep)]
+        added = [root for root in reversed(self._roots) if self._roots[root] == importer]
+        near = [root for root in self._roots if importer.startswith(root + os.sep) and root not in added]
         near.sort(key=len, reverse=True)
-        added = [root for root in reversed(self._roots) if self._roots[root] == importer and root not in near]
         entries = {os.path.abspath(entry) for entry in items_of("path") if type(entry) is str}
         # Which directory a file inserts says more of what it means than the one it lies in.
         for root in (*added, *near):
@@ -165,11 +209,62 @@ def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_import
         first_imports: tells where the other module was imported.
     """
     got, meant = (places.shorten(file) for file in (clash.got, clash.meant))
-    importer = f"{places.shorten(clash.importer.file)}:{clash.importer.line}"
     how = "is loaded already" if clash.adder is None else "lies before it on sys.path"
+    importer = f"{places.shorten(clash.importer.file)}:{clash.importer.line}"
     detail = f"The import at {importer} means {meant} and gets {got}, which {how}."
     first = first_imports.leak(clash.name, polluter)
-    return make_leak("name-clash", clash.name, polluter, detail, location=first.location, chain=first.chain)
+    severity = WARNING if polluter.phase in ("configure", "conftest") else None
+    leak = make_leak(
+        "name-clash",
+        clash.name,
+        polluter,
+        detail,
+        location=first_imports.location_in_tests(clash.name),
+        chain=first.chain,
+        severity=severity,
+    )
+    if clash.is_own_package:
+        return leak._replace(advice=_advice_for_packages(clash.name, got, meant))
+    if _is_conftest(clash.got):
+        return leak._replace(advice=_CONFTEST_ADVICE)
+    return leak
+
+
+def _advice_for_packages(name: str, got: str, meant: str) -> str:
+    """Say how two packages of one name, as they are told, can be loaded side by side."""
+    folder = os.path.dirname(os.path.dirname(max(got, meant, key=lambda file: file.count("/"))))
+    full = f"{os.path.basename(folder)}.{name}"
+    return (
+        f"Give one of the two packages another name, or put an __init__.py into {folder} too and import from "
+        f"{full} there."
+    )
+
+
+def own_package(file: str) -> tuple[str, str] | None:
+    """Return the name of the outermost package in which a file lies, and its ``__init__.py``."""
+    folder, found = os.path.dirname(os.path.abspath(file)), None
+    while os.path.isfile(init := os.path.join(folder, "__init__.py")):
+        found = (os.path.basename(folder), init)
+        folder = os.path.dirname(folder)
+    return found
+
+
+def _is_conftest(file: str) -> bool:
+    return os.path.basename(file) == "conftest.py"
+
+
+def _root_of(file: str) -> str:
+    """Return the directory from which a module or package of the top level is imported."""
+    return os.path.dirname(file.removesuffix(os.sep + "__init__.py"))
+
+
+def _location(name: str) -> str | None:
+    found = find_location(name, is_own_finder)
+    return os.path.abspath(found) if isinstance(found, str) else None
+
+
+def _is_same(file: str | None, other: str) -> bool:
+    return file == other or (file is not None and os.path.realpath(file) == os.path.realpath(other))
 
 
 def _modules_in(folder: str) -> dict[str, str]:

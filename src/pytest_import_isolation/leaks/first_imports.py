@@ -69,6 +69,13 @@ class FirstImports:
             return None
         return Location(self._places.shorten(importer.file), importer.line, exact=exact)
 
+    def location_in_tests(self, name: str) -> Location | None:
+        """Return the users' own statement that led to a module, if there is one."""
+        for module, importer in self._log.chain(name):
+            if self._is_first_party(module, importer):
+                return Location(self._places.shorten(importer.file), importer.line, exact=True)
+        return None
+
     def asked_by_tests(self, name: str) -> bool:
         """Tell whether first-party code stands in the chain that led to a module.
 

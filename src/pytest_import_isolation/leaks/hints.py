@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,12 +14,14 @@ from pytest_import_isolation.wording import count, listing, plain
 
 TITLE: Final = "import leaks that this met"
 GUARD_TITLE: Final = "modules that were loaded before"
+EXECUTED_TITLE: Final = "modules that were executed before"
 
 #: How many leaks are explained, the others being named.
 _FULL: Final = 2
-#: ``assert "torch" not in sys.modules``, as it stands in the source lines of a failure.
-_GUARD: Final = re.compile(r"""["']([\w.]+)["']\s+not\s+in\s+sys\.modules""")
+#: How many modules that were loaded, or executed, before a failing test are told.
+_MOST_LOADED: Final = 3
 _NAMES: Final = 6
+_CONTAIN: Final = "--isolate-imports=file"
 _MOST_HOLDINGS: Final = 3
 
 
@@ -97,32 +98,60 @@ def hint(met: Sequence[Met], failure: str) -> str:
     names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:]))
     if names:
         lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
-    lines.append("To contain it, run pytest with --isolate-imports=file, or change the file that left it:")
-    lines.append(f"    {ordered[0].leak.advice}")
+    first = ordered[0].leak
+    if first.kind == "name-clash" and _CONTAIN not in first.advice:  # packages of one name clash there too
+        lines.append("To cure it:")
+    else:
+        lines.append(f"To contain it, run pytest with {_CONTAIN}, or change the file that left it:")
+    lines.append(f"    {first.advice}")
     return "\n".join(map(plain, lines))
 
 
-def guarded_names(failure: str) -> list[str]:
-    """Return the modules of which a failing assertion says that they must not be loaded."""
-    return list(dict.fromkeys(_GUARD.findall(failure)))
-
-
-def guard_hint(loaded: Sequence[Leak]) -> str:
+def guard_hint(loaded: Sequence[Leak], users: Sequence[str] = ()) -> str:
     """Return the text for a test that asserts that modules are not loaded, and comes too late.
 
     Args:
         loaded: the records of their first imports.
+        users: loaded first-party modules that refer to them: to import these again loads nothing.
     """
-    lines = [
-        f"{leak.name} was imported first by {leak.polluter.nodeid or 'the test run'} "
-        f"({leak.polluter.phase}){_place(leak)}."
-        for leak in loaded
-    ]
-    names = ", ".join(f'"{leak.name}"' for leak in loaded)
-    unloaded = names if len(loaded) == 1 else f"[{names}]"
-    lines.append("To test as if nobody had imported it yet, mark the test:")
-    lines.append(f"    @pytest.mark.isolated_imports(unloaded={unloaded})")
-    return "\n".join(lines)
+    told = loaded[:_MOST_LOADED]
+    lines = [_first_import(leak, "imported") + "." for leak in told]
+    if users:
+        verbs, them = ("refers to it and was", "it") if len(users) == 1 else ("refer to it and were", "them")
+        lines.append(
+            f"{listing(users, _MOST_LOADED)} {verbs} executed before, so that importing {them} again proves "
+            "nothing. To execute first-party modules anew, mark the test:"
+        )
+        lines.append('    @pytest.mark.isolated_imports(unloaded="*")')
+    else:
+        lines.append("To test as if nobody had imported it yet, mark the test:")
+        lines.append(f"    @pytest.mark.isolated_imports(unloaded={_names(told)})")
+    return "\n".join(map(plain, lines))
+
+
+def executed_hint(executed: Sequence[Leak]) -> str:
+    """Return the text for a test that imports modules which were executed before.
+
+    Args:
+        executed: the records of their first imports.
+    """
+    told = executed[:_MOST_LOADED]
+    lines = [f"{_first_import(leak, 'executed')}; to import it again executes nothing." for leak in told]
+    more = len(executed) - len(told)
+    lines += [f"... and {count(more, 'more module')}"] if more else []
+    lines.append("If the test needs what that did, such as a registration, have it executed anew:")
+    lines.append(f"    @pytest.mark.isolated_imports(fresh={_names(told)})")
+    return "\n".join(map(plain, lines))
+
+
+def _first_import(leak: Leak, verb: str) -> str:
+    by = leak.polluter.nodeid or "the test run"
+    return f"{leak.name} was first {verb} by {by} ({leak.polluter.phase}){_place(leak)}"
+
+
+def _names(leaks: Sequence[Leak]) -> str:
+    names = ", ".join(f'"{leak.name}"' for leak in leaks)
+    return names if len(leaks) == 1 else f"[{names}]"
 
 
 def _place(leak: Leak) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -62,7 +63,8 @@ class LeakWatch:
         self._may_write = may_write
         self._is_own = is_own
         self._entry_before = entry_before
-        code = UserCode(origins)
+        #: The users' own code.
+        self.code = code = UserCode(origins)
         # Since the last boundary: by what statements were seen to change, the identity of what was there then
         # and the phase. The object itself shall be gone if nobody else holds it.
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
@@ -162,9 +164,10 @@ class LeakWatch:
         if here is None:
             return
         if clash.adder is None:
-            polluter = self.found.first_importers.get(clash.name, Polluter("", "configure"))
+            polluter = self._loader_of(clash)
         else:
-            polluter = Polluter(self.places.shorten(clash.adder), "collect")
+            phase = "conftest" if os.path.basename(clash.adder) == "conftest.py" else "collect"
+            polluter = Polluter(self.places.shorten(clash.adder), phase if clash.adder else "configure")
         if polluter.nodeid == here.nodeid:
             return  # two directories of one test's own
         self.found.record_met(
@@ -172,3 +175,9 @@ class LeakWatch:
             SingleChange("entry", clash.name, ABSENT, sys.modules.get(clash.name)),
             Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"),
         )
+
+    def _loader_of(self, clash: Clash) -> Polluter:
+        """Return who loaded the module that an import got."""
+        if os.path.basename(clash.got) == "conftest.py":
+            return Polluter(self.places.shorten(clash.got), "conftest")
+        return self.found.first_importers.get(clash.name, Polluter("", "configure"))

@@ -92,6 +92,19 @@ def name_used(code: CodeType, offset: int) -> Used | None:
     return None
 
 
+def imports_in(code: CodeType, package: str) -> Iterator[Asked]:
+    """Yield what the import statements of some code ask for, without those of functions that it makes.
+
+    Args:
+        code: the code.
+        package: the package from which relative names count (``__package__``).
+    """
+    wanted = opmap["IMPORT_NAME"]
+    for offset in range(0, len(code.co_code), _SIZE):
+        if code.co_code[offset] == wanted:
+            yield names_asked_for(code, offset, package)
+
+
 def lazy_statements(code: CodeType, package: str) -> Iterator[tuple[Asked, int | None]]:
     """Yield what those import statements of a module's body ask for that can be lazy, with their lines.
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.writing import put_in
 
+if TYPE_CHECKING:
+    from pytest_import_isolation.window.parameters import Parameters
+    from pytest_import_isolation.window.window import Window
+
 _TITLE = "import isolation"
+_FRESH = (
+    "{name} failed in its second execution in this process: this test executes it anew. If it can be "
+    "executed only once, for example because it registers itself somewhere, keep it loaded:\n\n{remedy}"
+)
 _HOOKS_OF_TESTS = "import-executions-in-tests"
 
 
@@ -82,6 +90,23 @@ class Executions:
                 add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
                 return
 
+    def explain_fresh(
+        self, report: pytest.TestReport, failure: pytest.ExceptionInfo[BaseException], window: Window
+    ) -> None:
+        """Add to a report of a failure the reason, if a module failed that a window had executed anew.
+
+        Args:
+            report: of a test.
+            failure: what was raised.
+            window: of the test, still open.
+        """
+        for name in _modules_in(failure.value):
+            if window.absent.hides(name) and name in window.around.modules and name not in window.placed:
+                remedy = _remedy(name, window.parameters)
+                if remedy:
+                    add_section(report, _TITLE, _FRESH.format(name=name, remedy=remedy))
+                return
+
 
 class _HooksOfTests:
     """Explains the failures of tests; a hook that is called for each phase of each test has its price.
@@ -111,8 +136,22 @@ def _sentence(name: str, who: str) -> str:
         f"{name} failed in its second execution in this process: {who} imported it first, and isolation "
         "forgot it after that. If it can be executed only once, for example because it registers itself "
         "somewhere, keep it loaded:\n\n"
-        f"    [pytest]\n    import_isolation_keep = {top_level(name)}\n"
+        f"    [pytest]\n    import_isolation_keep = {name}\n"
     )
+
+
+def _remedy(name: str, parameters: Parameters) -> str | None:
+    """Return what lets a module stay loaded that was executed anew, or None if just that was asked for."""
+    if name in parameters.fresh.texts:
+        return None
+    given = [
+        f'{parameter}="{patterns.texts[0]}"' if len(patterns.texts) == 1 else f"{parameter}={list(patterns)}"
+        for parameter, patterns in (("fresh", parameters.fresh), ("unloaded", parameters.unloaded))
+        if patterns
+    ]
+    if not given:
+        return f"    [pytest]\n    import_isolation_keep = {name}\n"
+    return f'    @pytest.mark.isolated_imports({", ".join(given)}, keep="{name}")\n'
 
 
 def _modules_in(error: BaseException | None) -> Iterator[str]:

@@ -66,6 +66,7 @@ class FileRuns:
         if chain == suite.worlds.chain:
             return
         suite.swap(*chain)
+        suite.conftest_entry.put_for(path)
         root = str(import_root(path))
         if self._finds_beside and root in sys.path and sys.path[0] != root and not is_apart:
             with suite.unobserved():

@@ -54,6 +54,7 @@ class FileWorlds:
         is_apart = is_apart or is_clashing
         suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
         suite.worlds.begin(suite.new(file.nodeid, is_watchful=is_apart))
+        suite.conftest_entry.put_for(path)
         if is_apart:
             FINDER.listen(self)
         report: pytest.CollectReport | None = None

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.leaks.loaded_before import LoadedBefore
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.interruptions import Interruptions
-from pytest_import_isolation.plugin.leak_sections import note_outcome
+from pytest_import_isolation.plugin.leak_sections import LeakSections
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
@@ -74,6 +75,16 @@ class Observer:
         self.boundaries = Boundaries(runner, origins, self._log, watch)
         fixture_changes = FixtureChanges(runner, origins, watch.judge, watch.found)
         self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
+        loaded_before = LoadedBefore(
+            origins,
+            watch.code,
+            watch.found,
+            is_of_the_run=runner.is_test_file,
+            entry_before=lambda name: self.boundaries.base.modules.get(name, ABSENT),
+            must_stay=settings.keep.match,
+        )
+        self._sections = LeakSections(watch.found, loaded_before)
+        config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")
 
@@ -104,6 +115,9 @@ class Observer:
         here = self._leak_watch.here = Polluter(collector.nodeid, "collect")
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._expect(collector.path, str(collector.path))
+            mode = collector.config.getoption("importmode", "prepend")
+            if mode != "importlib":  # that imports a test file under a name of its own
+                self._leak_watch.clashes.expect_package(collector.path, comes_first=mode == "prepend")
         is_folder = isinstance(collector, pytest.Directory)
         if is_folder and (conftest := collector.path / "conftest.py").is_file():
             self._runner.expect_entry_for(conftest)  # also if it raises
@@ -113,13 +127,13 @@ class Observer:
             finally:
                 self.boundaries.cut(here)
                 self._leak_watch.here = around
-        note_outcome(report, "collect", self.boundaries.found)
+        self._sections.note_collection(report)
         return report
 
     def _expect(self, path: Path, adder: str) -> None:
         """Expect that pytest puts the directory of a test file or conftest on the path."""
         self._runner.expect_entry_for(path)
-        self._leak_watch.clashes.expect(import_root(path), adder)
+        self._leak_watch.clashes.expect(import_root(path), adder, is_kept=True)
 
     # The hooks of tests
 
@@ -154,9 +168,7 @@ class Observer:
         test = self.boundaries.test
         if test is None or report.nodeid != test.nodeid:
             return
-        space = namespace(getattr(test.getparent(pytest.Module), "_obj", None))
-        holders = [] if space is None else [(str(space.get("__name__")), space)]
-        note_outcome(report, str(report.when), self.boundaries.found, holders)
+        self._sections.note_test(report, test)
 
     # The end
 

@@ -67,8 +67,11 @@ class SuiteIsolation:
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Give a directory its layer if its conftest changed the import state."""
-        file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
+        if not isinstance(plugin, ModuleType):
+            return
+        file = getattr(plugin, "__file__", None)
         if file and os.path.basename(file) == _CONFTEST:
+            self._suite.conftest_entry.note(Path(file), plugin)
             self.conftests.loaded(Path(file))
 
     @pytest.hookimpl(wrapper=True, trylast=True)

@@ -11,6 +11,7 @@ from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.plugin.conftest_entry import ConftestEntry
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
@@ -56,6 +57,8 @@ class SuiteWorlds:
         self._ownership = Ownership(origins)
         # By the directories of the layers around them.
         self._shared: dict[tuple[Path, ...], World] = {}
+        #: What ``conftest`` means for each file.
+        self.conftest_entry = ConftestEntry()
         #: Those that are in place.
         self.worlds = Worlds(origins)
         #: Those of directories.

@@ -26,7 +26,7 @@ from pytest_import_isolation.window.adoption import adopting, follow_from
 from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
-from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.parameters import Parameters, contradiction
 from pytest_import_isolation.window.window import Window, open_windows
 from pytest_import_isolation.wording import listing
 
@@ -65,7 +65,7 @@ class ItemContext(IsolatedImportContext):
         site: Importer | None,
         after: ImportState | None = None,
     ) -> None:
-        self._prepare(parameters, origins, site)
+        self._prepare(parameters, origins, site, settings.keep)
         self._after = after
         self._settings = settings
         self._runner = runner
@@ -165,6 +165,10 @@ class ItemWindows:
             if parameters is None and self._settings.isolate == "test":
                 parameters = _NO_PARAMETERS
             if parameters is not None:
+                mistake = contradiction(parameters.fresh, parameters.keep + self._settings.keep)
+                if mistake:
+                    who = f"{item.nodeid}: @pytest.mark.{MARKER}"
+                    raise pytest.UsageError(f"{who}: {mistake}")
                 item.stash[_parameters_key] = parameters
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -208,14 +212,21 @@ class ItemWindows:
                 self._last = (item.path, window)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
-        """Let pytest find what it imports to report on a test that has it missing."""
-        if (
-            not INTERCEPTOR.blocks
-        ):  # so it is between most tests, and a context manager costs more than the question
-            return (yield)
-        with INTERCEPTOR.lifted():
-            return (yield)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, Any, Any]:
+        """Let pytest find what it imports to report on a test that has it missing; explain a failure."""
+        # Nothing is blocked between most tests, and a context manager costs more than the question.
+        if not INTERCEPTOR.blocks:
+            report = yield
+        else:
+            with INTERCEPTOR.lifted():
+                report = yield
+        if call.excinfo is not None and report.outcome == "failed":
+            context = item.stash.get(context_key, None)
+            if context is not None:
+                self._executions.explain_fresh(report, call.excinfo, context.window)
+        return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_exception_interact(self) -> Generator[None, Any, Any]:

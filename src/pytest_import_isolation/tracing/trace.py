@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ from pytest_import_isolation.tracing.text import render_chain, render_tree
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.import_watch import imports_can_be_watched, watch_imports
 from pytest_import_isolation.window.context import Entry, IsolatedImportContext
+from pytest_import_isolation.window.window import Older, Unproven
 from pytest_import_isolation.wording import listing, suggestion
 
 _MOST_TOLD: Final = 3
@@ -56,6 +57,9 @@ class ImportTrace:
 
     def __init__(self, entries: Sequence[TracedImport] = (), before: Iterable[str] = ()) -> None:
         self._entries = tuple(entries)
+        # Tells which absences prove nothing: now, and after the block what was so at its end.
+        self._older: Older | None = None
+        self._unproven: Callable[[], Sequence[Unproven]] = tuple
         self._recorder: _Recorder | None = None
         #: The modules that were loaded when the trace began.
         self.before = frozenset(before)
@@ -112,7 +116,8 @@ class ImportTrace:
             patterns: module names, which cover their submodules, or globs.
 
         Raises:
-            AssertionError: one was loaded; or it had been loaded before, so that nobody can tell.
+            AssertionError: one was loaded; or it had been loaded before, or what imports it had been executed
+            before, so that nobody can tell.
         """
         __tracebackhide__ = True  # a failure shows the statement of the test
         unwanted = Patterns(patterns, "assert_not_imported")
@@ -132,6 +137,9 @@ class ImportTrace:
                 ' trace_imports(unloaded="*") to begin cold, or '
                 "import_budget(..., forbid=..., process=True) to ask a new interpreter"
             )
+        unproven = [one for one in self._unproven() if unwanted.match(one.name)]
+        if unproven and self._older is not None:
+            raise AssertionError(f"this proves nothing: {self._older.reason(unproven)}")
 
     def assert_only(self, *patterns: str, standard_library: bool = True) -> None:
         """Fail if anything else was loaded.
@@ -183,8 +191,8 @@ def trace_imports(
     """Record the imports of a block.
 
     With parameters, which are those of :class:`~pytest_import_isolation.IsolatedImportContext`, the block
-    runs in such a context: ``unloaded="*"`` shows what a cold start imports, and ``fresh="app"`` executes a
-    package anew. Without any, nothing is undone, and a module that is loaded already leaves no entry.
+    runs in such a context: ``unloaded="*"`` shows what a cold start imports, and executes first-party modules
+    anew. Without any, nothing is undone, and a module that is loaded already leaves no entry.
 
     Yields:
         The trace.
@@ -202,12 +210,17 @@ def trace_imports(
         trace = ImportTrace(before=(name for name in sys.modules.copy() if type(name) is str))
         recorder = _Recorder(trace.before)
         trace._recorder = recorder
+        older = context.window.older if isinstance(context, IsolatedImportContext) else None
+        if older is not None:
+            trace._older, trace._unproven = older, older.unproven
         recorder.start()
         try:
             yield trace
         finally:
             recorder.stop()
             trace._entries, trace._recorder = recorder.entries(), None
+            unproven = tuple(trace._unproven())
+            trace._unproven = lambda: unproven
 
 
 class _Recorder:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Final
 
-from pytest_import_isolation.errors import ExtensionModuleError
+from pytest_import_isolation.errors import ExtensionModuleError, ParameterError
 from pytest_import_isolation.fakes.hidden_listings import hide_distributions, hide_from_listings
 from pytest_import_isolation.fakes.irreplaceable import refuse_irreplaceable
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
@@ -18,6 +18,8 @@ from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.submodule_attributes import bind
+from pytest_import_isolation.window.cold_views import OlderExecutions, first_party_modules
+from pytest_import_isolation.window.parameters import contradiction
 from pytest_import_isolation.window.real_modules import RealModules
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import listing
@@ -49,22 +51,36 @@ def apply_parameters(window: Window) -> None:
 
 
 def unload(window: Window, patterns: Patterns) -> None:
-    """Let modules look as if nobody had imported them yet: the next import gives the same object."""
-    if patterns:
-        covers = _covering(patterns)
-        window.absent.unload([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)])
+    """Let modules look as if nobody had imported them yet: the next import gives the same object.
+
+    If everything is unloaded, as in a cold start, first-party modules are executed anew.
+    """
+    if not patterns:
+        return
+    if any(set(pattern) == {"*"} for pattern in patterns):
+        own = first_party_modules(window)
+        window.absent.hide(own.covers, own.names)
+    covers = _covering(patterns)
+    window.absent.unload([n for n in list(sys.modules) if covers(n) and not _START_UP.match(n)])
+    window.older = OlderExecutions(window)
 
 
 def refresh(window: Window, patterns: Patterns) -> None:
-    """Let modules be executed anew on their next import.
+    """Let modules be executed anew on their next import. Those that are kept come back as they are.
 
     Raises:
+        ParameterError: one of the patterns covers only what is kept.
         ExtensionModuleError: one of them is an extension module, or belongs to the same pattern as one.
     """
     if not patterns:
         return
     refuse_irreplaceable(patterns, "fresh")
-    window.absent.hide(_covering(patterns), _refuse_extensions(window, patterns))
+    _refuse_kept(window, patterns)
+    covers = _covering(patterns)
+    names = _refuse_extensions(window, patterns)
+    window.absent.hide(lambda name: covers(name) and not window.is_kept(name), names)
+    # Else the new package would not have them as attributes.
+    window.absent.unload([name for name in names if window.is_kept(name) and name in sys.modules])
 
 
 def block(window: Window, patterns: Patterns, *, distributions: bool = False) -> None:
@@ -135,6 +151,13 @@ def fake(window: Window, fakes: Mapping[str, object], site: Importer | None = No
     return {name: window.placed[name] for name in fakes}
 
 
+def _refuse_kept(window: Window, patterns: Patterns) -> None:
+    for keep in window.kept:
+        text = contradiction(patterns, keep)
+        if text:
+            raise ParameterError(text)
+
+
 def _refuse_extensions(window: Window, patterns: Patterns) -> list[str]:
     """Return the loaded and parked modules that patterns cover, if none is an extension module."""
     found: dict[str, list[str]] = {}
@@ -142,7 +165,7 @@ def _refuse_extensions(window: Window, patterns: Patterns) -> list[str]:
     covered = dict(patterns.covered((*FINDER.lot, *loaded)))
     for name, pattern in covered.items():
         module = loaded[name] if name in loaded else FINDER.lot.module(name)
-        if window.origins.verdict(name, module).is_extension:
+        if not window.is_kept(name) and window.origins.verdict(name, module).is_extension:
             found.setdefault(pattern, []).append(name)
     for pattern, names in found.items():
         raise ExtensionModuleError(

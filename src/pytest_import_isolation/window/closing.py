@@ -45,6 +45,8 @@ def close_window(window: Window) -> Changes:
     if window.fakes is not None:
         for unmet in window.fakes.unmet(window.tainted):
             window.remark([str(unmet)], unmet.site)
+    remark = window.older.remark() if window.older is not None else None
+    window.remark([remark] if remark else [], window.opened_by)
     changes = NO_CHANGES
     try:
         window.stop_watching()

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar, Union
+from typing import Any, Final, NoReturn, TypeVar, Union
 
 from pytest_import_isolation.errors import ImportIsolationWarning, ParameterError, WindowOrderError
 from pytest_import_isolation.fakes.refusals import unmatched
@@ -26,6 +26,7 @@ from pytest_import_isolation.window.window import Window
 #: An entry of ``sys.path``, as it is given.
 Entry = Union[str, "os.PathLike[str]"]
 
+_NO_PATTERNS: Final = Patterns()
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
@@ -44,11 +45,12 @@ class IsolatedImportContext:
         fresh: patterns of modules that are executed anew on their next import; the old copies come back
             at the end.
         unloaded: patterns of modules that are absent at the beginning and can be imported as ever, as if
-            nobody had imported them yet. ``"*"`` gives the state of a cold start.
+            nobody had imported them yet. ``"*"`` gives the state of a cold start, in which first-party
+            modules are executed anew; the old copies come back at the end.
         missing: patterns of modules that behave as if they were not installed.
         fakes: maps module names to modules, to mappings of attributes, or to any object.
         path: entries put before ``sys.path``.
-        keep: patterns of modules that stay loaded at the end.
+        keep: patterns of modules that stay loaded at the end, and are not executed anew.
         distributions: whether importlib.metadata does not know either the distributions that deliver the
             modules of ``missing``.
         finders: meta path finders that are asked before all others.
@@ -93,7 +95,15 @@ class IsolatedImportContext:
         }
         self._prepare(Parameters.parse(self._title, {**given, **misspelt}), Origins.usual())
 
-    def _prepare(self, parameters: Parameters, origins: Origins, site: Importer | None = None) -> None:
+    def _prepare(
+        self,
+        parameters: Parameters,
+        origins: Origins,
+        site: Importer | None = None,
+        always_kept: Patterns = _NO_PATTERNS,
+    ) -> None:
+        #: Patterns of modules that stay loaded in every window.
+        self._always_kept = always_kept
         self._parameters = parameters
         self._origins = origins
         #: The line that the warnings are about; by default the one that opens the window.
@@ -122,6 +132,7 @@ class IsolatedImportContext:
             self.reason_to_stay,
             self._title,
             site=self._site,
+            always_kept=self._always_kept,
         )
         after, self._after = self._after, None
         open_window(window, after)

@@ -63,13 +63,17 @@ class Parameters(NamedTuple):
                 raise ParameterError(
                     f"{who} has no parameter {name!r}{suggestion(name, NAMES)}; it takes {', '.join(NAMES)}"
                 )
+        fresh, keep = (Patterns(given.get(name, ()), f"{who}: {name}") for name in ("fresh", "keep"))
+        text = contradiction(fresh, keep)
+        if text:
+            raise ParameterError(f"{who}: {text}")
         return cls(
-            fresh=Patterns(given.get("fresh", ()), f"{who}: fresh"),
+            fresh=fresh,
             unloaded=Patterns(given.get("unloaded", ()), f"{who}: unloaded"),
             missing=Patterns(given.get("missing", ()), f"{who}: missing"),
             fakes=check_fakes(given.get("fakes"), f"{who}: fakes"),
             path=check_path(given.get("path", ()), f"{who}: path"),
-            keep=Patterns(given.get("keep", ()), f"{who}: keep"),
+            keep=keep,
             distributions=_check_distributions(given, who),
             finders=_check_finders(given.get("finders", ()), f"{who}: finders"),
             path_hooks=_check_hooks(given.get("path_hooks", ()), f"{who}: path_hooks"),
@@ -92,6 +96,22 @@ class Parameters(NamedTuple):
             finders=_joined(self.finders, outer.finders),
             path_hooks=_joined(self.path_hooks, outer.path_hooks),
         )
+
+
+def contradiction(fresh: Patterns, keep: Patterns) -> str | None:
+    """Say that all that a pattern wants to be executed anew is to be kept; None if that is not so.
+
+    A part of it may be kept: that comes back as it is.
+    """
+    for pattern in fresh:
+        kept = pattern if pattern in keep.texts else keep.match(pattern)
+        if kept:
+            return (
+                f"fresh={pattern!r} and keep={kept!r} contradict each other: what is kept, there or by "
+                "import_isolation_keep, is not executed anew. Keep the smallest module that can be executed "
+                "only once, or leave one of the two out"
+            )
+    return None
 
 
 def check_fakes(fakes: object, who: str) -> dict[str, object]:

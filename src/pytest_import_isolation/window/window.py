@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
@@ -30,6 +30,27 @@ _NO_PATTERNS: Final = Patterns()
 MustStay = Callable[[str, object, Importer | None], str | None]
 
 
+class Unproven(NamedTuple):
+    """An unloaded module whose absence proves nothing: what imports it was executed before."""
+
+    name: str
+    #: The first-party module that was asked for.
+    importer: str
+
+
+class Older(Protocol):
+    """Knows what was executed before a window; see :class:`.cold_views.OlderExecutions`."""
+
+    def unproven(self) -> list[Unproven]:
+        """Return the unloaded modules that are absent although somebody asked for what imports them."""
+
+    def reason(self, unproven: Sequence[Unproven]) -> str:
+        """Say why absences prove nothing."""
+
+    def remark(self) -> str | None:
+        """Return a warning if the absence of something proves nothing."""
+
+
 class Remark(NamedTuple):
     """A warning for the user."""
 
@@ -51,6 +72,7 @@ class Window:
         is_long: whether it is there for several tests: then a fixture of a wider scope takes over only what
             it loads or asks for itself.
         site: the line that asked for it; where it is made by default.
+        always_kept: patterns of modules that stay loaded in every window.
     """
 
     #: The import state around it, which is in place again when it is closed.
@@ -61,6 +83,10 @@ class Window:
     installations: Installations
     #: How many modules had been asked for when it was opened: the log may be older.
     asked_before: int
+    #: Whether nothing in it differs from elsewhere: what a wider fixture asked for may be given to all.
+    is_for_all = False
+    #: Tells what the unloading proves; None if nothing was unloaded.
+    older: Older | None = None
 
     def __init__(
         self,
@@ -72,15 +98,16 @@ class Window:
         is_alone: bool = False,
         is_long: bool = False,
         site: Importer | None = None,
+        always_kept: Patterns = _NO_PATTERNS,
     ) -> None:
         self.parameters = parameters
         self.origins = origins
         self._must_stay = must_stay
         self.title = title
         self.log = ImportLog(with_images=True) if log is None else log
+        #: Patterns of modules that stay loaded, and are not executed anew.
+        self.kept = (parameters.keep, always_kept)
         self.is_alone = is_alone
-        #: Whether nothing in it differs from elsewhere: what a wider fixture asked for may be given to all.
-        self.is_for_all = False
         self.is_long = is_long
         frame = calling_frame()
         #: Where it was opened.
@@ -195,6 +222,10 @@ class Window:
         if pattern:
             return f"keep={pattern!r}"
         return self._must_stay(name, module, self.log.importers.get(name))
+
+    def is_kept(self, name: object) -> bool:
+        """Tell whether a pattern keeps a module loaded, of this window or of one around it."""
+        return any(keep.match(name) for window in (self, *open_windows) for keep in window.kept)
 
     def recurs(self, name: str, file: str) -> bool:
         """Tell whether a module will be executed again: in a later window, or by the next fresh import."""

@@ -1,0 +1,200 @@
+"""Which modules a function imports while it runs, itself or through what it calls, by its code alone.
+
+Nothing is executed. What a call stands for is taken from namespaces, so some calls are not followed, and a
+branch that was not taken counts too.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_of, value_of
+from pytest_import_isolation.machinery.import_bytecode import imports_in
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
+
+_MOST_CODE: Final = 300
+_BY_NAME: Final = frozenset(("import_module", "__import__"))
+_LISTERS: Final = frozenset(("iter_modules", "walk_packages"))
+_CONTAINERS: Final = (set, frozenset, list, tuple, dict)
+_LARGEST_CONTAINER: Final = 1_000
+
+
+class _Code(NamedTuple):
+    """Code, and where its names are looked up."""
+
+    code: CodeType
+    space: Mapping[str, Any]
+    frame: FrameType | None = None
+
+    def value(self, name: str) -> object:
+        """Return what a name stands for, or ABSENT."""
+        return self.space.get(name, ABSENT) if self.frame is None else value_of(name, self.frame)
+
+
+def reachable_imports(
+    functions: Iterable[object], frames: Iterable[FrameType], is_user_code: Callable[[str], bool]
+) -> list[str]:
+    """Return the loaded modules that functions import while they run, in the order in which they are found.
+
+    Args:
+        functions: where to begin; what is no function of Python is passed over.
+        frames: code that was running, with the values that it had.
+        is_user_code: tells whether a file is the users' own; other code is not followed.
+    """
+    waiting = [_Code(frame.f_code, frame.f_globals, frame) for frame in frames]
+    waiting += (_Code(f.__code__, f.__globals__) for f in filter(None, map(_function_in, functions)))
+    seen: set[int] = set()
+    found: dict[str, None] = {}
+    while waiting and len(seen) < _MOST_CODE:
+        one = waiting.pop(0)
+        if id(one.code) in seen or not is_user_code(one.code.co_filename):
+            continue
+        seen.add(id(one.code))
+        if one.code.co_name != "<module>":
+            found.update(dict.fromkeys(_imported_by(one)))
+            inner = (part for part in one.code.co_consts if type(part) is CodeType)
+            waiting += (_Code(part, one.space, one.frame) for part in inner)
+            waiting += (_Code(f.__code__, f.__globals__) for f in _called_by(one))
+    return [name for name in found if name in sys.modules]
+
+
+def _imported_by(one: _Code) -> Iterator[str]:
+    package = one.space.get("__package__")
+    package = package if type(package) is str else ""
+    statements = list(imports_in(one.code, package))
+    for module, names in statements:
+        yield from (*reversed(list(ancestors(module))), module)
+        yield from (f"{module}.{name}" for name in names)
+    if not _BY_NAME.isdisjoint(one.code.co_names):
+        yield from _imported_by_name(one, package, [module for module, _ in statements])
+
+
+def _imported_by_name(one: _Code, package: str, imported: list[str]) -> Iterator[str]:
+    """Yield the loaded modules that a function can mean which imports modules by their names."""
+    texts = [constant for constant in one.code.co_consts if type(constant) is str]
+    packages = [package] if any(text.startswith(".") for text in texts) else []
+    for name in one.code.co_names:
+        value = one.value(name)
+        texts += _texts_in(value)
+        texts += (text for other in one.code.co_names for text in _texts_in(attribute_of(value, other)))
+        packages += _packages_meant(one, value)
+    if not _LISTERS.isdisjoint(one.code.co_names):
+        packages += (f"{module}.{name}" for module in imported for name in one.code.co_names)
+        packages += imported
+    loaded = [name for name in list(sys.modules) if type(name) is str]
+    for text in texts:
+        if text in sys.modules:
+            yield text
+        elif text.endswith(".") and len(text) > 1:
+            yield from (name for name in loaded if name.startswith(text))
+    for above in dict.fromkeys(packages):
+        yield from (name for name in loaded if above and name.startswith(f"{above}."))
+
+
+def _packages_meant(one: _Code, value: object) -> Iterator[str]:
+    """Yield the package that a value is, for a function that lists what packages hold."""
+    if not _LISTERS.isdisjoint(one.code.co_names) and type(value) is ModuleType:
+        name = value.__dict__.get("__name__")
+        if type(name) is str and "__path__" in value.__dict__:
+            yield name
+
+
+def _called_by(one: _Code) -> Iterator[FunctionType]:
+    """Yield the functions that some code can call: those that its names stand for, and attributes of them."""
+    names = (*one.code.co_names, *(one.code.co_varnames if one.frame is not None else ()))
+    for name in dict.fromkeys(names):
+        value = one.value(name)
+        if value is ABSENT:
+            continue
+        attributes = [*one.code.co_names, *(("__init__", "__call__") if isinstance(value, type) else ())]
+        for candidate in (value, *(attribute_of(value, attribute) for attribute in attributes)):
+            function = _function_in(candidate)
+            if function is not None:
+                yield function
+
+
+def _function_in(value: object) -> FunctionType | None:
+    """Return the function of Python that is called when a value is, as far as that can be seen."""
+    for _ in range(10):
+        kind = type(value)
+        if kind is FunctionType:
+            function: FunctionType = value  # type: ignore[assignment]
+            wrapped = function.__dict__.get("__wrapped__")
+            if wrapped is None:
+                return function
+            value = wrapped
+        elif kind in (MethodType, staticmethod, classmethod):
+            value = value.__func__  # type: ignore[attr-defined]
+        elif kind is property:
+            value = value.fget  # type: ignore[attr-defined]
+        else:
+            value = (namespace(value) or {}).get("__wrapped__")  # functools.lru_cache
+    return None
+
+
+def _texts_in(value: object) -> list[str]:
+    if type(value) is str:
+        return [value]
+    if not any(type(value) is kind for kind in _CONTAINERS):
+        return []
+    items: list[object] = list(value)  # type: ignore[call-overload]
+    return [item for item in items[:_LARGEST_CONTAINER] if type(item) is str]
+
+
+# What is executed together with a file
+
+
+def imported_at_top(name: str, is_user_code: Callable[[str], bool]) -> set[str]:
+    """Return the modules that are imported when a loaded one is executed, by statements outside of functions.
+
+    Args:
+        name: the module.
+        is_user_code: tells whether a file is the users' own; of others it is not known what they import.
+    """
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        space = namespace(sys.modules.get(name)) or {}
+        file, package = space.get("__file__"), space.get("__package__")
+        if name in found or not isinstance(file, str) or not is_user_code(file):
+            found.add(name)
+            continue
+        found.add(name)
+        tree = tree_of(file)
+        waiting += ancestors(name)
+        if tree is not None:
+            waiting += _names_at_top(tree, package if type(package) is str else "")
+    return found
+
+
+def _names_at_top(node: ast.AST, package: str) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            above = package.rsplit(".", child.level - 1)[0] if child.level else ""
+            module = ".".join(filter(None, (above, child.module or "")))
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in child.names)
+        elif not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from _names_at_top(child, package)
+
+
+def has_effects(name: str) -> bool:
+    """Tell whether executing a module seems to do more than to define: it calls something, or decorates."""
+    file = (namespace(sys.modules.get(name)) or {}).get("__file__")
+    tree = tree_of(file) if isinstance(file, str) else None
+    return tree is None or any(map(_does_something, tree.body))
+
+
+def _does_something(statement: ast.stmt) -> bool:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return bool(statement.decorator_list or getattr(statement, "bases", ()))
+    return not isinstance(statement, (ast.Import, ast.ImportFrom)) and any(
+        isinstance(part, ast.Call) for part in ast.walk(statement)
+    )
