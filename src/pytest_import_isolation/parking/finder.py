@@ -97,7 +97,7 @@ class ParkedModuleFinder:
             return None
         for listener in tuple(self._listeners):
             listener.importing(name)
-        if name in self.lot and self._is_meant(name, path):
+        if name in self.lot and self.lot.belongs_here(name) and self._is_meant(name, path):
             # The module now, under the import lock: when it is loaded, another thread may have been faster.
             loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
             return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.machinery import ExtensionFileLoader
+from types import ModuleType
 from typing import NamedTuple
 
 from pytest_import_isolation.machinery.finders import is_own_finder
@@ -33,6 +35,8 @@ class ParkedModule(NamedTuple):
 
     module: object
     binding: object
+    #: The package above it that it belongs to; ABSENT where any of that name will do.
+    package: object = ABSENT
 
 
 class ParkingLot:
@@ -48,6 +52,8 @@ class ParkingLot:
         self._told: dict[str, tuple[object, ModuleChange]] = {}
         #: Counts what is parked.
         self.clock = 0
+        # For each package, when that was found out, and the other packages that its modules hold.
+        self._held: dict[str, tuple[int, set[str]]] = {}
         # For each name: the identity of the module that was parked under it last, and when that was
         # parked first.
         self._since: dict[str, tuple[int, int]] = {}
@@ -68,8 +74,49 @@ class ParkingLot:
         return ABSENT if parked is None else parked.module
 
     def companions(self, name: str) -> list[str]:
-        """Return the parked modules of the package that a module belongs to."""
-        return list(self._packages.get(top_level(name), ()))
+        """Return the parked modules that come back with one: of its package, and of those that this uses."""
+        return [other for package in self._group(name) for other in list(self._packages.get(package, ()))]
+
+    def belongs_here(self, name: str) -> bool:
+        """Tell whether the package above a parked module is the one that it left.
+
+        A package that is executed anew gets new submodules: what the old ones use is not theirs.
+        """
+        parked = self._packages.get(top_level(name), {}).get(name)
+        if parked is None or parked.package is ABSENT or _is_extension(parked.module):
+            return True  # an extension module must never be executed twice
+        above = sys.modules.get(parent_of(name)[0], ABSENT)
+        return above is ABSENT or above is parked.package
+
+    def _group(self, name: str) -> list[str]:
+        """Return the top-level packages that come back together with a parked module.
+
+        Its code has imported submodules of other packages, and uses them as their attributes.
+        """
+        group, waiting = list[str](), [top_level(name)]
+        while waiting:
+            package = waiting.pop()
+            if package not in group and package in self._packages:
+                group.append(package)
+                known = self._held.get(package)
+                if known is None or known[0] != self.clock:
+                    known = self._held[package] = (self.clock, self._find_held(package))
+                waiting += known[1]
+        return group
+
+    def _find_held(self, package: str) -> set[str]:
+        """Return the other top-level packages that modules of a parked package hold."""
+        found: set[str] = set()
+        for parked in list(self._packages[package].values()):
+            for value in list((namespace(parked.module) or {}).values()):
+                if type(value) is ModuleType and "__path__" in value.__dict__:
+                    name = value.__dict__.get("__name__")
+                    if type(name) is str and self._is_package(name, value):
+                        found.add(top_level(name))
+        return found - {package}
+
+    def _is_package(self, name: str, module: object) -> bool:
+        return sys.modules.get(name) is module or self.module(name) is module
 
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
         """Take modules over; nothing is kept of a package in whose place another one comes."""
@@ -153,24 +200,31 @@ class ParkingLot:
             name: the module.
             is_asked: whether this thread is importing it now.
         """
-        package = top_level(name)
         with import_lock():
-            parked = self._packages.pop(package, {})
-            if name not in parked:  # another thread was faster: with the package, or with giving it up
-                self._packages.update({package: parked} if parked else {})
+            if name not in self:  # another thread was faster: with the package, or with giving it up
                 return
-            busy = names_being_imported()
-            later = {n: p for n, p in parked.items() if n in busy and not (is_asked and n == name)}
-            for other in sorted(parked.keys() - later.keys(), key=depth):
-                module, binding = self._returned[other] = parked[other]
-                if (is_asked and other == name) or other not in sys.modules:
-                    # A package that was parked too has kept its attribute.
-                    put_in(other, module, ABSENT if parent_of(other)[0] in parked else binding)
-            if later:
-                self._packages[package] = later
-            for belonging in self._belongings.pop(package, ()):
-                self._put_in_place(belonging)
-            EXECUTED.synchronize()
+            for package in self._group(name):
+                self._bring_package_back(package, name if is_asked else "")
+
+    def _bring_package_back(self, package: str, asked: str) -> None:
+        parked = self._packages.pop(package, {})  # it may have returned with what another one had installed
+        busy = names_being_imported()
+        later = {n: p for n, p in parked.items() if n in busy and n != asked}
+        for other in sorted(parked.keys() - later.keys(), key=depth):
+            module, binding, above = parked[other]
+            parent = parent_of(other)[0]
+            if other != asked and above is not ABSENT and sys.modules.get(parent, above) is not above:
+                later[other] = parked[other]  # another copy of its package is there
+                continue
+            self._returned[other] = parked[other]
+            if other == asked or other not in sys.modules:
+                # A package that was parked too has kept its attribute.
+                put_in(other, module, ABSENT if parent in parked else binding)
+        if later:
+            self._packages[package] = later
+        for belonging in self._belongings.pop(package, ()):
+            self._put_in_place(belonging)
+        EXECUTED.synchronize()
 
     def _put_in_place(self, belonging: Belonging) -> None:
         list_name, item, in_front = belonging
@@ -203,6 +257,11 @@ class ParkingLot:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
         parked = self._returned.get(name)
         return ABSENT if parked is None else parked.module
+
+
+def _is_extension(module: object) -> bool:
+    spec = namespace((namespace(module) or {}).get("__spec__")) or {}
+    return type(spec.get("loader")) is ExtensionFileLoader
 
 
 def lie_apart(module: object, other: object) -> bool:

@@ -20,7 +20,7 @@ from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.watching.executed_modules import EXECUTED
-from pytest_import_isolation.window.evictions import park_evicted
+from pytest_import_isolation.window.evictions import park_evicted, unbind_evicted
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
 from pytest_import_isolation.window.removal import Removal
@@ -64,6 +64,7 @@ def close_window(window: Window) -> Changes:
             window.placed.clear()
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
+        unbind_evicted(window)
     except BaseException:  # also Ctrl-C
         window.stop_watching()
         restore(window.around, _removal(window).leave)

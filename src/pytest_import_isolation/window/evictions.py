@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin
+from pytest_import_isolation.state.submodule_attributes import bind, bound_value
 from pytest_import_isolation.window.window import Window, open_windows
 
 
@@ -46,4 +47,16 @@ def park_evicted(window: Window) -> None:
     for name, module in came.items():
         # A first-party one may have come back after unloaded=.
         if window.origins.verdict(name, module).origin is Origin.FOREIGN:
-            FINDER.lot.park({name: ParkedModule(module, ABSENT)})
+            FINDER.lot.park({name: ParkedModule(module, bound_value(name))})
+
+
+def unbind_evicted(window: Window) -> None:
+    """Take modules that were thrown out off the packages that stay, or that came back."""
+    for name in window.asked_for():
+        parent, child = parent_of(name)
+        space, before = window.log.images.get(parent, (None, {}))
+        if space is None or name in sys.modules or namespace(window.around.modules.get(parent)) is not space:
+            continue
+        module, earlier = space.get(child, ABSENT), before.get(child, ABSENT)
+        if module is not earlier and (namespace(module) or {}).get("__name__") == name:
+            bind(space, child, earlier)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import PARKED, ModuleChange
@@ -25,6 +25,7 @@ Images = Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
 # A source file younger than this may be rewritten within the same second and with the same size, and
 # Python would then run the old bytecode.
 _YOUNG_SOURCE_SECONDS: Final = 2.0
+_OF_SECOND_COPY: Final = Decision(Outcome.FORGET, "the earlier copy of its package comes back")
 _AGAIN: Final = Decision(Outcome.PARK, WAS_PARKED)
 
 
@@ -65,8 +66,19 @@ class Removal:
             if verdict.is_extension or not self._is_refreshed(name):
                 FINDER.lot.retire([module] if verdict.origin is Origin.FOREIGN else [])
         elif decision.outcome is Outcome.PARK:
-            park(name, module)
+            if type(name) is str and not verdict.is_extension and self._is_of_second_copy(name):
+                self.decisions[name] = _OF_SECOND_COPY
+                FINDER.lot.retire([module])
+            else:
+                park(name, module)
         self.left[name] = module
+
+    def _is_of_second_copy(self, name: str) -> bool:
+        """Tell whether a package above a module is a copy, in whose place the first one comes back."""
+        return any(
+            package in self._old and sys.modules.get(package, self._old[package]) is not self._old[package]
+            for package in ancestors(name)
+        )
 
     def leave_again(self, leaving_again: Mapping[str, object]) -> None:
         """Park modules that came back from the parking lot, without another look at each."""
@@ -141,7 +153,7 @@ def park(name: str, module: object) -> None:
     """Put a module that is about to leave into the parking lot, with its package's attribute for it."""
     # Where a package failed to import, its submodules are left without it: the next package gets them.
     binding = module if parent_namespace(name) is None else bound_value(name)
-    FINDER.lot.park({name: ParkedModule(module, binding)})
+    FINDER.lot.park({name: ParkedModule(module, binding, sys.modules.get(parent_of(name)[0], ABSENT))})
 
 
 def _remove_young_bytecode(module: object) -> None:
