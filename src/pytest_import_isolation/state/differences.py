@@ -48,6 +48,19 @@ class Difference(NamedTuple):
     def __bool__(self) -> bool:
         return any(self)
 
+    def undone(self) -> Difference:
+        """Return the change that undoes this one."""
+        return self._replace(
+            added=self.removed,
+            removed=self.added,
+            replaced={name: (now, before) for name, (before, now) in self.replaced.items()},
+            bindings={n: Binding(binding.after, binding.before) for n, binding in self.bindings.items()},
+            lists={
+                name: ListChange(change.removed, change.added, change.moved)
+                for name, change in self.lists.items()
+            },
+        )
+
 
 #: What is found where nothing has changed.
 NO_DIFFERENCE: Final = Difference({}, {}, {}, {}, {}, (), import_function=False, importer_cache=False)

@@ -291,17 +291,17 @@ class ImportState:
         self.import_as_found = builtins.__import__
         self._import_function = import_function()
 
-    def follow(self, change: Difference) -> None:
+    def follow(self, change: Difference, before: ImportState) -> None:
         """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
 
         Args:
             change: how the import state differs now from what it was a moment ago.
+            before: what it was then.
         """
+        self._follow_containers(before)
         if change.added or change.replaced or change.removed or change.bindings:
             self._follow_modules(change)
         for list_name, items in change.lists.items():
-            if f"sys.{list_name}" in change.rebound:
-                continue
             found, known = self.lists[list_name]
             self.lists[list_name] = (found, tuple(beyond(known, items.removed)))
             self._compared = None
@@ -309,6 +309,25 @@ class ImportState:
                 if not any(item is other for other in known):
                     now = items_in(getattr(sys, list_name, None))
                     self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
+
+    def _follow_containers(self, before: ImportState) -> None:
+        """Follow containers that took the place of others, and the finders of the importer cache."""
+        for name, (found, _) in before.lists.items():
+            now = getattr(sys, name, ABSENT)
+            if now is not found:
+                self.lists[name] = (now, self.lists[name][1])
+                self._compared = None
+        if sys.modules is not before.table and type(sys.modules) is dict:
+            self.table = sys.modules
+        cache: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
+        if cache is not before.importer_cache:
+            self.importer_cache = cache
+        known, now_there = before.importer_cache_contents, cache.copy()
+        if not same_entries(known, now_there):
+            change = compare_entries(known, [*known], [*known.values()], now_there)
+            contents = {**self.importer_cache_contents, **change.added}
+            contents.update((entry, finder) for entry, (_, finder) in change.replaced.items())
+            self.importer_cache_contents = {e: f for e, f in contents.items() if e not in change.removed}
 
     def _follow_modules(self, change: Difference) -> None:
         touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}

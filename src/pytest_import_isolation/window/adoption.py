@@ -13,7 +13,7 @@ from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.window import Window, tainted_in, with_inner
+from pytest_import_isolation.window.window import Window, open_windows, tainted_in, with_inner
 
 
 @contextmanager
@@ -32,18 +32,21 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
     asked: set[str] = set()
     unwatch = INTERCEPTOR.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
+    inside = window.all_differences()
     before = ImportState.capture()
+    opened = len(open_windows)
     try:
         yield refused
     finally:
         if unwatch is not None:
             unwatch()
         change = before.differences(is_own_finder)
+        _move_outside(window, open_windows[opened:], inside)
         if change or asked:
             for inner in reversed(with_inner(window)):
                 declined = adopt(inner, change.added, asked)
                 new = {n: why for n, why in declined.items() if n in asked or n not in known}
-                followed = _follow(inner, change)
+                followed = _follow(inner, change, before)
                 refused.update({name: why for name, why in new.items() if name not in followed})
 
 
@@ -79,7 +82,25 @@ def follow_from(window: Window, before: ImportState) -> None:
     change = before.differences(is_own_finder)
     if change:
         for inner in with_inner(window):
-            _follow(inner, change)
+            _follow(inner, change, before)
+
+
+def _move_outside(window: Window, opened: list[Window], inside: Difference) -> None:
+    """Let windows that a fixture of a wider scope opened surround the one that ends before it does.
+
+    Args:
+        window: that one.
+        opened: what the fixture opened inside of it.
+        inside: what was different in it before that.
+    """
+    if opened:
+        del open_windows[-len(opened) :]
+        place = open_windows.index(window)
+        open_windows[place:place] = opened
+    for outer in opened:
+        outer.is_wide = True
+        if inside:
+            outer.around.follow(inside.undone(), ImportState.capture())
 
 
 def _sort(window: Window, loaded: Mapping[Any, object]) -> tuple[dict[Any, object], dict[str, str]]:
@@ -100,7 +121,7 @@ def _sort(window: Window, loaded: Mapping[Any, object]) -> tuple[dict[Any, objec
     return adopted, refused
 
 
-def _follow(window: Window, change: Difference) -> set[Any]:
+def _follow(window: Window, change: Difference, before: ImportState) -> set[Any]:
     """Let a change belong to the surrounding state, except for what must not be adopted.
 
     Returns:
@@ -121,7 +142,7 @@ def _follow(window: Window, change: Difference) -> set[Any]:
         removed={n: m for n, m in change.removed.items() if belongs(n, m)},
         bindings={n: binding for n, binding in change.bindings.items() if belongs(n, binding.after)},
     )
-    window.around.follow(change)
+    window.around.follow(change, before)
     return {*change.added, *change.replaced}
 
 

@@ -40,7 +40,7 @@ def close_window(window: Window) -> Changes:
     Raises:
         WindowOrderError: another window was opened in this one and is still open.
     """
-    if innermost_window() is not window:
+    if innermost_window() is not window and not (window.is_wide and window in open_windows):
         raise _wrong_order(window)
     if window.fakes is not None:
         for unmet in window.fakes.unmet(window.tainted):
