@@ -106,7 +106,7 @@ class ParkedModuleFinder:
             if path is None:
                 self._searched[name] = tuple(sys.path)
             return None
-        loader = _ReadyLoader(name, lent.module, lambda: put_in(name, *lent))
+        loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
 
     def _is_meant(self, name: str, path: object) -> bool:

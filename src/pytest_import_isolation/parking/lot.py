@@ -137,7 +137,7 @@ class ParkingLot:
         parked = self._packages[package]
         folder = folder_of(module)
         if folder is not None and package in parked and lie_apart(parked[package].module, module):
-            for name, (old, _) in list(parked.items()):
+            for name, (old, *_) in list(parked.items()):
                 file = (namespace(old) or {}).get("__file__")
                 if not isinstance(file, str) or not file.startswith(folder + os.sep):
                     self.retire([parked.pop(name).module])

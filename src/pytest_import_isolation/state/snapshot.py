@@ -318,7 +318,7 @@ class ImportState:
                 self.lists[name] = (now, self.lists[name][1])
                 self._compared = None
         if sys.modules is not before.table and type(sys.modules) is dict:
-            self.table = sys.modules
+            self.table = sys.modules  # type: ignore[assignment]
         cache: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
         if cache is not before.importer_cache:
             self.importer_cache = cache

@@ -157,7 +157,7 @@ class Worlds:
     def _put_in(self, borrowed: Mapping[str, ParkedModule]) -> None:
         for name in sorted(borrowed, key=lambda name: name.count(".")):
             if name not in sys.modules:
-                put_in(name, *borrowed[name])
+                put_in(name, borrowed[name].module, borrowed[name].binding)
         self._strip(borrowed, borrowed)
 
     def _strip(self, packages: Mapping[str, ParkedModule], borrowed: Mapping[str, ParkedModule]) -> None:
@@ -166,7 +166,7 @@ class Worlds:
         They get them back when their own world is entered.
         """
         for lender in self._lenders:
-            for name, (module, _) in lender.lendable.items():
+            for name, (module, *_) in lender.lendable.items():
                 parent, child = parent_of(name) if type(name) is str else ("", "")
                 if parent in packages and name not in borrowed and name not in sys.modules:
                     space = namespace(packages[parent].module)
