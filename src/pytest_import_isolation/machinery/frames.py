@@ -8,6 +8,7 @@ from importlib import _bootstrap
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.machinery.import_bytecode import import_of
 from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.machinery.threads import frames_of_other_threads
 
@@ -73,6 +74,16 @@ def importer_at(frame: FrameType | None) -> Importer | None:
     name = frame.f_globals.get("__name__")
     # Code that was made by a program may have no lines: None.
     return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno or 0)
+
+
+def is_compiled_code_importing() -> bool:
+    """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does."""
+    frame: FrameType | None = get_frame(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+        frame = frame.f_back
+    if frame is None or is_machinery(frame) or "__import__" in frame.f_code.co_names:
+        return False
+    return import_of(frame.f_code, frame.f_lasti) is None
 
 
 def modules_in_execution() -> set[str]:

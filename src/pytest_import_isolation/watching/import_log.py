@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.frames import Importer, caller
+from pytest_import_isolation.machinery.frames import Importer, caller, is_compiled_code_importing
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
@@ -48,6 +48,8 @@ class ImportLog:
         self.once_more: Callable[[str], object] = lambda name: None
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
+        #: Those that compiled code asked for: it does so once, and looks in ``sys.modules`` from then on.
+        self.compiled: set[str] = set()
         #: For modules that were asked for by the first use of a lazy import: the statement that made that.
         self.lazily: dict[str, Importer] = {}
         #: For each package that was loaded before something below it was imported: its namespace, and
@@ -76,6 +78,8 @@ class ImportLog:
             importer = caller()
             if importer is not None:
                 self.importers[name] = importer
+                if is_compiled_code_importing():
+                    self.compiled.add(name)
                 statement = lazy_statement(name)
                 if statement is not None:
                     self.lazily[name] = statement

@@ -9,7 +9,8 @@ from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, importer_at
-from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.returned_modules import ReturnedModules
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.differences import Difference
@@ -223,7 +224,20 @@ class Window:
         pattern = self.parameters.keep.match(name)
         if pattern:
             return f"keep={pattern!r}"
-        return self._must_stay(name, module, self.log.importers.get(name))
+        importer = self.log.importers.get(name)
+        if self._is_looked_up(name, module, importer):
+            return "compiled code imported it, which does so once and looks it up from then on"
+        return self._must_stay(name, module, importer)
+
+    def _is_looked_up(self, name: str, module: object, importer: Importer | None) -> bool:
+        """Tell whether compiled code that was called, by code that stays, will look for a module."""
+        survivors, verdict = self.around.modules, self.origins.verdict(name, module)
+        if verdict.origin is not Origin.FOREIGN or name in self.tainted:
+            return False
+        if importer is None:  # an extension module entered another one by itself, without a finder
+            is_new = name not in self.returned.names and FINDER.lot.returned(name) is ABSENT
+            return is_new and verdict.is_extension and top_level(name) in survivors
+        return name in self.log.compiled and importer.module in survivors
 
     def is_kept(self, name: object) -> bool:
         """Tell whether a pattern keeps a module loaded, of this window or of one around it."""
