@@ -20,7 +20,7 @@ from pytest_import_isolation.machinery.modules import ABSENT, location_in, names
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.state.changes import ModuleChange
 from pytest_import_isolation.state.differences import key_of
-from pytest_import_isolation.state.submodule_attributes import depth
+from pytest_import_isolation.state.submodule_attributes import bound_value, depth
 from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
@@ -218,8 +218,9 @@ class ParkingLot:
                 continue
             self._returned[other] = parked[other]
             if other == asked or other not in sys.modules:
-                # A package that was parked too has kept its attribute.
-                put_in(other, module, ABSENT if parent in parked else binding)
+                # A package that left with it has kept its attribute; one that left later had lost it.
+                keeps = parent in parked and bound_value(other) is not ABSENT
+                put_in(other, module, ABSENT if keeps else binding)
         if later:
             self._packages[package] = later
         for belonging in self._belongings.pop(package, ()):
