@@ -13,7 +13,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT
-from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Leak, Polluter
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Exposure, Leak, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 
@@ -37,7 +37,7 @@ class FoundLeaks:
         self._exposures = exposures
         self._taints = taints
         self._exposes = exposes
-        #: In order. An element may be replaced; none is taken out.
+        #: In order. An element may be replaced; none is taken out that others can meet.
         self.leaks: list[Leak] = []
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
@@ -58,6 +58,17 @@ class FoundLeaks:
         if leak.severity == ERROR and change is not None and change.what in ("entry", "attribute"):
             self.watch_importers(change, leak, len(self.leaks))
         self.leaks.append(leak)
+
+    def contain(self, first: int) -> None:
+        """Take note that what was found last is undone by isolation; what is known of it is told once.
+
+        Args:
+            first: the number of the first of these leaks.
+        """
+        known = {leak for leak in self.leaks[:first] if leak.contained}
+        new = self.leaks[first:]
+        new = [leak if leak.severity == INFO else leak._replace(contained=True) for leak in new]
+        self.leaks[first:] = [leak for leak in new if leak not in known]
 
     def record_taints(self, by: Polluter, worst: str) -> None:
         """Add the modules that were imported since the last boundary while something was faked or blocked.

@@ -12,7 +12,7 @@ from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.sources import Sources
-from pytest_import_isolation.report.records import INFO, Polluter
+from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.single_changes import single_changes
 
 
@@ -103,17 +103,14 @@ class Phases:
         )
 
     def _end_with_changes(self, test: pytest.Item) -> None:
-        leaks = self._boundaries.found.leaks
-        first = len(leaks)
+        first = len(self._boundaries.found.leaks)
         self._note_lines(test)
         # What the setup and the call left was noted; the rest is the teardown's.
         explained = self._fixture_changes.explained
         self._boundaries.cut(Polluter(test.nodeid, "teardown"), explained=explained)
         if self._isolates:
             # It goes when the last test of the file is over.
-            leaks[first:] = [
-                leak if leak.severity == INFO else leak._replace(contained=True) for leak in leaks[first:]
-            ]
+            self._boundaries.found.contain(first)
 
     def _note_lines(self, test: pytest.Item) -> None:
         code = getattr(getattr(test, "obj", None), "__code__", None)

@@ -86,7 +86,11 @@ class SuiteIsolation:
             return (yield)
         if file is not collector or file.path in self._suite.own:
             self._suite.swap(*self._suite.around(file.path), self._suite.home(file.path))
-            return (yield)
+            try:
+                return (yield)
+            finally:
+                if file.path in self._suite.own:
+                    self._suite.record_collection(file.nodeid)
         return (yield from self._files.collect(file))
 
     @pytest.hookimpl(tryfirst=True)

@@ -201,6 +201,13 @@ class SuiteWorlds:
             if stays:
                 self._boundaries.rebase()
 
+    def record_collection(self, nodeid: str) -> None:
+        """Let the report say what another collection of a file changed in the file's own world."""
+        if self._boundaries is not None:
+            first = len(self._boundaries.found.leaks)
+            self._boundaries.cut(Polluter(nodeid, "collect"))
+            self._boundaries.found.contain(first)
+
     def unobserved(self) -> AbstractContextManager[None]:
         """Return a context in which changes are attributed to nobody."""
         return self._boundaries.swapping() if self._boundaries else nullcontext()
