@@ -319,15 +319,9 @@ class ImportState:
                 self._compared = None
         if sys.modules is not before.table and type(sys.modules) is dict:
             self.table = sys.modules  # type: ignore[assignment]
-        cache: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
-        if cache is not before.importer_cache:
-            self.importer_cache = cache
-        known, now_there = before.importer_cache_contents, cache.copy()
-        if not same_entries(known, now_there):
-            change = compare_entries(known, [*known], [*known.values()], now_there)
-            contents = {**self.importer_cache_contents, **change.added}
-            contents.update((entry, finder) for entry, (_, finder) in change.replaced.items())
-            self.importer_cache_contents = {e: f for e, f in contents.items() if e not in change.removed}
+        if sys.path_importer_cache is not before.importer_cache:
+            self.importer_cache = sys.path_importer_cache  # type: ignore[assignment]
+        self.importer_cache_contents = _followed(self.importer_cache_contents, before.importer_cache_contents)
 
     def _follow_modules(self, change: Difference) -> None:
         touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
@@ -350,3 +344,11 @@ class ImportState:
             now if name in touched else values.get(name, now)
             for name, now in zip(self.index.names, self.index.read(), strict=True)
         ]
+
+
+def _followed(contents: dict[str, object], before: dict[str, object]) -> dict[str, object]:
+    """Return what an importer cache shall hold after a change of that of now."""
+    now: dict[Any, object] = sys.path_importer_cache.copy()  # type: ignore[assignment]
+    change = compare_entries(before, [*before], [*before.values()], now)
+    followed = {**contents, **change.added, **{entry: new for entry, (_, new) in change.replaced.items()}}
+    return {entry: finder for entry, finder in followed.items() if entry not in change.removed}

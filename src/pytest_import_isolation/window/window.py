@@ -88,6 +88,8 @@ class Window:
     is_for_all = False
     #: Tells what the unloading proves; None if nothing was unloaded.
     older: Older | None = None
+    #: Whether a fixture of a wider scope opened it: then it may be closed in the window of a test.
+    is_wide = False
 
     def __init__(
         self,
@@ -110,8 +112,6 @@ class Window:
         self.kept = (parameters.keep, always_kept)
         self.is_alone = is_alone
         self.is_long = is_long
-        #: Whether a fixture of a wider scope opened it: then it may be closed in the window of a test.
-        self.is_wide = False
         frame = calling_frame()
         #: Where it was opened.
         self.opened_by = site or importer_at(frame)

@@ -1,0 +1,121 @@
+"""What a fixture of a wider scope does lasts until its teardown, although tests have windows of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+OPENINGS = {
+    "context": "context = IsolatedImportContext(fakes={'zz9': {'value': 1}}); context.start()",
+    "fake": "context = fake_module('zz9', value=1); context.start()",
+}
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("mode", ["--isolate-imports=test", "--isolate-imports=file"])
+def test_a_wide_fixture_may_open_a_window_of_its_own(suite: Any, opening: str, scope: str, mode: str) -> None:
+    run = suite.run(
+        f"""
+        import sys
+        import unittest
+        import pytest
+        from pytest_import_isolation import IsolatedImportContext, fake_module
+
+        @pytest.fixture(scope="{scope}")
+        def faked(request):
+            {OPENINGS[opening]}
+            yield
+            context.stop()
+            assert "zz9" not in sys.modules
+
+        @pytest.mark.isolated_imports
+        class TestIt:
+            def test_a(self, faked):
+                sys.modules["left"] = object()
+                import zz9
+                assert zz9.value == 1
+
+            def test_b(self, faked):
+                import zz9
+                assert zz9.value == 1
+                assert "left" not in sys.modules
+
+        class CaseTest(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                cls.context = fake_module("zz8", value=1)
+                cls.context.start()
+
+            @classmethod
+            def tearDownClass(cls):
+                cls.context.stop()
+                assert "zz8" not in sys.modules
+
+            def test_c(self):
+                import zz8
+
+            def test_d(self):
+                import zz8
+        """,
+        mode,
+        "-W",
+        "error::pytest_import_isolation.ImportIsolationWarning",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 4}
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+@pytest.mark.parametrize(
+    "rebinding",
+    [
+        "sys.path = [folder, *sys.path]",
+        "sys.path[:] = [folder, *sys.path]",
+        "sys.path.insert(0, folder); sys.meta_path = list(sys.meta_path)",
+        "sys.path.insert(0, folder); sys.path_hooks = list(sys.path_hooks)",
+        "sys.path.insert(0, folder); sys.path_importer_cache = dict(sys.path_importer_cache)",
+        "sys.path.insert(0, folder); sys.modules = dict(sys.modules)",
+    ],
+)
+def test_what_a_wide_fixture_rebinds_lasts_until_its_teardown(suite: Any, rebinding: str, scope: str) -> None:
+    run = suite.run(
+        f"""
+        import importlib
+        import sys
+        import pytest
+
+        NAMES = ("path", "meta_path", "path_hooks", "path_importer_cache", "modules")
+
+        @pytest.fixture(scope="{scope}")
+        def garden(tmp_path_factory):
+            folder = str(tmp_path_factory.mktemp("garden"))
+            with open(folder + "/rake.py", "w"):
+                pass
+            before = {{name: getattr(sys, name) for name in NAMES}}
+            {rebinding}
+            sys.path_importer_cache[folder + "/odd"] = None
+            after = {{name: getattr(sys, name) for name in NAMES}}
+            yield folder, after
+            assert all(getattr(sys, name) is after[name] for name in NAMES)
+            del sys.path_importer_cache[folder + "/odd"]
+            for name in NAMES:
+                setattr(sys, name, before[name])
+            if folder in sys.path:
+                sys.path.remove(folder)
+
+        class TestTools:
+            @pytest.mark.parametrize("round", [1, 2, 3])
+            def test_it(self, garden, round):
+                folder, after = garden
+                assert all(getattr(sys, name) is after[name] for name in NAMES)
+                assert folder + "/odd" in sys.path_importer_cache
+                assert "rake" not in sys.modules
+                importlib.import_module("rake")
+        """,
+        "--isolate-imports=test",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 3}
