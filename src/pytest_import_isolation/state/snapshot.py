@@ -197,7 +197,7 @@ class ImportState:
         if self._is_same():
             return NO_DIFFERENCE
         current = self.current_modules()
-        entries = self._changed_entries(current)
+        entries = _changed_entries(self, current)
         return Difference(
             added=entries.added,
             removed=entries.removed,
@@ -211,10 +211,7 @@ class ImportState:
 
     def added(self) -> dict[Any, object]:
         """Return the entries of ``sys.modules`` that were not there."""
-        return self._changed_entries(self.current_modules()).added
-
-    def _changed_entries(self, current: dict[Any, object]) -> EntryChanges:
-        return compare_entries(self.modules, self.index.keys, self.index.objects, current)
+        return _changed_entries(self, self.current_modules()).added
 
     def current_modules(self) -> dict[Any, object]:
         """Return a copy of what imports see now, also when ``sys.modules`` is another object.
@@ -300,7 +297,9 @@ class ImportState:
         """
         self._follow_containers(before)
         if change.added or change.replaced or change.removed or change.bindings:
-            self._follow_modules(change)
+            touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
+            modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
+            self._hold(modules, touched, change.bindings)
         for list_name, items in change.lists.items():
             found, known = self.lists[list_name]
             self.lists[list_name] = (found, tuple(beyond(known, items.removed)))
@@ -311,7 +310,6 @@ class ImportState:
                     self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
 
     def _follow_containers(self, before: ImportState) -> None:
-        """Follow containers that took the place of others, and the finders of the importer cache."""
         for name, (found, _) in before.lists.items():
             now = getattr(sys, name, ABSENT)
             if now is not found:
@@ -322,11 +320,6 @@ class ImportState:
         if sys.path_importer_cache is not before.importer_cache:
             self.importer_cache = sys.path_importer_cache  # type: ignore[assignment]
         self.importer_cache_contents = _followed(self.importer_cache_contents, before.importer_cache_contents)
-
-    def _follow_modules(self, change: Difference) -> None:
-        touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
-        modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}
-        self._hold(modules, touched, change.bindings)
 
     def _hold(
         self,
@@ -344,6 +337,10 @@ class ImportState:
             now if name in touched else values.get(name, now)
             for name, now in zip(self.index.names, self.index.read(), strict=True)
         ]
+
+
+def _changed_entries(state: ImportState, current: dict[Any, object]) -> EntryChanges:
+    return compare_entries(state.modules, state.index.keys, state.index.objects, current)
 
 
 def _followed(contents: dict[str, object], before: dict[str, object]) -> dict[str, object]:
