@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -57,13 +57,21 @@ class Boundaries:
         #: The import state at the last boundary.
         self.base = ImportState.capture()
 
-    def cut(self, polluter: Polluter, *, worst: str = ERROR, explained: Iterable[SingleChange] = ()) -> None:
+    def cut(
+        self,
+        polluter: Polluter,
+        *,
+        worst: str = ERROR,
+        explained: Collection[SingleChange] = (),
+        taken_away: Collection[str] = (),
+    ) -> None:
         """Judge all that changed since the last boundary, and begin anew.
 
         Args:
             polluter: who did it.
             worst: the highest severity that it can have.
-            explained: changes that somebody else answers for; these, and their undoing, do not count.
+            explained: changes that somebody else answers for; these do not count.
+            taken_away: entries that somebody else brought and took away, which counts if it is an eviction.
         """
         if self.test is None:
             self.look_closer()
@@ -74,15 +82,16 @@ class Boundaries:
         difference = self.base.differences(is_own_finder)
         changes = list(single_changes(difference))
         if difference or self.has_imports:
-            found = [
-                change
-                for change in changes
-                if not any(change.same(other) or change.undoes(other) for other in explained)
-            ]
-            self._judge_all(found, polluter, worst)
+            self._judge_all(
+                [change for change in changes if not any(map(change.same, explained))], polluter, worst
+            )
             self.base = ImportState.capture()
+        keys = [change.key for change in changes]
+        if taken_away:
+            del difference, changes  # as above: what they hold is not evicted
+            self._judge_evictions(taken_away, polluter, worst)
         self.attribution.unseen = None
-        self._leak_watch.begin_anew([change.key for change in changes])
+        self._leak_watch.begin_anew(keys)
 
     def cut_between(self) -> None:
         """Judge what pytest and its plugins did between two files or tests."""
@@ -107,9 +116,7 @@ class Boundaries:
                     self.found.record(leak, worst, change)
         for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
             by = polluter._replace(phase=phase)
-            for leak in self._evictions.leaks(names, by):
-                # What it was is not known; no other object is it.
-                self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
+            self._judge_evictions(names, by, worst)
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
                     self.found.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
@@ -118,6 +125,11 @@ class Boundaries:
         for leak in self._twice_loaded.leaks(loaded, polluter):
             self.found.record(leak, worst)
         self.found.record_taints(polluter, worst)
+
+    def _judge_evictions(self, names: Iterable[str], by: Polluter, worst: str) -> None:
+        for leak in self._evictions.leaks(names, by):
+            # What it was is not known; no other object is it.
+            self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
 
     def _forget_imports(self) -> None:
         self._asked = len(self._log.importers)

@@ -1,20 +1,23 @@
-"""What fixtures of a wider scope change: no leak as long as the fixture is alive."""
+"""What fixtures of a wider scope change: no leak as long as the fixture is alive, and none if it is undone.
+
+The setups of xunit and unittest, such as ``setUpClass``, are such fixtures, too.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Generator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
-from pytest_import_isolation.leaks.entries import is_first_import
+from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import is_own_finder
-from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
@@ -24,11 +27,29 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
 
 
-class _Pending(NamedTuple):
-    """The changes of a fixture that is alive."""
+class _Living:
+    """A fixture that is alive.
 
-    polluter: Polluter
-    single_changes: list[SingleChange]
+    Args:
+        nodeid: whose fixture it is.
+        number: how many leaks were found before its setup.
+    """
+
+    def __init__(self, nodeid: str, number: int) -> None:
+        self.nodeid = nodeid
+        self.number = number
+        #: The import state before its setup.
+        self.before = ImportState.capture()
+        #: What its setup changed, without first imports.
+        self.changes: list[SingleChange] = []
+        #: The import state before its teardown, once that began.
+        self.at_teardown: ImportState | None = None
+        #: Takes note of what the teardown finds: a finalizer of the fixture.
+        self.begin_teardown = self._begin_teardown
+
+    def _begin_teardown(self) -> None:
+        if self.at_teardown is None:
+            self.at_teardown = ImportState.capture()
 
 
 class FixtureChanges:
@@ -46,27 +67,29 @@ class FixtureChanges:
         self._origins = origins
         self._judge = judge
         self._found = found
-        self._pending: dict[int, _Pending] = {}
+        self._living: dict[int, tuple[pytest.FixtureDef[Any], _Living]] = {}
         # The state before the teardown of a plugin's fixture, by the fixture's identity.
         self._torn_down: dict[int, ImportState] = {}
         # Whether a fixture of the users' own was set up since that of a plugin began.
         self._calls_users = False
         # What such fixtures changed and undid during the running test.
         self._ended: list[SingleChange] = []
+        #: The entries that such fixtures brought and took away again during the running test.
+        self.taken_away: list[str] = []
 
     @property
     def explains_any(self) -> bool:
         """Whether there are changes for which the running test does not answer."""
-        return bool(self._pending or self._ended)
+        return bool(self._ended) or any(living.changes for _, living in self._living.values())
 
     @property
     def explained(self) -> list[SingleChange]:
         """The changes for which the running test does not answer."""
-        return [*self._ended, *(change for pending in self._pending.values() for change in pending[1])]
+        return [*self._ended, *(change for _, living in self._living.values() for change in living.changes)]
 
     def begin_test(self) -> None:
         """Forget the fixtures that ended in the test before."""
-        self._ended = []
+        self._ended, self.taken_away = [], []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -78,17 +101,28 @@ class FixtureChanges:
         self._calls_users = True
         if fixturedef.scope == "function":
             return (yield)
-        before = ImportState.capture()
+        living = _Living(request.node.nodeid, len(self._found.leaks))
         try:
             return (yield)
         finally:
-            changed = [
+            # A fixture that the setup asked for answers for itself.
+            others = self.explained
+            living.changes = [
                 change
-                for change in single_changes(before.differences(is_own_finder))
-                if not is_first_import(change, self._origins)
+                for change in single_changes(living.before.differences(is_own_finder))
+                if not is_first_import(change, self._origins) and not any(map(change.same, others))
             ]
-            if changed:
-                self._pending[id(fixturedef)] = _Pending(Polluter(request.node.nodeid, "setup"), changed)
+            self._living[id(fixturedef)] = fixturedef, living
+            # Finalizers run in reverse order: this one before what the setup registered, and the teardown.
+            fixturedef.addfinalizer(living.begin_teardown)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Note what a fixture's teardown finds before the finalizers that its fixture value registered."""
+        for fixturedef, living in self._living.values():
+            finalizers = getattr(fixturedef, "_finalizers", None)  # private; without it, those are missed
+            if finalizers and finalizers[-1] is not living.begin_teardown:
+                fixturedef.addfinalizer(living.begin_teardown)
 
     def _plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -128,14 +162,49 @@ class FixtureChanges:
         before = self._torn_down.pop(id(fixturedef), None)
         if before is not None:
             self._attribute(fixturedef, before)
-        pending = self._pending.pop(id(fixturedef), None)
-        if pending is None:
+        _, living = self._living.pop(id(fixturedef), (None, None))
+        if living is None:
             return
-        self._ended += pending.single_changes
-        for change in pending.single_changes:
-            if not change.is_in_place:
-                self._ended.append(change.undone())
-            elif not self._runner.is_own(change):
-                leak = self._judge.leak(change, pending.polluter)
-                if leak is not None:
-                    self._found.record(leak, change=change)
+        torn: list[SingleChange] = []
+        if living.at_teardown is not None:
+            torn = list(single_changes(living.at_teardown.differences(is_own_finder)))
+        if not torn and not living.changes:
+            return
+        left = {change.place: change for change in single_changes(living.before.differences(is_own_finder))}
+        places = set()
+        for change in torn:
+            places.add(change.place)
+            # Its entry is held no more: what nobody else holds is gone.
+            self._ended.append(change._replace(before=ABSENT))
+            if change.place in left:
+                self._report(left[change.place], Polluter(living.nodeid, "teardown"))
+            elif change.what == "entry" and change.after is ABSENT and type(change.key) is str:
+                self.taken_away.append(change.key)
+        for change in living.changes:
+            now = left.get(change.place)
+            if now is None or change.place in places:
+                continue
+            if now.same(change):
+                self._ended.append(change)
+            if now.same(change) or self._is_untold_copy(now, living.number):
+                self._report(now, Polluter(living.nodeid, "setup"))
+
+    def _is_untold_copy(self, change: SingleChange, number: int) -> bool:
+        """Tell whether a test put a real module into the place that a fixture changed, and was not blamed.
+
+        Compared with the fixture's change that is no harm, and with what was there before the fixture it is.
+        """
+        return (
+            change.what == "entry"
+            and is_real(change.key, change.after, self._origins)
+            and not any(
+                leak.name == change.key and leak.severity != INFO for leak in self._found.leaks[number:]
+            )
+        )
+
+    def _report(self, change: SingleChange, polluter: Polluter) -> None:
+        if is_first_import(change, self._origins) or self._runner.is_own(change):
+            return
+        leak = self._judge.leak(change, polluter)
+        if leak is not None:
+            self._found.record(leak, change=change)

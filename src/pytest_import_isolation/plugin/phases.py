@@ -106,8 +106,11 @@ class Phases:
         first = len(self._boundaries.found.leaks)
         self._note_lines(test)
         # What the setup and the call left was noted; the rest is the teardown's.
-        explained = self._fixture_changes.explained
-        self._boundaries.cut(Polluter(test.nodeid, "teardown"), explained=explained)
+        self._boundaries.cut(
+            Polluter(test.nodeid, "teardown"),
+            explained=self._fixture_changes.explained,
+            taken_away=self._fixture_changes.taken_away,
+        )
         if self._isolates:
             # It goes when the last test of the file is over.
             self._boundaries.found.contain(first)

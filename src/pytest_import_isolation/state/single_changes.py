@@ -1,6 +1,6 @@
 """Differences of the import state taken apart into single changes of single things.
 
-A change can be compared with another, so that a fixture's own undoing is recognised, and can be looked up
+A change can be compared with another, so that a fixture's own change is recognised, and can be looked up
 later: is it still so?
 """
 
@@ -46,18 +46,6 @@ class SingleChange(NamedTuple):
         if (self.what, self.key) != (other.what, other.key):
             return False
         return self.after is other.after or (self.key == "order" and self.after == other.after)
-
-    def undoes(self, other: SingleChange) -> bool:
-        """Tell whether this change takes back another one, wholly or in part."""
-        return (self.what, self.key) == (other.what, other.key) and self.before is other.after
-
-    def undone(self) -> SingleChange:
-        """Return the change that shows, against a state with the change, that it was taken back."""
-        if self.what == "rebound":
-            return self._replace(after=container(self.key))
-        if self.key == "order":
-            return self._replace(after=_order(self.what))
-        return self
 
     @property
     def is_in_place(self) -> bool:

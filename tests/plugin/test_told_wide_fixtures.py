@@ -1,0 +1,310 @@
+"""Fixtures of a wider scope than the test, as the report sees them: judged by what they found and what they left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+
+def _blamed(run: Run) -> list[tuple[str, str, str, str]]:
+    return [
+        (leak["kind"], leak["name"], leak["polluter"]["nodeid"], leak["polluter"]["phase"])
+        for leak in run.leaks
+    ]
+
+
+def test_a_wide_fixture_that_takes_its_first_import_away_leaves_nothing(suite: Suite) -> None:
+    scopes = ("class", "module", "package", "session")
+    fixtures = "".join(
+        f"""
+@pytest.fixture(scope="{scope}")
+def {scope}_import():
+    sys.path.append("{scope}_lib")
+    yield importlib.import_module("of_{scope}")
+    sys.path.remove("{scope}_lib")
+    del sys.modules["of_{scope}"]
+"""
+        for scope in scopes
+    )
+    run = suite.run(
+        {
+            **{f"{scope}_lib/of_{scope}.py": "" for scope in scopes},
+            "conftest.py": f"import importlib, sys, pytest\n{fixtures}",
+            "test_it.py": """
+                class TestIt:
+                    def test_one(self, class_import, module_import, package_import, session_import):
+                        pass
+                    def test_two(self, class_import, module_import, package_import, session_import):
+                        pass
+
+                def test_three(module_import, session_import):
+                    pass
+            """,
+            "test_other.py": "def test_last(): pass",
+        }
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _blamed(run) == []
+
+
+def test_setups_of_xunit_and_unittest_that_take_their_first_imports_away_leave_nothing(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/plum.py": "",
+            "lib/fig.py": "",
+            "lib/lime.py": "",
+            "pytest.ini": "[pytest]\npythonpath = lib\n",
+            "test_it.py": """
+                import importlib, sys, unittest
+
+                def setup_module():
+                    importlib.import_module("fig")
+
+                def teardown_module():
+                    del sys.modules["fig"]
+
+                class TestClass:
+                    @classmethod
+                    def setup_class(cls):
+                        importlib.import_module("lime")
+                    @classmethod
+                    def teardown_class(cls):
+                        sys.modules.pop("lime")
+                    def test_one(self):
+                        pass
+                    def test_two(self):
+                        pass
+
+                class Base:
+                    @classmethod
+                    def setUpClass(cls):
+                        cls.plum = importlib.import_module("plum")
+                        cls.addClassCleanup(sys.modules.pop, "plum")
+                    def test_one(self):
+                        import plum
+                        assert plum is self.plum
+                    def test_two(self):
+                        pass
+
+                class TestBlue(Base, unittest.TestCase):
+                    pass
+
+                class TestRed(Base, unittest.TestCase):
+                    pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 6}
+    assert _blamed(run) == []
+
+
+def test_a_wide_fixture_that_restores_a_snapshot_takes_away_what_tests_imported(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "quince.py": "",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_it.py": """
+                import sys
+                import pytest
+
+                @pytest.fixture(scope="class")
+                def snapshot():
+                    before = sys.modules.copy()
+                    yield
+                    for name in set(sys.modules) - set(before):
+                        del sys.modules[name]
+
+                class TestIt:
+                    def test_one(self, snapshot):
+                        import quince
+                    def test_two(self, snapshot):
+                        pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == []
+
+
+def test_parametrized_fixtures_that_are_torn_down_in_the_middle_leave_nothing(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/one.py": "",
+            "lib/two.py": "",
+            "pytest.ini": "[pytest]\npythonpath = lib\n",
+            "test_it.py": """
+                import importlib, sys
+                import pytest
+
+                @pytest.fixture(scope="module", params=["one", "two"])
+                def loaded(request):
+                    importlib.import_module(request.param)
+                    sys.modules["fake"] = object()
+                    request.addfinalizer(lambda: sys.modules.pop(request.param))
+                    request.addfinalizer(lambda: sys.modules.pop("fake"))
+
+                def test_one(loaded):
+                    pass
+
+                def test_two(loaded):
+                    pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _blamed(run) == []
+
+
+def test_a_wide_fixture_may_undo_in_finalizers_that_tests_registered_through_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "one.py": "",
+            "two.py": "",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_it.py": """
+                import importlib, sys
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def load(request):
+                    def load(name):
+                        importlib.import_module(name)
+                        request.addfinalizer(lambda: sys.modules.pop(name))
+                    return load
+
+                def test_one(load):
+                    load("one")
+
+                def test_two(load):
+                    load("two")
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == []
+
+
+def test_a_foreign_module_that_a_wide_fixture_takes_away_is_evicted_as_with_any_fixture(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        from unittest import mock
+        import pytest
+
+        held = []
+
+        @pytest.fixture(scope="class")
+        def patched():
+            with mock.patch.dict(sys.modules):
+                import wsgiref.simple_server
+                held.append(wsgiref.simple_server)
+                yield
+
+        class TestIt:
+            def test_one(self, patched):
+                pass
+            def test_two(self, patched):
+                pass
+        """
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {(kind, phase) for kind, _, _, phase in _blamed(run)} == {("evicted", "teardown")}
+
+
+def test_a_test_answers_for_what_it_changes_under_a_living_fixture(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        import pytest
+
+        sys.modules["gone"] = object()
+
+        @pytest.fixture(scope="module", autouse=True)
+        def wide():
+            del sys.modules["gone"]
+            sys.modules["fake"] = object()
+            yield
+            del sys.modules["fake"]
+
+        def test_one():
+            pass
+
+        def test_two():
+            sys.modules["fake"] = object()
+
+        def test_three():
+            sys.modules["gone"] = 7
+        """
+    )
+    assert _blamed(run) == [
+        ("fake-left", "gone", "test_it.py", "collect"),
+        ("fake-left", "fake", "test_it.py::test_two", "call"),
+        ("fake-left", "gone", "test_it.py::test_three", "call"),
+    ]
+
+
+def test_what_a_wide_fixture_leaves_is_judged_by_what_it_found(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "store.py": "",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_it.py": """
+                import colorsys, store, sys
+                import pytest
+
+                @pytest.fixture(scope="module", autouse=True)
+                def takes_the_original_away_with_its_fake():
+                    sys.modules["colorsys"] = object()
+                    yield
+                    del sys.modules["colorsys"]
+
+                @pytest.fixture(scope="module", autouse=True)
+                def makes_room_for_a_second_copy():
+                    del sys.modules["store"]
+
+                def test_one():
+                    pass
+
+                def test_two():
+                    import store
+
+                def test_three():
+                    pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert sorted(_blamed(run)) == [
+        ("removed", "colorsys", "test_it.py", "teardown"),
+        ("replaced", "store", "test_it.py", "setup"),
+    ]
+
+
+def test_a_wide_fixture_answers_for_itself_also_if_another_one_asked_for_it(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def inner():
+            sys.modules["fake"] = object()
+            yield
+            del sys.modules["fake"]
+
+        @pytest.fixture(scope="class")
+        def outer(request):
+            request.getfixturevalue("inner")
+
+        class TestIt:
+            def test_one(self, outer):
+                pass
+
+        def test_two(inner):
+            pass
+        """
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == []
