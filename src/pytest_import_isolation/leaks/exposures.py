@@ -45,6 +45,10 @@ class Exposures:
         self._in_place: dict[str, WatchedChange] = {}
         # Modules that imported something tainted or faked, by way of which others meet it.
         self._by_way_of: dict[str, WatchedChange] = {}
+        # Leaks over which something else is laid, by name, the latest last, each with those modules.
+        self._covered: dict[str, list[tuple[WatchedChange, list[str]]]] = {}
+        # The names of those that were covered since the last boundary: nothing may look changed there.
+        self._covered_lately: set[str] = set()
         # The first parts of their names, or None if they have to be gathered: most imports are of others.
         self._tops: frozenset[str] | None = None
         # By their identity: there may be thousands, and each is dropped by itself.
@@ -74,6 +78,8 @@ class Exposures:
         if known is not None and known.change.what == change.what and known.change.after is change.after:
             return known
         watched = WatchedChange(change, polluter, taints=taints)
+        if known is not None:
+            self._cover(known)
         self._in_place[watched.name] = watched
         self._all[id(watched)] = watched
         self._unjudged.append(watched)
@@ -95,28 +101,59 @@ class Exposures:
         """
         if not self._all:
             return
-        gone = False
-        for name in [*self._in_place, *self._by_way_of] if changed is None else changed:
+        if changed is None:
+            changed = [*self._in_place, *self._by_way_of, *self._covered]
+        for name in changed:
             watched = self._in_place.get(name)
             if watched is not None and not watched.is_in_place:
                 del self._in_place[name]
-                gone = True
+                self._cover(watched)
+            self._uncover(name)
             if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
-        if gone:
-            for name, watched in list(self._by_way_of.items()):
-                if self._in_place.get(watched.name) is not watched:
-                    del self._by_way_of[name]
         for watched in self._unjudged:
             if watched.leak is None and not watched.is_in_place:
                 self._all.pop(id(watched), None)
         self._unjudged = [w for w in self._unjudged if w.leak is None and id(w) in self._all]
         self._wrap_imports()
 
+    def begin_anew(self, changed: Collection[Any] | None = None) -> None:
+        """Do what :meth:`drop_undone` does at a boundary.
+
+        Args:
+            changed: what differs from the last boundary; by default anything may.
+        """
+        if changed is not None and self._covered_lately:
+            changed = [*changed, *self._covered_lately]
+        self.drop_undone(changed)
+        self._covered_lately.clear()
+
+    def _cover(self, watched: WatchedChange) -> None:
+        """Keep a leak that is out of its place: what is laid over it may go."""
+        by_way = [name for name, way in self._by_way_of.items() if way is watched]
+        for name in by_way:
+            del self._by_way_of[name]
+        if watched.leak is not None:
+            self._covered.setdefault(watched.name, []).append((watched, by_way))
+            self._covered_lately.add(watched.name)
+
+    def _uncover(self, name: str) -> None:
+        """Arm a leak again that is back in its place."""
+        covered = self._covered.get(name)
+        if not covered or name in self._in_place:
+            return
+        back = next((one for one in reversed(covered) if one[0].is_in_place), None)
+        if back is not None:
+            covered.remove(back)
+            watched, by_way = back
+            self._in_place[name] = watched
+            self._by_way_of.update(dict.fromkeys((n for n in by_way if n in sys.modules), watched))
+
     def stop(self) -> None:
         """Watch no more; what was met stays known."""
         self._in_place.clear()
         self._by_way_of.clear()
+        self._covered.clear()
         self._wrap_imports()
 
     def _wrap_imports(self) -> None:

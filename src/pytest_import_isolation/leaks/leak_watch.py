@@ -68,6 +68,9 @@ class LeakWatch:
         # Since the last boundary: by what statements were seen to change, the identity of what was there then
         # and the phase. The object itself shall be gone if nobody else holds it.
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
+        # The modules that were executed before and asked for again since the last boundary, with the phase.
+        self._asked_again: dict[str, str] = {}
+        log.once_more = self._ask_again
         #: The test or file that runs, and its phase.
         self.here: Polluter | None = None
         #: Sees the statements.
@@ -129,12 +132,25 @@ class LeakWatch:
         self.statements.synchronize(is_same=changed is not None and not changed)
         self._seen.clear()
         EXECUTED.begin_anew()
-        self.exposures.drop_undone(changed)
+        self._asked_again.clear()
+        self.exposures.begin_anew(changed)
 
     def phase_of(self, change: SingleChange) -> str | None:
         """Return the phase in which a statement was seen to make a change, if one was."""
         identity, phase = self._seen.get(change.place, (0, None))
         return phase if identity == id(change.after) else None
+
+    def phase_since(self, change: SingleChange) -> str | None:
+        """Return the phase in which a change was made that no statement was seen to make, if that is known."""
+        again = self._asked_again.get(change.key) if change.what == "entry" else None
+        if again is not None and change.after is not None:
+            return again
+        _, phase = self._seen.get(change.place, (0, None))
+        return phase if phase == "teardown" else None  # the last phase: what follows is in it, too
+
+    def _ask_again(self, name: str) -> None:
+        if self.here is not None:
+            self._asked_again[name] = self.here.phase
 
     def _changed(self, changes: list[SingleChange], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""

@@ -30,6 +30,8 @@ class Attribution:
         self._phases: dict[object, list[tuple[SingleChange, str]]] = {}
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
+        # Whether the look at the end of the last phase would have seen every change of an entry.
+        self._looked_closely = False
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
         self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         #: Who answers for what quick looks have missed, if there were any.
@@ -37,15 +39,17 @@ class Attribution:
 
     def begin_test(self) -> None:
         """Forget the phases of the test before."""
-        self._phases, self._marks = {}, []
+        self._phases, self._marks, self._looked_closely = {}, [], False
 
-    def end_phase(self, phase: str, changes: Iterable[SingleChange]) -> None:
+    def end_phase(self, phase: str, changes: Iterable[SingleChange], *, looked_closely: bool) -> None:
         """Take note of what is different at the end of a phase.
 
         Args:
             phase: the phase.
             changes: all that is different since the test began, as far as that was looked at.
+            looked_closely: whether every change of an entry would have been seen.
         """
+        self._looked_closely = looked_closely
         for change in changes:
             known = self._phases.setdefault(change.place, [])
             if not any(change.same(seen) for seen, _ in known):
@@ -82,11 +86,15 @@ class Attribution:
             return self._threads.get(thread, polluter)
         if self.unseen is not None and change.what == "attribute":
             return self.unseen
+        if self._marks and (observed := self._leak_watch.phase_of(change)) is not None:
+            return polluter._replace(phase=observed)  # that of the statement whose line is told
         for seen, phase in self._phases.get(change.place, ()):
             if change.same(seen):
                 return polluter._replace(phase=phase)
         if polluter.phase == "teardown":
-            return polluter._replace(phase=self._leak_watch.phase_of(change) or _likely_phase(change))
+            if change.what == "entry" and self._looked_closely:
+                return polluter  # it was not there when the teardown began
+            return polluter._replace(phase=self._leak_watch.phase_since(change) or _likely_phase(change))
         return polluter
 
 

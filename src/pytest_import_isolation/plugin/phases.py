@@ -78,7 +78,7 @@ class Phases:
         # Who rebound an attribute is asked at the end of the test, and not in which phase.
         is_same = base.shows_same_entries() if self._may_write else base.shows_same_number()
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
-        self._attribution.end_phase(here.phase, changes)
+        self._attribution.end_phase(here.phase, changes, looked_closely=self._may_write)
         self._leak_watch.here = Polluter(here.nodeid, phase)
 
     def end_test(self, test: pytest.Item) -> None:
