@@ -606,3 +606,139 @@ def test_odd_leaked_entries_break_nothing(suite: Suite) -> None:
     assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing", "two\nlines"}
     assert "... and 3 more leaked names: number, json.nothing, two\\nlines" in run.output
     assert "two\\nlines" in run.section
+
+
+def test_a_leak_is_armed_again_when_what_was_laid_over_it_is_gone(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "store.py": "LIMIT = 1",
+            "app.py": "def limit():\n    from store import LIMIT\n    return LIMIT\n",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_1_polluter.py": """
+                import sys
+
+                def test_polluter():
+                    del sys.modules["store"]
+                    import store
+            """,
+            "test_2_victim.py": """
+                import sys
+                import pytest
+                import app, store
+
+                @pytest.fixture(scope="class")
+                def blocked():
+                    with pytest.MonkeyPatch.context() as patch:
+                        patch.setitem(sys.modules, "store", None)
+                        yield
+
+                def test_without_store(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "store", None)
+                    with pytest.raises(ImportError):
+                        app.limit()
+
+                class TestWithoutStore:
+                    def test_one(self, blocked):
+                        pass
+                    def test_two(self, blocked):
+                        pass
+
+                def test_victim(monkeypatch):
+                    monkeypatch.setattr(store, "LIMIT", 5)
+                    assert app.limit() == 5
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 4, "failed": 1}
+    exposed = [one["nodeid"] for one in run.leak("replaced", "store")["exposed"]]
+    assert exposed == ["test_2_victim.py::test_victim"]
+    assert "replaced by test_1_polluter.py::test_polluter (call)" in run.output
+
+
+_OWN_VICTIM = """
+    import sys
+    from unittest import mock
+
+    import maker
+
+    def test_own_victim():
+        with mock.patch.dict("sys.modules", {{"optional_part": None}}):
+            made = maker.make()
+        from shapes import Shape
+
+        assert isinstance(made, Shape) is {expected}
+"""
+
+
+def test_a_failing_test_may_be_its_own_victim(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shapes.py": "class Shape: pass",
+            "maker.py": "def make():\n    from shapes import Shape\n    return Shape()\n",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_passing.py": _OWN_VICTIM.format(expected=False).replace("shapes", "forms"),
+            "test_self.py": _OWN_VICTIM.format(expected=True),
+        }
+    )
+    leak = run.leak("evicted", "shapes")
+    assert leak["polluter"] == {"nodeid": "test_self.py::test_own_victim", "phase": "call"}
+    assert [one["nodeid"] for one in leak["exposed"]] == ["test_self.py::test_own_victim"]
+    assert "evicted by test_self.py::test_own_victim (call)" in run.output
+
+
+def test_modules_that_a_window_forgot_make_nobody_his_own_victim(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shapes.py": "class Shape: pass",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_it.py": """
+                import sys
+                from pytest_import_isolation import IsolatedImportContext
+
+                def test_it():
+                    with IsolatedImportContext():
+                        import shapes
+                    assert "shapes" not in sys.modules
+                    import shapes
+                    assert not shapes
+            """,
+        }
+    )
+    assert run.outcomes == {"failed": 1}
+    assert run.leaks == []
+
+
+def test_a_second_copy_in_the_place_of_a_fake_is_compared_with_the_original(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **{f"{name}.py": "class Error(Exception): pass" for name in ("app", "cleaned", "healed")},
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_it.py": """
+                import sys
+                import app as first, cleaned, healed
+
+                def test_1():
+                    sys.modules["app"] = 7
+                    sys.modules["cleaned"] = sys.modules["healed"] = None
+
+                def test_2():
+                    del sys.modules["app"], sys.modules["cleaned"]
+                    import app
+                    sys.modules["healed"] = healed
+
+                def test_3():
+                    import app
+                    assert app.Error is first.Error
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    blamed = [(leak["kind"], leak["name"], leak["polluter"]["nodeid"][-6:]) for leak in run.leaks]
+    assert sorted(blamed) == [
+        ("blocked-left", "cleaned", "test_1"),
+        ("blocked-left", "healed", "test_1"),
+        ("removed", "cleaned", "test_2"),
+        ("replaced", "app", "test_1"),
+        ("replaced", "app", "test_2"),
+    ]
+    assert "replaced by test_it.py::test_2 (call)" in run.output

@@ -62,6 +62,17 @@ class Evictions:
                 chain=chain,
             )
 
+    def of_own_victim(self, name: str, polluter: Polluter) -> Leak:
+        """Return the record of a module that somebody imported, threw out, and imported again.
+
+        Args:
+            name: the module.
+            polluter: who did it.
+        """
+        location, chain = self._places.of_removal(polluter, name)
+        detail = "It was first imported here and thrown out, and the next import here executed a second copy."
+        return make_leak("evicted", name, polluter, detail, location=location, chain=chain)
+
 
 def _with_others(names: list[str]) -> str:
     if len(names) == 1:

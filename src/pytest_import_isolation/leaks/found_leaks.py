@@ -90,6 +90,7 @@ class FoundLeaks:
         """
         watched = WatchedChange(change, leak.polluter, taints=False)
         watched.leak = len(self.leaks)
+        watched.meets_polluter = leak.polluter.nodeid == exposure.nodeid
         watched.meet(exposure)
         self._exposures.add(watched)
         self.leaks.append(leak)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pytest_import_isolation.fakes.missing import WRAPPERS
 from pytest_import_isolation.leaks.clashes import Clash, Clashes, leak_of_clash
 from pytest_import_isolation.leaks.entries import is_first_import
+from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
@@ -19,6 +20,7 @@ from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import Taints
 from pytest_import_isolation.leaks.user_code import UserCode
+from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import ERROR, Exposure, Polluter
 from pytest_import_isolation.state.origins import Origins
@@ -26,6 +28,7 @@ from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Statements, Trail
+from pytest_import_isolation.window.window import open_windows
 
 # The phases in which something is run that can leak an error.
 _TESTING: Final = ("collect", "setup", "call", "teardown")
@@ -68,9 +71,8 @@ class LeakWatch:
         # Since the last boundary: by what statements were seen to change, the identity of what was there then
         # and the phase. The object itself shall be gone if nobody else holds it.
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}
-        # The modules that were executed before and asked for again since the last boundary, with the phase.
-        self._asked_again: dict[str, str] = {}
-        log.once_more = self._ask_again
+        self._listen(log)
+        self._importer = code.importer
         #: The test or file that runs, and its phase.
         self.here: Polluter | None = None
         #: Sees the statements.
@@ -84,6 +86,7 @@ class LeakWatch:
         self.places = Places(root, self.statements, log)
         #: Tells who imported what first.
         self.first_imports = FirstImports(origins, log, self.places)
+        self._evictions = Evictions(origins, log, self.places, self.first_imports)
         #: Judges changes.
         self.judge = Judge(origins, log, self.places)
         #: Knows who met what.
@@ -94,6 +97,16 @@ class LeakWatch:
         self.clashes = Clashes(origins, code.importer, is_of_the_run, self._clashed)
         #: What was found.
         self.found = FoundLeaks(origins, self.places, self.exposures, self.taints, exposes=exposes)
+
+    def _listen(self, log: ImportLog) -> None:
+        # The modules that were executed before and asked for again since the last boundary, with the phase.
+        self._asked_again: dict[str, str] = {}
+        # Those of them that were not there at the last boundary, with the statement that asks.
+        self._evicted: dict[str, Exposure] = {}
+        # The modules that were asked for in windows, which forget them on purpose.
+        self._in_windows: set[str] = set()
+        log.beforehand = self._ask
+        log.once_more = self._ask_again
 
     def stop_tracing(self) -> None:
         """Watch lines no more where that is not done for the whole run; see :meth:`watching`."""
@@ -133,6 +146,7 @@ class LeakWatch:
         self._seen.clear()
         EXECUTED.begin_anew()
         self._asked_again.clear()
+        self._evicted.clear()
         self.exposures.begin_anew(changed)
 
     def phase_of(self, change: SingleChange) -> str | None:
@@ -141,16 +155,44 @@ class LeakWatch:
         return phase if identity == id(change.after) else None
 
     def phase_since(self, change: SingleChange) -> str | None:
-        """Return the phase in which a change was made that no statement was seen to make, if that is known."""
+        """Return the phase of a change that no statement was seen to make, if it is known."""
         again = self._asked_again.get(change.key) if change.what == "entry" else None
         if again is not None and change.after is not None:
             return again
         _, phase = self._seen.get(change.place, (0, None))
         return phase if phase == "teardown" else None  # the last phase: what follows is in it, too
 
+    def _ask(self, name: str) -> None:
+        if open_windows:
+            self._in_windows.add(name)
+
     def _ask_again(self, name: str) -> None:
-        if self.here is not None:
-            self._asked_again[name] = self.here.phase
+        here, asker = self.here, caller()
+        if here is None:
+            return
+        self._asked_again[name] = here.phase
+        if (
+            here.phase in _TESTING
+            and asker is not None
+            and self._entry_before(name) is ABSENT
+            and name not in EXECUTED.failed
+            and name not in self._in_windows
+            # A statement was seen to throw it out.
+            and self._seen.get(("entry", name), (0, ""))[0] == id(ABSENT)
+        ):
+            importer = self._importer(asker)
+            self._evicted[name] = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
+
+    def blame_for_evictions(self) -> None:
+        """Record what a failing test or file threw out and imported again: it may be its own victim."""
+        here, evicted = self.here, self._evicted.copy()
+        self._evicted.clear()
+        if here is None:
+            return
+        for name, exposure in evicted.items():
+            leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase))
+            change = SingleChange("entry", name, ABSENT, sys.modules.get(name))
+            self.found.record_met(leak, change, exposure)
 
     def _changed(self, changes: list[SingleChange], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""

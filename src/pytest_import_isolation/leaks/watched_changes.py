@@ -23,6 +23,8 @@ class WatchedChange:
         self.change = change
         self.polluter = polluter
         self.taints = taints
+        #: Whether the polluter is the victim, too.
+        self.meets_polluter = False
         #: The number of the leak that it was judged to be, or None as long as it may be undone.
         self.leak: int | None = None
         #: The first meeting of each test or file, by its node id.
@@ -61,7 +63,9 @@ class WatchedChange:
         self.met = {nodeid: met for nodeid, met in self.met.items() if not self.is_own(nodeid)}
 
     def is_own(self, nodeid: str) -> bool:
-        """Tell whether a test or file is the polluter itself, or belongs to it."""
+        """Tell whether a test or file is the polluter itself, or belongs to it, and no victim."""
+        if self.meets_polluter:
+            return False
         return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
 
     def meet(self, exposure: Exposure) -> None:

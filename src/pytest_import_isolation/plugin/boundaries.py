@@ -14,6 +14,7 @@ import pytest
 
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
+from pytest_import_isolation.leaks.originals import Originals
 from pytest_import_isolation.leaks.reloads import leak_of_reload
 from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
 from pytest_import_isolation.machinery.finders import is_own_finder
@@ -46,6 +47,7 @@ class Boundaries:
         self._judge = leak_watch.judge
         self._evictions = Evictions(origins, log, leak_watch.places, leak_watch.first_imports)
         self._twice_loaded = TwiceLoaded(origins, leak_watch.places, leak_watch.first_imports)
+        self._originals = Originals(origins)
         # How many modules had been asked for at the last boundary.
         self._asked = 0
         #: Takes the leaks.
@@ -111,9 +113,11 @@ class Boundaries:
     def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
         for change in found:
             if not self._runner.is_own(change):
-                leak = self._judge.leak(change, self.attribution.polluter_of(change, polluter))
+                by = self.attribution.polluter_of(change, polluter)
+                compared = self._originals.compared(change)
+                leak = self._judge.leak(compared, by)
                 if leak is not None:
-                    self.found.record(leak, worst, change)
+                    self.found.record(leak, worst, compared)
         for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
             by = polluter._replace(phase=phase)
             self._judge_evictions(names, by, worst)

@@ -150,6 +150,11 @@ class Observer:
         return result
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Note what a test changed up to now that is run again."""
+        self._phases.begin_again()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
         """Note what the setup of a test changed."""
         self._phases.begin_phase("call")
@@ -168,6 +173,8 @@ class Observer:
         test = self.boundaries.test
         if test is None or report.nodeid != test.nodeid:
             return
+        if report.failed:
+            self._leak_watch.blame_for_evictions()
         self._sections.note_test(report, test)
 
     # The end

@@ -63,6 +63,12 @@ class Phases:
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
 
+    def begin_again(self) -> None:
+        """Go back to the setup, if a test runs again within the same test protocol."""
+        here = self._leak_watch.here
+        if here is not None and here.phase != "setup":
+            self.begin_phase("setup")
+
     def begin_phase(self, phase: str) -> None:
         """Take note of what the phase before changed.
 

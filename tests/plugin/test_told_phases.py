@@ -1,0 +1,97 @@
+"""The phase that is told of a leak: that of the statement whose line is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+
+def test_a_fake_that_a_finalizer_puts_back_is_the_teardown_s(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+                from contextlib import contextmanager
+                from types import ModuleType
+                import pytest
+
+                def stubbed(name):
+                    before = sys.modules.get(name)
+                    sys.modules[name] = ModuleType(name)
+                    try:
+                        yield
+                    finally:
+                        if before is None:
+                            sys.modules.pop(name, None)
+                        else:
+                            sys.modules[name] = before
+
+                @pytest.fixture
+                def stub():
+                    yield from stubbed("radio")
+
+                @pytest.fixture
+                def stub_more(request):
+                    def add(name):
+                        context = contextmanager(stubbed)(name)
+                        context.__enter__()
+                        request.addfinalizer(lambda: context.__exit__(None, None, None))
+                    return add
+            """,
+            "test_it.py": "def test_it(stub_more, stub): stub_more('radio')",
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    leak = run.leak("fake-left", "radio")
+    assert (leak["polluter"]["phase"], leak["location"]["line"]) == ("teardown", 16)
+
+
+def test_a_second_copy_that_a_teardown_imports_is_the_teardown_s(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "store.py": "",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "helper.py": "import sys\ndef forget(name): sys.modules.pop(name, None)\n",
+            "conftest.py": """
+                import helper, pytest
+
+                @pytest.fixture
+                def loads():
+                    yield
+                    import store
+
+                @pytest.fixture
+                def clean():
+                    yield
+                    helper.forget("store")
+            """,
+            "test_it.py": "import store\ndef test_it(loads, clean): pass\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    assert run.blamed("replaced", "store") == ("test_it.py::test_it", "teardown")
+
+
+def test_the_setup_of_a_rerun_is_a_setup(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        import pytest
+        attempts = []
+
+        @pytest.fixture
+        def fake():
+            attempts.append(1)
+            if len(attempts) == 2:
+                sys.modules["fake"] = object()
+
+        @pytest.mark.flaky(reruns=2)
+        def test_it(fake):
+            assert len(attempts) == 2
+        """,
+        plugins=("rerunfailures",),
+    )
+    assert run.outcomes == {"passed": 1, "rerun": 1}
+    assert run.blamed("fake-left", "fake") == ("test_it.py::test_it", "setup")
