@@ -59,7 +59,7 @@ def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
         return Finding(
             "fake-left", f"Its entry in sys.modules is {describe(after)}: every later import gets that."
         )
-    return _replaced(before, describe(after))
+    return _replaced(before, describe(after))._replace(case="replaced-by-fake")
 
 
 def _replaced(before: object, now: str) -> Finding:

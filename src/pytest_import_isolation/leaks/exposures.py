@@ -112,9 +112,9 @@ class Exposures:
             if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
         for watched in self._unjudged:
-            if watched.leak is None and not watched.is_in_place:
+            if not watched.leaks and not watched.is_in_place:
                 self._all.pop(id(watched), None)
-        self._unjudged = [w for w in self._unjudged if w.leak is None and id(w) in self._all]
+        self._unjudged = [w for w in self._unjudged if not w.leaks and id(w) in self._all]
         self._wrap_imports()
 
     def begin_anew(self, changed: Collection[Any] | None = None) -> None:
@@ -189,12 +189,26 @@ class Exposures:
             self.taints.append(Taint(asker.module, wanted, watched))
         if not watched.is_own(here.nodeid):
             importer = self._find_importer(asker)
-            self._meet(watched, Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+            exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
+            self._meet(watched, exposure, self._rank(watched, wanted, bool(running)))
 
-    def _meet(self, watched: WatchedChange, exposure: Exposure) -> None:
+    @staticmethod
+    def _rank(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
+        """Return how much a place tells: the statement that asks for the very name tells most.
+
+        Args:
+            watched: what was met.
+            wanted: the module that was asked for.
+            is_for_another: whether a module asked while it was imported: what it got has a leak of its own.
+        """
+        if wanted != watched.name and not wanted.startswith(f"{watched.name}."):
+            return 0
+        return 1 if is_for_another else 2
+
+    def _meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
         if exposure.nodeid not in watched.met:
-            watched.meet(exposure)
             self._met_by.setdefault(exposure.nodeid, []).append(watched)
+        watched.meet(exposure, rank)
 
     def _is_new(self, name: str) -> bool:
         """Tell whether a module is being imported for the first time, and not by pytest as a test file."""
@@ -219,10 +233,8 @@ class Exposures:
         """Yield the leaks that a test or file met, itself or, for a test, through its file."""
         above = [nodeid, *_above(nodeid)]
         changes = {id(watched): watched for node in above for watched in self._met_by.get(node, ())}
-        for watched in sorted(
-            changes.values(), key=lambda watched: -1 if watched.leak is None else watched.leak
-        ):
-            if watched.leak is not None and not watched.is_own(nodeid):
+        for watched in sorted(changes.values(), key=lambda watched: watched.leaks[:1]):
+            if watched.leaks and not watched.is_own(nodeid):
                 met = next(filter(None, map(watched.met.get, above)), None)
                 if met is not None:
                     yield watched, met
@@ -231,8 +243,8 @@ class Exposures:
         """Return who met each leak, in the order in which they did, with what became of them."""
         found: dict[int, list[Exposure]] = {}
         for watched in self._all.values():
-            if watched.leak is not None:
-                found.setdefault(watched.leak, []).extend(
+            for leak in watched.leaks:
+                found.setdefault(leak, []).extend(
                     exposure._replace(outcome=self._outcomes.get(exposure.nodeid, _UNKNOWN))
                     for exposure in watched.met.values()
                 )

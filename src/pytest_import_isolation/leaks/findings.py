@@ -15,3 +15,5 @@ class Finding(NamedTuple):
     name: str | None = None
     #: In place of the kind's own.
     severity: str | None = None
+    #: A special case of the kind, which has an advice of its own.
+    case: str | None = None

@@ -36,10 +36,9 @@ class FirstImports:
 
     def leak(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
-        steps = list(self._log.chain(name)) if isinstance(name, str) else []
+        steps = list(self._log.way(name)) if isinstance(name, str) else []
         # How pytest came to import the test file is nobody's question.
-        theirs = itertools.dropwhile(lambda step: not self._is_first_party(*step), reversed(steps))
-        links = list(theirs) or list(reversed(steps))
+        links = itertools.dropwhile(lambda step: not self._is_first_party(*step), reversed(steps))
         chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]
         thread = self._log.threads.get(name)
         more = f", by the thread {thread.name!r}" if thread else ""
@@ -58,13 +57,16 @@ class FirstImports:
         return make_leak("loaded", change.key, polluter, detail, location=self.location(maker))
 
     def location(self, name: str, *, exact: bool = True) -> Location | None:
-        """Return the statement that asked for a module first, if that is known.
+        """Return the statement of the users' own that made a module be imported, if there is one.
+
+        Of a module that was executed again, it is the last one.
 
         Args:
             name: the module.
             exact: whether that statement is the one that is looked for.
         """
-        importer = self._log.importers.get(name)
+        steps = self._log.way(name) if isinstance(name, str) else ()
+        importer = next((by for module, by in steps if self._is_first_party(module, by)), None)
         if importer is None:
             return None
         return Location(self._places.shorten(importer.file), importer.line, exact=exact)

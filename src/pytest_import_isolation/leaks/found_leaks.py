@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
@@ -70,11 +70,11 @@ class FoundLeaks:
         new = [leak if leak.severity == INFO else leak._replace(contained=True) for leak in new]
         self.leaks[first:] = [leak for leak in new if leak not in known]
 
-    def record_taints(self, by: Polluter, worst: str) -> None:
+    def record_taints(self, by: Callable[[SingleChange], Polluter], worst: str) -> None:
         """Add the modules that were imported since the last boundary while something was faked or blocked.
 
         Args:
-            by: who imported them.
+            by: returns who made a change, here: who imported a module.
             worst: see :meth:`record`.
         """
         for leak in self._taints.take(by, self.first_importers):
@@ -89,7 +89,7 @@ class FoundLeaks:
             exposure: who met it, and where.
         """
         watched = WatchedChange(change, leak.polluter, taints=False)
-        watched.leak = len(self.leaks)
+        watched.leaks.append(len(self.leaks))
         watched.meets_polluter = leak.polluter.nodeid == exposure.nodeid
         watched.meet(exposure)
         self._exposures.add(watched)
@@ -137,7 +137,8 @@ class FoundLeaks:
                 state_with_holdings(leak.name, holders),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
-            if watched.leak is not None and not (leak := self.leaks[watched.leak]).contained
+            for leak in map(self.leaks.__getitem__, watched.leaks)
+            if not leak.contained
         ]
 
     def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:

@@ -102,9 +102,15 @@ def hint(met: Sequence[Met], failure: str) -> str:
     if first.kind == "name-clash" and _CONTAIN not in first.advice:  # packages of one name clash there too
         lines.append("To cure it:")
     else:
-        lines.append(f"To contain it, run pytest with {_CONTAIN}, or change the file that left it:")
+        how = "--isolate-imports=test" if _is_of_one_file(ordered[0]) else _CONTAIN
+        lines.append(f"To contain it, run pytest with {how}, or change the file that left it:")
     lines.append(f"    {first.advice}")
     return "\n".join(map(plain, lines))
+
+
+def _is_of_one_file(met: Met) -> bool:
+    """Tell whether a test met what another one of its own file left."""
+    return met.exposure.nodeid.partition("::")[0] == met.leak.polluter.nodeid.partition("::")[0]
 
 
 def guard_hint(loaded: Sequence[Leak], users: Sequence[str] = ()) -> str:

@@ -53,7 +53,14 @@ class Judge:
             name = change.key if isinstance(change.key, str) else repr(change.key)
         location, chain = self._places.of(change, polluter, name)
         return make_leak(
-            found.kind, name, polluter, found.detail, location=location, chain=chain, severity=found.severity
+            found.kind,
+            name,
+            polluter,
+            found.detail,
+            location=location,
+            chain=chain,
+            severity=found.severity,
+            case=found.case,
         )
 
     def _replacer(self, change: SingleChange, polluter: Polluter) -> Maker | None:

@@ -68,6 +68,7 @@ class LeakWatch:
         self._entry_before = entry_before
         #: The users' own code.
         self.code = code = UserCode(origins)
+        log.is_users = code.has
         # Since the last boundary: by what statements were seen to change, the identity of what was there then
         # and the phase. The object itself shall be gone if nobody else holds it.
         self._seen: dict[tuple[str, Any], tuple[int, str]] = {}

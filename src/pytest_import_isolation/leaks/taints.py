@@ -13,6 +13,7 @@ from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.state.single_changes import SingleChange
 
 #: Kinds of leaks that a module which is imported meanwhile keeps something of.
 TAINTING: Final = ("fake-left", "blocked-left", "replaced")
@@ -49,11 +50,11 @@ class Taints:
         """Take note of a fake or block that was there before anybody could watch who asks for it."""
         self._unobserved.append(fake)
 
-    def take(self, by: Polluter, first: Container[str]) -> Iterator[Leak]:
+    def take(self, by: Callable[[SingleChange], Polluter], first: Container[str]) -> Iterator[Leak]:
         """Yield a leak for each module that was tainted since the last boundary.
 
         Args:
-            by: who imported them.
+            by: returns who made a change, here: who imported a module.
             first: the modules whose first import was seen.
         """
         found = [*self._exposures.taints, *self._inferred()]
@@ -62,11 +63,11 @@ class Taints:
         self._imported.clear()
         self._unobserved.clear()
         for name, taint in reversed(taints.items()):
-            module = sys.modules.get(name)
-            if module is self._entry_before(name):
+            module, before = sys.modules.get(name), self._entry_before(name)
+            if module is before:
                 continue  # a second copy was executed, and the first is back
             if name in first and not is_initializing(module):
-                yield self._leak(taint, by)
+                yield self._leak(taint, by(SingleChange("entry", name, before, module)))
 
     def _inferred(self) -> Iterator[Taint]:
         """Yield the modules that hold a fake which nobody saw being placed, or something of it."""
@@ -79,15 +80,19 @@ class Taints:
                     break
 
     def _leak(self, taint: Taint, by: Polluter) -> Leak:
-        polluter, after = taint.watched.polluter, taint.watched.change.after
+        left_by, after = taint.watched.polluter, taint.watched.change.after
         first = self._first_imports.leak(taint.module, by)
-        who = "" if by.nodeid == polluter.nodeid else f" by {by.nodeid}"
-        state = "blocked" if after is None else f"{describe(after)}"
-        detail = (
-            f"It was first imported{who} while {taint.watched.name} was {state}, and still depends on that."
-        )
+        whose = "" if by.nodeid == left_by.nodeid else f", left by {left_by.nodeid or 'the test run'}"
+        state = ("blocked" if after is None else describe(after)) + whose
+        detail = f"It was first imported while {taint.watched.name} was {state}, and still depends on that."
         return make_leak(
-            "tainted", taint.module, polluter, detail, location=first.location, chain=first.chain
+            "tainted",
+            taint.module,
+            by,
+            detail,
+            location=first.location,
+            chain=first.chain,
+            case="tainted-by-others" if whose else None,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
@@ -27,9 +27,13 @@ class TwiceLoaded:
         self._first_imports = first_imports
         self._names_by_file: dict[str, list[str]] = {}
 
-    def leaks(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
-        """Yield the first-party files among these modules that are loaded under another name too."""
-        files = {name: file for name in names if (file := self._first_party_file(name))}
+    def leaks(self, importers: Mapping[str, Polluter]) -> Iterator[Leak]:
+        """Yield the first-party files among these modules that are loaded under another name too.
+
+        Args:
+            importers: who imported each module.
+        """
+        files = {name: file for name in importers if (file := self._first_party_file(name))}
         for name, file in files.items():
             for other in self._names_with_file(name, file, files):
                 module = sys.modules.get(other)
@@ -39,9 +43,9 @@ class TwiceLoaded:
                     f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "
                     "two modules, two copies of every class."
                 )
-                first = self._first_imports.leak(name, polluter)
+                first = self._first_imports.leak(name, importers[name])
                 yield make_leak(
-                    "twice-loaded", name, polluter, detail, location=first.location, chain=first.chain
+                    "twice-loaded", name, first.polluter, detail, location=first.location, chain=first.chain
                 )
 
     def _names_with_file(self, name: str, file: str, new: Container[str]) -> list[str]:

@@ -25,10 +25,11 @@ class WatchedChange:
         self.taints = taints
         #: Whether the polluter is the victim, too.
         self.meets_polluter = False
-        #: The number of the leak that it was judged to be, or None as long as it may be undone.
-        self.leak: int | None = None
-        #: The first meeting of each test or file, by its node id.
+        #: The numbers of the leaks that it was judged to be; none as long as it may be undone.
+        self.leaks: list[int] = []
+        #: The meeting of each test or file, by its node id; the first of those that tell most.
         self.met: dict[str, Exposure] = {}
+        self._ranks: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"WatchedChange({self.name!r}, by {self.polluter.nodeid!r})"
@@ -58,7 +59,7 @@ class WatchedChange:
             leak: its number.
             polluter: who answers for it; for what a fixture did, all the tests that had the fixture.
         """
-        self.leak = leak
+        self.leaks.append(leak)
         self.polluter = polluter
         self.met = {nodeid: met for nodeid, met in self.met.items() if not self.is_own(nodeid)}
 
@@ -68,9 +69,16 @@ class WatchedChange:
             return False
         return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
 
-    def meet(self, exposure: Exposure) -> None:
-        """Note a meeting, if it is the first of this test or file."""
-        self.met.setdefault(exposure.nodeid, exposure)
+    def meet(self, exposure: Exposure, rank: int = 0) -> None:
+        """Note a meeting, if it is the first of this test or file, or tells more than the first.
+
+        Args:
+            exposure: who met it, and where.
+            rank: how much that place tells.
+        """
+        if exposure.nodeid not in self.met or rank > self._ranks.get(exposure.nodeid, 0):
+            self.met[exposure.nodeid] = exposure
+            self._ranks[exposure.nodeid] = rank
 
 
 class Taint(NamedTuple):

@@ -125,10 +125,14 @@ class Boundaries:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
                     self.found.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
         self._forget_imports()
-        loaded = [change.key for change in found if change.what == "entry" and type(change.key) is str]
-        for leak in self._twice_loaded.leaks(loaded, polluter):
+        loaded = {
+            change.key: self.attribution.polluter_of(change, polluter)
+            for change in found
+            if change.what == "entry" and type(change.key) is str
+        }
+        for leak in self._twice_loaded.leaks(loaded):
             self.found.record(leak, worst)
-        self.found.record_taints(polluter, worst)
+        self.found.record_taints(lambda change: self.attribution.polluter_of(change, polluter), worst)
 
     def _judge_evictions(self, names: Iterable[str], by: Polluter, worst: str) -> None:
         for leak in self._evictions.leaks(names, by):

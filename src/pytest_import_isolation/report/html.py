@@ -16,7 +16,8 @@ from string import Template
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.report.records import KINDS, SEVERITIES, Event, Leak, Report
+from pytest_import_isolation.report.advice import templates
+from pytest_import_isolation.report.records import SEVERITIES, Event, Leak, Report
 from pytest_import_isolation.report.text import render
 
 _FOLDER: Final = Path(__file__).with_name("html_page")
@@ -140,12 +141,12 @@ def _row(leak: Leak, text: _Table, exposures: _Table) -> list[Any]:
 
 
 def _shared_advice(leak: Leak) -> str:
-    """Return the advice of a leak, in the form that all leaks of its kind share where it is theirs."""
-    kind = KINDS.get(leak.kind)
-    if kind is None:
-        return leak.advice
-    advice = kind.advice.format(name=_NAME)
-    return advice if advice.replace(_NAME, leak.name) == leak.advice else leak.advice
+    """Return the advice of a leak, in a form that leaks of its kind share where it is theirs."""
+    for template in templates(leak.kind):
+        advice = template.format(name=_NAME)
+        if advice.replace(_NAME, leak.name) == leak.advice:
+            return advice
+    return leak.advice
 
 
 def _events_of(leaks: Iterable[Leak]) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.report.advice import FOR_TESTS, advise
 
 #: The version of the JSON format. Fields may be added under the same version, never renamed or removed.
 VERSION: Final = 1
@@ -20,66 +21,38 @@ SEVERITIES: Final = (ERROR, WARNING, INFO)
 
 
 class Kind(NamedTuple):
-    """A kind of leak: how bad it is, and what somebody who meets one should do."""
+    """A kind of leak: how bad it is, and what somebody should do whose test made one."""
 
     severity: str
     advice: str
 
 
-_USE_FAKES = (
-    "Fake it for the tests that need it only: mark them with "
-    '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}), or use the fake_module fixture.'
-)
-_USE_MISSING = 'Use @pytest.mark.isolated_imports(missing="{name}") or the missing_modules fixture.'
-_USE_FRESH = (
-    'Use @pytest.mark.isolated_imports(fresh="{name}") or the fresh_import fixture: '
-    "the first copy comes back after the test."
-)
-_USE_PATH = (
-    'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '
-    "or name the directory in the pythonpath option of pytest."
-)
-_USE_CONTEXT = "Mark the test with @pytest.mark.isolated_imports: the change is undone after it."
+_SEVERITIES_OF_KINDS: Final[Mapping[str, str]] = {
+    "fake-left": ERROR,
+    "replaced": ERROR,
+    "removed": ERROR,
+    "blocked-left": ERROR,
+    "name-clash": ERROR,
+    "stale-attribute": ERROR,
+    "rebound": ERROR,
+    "tainted": ERROR,
+    "path-added": WARNING,
+    "path-removed": WARNING,
+    "path-moved": WARNING,
+    "finder-added": WARNING,
+    "finder-removed": WARNING,
+    "hook-added": WARNING,
+    "hook-removed": WARNING,
+    "evicted": ERROR,
+    "reloaded": WARNING,
+    "twice-loaded": WARNING,
+    "effect": WARNING,
+    "loaded": INFO,
+}
 
-#: What each kind means. The advice may name the leak with ``{name}``.
+#: What each kind means.
 KINDS: Final[Mapping[str, Kind]] = {
-    "fake-left": Kind(ERROR, _USE_FAKES),
-    "replaced": Kind(ERROR, _USE_FRESH),
-    "removed": Kind(ERROR, _USE_FRESH),
-    "blocked-left": Kind(ERROR, _USE_MISSING),
-    "name-clash": Kind(
-        ERROR,
-        "Give the two modules different names, put each into a package, or run with --isolate-imports=file.",
-    ),
-    "stale-attribute": Kind(ERROR, _USE_CONTEXT),
-    "rebound": Kind(
-        ERROR, "Change the contents of {name} and leave the object in place; C code keeps using the old one."
-    ),
-    "tainted": Kind(
-        ERROR,
-        "Import {name} before the fake is there, or make the fake with "
-        "@pytest.mark.isolated_imports(fakes=...), which "
-        "forgets {name} after the test.",
-    ),
-    "path-added": Kind(WARNING, _USE_PATH),
-    "path-removed": Kind(WARNING, _USE_CONTEXT),
-    "path-moved": Kind(WARNING, _USE_CONTEXT),
-    "finder-added": Kind(WARNING, _USE_CONTEXT),
-    "finder-removed": Kind(WARNING, _USE_CONTEXT),
-    "hook-added": Kind(WARNING, _USE_CONTEXT),
-    "hook-removed": Kind(WARNING, _USE_CONTEXT),
-    "evicted": Kind(
-        ERROR,
-        "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead.",
-    ),
-    "reloaded": Kind(WARNING, _USE_FRESH),
-    "twice-loaded": Kind(
-        WARNING, "Import the file under one name everywhere; check sys.path and pythonpath."
-    ),
-    "effect": Kind(
-        WARNING, "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch."
-    ),
-    "loaded": Kind(INFO, "Nothing to do: a first import is no leak."),
+    kind: Kind(severity, FOR_TESTS[kind]) for kind, severity in _SEVERITIES_OF_KINDS.items()
 }
 
 
@@ -168,6 +141,7 @@ def make_leak(
     chain: Iterable[Link] = (),
     severity: str | None = None,
     contained: bool = False,
+    case: str | None = None,
 ) -> Leak:
     """Return a leak with the severity and the advice of its kind.
 
@@ -180,6 +154,7 @@ def make_leak(
         chain: how an import led there, from the statement to the module.
         severity: in place of the kind's own.
         contained: whether it was undone already.
+        case: a special case of the kind, which has an advice of its own.
     """
     own = KINDS[kind]
     return Leak(
@@ -190,7 +165,7 @@ def make_leak(
         location=location,
         chain=tuple(chain),
         detail=detail,
-        advice=own.advice.format(name=name),
+        advice=advise(case or kind, polluter.nodeid).format(name=name),
         contained=contained,
     )
 

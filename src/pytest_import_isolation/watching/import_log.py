@@ -7,10 +7,17 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.frames import Importer, caller, is_compiled_code_importing
+from pytest_import_isolation.machinery.frames import (
+    Importer,
+    caller,
+    calling_frame,
+    importer_at,
+    is_compiled_code_importing,
+    is_machinery,
+)
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
@@ -21,6 +28,14 @@ _LATEST: Final = 16
 
 def _nothing() -> None:
     """Stand for a reference to what is no longer alive."""
+
+
+class Way(NamedTuple):
+    """The statements that led to an import, the innermost first."""
+
+    statements: tuple[Importer, ...]
+    #: Whether the last one stands in the body of a module, so that the way goes on with who imported that.
+    goes_on: bool
 
 
 class Reload(NamedTuple):
@@ -46,6 +61,8 @@ class ImportLog:
         self.beforehand: Callable[[str], object] = lambda name: None
         #: Called with the name of a module that is asked for again: it was executed, and is gone.
         self.once_more: Callable[[str], object] = lambda name: None
+        #: Tells whether code is the users' own, by the name of its file. Ways are noted only with it.
+        self.is_users: Callable[[str], bool] | None = None
         #: The first importer of each module, in the order of the imports.
         self.importers: dict[str, Importer] = {}
         #: Those that compiled code asked for: it does so once, and looks in ``sys.modules`` from then on.
@@ -60,6 +77,8 @@ class ImportLog:
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
         self._with_images = with_images
+        # How the last import of each module came about, where that is not what the first importer says.
+        self._ways: dict[str, Way] = {}
         # What was executed, by name: nobody is kept alive.
         self._executed: dict[str, weakref.ref[ModuleType]] = {}
         # What was asked for a moment ago, and may appear: a finder may import before it answers.
@@ -72,21 +91,41 @@ class ImportLog:
         self._expected.append(name)
         if self._with_images:
             self.picture_packages(name)
-        if name in self.importers:
+        frame = calling_frame()
+        importer = importer_at(frame)
+        is_again = name in self.importers
+        if is_again:
             self.once_more(name)
-        else:
-            importer = caller()
-            if importer is not None:
-                self.importers[name] = importer
-                if is_compiled_code_importing():
-                    self.compiled.add(name)
-                statement = lazy_statement(name)
-                if statement is not None:
-                    self.lazily[name] = statement
-                if not is_main_thread():
-                    thread = known_threads().get(get_ident())
-                    if thread is not None:
-                        self.threads[name] = thread
+        elif importer is not None:
+            self.importers[name] = importer
+            if is_compiled_code_importing():
+                self.compiled.add(name)
+            statement = lazy_statement(name)
+            if statement is not None:
+                self.lazily[name] = statement
+            if not is_main_thread():
+                thread = known_threads().get(get_ident())
+                if thread is not None:
+                    self.threads[name] = thread
+        if frame is not None and self.is_users is not None and (is_again or not _is_body(frame)):
+            self._ways[name] = self._way(frame, self.is_users)
+
+    def _way(self, frame: FrameType, is_users: Callable[[str], bool]) -> Way:
+        """Return the statement that asks, and the users' own that called it, up to the body of a module.
+
+        A function of a library asks in the name of whoever called it, and is left out.
+        """
+        found: list[Importer] = []
+        current: FrameType | None = frame
+        while current is not None and len(found) < _LONGEST_CHAIN:
+            is_body = _is_body(current)
+            if not is_machinery(current) and (is_body or is_users(current.f_code.co_filename)):
+                at = importer_at(current)
+                found += [at] if at is not None and at.line else []
+            if is_body and not is_machinery(current):
+                return Way(tuple(found), goes_on=True)
+            current = current.f_back
+        return Way(tuple(found), goes_on=False)
 
     def _note_executed(self) -> None:
         """Remember what has appeared: a module is there when it imports others."""
@@ -147,3 +186,26 @@ class ImportLog:
             importer = self.importers[name]
             yield name, importer
             name = importer.module
+
+    def way(self, name: str) -> Iterator[tuple[str, Importer]]:
+        """Yield how the last execution of a module came about, from the module itself outwards.
+
+        Args:
+            name: a module.
+
+        Yields:
+            Each module that was imported, or whose function was called, with the statement that did so.
+        """
+        seen: set[str] = set()
+        while name in self.importers and name not in seen and len(seen) < _LONGEST_CHAIN:
+            seen.add(name)
+            way = self._ways.get(name) or Way((self.importers[name],), goes_on=True)
+            for statement in way.statements:
+                yield name, statement
+                name = statement.module
+            if not way.goes_on:
+                return
+
+
+def _is_body(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "<module>"

@@ -1,0 +1,119 @@
+"""What somebody who meets a leak should do, by the kind of the leak and by who made it.
+
+Nothing is advised that cannot help: a mark isolates a test, and not the file around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_FAKES: Final = (
+    "Fake it for the tests that need it only: mark them with "
+    '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}), or use the fake_module fixture.'
+)
+_MISSING: Final = 'Use @pytest.mark.isolated_imports(missing="{name}") or the missing_modules fixture.'
+_FRESH: Final = (
+    'Use @pytest.mark.isolated_imports(fresh="{name}") or the fresh_import fixture: '
+    "the first copy comes back after the test."
+)
+_PATH: Final = (
+    'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '
+    "or name the directory in the pythonpath option of pytest."
+)
+_CONTEXT: Final = "Mark the test with @pytest.mark.isolated_imports: the change is undone after it."
+
+#: For what a test did, by kind. A text may name the leak with ``{name}``.
+FOR_TESTS: Final[Mapping[str, str]] = {
+    "fake-left": _FAKES,
+    "replaced": _FRESH,
+    "replaced-by-fake": _FAKES,
+    "removed": _FRESH,
+    "blocked-left": _MISSING,
+    "name-clash": (
+        "Give the two modules different names, put each into a package, or run with --isolate-imports=file."
+    ),
+    "stale-attribute": _CONTEXT,
+    "rebound": (
+        "Change the contents of {name} and leave the object in place; C code keeps using the old one."
+    ),
+    "tainted": (
+        "Import {name} before the fake is there, or make the fake with "
+        "@pytest.mark.isolated_imports(fakes=...), which "
+        "forgets {name} after the test."
+    ),
+    "tainted-by-others": (
+        "Contain the change of what {name} asked for, which another test or file left: "
+        "{name} gets the real module then."
+    ),
+    "path-added": _PATH,
+    "path-removed": _CONTEXT,
+    "path-moved": _CONTEXT,
+    "finder-added": _CONTEXT,
+    "finder-removed": _CONTEXT,
+    "hook-added": _CONTEXT,
+    "hook-removed": _CONTEXT,
+    "evicted": (
+        "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
+    ),
+    "reloaded": _FRESH,
+    "twice-loaded": "Import the file under one name everywhere; check sys.path and pythonpath.",
+    "effect": "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch.",
+    "loaded": "Nothing to do: a first import is no leak.",
+}
+
+_FAKES_IN_FILE: Final = (
+    'Import what needs the fake in "with IsolatedImportContext(fakes={{"{name}": {{...}}}}):". '
+    "If code imports {name} later, in a function, also mark the tests that call it with "
+    '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}).'
+)
+_FRESH_IN_FILE: Final = (
+    'Import it again in "with IsolatedImportContext(fresh="{name}"):": '
+    "the first copy comes back after the block."
+)
+_CONTEXT_IN_FILE: Final = 'Make the change in "with IsolatedImportContext():": it is undone after the block.'
+
+#: For what is done outside of all tests, where a mark cannot help: what differs.
+_FOR_FILES: Final[Mapping[str, str]] = {
+    "fake-left": _FAKES_IN_FILE,
+    "replaced": _FRESH_IN_FILE,
+    "replaced-by-fake": _FAKES_IN_FILE,
+    "removed": _FRESH_IN_FILE,
+    "blocked-left": (
+        'Import what shall miss it in "with IsolatedImportContext(missing="{name}"):". '
+        "If code imports {name} later, in a function, also mark the tests that call it with "
+        '@pytest.mark.isolated_imports(missing="{name}").'
+    ),
+    "stale-attribute": _CONTEXT_IN_FILE,
+    "tainted": (
+        "Import {name} before the fake is there, or make the fake with "
+        '"with IsolatedImportContext(fakes=...):", which forgets {name} after the block.'
+    ),
+    "path-removed": _CONTEXT_IN_FILE,
+    "path-moved": _CONTEXT_IN_FILE,
+    "finder-added": _CONTEXT_IN_FILE,
+    "finder-removed": _CONTEXT_IN_FILE,
+    "hook-added": _CONTEXT_IN_FILE,
+    "hook-removed": _CONTEXT_IN_FILE,
+    "evicted": "Import {name} before the mock.patch.dict(sys.modules) block.",
+    "reloaded": _FRESH_IN_FILE,
+}
+
+#: For what is done outside of all tests, by kind.
+FOR_FILES: Final[Mapping[str, str]] = {**FOR_TESTS, **_FOR_FILES}
+
+
+def advise(case: str, nodeid: str) -> str:
+    """Return the advice for a leak, in which ``{name}`` stands for its name.
+
+    Args:
+        case: its kind, or a special case of that.
+        nodeid: who made it.
+    """
+    return (FOR_TESTS if "::" in nodeid else FOR_FILES)[case]
+
+
+def templates(kind: str) -> list[str]:
+    """Return all that is advised for a kind."""
+    cases = [case for case in FOR_TESTS if case == kind or case.startswith(f"{kind}-by-")]
+    return [text for case in cases for text in (FOR_TESTS[case], FOR_FILES[case])]

@@ -1,0 +1,169 @@
+"""A place in the report is a line of the user's project, and the one that was executed at that time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+
+def _place(leak: dict[str, Any]) -> tuple[str, int, str]:
+    return leak["location"]["file"], leak["location"]["line"], leak["polluter"]["phase"]
+
+
+def _met(leak: dict[str, Any]) -> list[tuple[str, str, int]]:
+    return [(met["nodeid"], met["file"], met["line"]) for met in leak["exposed"]]
+
+
+def _imported_here(run: Run) -> list[str]:
+    return [line.strip() for line in run.output.splitlines() if line.startswith("    imported here at ")]
+
+
+def test_a_library_that_imports_for_a_test_leaves_the_place_to_the_test(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/db.py": "X = 1",
+            "app/svc.py": "from app.db import X",
+            "test_a.py": "from unittest.mock import patch\n\ndef test_a(): pass",
+            "test_b.py": """\
+                import pkgutil
+                from unittest.mock import patch
+
+                def _of_the_project(name):
+                    return pkgutil.resolve_name(name)
+
+                def test_b():
+                    with patch("app.svc.X", 2):
+                        pass
+
+                def test_helper():
+                    _of_the_project("wave:open")
+            """,
+            "test_c.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                sys.modules["app.db"] = MagicMock()
+
+                def test_c(): pass
+            """,
+        },
+    )
+    tainted = run.leak("tainted", "app.svc")
+    assert tainted["polluter"] == {"nodeid": "test_b.py::test_b", "phase": "call"}
+    assert _place(tainted) == ("test_b.py", 8, "call")
+    assert tainted["chain"] == [{"module": "app.svc", "file": "test_b.py", "line": 8}]
+    assert tainted["detail"] == (
+        "It was first imported while app.db was a unittest.mock.MagicMock, left by test_c.py, "
+        "and still depends on that."
+    )
+    wave = run.leak("loaded", "wave")
+    assert _place(wave) == ("test_b.py", 5, "call")
+    assert wave["chain"] == [
+        {"module": "test_b", "file": "test_b.py", "line": 12},
+        {"module": "wave", "file": "test_b.py", "line": 5},
+    ]
+
+
+def test_what_only_libraries_import_has_the_place_of_the_project_that_led_there(suite: Suite) -> None:
+    run = suite.run("def test_it():\n    import xml.dom.minidom\n")
+    assert _place(run.leak("loaded", "xml.dom.domreg")) == ("test_it.py", 2, "call")
+    for leak in run.report["leaks"]:
+        assert leak["location"] is None or leak["location"]["file"] == "test_it.py", leak
+
+
+def test_a_file_is_loaded_twice_by_the_line_and_in_the_phase_of_the_second_import(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/engine.py": "",
+            "app/main.py": "__path__ = [__file__.rpartition('/')[0]]\nfrom app import engine",
+            "test_it.py": """\
+                from unittest import mock
+                from app import main
+
+                def test_it():
+                    with mock.patch("app.main.engine.start", create=True):
+                        pass
+            """,
+        },
+    )
+    assert _place(run.leak("twice-loaded", "app.main.engine")) == ("test_it.py", 5, "call")
+
+
+def test_a_second_execution_under_a_fake_is_tainted_at_the_second_import(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/__init__.py": "",
+            "lib/model.py": """\
+                try:
+                    from engine import Engine
+                except ImportError:
+                    Engine = None
+                class Model: pass
+            """,
+            "lib/provider.py": "from lib.model import Model",
+            "test_it.py": """\
+                import importlib, sys, types
+
+                def test_primer():
+                    from lib.provider import Model
+
+                def test_polluter(monkeypatch):
+                    fake = types.ModuleType("engine")
+                    fake.Engine = type("Engine", (), {})
+                    sys.modules.pop("lib.model")
+                    monkeypatch.setitem(sys.modules, "engine", fake)
+                    importlib.import_module("lib.model")
+
+                def test_victim():
+                    from lib.model import Model
+                    from lib.provider import Model as held
+                    assert held is Model
+            """,
+        },
+    )
+    assert _place(run.leak("tainted", "lib.model")) == ("test_it.py", 11, "call")
+    assert run.leak("tainted", "lib.model")["chain"][-1]["line"] == 11
+    replaced = run.leak("replaced", "lib.model")
+    assert _met(replaced) == [("test_it.py::test_victim", "test_it.py", 14)]
+    assert "    replaced by test_it.py::test_polluter (call), at test_it.py:11\n" in run.output
+
+
+def test_an_exposure_has_the_statement_that_asked_for_the_very_name(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/pins.py": "def pins(): return 1",
+            "app/wires.py": "from app.pins import pins",
+            "app/gui.py": """\
+                import app.wires
+
+                def handle():
+                    from app.pins import pins
+                    return pins()
+            """,
+            "test_a.py": """\
+                def test_one():
+                    from app.gui import handle
+                    assert handle() == 1
+
+                def test_two():
+                    from app.gui import handle
+                    assert handle() == 1
+            """,
+            "test_b.py": """\
+                import sys
+                from unittest.mock import MagicMock
+                sys.modules.setdefault("app.pins", MagicMock())
+
+                def test_b(): pass
+            """,
+        },
+    )
+    assert _met(run.leak("fake-left", "app.pins")) == [
+        ("test_a.py::test_one", "app/gui.py", 4),
+        ("test_a.py::test_two", "app/gui.py", 4),
+    ]
+    assert _imported_here(run)[0] == "imported here at app/gui.py:4"
