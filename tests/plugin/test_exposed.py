@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_collected_is_told_why(suite: Suite, options: tupl
                 fake-left by test_a.py (collect), at test_a.py:3
                 imported here at test_b.py:1
             To contain it, run pytest with --isolate-imports=file, or change the file that left it:
-                Fake it for the tests that need it only: mark them with @pytest.mark.isolated_imports(fakes={"torchy": {...}}), or use the fake_module fixture.""")
+                Import what needs the fake in "with IsolatedImportContext(fakes={"torchy": {...}}):". Tests whose code imports torchy later also need @pytest.mark.isolated_imports(fakes=...).""")
         )
 
 

@@ -52,9 +52,9 @@ def test_the_whole_report(suite: Suite) -> None:
             by test_alarm.py (collect), at test_alarm.py:5
             Its entry in sys.modules is a unittest.mock.MagicMock: every later import
                 gets that.
-            Fake it for the tests that need it only: mark them with
-                @pytest.mark.isolated_imports(fakes={"boto": {...}}), or use the
-                fake_module fixture.
+            Import what needs the fake in "with
+                IsolatedImportContext(fakes={"boto": {...}}):". Tests whose code imports
+                boto later also need @pytest.mark.isolated_imports(fakes=...).
         error: removed shop.db
             by test_shop.py::test_reload (call), at test_shop.py:6
             It was loaded, and its entry is gone: the next import loads a second copy.

@@ -64,8 +64,7 @@ FOR_TESTS: Final[Mapping[str, str]] = {
 
 _FAKES_IN_FILE: Final = (
     'Import what needs the fake in "with IsolatedImportContext(fakes={{"{name}": {{...}}}}):". '
-    "If code imports {name} later, in a function, also mark the tests that call it with "
-    '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}).'
+    "Tests whose code imports {name} later also need @pytest.mark.isolated_imports(fakes=...)."
 )
 _FRESH_IN_FILE: Final = (
     'Import it again in "with IsolatedImportContext(fresh="{name}"):": '
@@ -81,8 +80,7 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "removed": _FRESH_IN_FILE,
     "blocked-left": (
         'Import what shall miss it in "with IsolatedImportContext(missing="{name}"):". '
-        "If code imports {name} later, in a function, also mark the tests that call it with "
-        '@pytest.mark.isolated_imports(missing="{name}").'
+        "Tests whose code imports {name} later also need @pytest.mark.isolated_imports(missing=...)."
     ),
     "stale-attribute": _CONTEXT_IN_FILE,
     "tainted": (

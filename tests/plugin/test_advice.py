@@ -1,0 +1,281 @@
+"""Every advice of the report cures: a suite that has the leak passes without leaks once it is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import dedent
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytest
+
+from pytest_import_isolation.report.advice import FOR_FILES, FOR_TESTS
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+_PROJECT: Final = {
+    "net.py": "def send(): return 'real'\n",
+    "shop/__init__.py": "",
+    "shop/cart.py": "class Cart: pass\n",
+    "shop/mail.py": "import net\ndef send(): return net.send()\n",
+    "shop/late.py": "def send():\n    import net\n    return net.send()\n",
+    "test_a.py": "",
+}
+_HEAD: Final = """\
+    import importlib
+    import sys
+    import types
+    from unittest.mock import MagicMock, patch
+    import pytest
+    from pytest_import_isolation import IsolatedImportContext
+
+"""
+_SEND: Final = "import net\n\ndef test_victim():\n    assert net.send() == 'real'\n"
+
+
+class _Case(NamedTuple):
+    """A leak, and what it advises.
+
+    Attributes:
+        name: what is leaked.
+        leaks: the body of the polluting test, or the head of the polluting file.
+        cured: the same, with the advice followed.
+        advised: what the advice must say for that.
+        victim: the text of a test file that fails before, and passes after; empty for none.
+        mark: of the test, with the advice followed.
+        options: of the run.
+    """
+
+    name: str
+    leaks: str
+    cured: str
+    advised: str
+    victim: str = ""
+    mark: str = ""
+    options: tuple[str, ...] = ()
+
+
+_MAIL: Final = "import shop.mail\n\ndef test_victim():\n    assert shop.mail.send() == 'real'\n"
+_FAKE: Final = 'sys.modules["net"] = MagicMock()'
+_MARKED: Final = "Mark the test with @pytest.mark.isolated_imports:"
+_MARK: Final = "@pytest.mark.isolated_imports"
+_MARK_FAKES: Final = '@pytest.mark.isolated_imports(fakes={"net": {"send": None}})'
+_CLASS: Final = "type('F', (), {'find_spec': classmethod(lambda *given: None)})"
+_OPEN: Final = "with IsolatedImportContext():"
+
+#: By what the advice is for: a test's own doing.
+_IN_TESTS: Final[Mapping[str, _Case]] = {
+    "fake-left": _Case(
+        "net", _FAKE, "import net", '(fakes={"net": {...}})', "def test_victim():\n    import net\n"
+        "    assert net.send() == 'real'\n", _MARK_FAKES,
+    ),
+    "replaced": _Case(
+        "net", 'sys.modules.pop("net")\nimport net', "import net", '(fresh="net")',
+        "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n",
+        '@pytest.mark.isolated_imports(fresh="net")',
+    ),
+    "replaced-by-fake": _Case(
+        "net", _FAKE, "import net", '(fakes={"net": {...}})',
+        "import net\n\ndef test_victim():\n    import net\n    assert net.send() == 'real'\n", _MARK_FAKES,
+    ),
+    "removed": _Case(
+        "net", 'del sys.modules["net"]', 'import net\ndel sys.modules["net"]', '(fresh="net")',
+        "import net as held\n\ndef test_victim():\n    import net\n    assert net is held\n",
+        '@pytest.mark.isolated_imports(fresh="net")',
+    ),
+    "blocked-left": _Case(
+        "net", 'sys.modules["net"] = None', "with pytest.raises(ImportError):\n    import net",
+        '(missing="net")', "def test_victim():\n    import net\n",
+        '@pytest.mark.isolated_imports(missing="net")',
+    ),
+    "stale-attribute": _Case(
+        "shop.cart",
+        'with patch.dict(sys.modules):\n    sys.modules.pop("shop.cart")\n    import shop.cart',
+        'with patch.dict(sys.modules):\n    sys.modules.pop("shop.cart")\n    import shop.cart',
+        _MARKED, "import shop.cart, sys\n\ndef test_victim():\n"
+        "    assert shop.cart is sys.modules['shop.cart']\n", _MARK,
+    ),
+    "rebound": _Case("sys.path", "sys.path = [*sys.path]", "sys.path[:] = [*sys.path]", "contents of sys.path"),
+    "tainted": _Case(
+        "shop.mail", 'with patch.dict(sys.modules):\n    pass\nmonkeypatch.setitem(sys.modules, "net", '
+        "MagicMock())\nimport shop.mail", "import shop.mail", "@pytest.mark.isolated_imports(fakes=...)",
+        "def test_victim():\n    import shop.mail\n    assert shop.mail.send() == 'real'\n", _MARK_FAKES,
+    ),
+    "path-added": _Case(
+        "/vendor", 'sys.path.append("/vendor")', "assert '/vendor' in sys.path", '(path=["/vendor"])',
+        mark='@pytest.mark.isolated_imports(path=["/vendor"])',
+    ),
+    "path-removed": _Case("", "del sys.path[-1]", "del sys.path[-1]", _MARKED, mark=_MARK),
+    "path-moved": _Case("", "sys.path.reverse()", "sys.path.reverse()", _MARKED, mark=_MARK),
+    "finder-added": _Case(
+        "", f"sys.meta_path.append({_CLASS})", f"sys.meta_path.append({_CLASS})", _MARKED, mark=_MARK
+    ),
+    "finder-removed": _Case("", "del sys.meta_path[-1]", "del sys.meta_path[-1]", _MARKED, mark=_MARK),
+    "hook-added": _Case(
+        "", "sys.path_hooks.append(open)", "sys.path_hooks.append(open)", _MARKED, mark=_MARK
+    ),
+    "hook-removed": _Case("", "del sys.path_hooks[0]", "del sys.path_hooks[0]", _MARKED, mark=_MARK),
+    "evicted": _Case(
+        "wsgiref", "with patch.dict(sys.modules):\n    import wsgiref.util\nsys.held = wsgiref",
+        "import wsgiref.util\nwith patch.dict(sys.modules):\n    import wsgiref.util",
+        "Import wsgiref before the mock.patch.dict(sys.modules) block",
+    ),
+    "reloaded": _Case(
+        "net", "import net\nimportlib.reload(net)", "import net", '(fresh="net")',
+        mark='@pytest.mark.isolated_imports(fresh="net")',
+    ),
+    "twice-loaded": _Case(
+        "cart", 'import shop.cart\nsys.path.append("shop")\nimport cart\nsys.path.remove("shop")',
+        "import shop.cart", "under one name everywhere",
+    ),
+    "effect": _Case(
+        "os.environ:SHOP", 'import os\nos.environ["SHOP"] = "1"', 'monkeypatch.setenv("SHOP", "1")',
+        "with a fixture or monkeypatch", options=("--import-leak-effects",),
+    ),
+}  # fmt: skip
+
+#: The same, for what a file does outside of its tests.
+_IN_FILES: Final[Mapping[str, _Case]] = {
+    "fake-left": _Case(
+        "net", f"{_FAKE}\nfrom shop import mail, late",
+        'with IsolatedImportContext(fakes={"net": {"send": None}}):\n    from shop import mail, late',
+        'with IsolatedImportContext(fakes={"net": {...}}):', _MAIL,
+    ),
+    "replaced": _Case(
+        "net", 'import net\nsys.modules.pop("net")\nimport net',
+        'with IsolatedImportContext(fresh="net"):\n    import net',
+        'with IsolatedImportContext(fresh="net"):',
+    ),
+    "replaced-by-fake": _Case(
+        "net", f"{_FAKE}\nimport shop.mail",
+        'with IsolatedImportContext(fakes={"net": {"send": None}}):\n    import shop.mail',
+        'with IsolatedImportContext(fakes={"net": {...}}):',
+    ),
+    "removed": _Case(
+        "net", 'sys.modules.pop("net")', 'with IsolatedImportContext(fresh="net"):\n    pass',
+        'with IsolatedImportContext(fresh="net"):',
+    ),
+    "blocked-left": _Case(
+        "net", 'sys.modules["net"] = None',
+        'with IsolatedImportContext(missing="net"):\n    pass', 'with IsolatedImportContext(missing="net"):',
+        _SEND,
+    ),
+    "stale-attribute": _Case(
+        "shop.cart",
+        'import shop.cart\nwith patch.dict(sys.modules):\n    sys.modules.pop("shop.cart")\n'
+        "    import shop.cart",
+        f"import shop.cart\n{_OPEN}\n    with patch.dict(sys.modules):\n"
+        '        sys.modules.pop("shop.cart")\n        import shop.cart',
+        f'"{_OPEN}"', "import sys\nimport shop.cart\n\ndef test_victim():\n"
+        "    assert shop.cart is sys.modules['shop.cart']\n",
+    ),
+    "tainted": _Case(
+        "shop.mail", f"{_FAKE}\nimport shop.mail\ndel sys.modules['net']",
+        'with IsolatedImportContext(fakes={"net": {"send": None}}):\n    import shop.mail',
+        "with IsolatedImportContext(fakes=...):", _MAIL,
+    ),
+    "path-removed": _Case("", "del sys.path[-1]", f"{_OPEN}\n    del sys.path[-1]", f'"{_OPEN}"'),
+    "path-moved": _Case("", "sys.path.reverse()", f"{_OPEN}\n    sys.path.reverse()", f'"{_OPEN}"'),
+    "finder-added": _Case(
+        "", f"sys.meta_path.append({_CLASS})", f"{_OPEN}\n    sys.meta_path.append({_CLASS})", f'"{_OPEN}"'
+    ),
+    "finder-removed": _Case("", "del sys.meta_path[-1]", f"{_OPEN}\n    del sys.meta_path[-1]", f'"{_OPEN}"'),
+    "hook-added": _Case(
+        "", "sys.path_hooks.append(open)", f"{_OPEN}\n    sys.path_hooks.append(open)", f'"{_OPEN}"'
+    ),
+    "hook-removed": _Case("", "del sys.path_hooks[0]", f"{_OPEN}\n    del sys.path_hooks[0]", f'"{_OPEN}"'),
+    "evicted": _Case(
+        "wsgiref", "with patch.dict(sys.modules):\n    import wsgiref.util",
+        "import wsgiref.util\nwith patch.dict(sys.modules):\n    import wsgiref.util",
+        "Import wsgiref before the mock.patch.dict(sys.modules) block",
+    ),
+    "reloaded": _Case(
+        "net", "import net\nimportlib.reload(net)", 'with IsolatedImportContext(fresh="net"):\n    import net',
+        'with IsolatedImportContext(fresh="net"):',
+    ),
+}  # fmt: skip
+
+#: What somebody else's test shows: a name clash, a module that another file's fake tainted, no advice at all.
+_ELSEWHERE: Final = {"name-clash", "tainted-by-others", "loaded"}
+#: What must have been loaded before for a leak of that kind.
+_LOADED: Final = {"replaced", "replaced-by-fake", "removed"}
+
+
+def _polluter(case: _Case, body: str, mark: str = "", *, in_test: bool) -> str:
+    head = dedent(_HEAD)
+    if in_test:
+        lines = body.replace("\n", "\n    ")
+        return f"{head}{mark}\ndef test_polluter(monkeypatch):\n    {lines}\n"
+    return f"{head}{body}\n\ndef test_polluter(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_test"), [*((kind, True) for kind in _IN_TESTS), *((kind, False) for kind in _IN_FILES)]
+)
+def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool) -> None:
+    case = (_IN_TESTS if in_test else _IN_FILES)[kind]
+    files = {**_PROJECT, "test_c.py": case.victim}
+    if kind in _LOADED:
+        files["test_a.py"] = "import net\n\ndef test_first(): pass\n"
+    run = suite.run({**files, "test_b.py": _polluter(case, case.leaks, in_test=in_test)}, *case.options)
+    found = kind.removesuffix("-by-fake")
+    [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]
+    assert leak["polluter"]["nodeid"] == ("test_b.py::test_polluter" if in_test else "test_b.py")
+    assert leak["advice"] == (FOR_TESTS if in_test else FOR_FILES)[kind].format(name=leak["name"])
+    assert case.advised in leak["advice"]
+    assert bool(run.status) is bool(case.victim)
+    cured = suite.run({"test_b.py": _polluter(case, case.cured, case.mark, in_test=in_test)}, *case.options)
+    assert cured.status == 0, cured.output
+    assert [one for one in cured.leaks if not one["contained"]] == []
+
+
+def test_every_advice_is_tried() -> None:
+    assert {*_IN_TESTS} | _ELSEWHERE == {*FOR_TESTS}
+    assert {*_IN_FILES} == {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
+
+
+def test_a_module_that_the_fake_of_another_file_tainted_is_cured_there(suite: Suite) -> None:
+    files = {
+        **_PROJECT,
+        "test_b.py": "import sys\nfrom unittest.mock import MagicMock\n"
+        "sys.modules['net'] = MagicMock()\n\ndef test_b(): pass\n",
+        "test_c.py": _MAIL,
+    }
+    run = suite.run(files)
+    tainted = run.leak("tainted", "shop.mail")
+    assert tainted["polluter"]["nodeid"] == "test_c.py"
+    assert tainted["advice"].startswith("Contain the change of what shop.mail asked for")
+    assert run.status == 1
+    cured = suite.run(
+        {
+            "test_b.py": "from pytest_import_isolation import IsolatedImportContext\n"
+            "with IsolatedImportContext(fakes={'net': {}}):\n    import net\n\ndef test_b(): pass\n"
+        }
+    )
+    assert (cured.status, cured.leaks) == (0, [])
+
+
+def test_what_a_test_met_of_its_own_file_is_contained_by_isolating_tests(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_PROJECT,
+            "test_it.py": """\
+                import sys
+                from unittest import mock
+                import shop.cart
+
+                def test_import_again():
+                    with mock.patch.dict(sys.modules):
+                        sys.modules.pop("shop.cart")
+                        import shop.cart
+
+                def test_victim():
+                    import shop.cart
+                    assert shop.cart is sys.modules["shop.cart"]
+            """,
+        }
+    )
+    assert "To contain it, run pytest with --isolate-imports=test, or change" in run.output
+    assert "--isolate-imports=file" not in run.output
+    cured = suite.run({}, "--isolate-imports=test")
+    assert cured.outcomes == {"passed": 2}
