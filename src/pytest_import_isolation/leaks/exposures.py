@@ -133,7 +133,7 @@ class Exposures:
         by_way = [name for name, way in self._by_way_of.items() if way is watched]
         for name in by_way:
             del self._by_way_of[name]
-        if watched.leak is not None:
+        if watched.leaks:
             self._covered.setdefault(watched.name, []).append((watched, by_way))
             self._covered_lately.add(watched.name)
 
