@@ -69,21 +69,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
+@pytest.hookimpl(
+    hookwrapper=True
+)  # one of the new style is a frame in the traceback of a conftest that fails
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
     """Begin to watch, and to isolate, before the first conftest is loaded."""
     # Only the known arguments are parsed yet. A plugin that is loaded late misses this hook.
     option = early_config.known_args_namespace
     early_config.stash[_settings_key] = read_settings(early_config, option)
     suite = _start(early_config)
     if suite is None:
-        return (yield)
+        yield
+        return
     from pytest_import_isolation.plugin.sources import initial_conftests
 
     arguments = option.file_or_dir or early_config.getini("testpaths")
     suite.conftests.begin_initial(initial_conftests(early_config.invocation_params.dir, arguments))
     try:
-        return (yield)
+        yield
     finally:
         suite.conftests.end_initial()
 

@@ -116,29 +116,29 @@ class EffectsObserver:
 
     # The hooks of tests
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Attribute to a test what it did and did not undo."""
         self._phases, self._explained, self._torn_down = [], [], []
         before = self._now()
         try:
-            return (yield)
+            yield
         finally:
             self._end(item.nodeid, before)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self) -> Generator[None, Any, None]:
         """Look at what the setup of a test left."""
         try:
-            return (yield)
+            yield
         finally:
             self._phases.append(("setup", Effects.capture()))
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, Any, None]:
         """Look at what the call of a test left."""
         try:
-            return (yield)
+            yield
         finally:
             self._phases.append(("call", Effects.capture()))
 
@@ -166,16 +166,17 @@ class EffectsObserver:
 
     # The hooks of fixtures of a wider scope
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
+    ) -> Generator[None, Any, None]:
         """Attribute to a fixture of a wider scope what its setup does, until it is torn down."""
         if fixturedef.scope == "function":
-            return (yield)
+            yield
+            return
         before, others = self._now(), set(self._pending)
         try:
-            return (yield)
+            yield
         finally:
             now, polluter = self._now(), Polluter(request.node.nodeid, "setup")
             # The fixtures that it asked for answer for themselves.

@@ -74,18 +74,15 @@ class HistoryRecorder:
         finally:
             self._note(collector.nodeid, "collect", outcome, start)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Note a test."""
         self._outcomes = []
         start = self._clock()
-        try:
-            return (yield)
-        except BaseException:  # it was interrupted
+        result = yield
+        if result.excinfo is not None:  # it was interrupted
             self._outcomes.append("error")
-            raise
-        finally:
-            self._note(item.nodeid, "test", min(self._outcomes, key=rank, default="unknown"), start)
+        self._note(item.nodeid, "test", min(self._outcomes, key=rank, default="unknown"), start)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

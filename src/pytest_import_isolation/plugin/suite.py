@@ -102,15 +102,15 @@ class SuiteIsolation:
         """Count the tests of each file."""
         self.runs.expect(session.items)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> Generator[None, Any, Any]:
+    ) -> Generator[None, Any, None]:
         """Put the world of a test's file in place, and away again if the next test is of another file."""
         self.runs.begin_test(item)
-        result = yield  # an interrupted test stays in its world until its fixtures are torn down
-        self.runs.end_test(item, nextitem)
-        return result
+        outcome = yield
+        if outcome.excinfo is None:  # an interrupted test stays in its world until its fixtures are torn down
+            self.runs.end_test(item, nextitem)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -178,15 +178,16 @@ class ItemWindows:
         self._executions.put_packages_back()
         return result
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    # Where users' code may raise: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Open the window before any fixture is set up."""
         if FINDER.lot and _is_patched_everywhere(item):
             FINDER.lot.bring_all_back()
         parameters = item.stash.get(_parameters_key, None)
         if parameters is not None:
             self._enter(item, parameters)
-        return (yield)
+        yield
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
     def pytest_runtest_setup_refused(self, item: pytest.Item) -> None:
@@ -198,11 +199,11 @@ class ItemWindows:
         if refusal:
             pytest.fail(refusal, pytrace=False)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Close the window after every fixture was torn down."""
         try:
-            return (yield)
+            yield
         finally:
             context = item.stash.get(context_key, None)
             if context is not None:
@@ -234,20 +235,22 @@ class ItemWindows:
         with INTERCEPTOR.lifted():
             return (yield)
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
+    ) -> Generator[None, Any, None]:
         """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
         if fixturedef.scope == "function":
-            return (yield)
+            yield
+            return
         refused: dict[str, str] = {}
         try:
             window = self._window_inside(fixturedef)
             if window is None:
-                return (yield)
-            with adopting(window) as refused:
-                return (yield)
+                yield
+            else:
+                with adopting(window) as refused:
+                    yield
         finally:
             # Finalizers run in reverse order: this one before the fixture's own.
             fixturedef.addfinalizer(functools.partial(self._before_finalizer, fixturedef))
