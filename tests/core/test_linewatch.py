@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from textwrap import dedent
 from types import FrameType
 from typing import Any
@@ -171,17 +173,143 @@ def test_it_can_begin_again(watch: LineWatch, looks: Looks) -> None:
     assert looks.lines == [("f", 0), ("f", 2)]
 
 
-def test_a_look_that_fails_ends_the_watching_and_nothing_is_raised(way: str) -> None:
-    error = RuntimeError("no")
+@pytest.mark.usefixtures("way")
+def test_a_look_that_fails_raises_nothing_and_the_next_ones_are_seen(looks: Looks) -> None:
+    failing = {2, 3}
 
     def look(frame: FrameType, line: int, *, exact: bool) -> None:
-        raise error
+        if line in failing:
+            raise OSError(f"no {line}")
+        looks(frame, line, exact=exact)
 
     watch = LineWatch(lambda file: file == _FILE, look)
-    watch.start()
-    assert _define("def f():\n    x = 1\n    return x")() == 1
-    assert watch.failure is error
-    assert not watch.start()
+    function = _define("def f():\n    x = 1\n    y = 2\n    z = 3\n    return x")
+    assert watch.start()
+    try:
+        assert function() == 1
+    finally:
+        watch.stop()
+    assert (watch.failure, watch.failures) == ("OSError: no 2", 2)
+    # What was missed may be seen after the next line, which did not do it.
+    assert looks.seen == [("f", 0, True), ("f", 4, False), ("f", 5, True)]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("error", [RecursionError, MemoryError])
+def test_a_look_without_room_is_missed_and_not_told(looks: Looks, error: type[Exception]) -> None:
+    def look(frame: FrameType, line: int, *, exact: bool) -> None:
+        if line == 2:
+            raise error
+        looks(frame, line, exact=exact)
+
+    watch = LineWatch(lambda file: file == _FILE, look)
+    function = _define("def f():\n    x = 1\n    y = 2\n    return x")
+    assert watch.start()
+    try:
+        assert function() == 1
+    finally:
+        watch.stop()
+    assert (watch.failure, watch.failures) == (None, 0)
+    assert looks.seen == [("f", 0, True), ("f", 3, False), ("f", 4, True)]
+
+
+class _ThrownInError(Exception):
+    pass
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, _ThrownInError])
+def test_what_others_raise_during_a_look_passes_without_a_frame_of_ours(
+    error: type[BaseException], way: str
+) -> None:
+    def look(frame: FrameType, line: int, *, exact: bool) -> None:
+        if line == 2:
+            raise error
+
+    watch = LineWatch(lambda file: file == _FILE, look)
+    function = _define("def f():\n    x = 1\n    y = 2\n    return x")
+    assert watch.start()
+    try:
+        with pytest.raises(error) as caught:
+            function()
+    finally:
+        watch.stop()
+    names = [entry.name for entry in caught.traceback]
+    if way == "monitoring" or sys.version_info >= (
+        3,
+        11,
+    ):  # before, what is raised again has its frames again
+        assert names[1:] == ["f"]
+    assert watch.failures == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no alarms here")
+@pytest.mark.parametrize("handler", ["function", "method", "partial", "object"])
+def test_a_signal_that_arrives_during_a_look_reaches_the_code_that_runs(way: str, handler: str) -> None:
+    class Handler:
+        def __call__(self, number: int, frame: object) -> None:
+            raise TimeoutError("too late")
+
+        def method(self, number: int, frame: object) -> None:
+            raise TimeoutError("too late")
+
+    def function(number: int, frame: object) -> None:
+        raise TimeoutError("too late")
+
+    handlers: dict[str, Any] = {
+        "function": function,
+        "method": Handler().method,
+        "partial": partial(function),
+        "object": Handler(),
+    }
+
+    def look(frame: FrameType, line: int, *, exact: bool) -> None:
+        if line == 2:
+            signal.raise_signal(signal.SIGALRM)
+
+    watch = LineWatch(lambda file: file == _FILE, look)
+    code = _define("def f():\n    x = 1\n    y = 2\n    return x")
+    before = signal.signal(signal.SIGALRM, handlers[handler])
+    try:
+        assert watch.start()
+        with pytest.raises(TimeoutError, match="too late"):
+            code()
+    finally:
+        watch.stop()
+        signal.signal(signal.SIGALRM, before)
+    assert watch.failures == 0
+
+
+def test_a_function_that_calls_itself_to_the_limit_gets_as_deep_as_without_us(way: str) -> None:
+    source = """\
+    depth = 0
+    def f():
+        global depth
+        depth += 1
+        f()
+    def g():
+        h()
+    def h():
+        global depth
+        depth += 1
+        g()
+    """
+    depths = []
+    for watched in (False, True):
+        watch = LineWatch(lambda file: file == _FILE, lambda frame, line, *, exact: None)
+        for name in ("f", "g"):
+            function = _define(source, name)
+            if watched:
+                assert watch.start()
+            with pytest.raises(RecursionError):
+                function()
+            watch.stop()
+            depths.append(function.__globals__["depth"])
+        assert watch.failures == 0
+    # The trace function is called for every call of anything.
+    lost = 0 if way == "monitoring" else 1
+    assert depths[2] == depths[0] - lost
+    assert depths[3] >= depths[1] - lost
 
 
 @pytest.mark.usefixtures("watch")
@@ -259,6 +387,29 @@ def test_a_tool_id_that_somebody_freed_is_not_freed_again(looks: Looks, takes: b
     assert monitoring.get_tool(tool) == ("other" if takes else None)
     if takes:
         monitoring.free_tool_id(tool)
+
+
+@pytest.mark.skipif(_MONITORING is None, reason="sys.monitoring came with Python 3.12")
+@pytest.mark.parametrize("what", ["tool", "events"])
+def test_a_watch_that_a_test_has_disarmed_goes_on(looks: Looks, what: str) -> None:
+    monitoring: Any = _MONITORING
+    watch = LineWatch(lambda file: file == _FILE, looks)
+    before = [monitoring.get_tool(tool) for tool in range(6)]
+    function = _define("def f():\n    return 1")
+    assert watch.start()
+    try:
+        tool = next(tool for tool in range(6) if monitoring.get_tool(tool) != before[tool])
+        function()
+        monitoring.set_events(tool, 0)
+        if what == "tool":
+            monitoring.free_tool_id(tool)
+        looks.seen.clear()
+        watch.go_on()
+        function()
+        _define("def f():\n    return 1")()
+        assert looks.lines.count(("f", 2)) == 2
+    finally:
+        watch.stop()
 
 
 @pytest.mark.skipif(_MONITORING is None, reason="sys.monitoring came with Python 3.12")

@@ -497,7 +497,9 @@ def test_fakes_of_a_conftest_are_a_decision_and_expose_nobody(suite: Suite) -> N
 
 
 @pytest.mark.parametrize("plugin", ["report", "off"])
-def test_the_import_function_is_wrapped_only_while_something_is_leaked(suite: Suite, plugin: str) -> None:
+def test_the_import_function_is_replaced_nowhere_but_below_3_12_while_something_is_leaked(
+    suite: Suite, plugin: str
+) -> None:
     run = suite.run(
         """\
         import builtins, sys, importlib._bootstrap as bootstrap
@@ -514,7 +516,9 @@ def test_the_import_function_is_wrapped_only_while_something_is_leaked(suite: Su
             sys.modules["fake"] = ModuleType("fake")
 
         def test_while_it_is_there(request):
-            assert is_plain() is (not request.config.option.import_leak_report)
+            has_events = (3, 12) <= sys.version_info < (3, 15)
+            assert is_plain() is (has_events or not request.config.option.import_leak_report)
+            assert isinstance(builtins.__import__, BuiltinFunctionType)
 
         def test_cleans():
             del sys.modules["fake"]
@@ -548,7 +552,7 @@ def test_a_failing_import_has_the_same_traceback_as_ever(suite: Suite) -> None:
             sys.modules["not_there"] = None
 
         def test_meets():
-            assert length() == (1 if hasattr(sys, "monitoring") else 2)
+            assert length() == 1
         """,
     )
     assert run.outcomes == {"passed": 2}

@@ -6,15 +6,19 @@ import builtins
 import importlib
 import sys
 from collections.abc import Iterator
+from importlib import _bootstrap
 from typing import Any
 
 import pytest
 
+from pytest_import_isolation.leaks import exposures
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching import import_events
+from pytest_import_isolation.watching.asked_imports import AskedImports
 
 _NAME = "exposed_fake"
 _BY = Polluter("test_a.py", "collect")
@@ -39,16 +43,28 @@ class Run:
         return [(one.nodeid, one.phase, one.outcome) for one in self.exposures.by_leak().get(0, ())]
 
 
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Watch, and leave neither wrappers nor entries."""
-    real = builtins.__import__
+@pytest.fixture(params=["events", "replaced functions"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Watch in one of the two ways, and leave neither replaced functions, nor a tool, nor entries."""
+    if request.param == "events" and import_events._MONITORING is None:
+        pytest.skip("the events came with Python 3.12")
+    if request.param != "events":
+        monkeypatch.setattr(import_events, "_MONITORING", None)
+    monkeypatch.setattr(exposures, "ASKED", AskedImports())
+    before = _what_hears()
     made = Run()
     yield made
     made.exposures.stop()
     for name in [name for name in sys.modules if name.startswith("exposed_")]:
         del sys.modules[name]
-    assert builtins.__import__ is real
+    assert _what_hears() == before
+
+
+def _what_hears() -> list[object]:
+    """Return what hears of imports: the functions of the import system, and the tools of sys.monitoring."""
+    monitoring: Any = getattr(sys, "monitoring", None)
+    tools = map(monitoring.get_tool, range(6)) if monitoring else ()
+    return [builtins.__import__, getattr(_bootstrap, "_gcd_import"), *tools]  # noqa: B009 - it is private
 
 
 @pytest.mark.parametrize(
@@ -82,13 +98,34 @@ def test_a_name_that_only_begins_alike_is_another(run: Run) -> None:
     assert run.met() == []
 
 
-def test_nothing_is_wrapped_while_nothing_is_leaked(run: Run) -> None:
-    real = builtins.__import__
+def test_nothing_hears_while_nothing_is_leaked(run: Run) -> None:
+    before = _what_hears()
     run.leak()
-    assert builtins.__import__ is not real
+    importlib.import_module(_NAME)
+    assert _what_hears() != before
     del sys.modules[_NAME]
     run.exposures.drop_undone()
-    assert builtins.__import__ is real
+    assert _what_hears()[:2] == before[:2]
+    # The tool stays for the next leak, and hears nothing.
+    sys.modules[_NAME] = object()  # type: ignore[assignment]
+    run.here = Polluter("test_c.py", "call")
+    importlib.import_module(_NAME)
+    exec(f"import {_NAME}")
+    assert run.met() == [("test_b.py::test_b", "call", "unknown")]
+    run.exposures.stop()
+    assert _what_hears() == before
+
+
+def test_the_second_leak_is_heard_of_too(run: Run) -> None:
+    space: dict[str, Any] = {"__name__": "b"}
+    exec("def f():\n    import exposed_second", space)
+    sys.modules["exposed_second"] = object()  # type: ignore[assignment]
+    run.leak()
+    space["f"]()
+    assert run.met() == []
+    run.leak("exposed_second", sys.modules["exposed_second"])
+    space["f"]()
+    assert run.met() == [("test_b.py::test_b", "call", "unknown")]
 
 
 @pytest.mark.parametrize("nodeid", ["test_a.py", "test_a.py::test_a", "test_a.py::T::test[x::y]"])

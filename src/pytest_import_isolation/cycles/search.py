@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,6 +15,7 @@ from pytest_import_isolation.cycles.trials import attempt, attempt_in_fresh_inte
 from pytest_import_isolation.errors import ImportIsolationError, ParameterError
 from pytest_import_isolation.machinery.frames import packages_on_the_stack
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.paths import working_directory
 from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.patterns import Patterns, check_module_name
@@ -93,7 +93,7 @@ def assert_no_circular_imports(
     __tracebackhide__ = True
     found = find_import_cycles(package, allow=allow, exhaustive=exhaustive)
     if not found.is_clean:
-        raise AssertionError("\n".join(render_cycles(found, os.getcwd())))
+        raise AssertionError("\n".join(render_cycles(found, working_directory())))
 
 
 def _is_below(name: str, package: str) -> bool:

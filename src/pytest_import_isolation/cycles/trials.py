@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,14 +13,15 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import get_frame, is_machinery
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy_statement, names_asked_for
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.paths import working_directory
 from pytest_import_isolation.machinery.threads import get_ident
 from pytest_import_isolation.state.writing import put_in, take_out
+from pytest_import_isolation.watching.asked_imports import ASKED
 
 Told = Callable[[str], object]
 _SELF_TEST: Final = "pytest_import_isolation_self_test"
@@ -62,9 +62,7 @@ def hearing(told: Told, covers: Callable[[str], object]) -> AbstractContextManag
 
 @contextmanager
 def _watching(told: Told, covers: Callable[[str], object]) -> Iterator[None]:
-    undo = INTERCEPTOR.observe(
-        covers, lambda name: told(name) if is_initializing(sys.modules.get(name)) else None
-    )
+    undo = ASKED.observe(covers, lambda name: told(name) if is_initializing(sys.modules.get(name)) else None)
     try:
         yield
     finally:
@@ -288,7 +286,7 @@ def attempt_in_fresh_interpreter(entry: str, known: Collection[str]) -> Attempt:
     """Do as :func:`attempt` in a new process, with this one's ``sys.path`` and environment."""
     import subprocess
 
-    path = [os.getcwd() if item == "" else item for item in sys.path if isinstance(item, str)]
+    path = [working_directory() if item == "" else item for item in sys.path if isinstance(item, str)]
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, repr(path)],
         input=json.dumps([entry, sorted(known)]),

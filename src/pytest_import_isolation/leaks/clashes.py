@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.paths import absolute
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.watching.asked_imports import ASKED
 
 _CONFTEST_ADVICE: Final = (
     "Move what is imported from it into a module of another name, or run with --isolate-imports=file."
@@ -78,7 +79,7 @@ class Clashes:
             adder: the file for which it was added: a test file beside it, or one that inserted it.
             is_kept: whether it stays where it is if it is on the path.
         """
-        folder = os.path.abspath(root)
+        folder = absolute(root)
         is_known = folder in self._roots and folder in sys.path
         if not (is_known and is_kept):
             self._roots.pop(folder, None)  # the last one is found first
@@ -93,11 +94,12 @@ class Clashes:
         package = own_package(adder)
         if package is not None and not _is_same(_location(package[0]), package[1]):
             shared.add(package[0])
-        for name in shared - self._candidates:
-            if self._is_imported(name, folder, adder):
-                self._candidates.add(name)
-        if self._candidates and self._undo is None:
-            self._undo = INTERCEPTOR.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
+        new = {name for name in shared - self._candidates if self._is_imported(name, folder, adder)}
+        self._candidates |= new
+        if new and self._undo is None:
+            self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
+        elif new:
+            ASKED.settle(has_new=True)
 
     def expect_package(self, path: Path, *, comes_first: bool) -> None:
         """Look at the package through which pytest is about to import a test file.
@@ -147,7 +149,7 @@ class Clashes:
             return None
         verdict = self._origins.verdict(name, module)
         usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)
-        return os.path.abspath(file) if usable else None
+        return absolute(file) if usable else None
 
     def _ask(self, wanted: str) -> None:
         name, asker = top_level(wanted), caller()
@@ -156,7 +158,7 @@ class Clashes:
         importer = self._find_importer(asker)
         if (name, importer.file) in self._told_of:
             return
-        file = os.path.abspath(importer.file)
+        file = absolute(importer.file)
         package = own_package(file)
         is_own = package is not None and package[0] == name
         meant = package[1] if package is not None and is_own else self._meant(name, file)
@@ -178,9 +180,9 @@ class Clashes:
         """Tell whether a module's directory would be on the path if only the importing file was run."""
         root = _root_of(found or "")
         adder = self._roots.get(root)
-        if adder is None or os.path.abspath(adder) == importer or importer.startswith(root + os.sep):
+        if adder is None or absolute(adder) == importer or importer.startswith(root + os.sep):
             return True
-        return _is_conftest(adder) and importer.startswith(os.path.dirname(os.path.abspath(adder)) + os.sep)
+        return _is_conftest(adder) and importer.startswith(os.path.dirname(absolute(adder)) + os.sep)
 
     def _tell(self, clash: Clash) -> None:
         self._told_of.add((clash.name, clash.importer.file))
@@ -191,7 +193,7 @@ class Clashes:
         added = [root for root in reversed(self._roots) if self._roots[root] == importer]
         near = [root for root in self._roots if importer.startswith(root + os.sep) and root not in added]
         near.sort(key=len, reverse=True)
-        entries = {os.path.abspath(entry) for entry in items_of("path") if type(entry) is str}
+        entries = {absolute(entry) for entry in items_of("path") if type(entry) is str}
         # Which directory a file inserts says more of what it means than the one it lies in.
         for root in (*added, *near):
             if name in self._modules[root] and root in entries:
@@ -242,7 +244,7 @@ def _advice_for_packages(name: str, got: str, meant: str) -> str:
 
 def own_package(file: str) -> tuple[str, str] | None:
     """Return the name of the outermost package in which a file lies, and its ``__init__.py``."""
-    folder, found = os.path.dirname(os.path.abspath(file)), None
+    folder, found = os.path.dirname(absolute(file)), None
     while os.path.isfile(init := os.path.join(folder, "__init__.py")):
         found = (os.path.basename(folder), init)
         folder = os.path.dirname(folder)
@@ -260,7 +262,7 @@ def _root_of(file: str) -> str:
 
 def _location(name: str) -> str | None:
     found = find_location(name, is_own_finder)
-    return os.path.abspath(found) if isinstance(found, str) else None
+    return absolute(found) if isinstance(found, str) else None
 
 
 def _is_same(file: str | None, other: str) -> bool:

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.frames import Importer, caller, modules_in_execution
+from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.asked_imports import ASKED
 
 #: Outcomes that a leak may have caused.
 FAILURES = ("failed", "error")
@@ -59,6 +60,7 @@ class Exposures:
         self._met_by: dict[str, list[WatchedChange]] = {}
         self._outcomes: dict[str, str] = {}
         self._undo: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         #: Modules that asked for something faked or blocked, since the last boundary.
         self.taints: list[Taint] = []
 
@@ -83,7 +85,7 @@ class Exposures:
         self._in_place[watched.name] = watched
         self._all[id(watched)] = watched
         self._unjudged.append(watched)
-        self._wrap_imports()
+        self._listen(has_new=True)
         return watched
 
     def add(self, watched: WatchedChange) -> None:
@@ -115,7 +117,7 @@ class Exposures:
             if not watched.leaks and not watched.is_in_place:
                 self._all.pop(id(watched), None)
         self._unjudged = [w for w in self._unjudged if not w.leaks and id(w) in self._all]
-        self._wrap_imports()
+        self._listen()
 
     def begin_anew(self, changed: Collection[Any] | None = None) -> None:
         """Do what :meth:`drop_undone` does at a boundary.
@@ -154,16 +156,22 @@ class Exposures:
         self._in_place.clear()
         self._by_way_of.clear()
         self._covered.clear()
-        self._wrap_imports()
+        self._listen()
+        if self._release is not None:
+            self._release()
+            self._release = None
 
-    def _wrap_imports(self) -> None:
+    def _listen(self, *, has_new: bool = False) -> None:
         self._tops = None  # this is called whenever there is another change to watch, or one less
         if self._in_place and self._undo is None:
-            self._undo = INTERCEPTOR.observe(self._find, self._imported)
+            # There will be more, in the next test maybe.
+            self._release = self._release or ASKED.hold()
+            self._undo = ASKED.observe(self._find, self._imported)
         elif not self._in_place and self._undo is not None:
             self._undo()
             self._undo = None
-        INTERCEPTOR.settle()
+        elif self._undo is not None:
+            ASKED.settle(has_new=has_new)
 
     def _find(self, wanted: str) -> WatchedChange | None:
         if self._tops is None:
@@ -177,14 +185,20 @@ class Exposures:
         return watched
 
     def _imported(self, wanted: str) -> None:
-        watched, here, asker = self._find(wanted), self._here(), caller()
-        if watched is None or here is None or asker is None or not watched.is_in_place:
+        watched, here = self._find(wanted), self._here()
+        if watched is None or here is None:
+            return
+        is_known = here.nodeid in watched.met or watched.is_own(here.nodeid)
+        if is_known and not is_importing():
+            return  # as it is in a loop; the call stack is looked through for nothing then
+        asker = caller()
+        if asker is None or not watched.is_in_place:
             return
         running = [name for name in modules_in_execution() if self._is_new(name)]
-        for name in running:
-            if name != watched.name:
-                self._by_way_of.setdefault(name, watched)
-                self._tops = None
+        new = [name for name in running if name != watched.name and name not in self._by_way_of]
+        if new:
+            self._by_way_of.update(dict.fromkeys(new, watched))
+            self._listen(has_new=True)
         if watched.taints and asker.module in running:
             self.taints.append(Taint(asker.module, wanted, watched))
         if not watched.is_own(here.nodeid):

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_import_isolation.fakes.missing import WRAPPERS
 from pytest_import_isolation.leaks.clashes import Clash, Clashes, leak_of_clash
 from pytest_import_isolation.leaks.entries import is_first_import
 from pytest_import_isolation.leaks.evictions import Evictions
@@ -81,7 +80,6 @@ class LeakWatch:
             lambda file: code.has_source(file) and may_write(Path(file)),
             lambda module, file: code.has_source(file),
             self._changed,
-            WRAPPERS,
         )
         #: Finds the statements.
         self.places = Places(root, self.statements, log)
@@ -143,6 +141,7 @@ class LeakWatch:
             changed: the entries, and the attributes by the names of their modules, that are not what they
                 were at the last one; by default anything may be.
         """
+        self.statements.go_on()
         self.statements.synchronize(is_same=changed is not None and not changed)
         self._seen.clear()
         EXECUTED.begin_anew()

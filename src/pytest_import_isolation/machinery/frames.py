@@ -16,7 +16,6 @@ from pytest_import_isolation.machinery.threads import frames_of_other_threads
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
-_MACHINERY: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
 
 
@@ -48,9 +47,14 @@ class Importer(NamedTuple):
 
 def is_machinery(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib or to this package."""
-    if frame.f_code.co_filename.startswith(_MACHINERY):
-        return True
     # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
+    return frame.f_code.co_filename.startswith(_PACKAGE_DIRECTORY) or is_importlib(frame)
+
+
+def is_importlib(frame: FrameType) -> bool:
+    """Tell whether a frame belongs to importlib, and its variables are what they are there."""
+    if frame.f_code.co_filename.startswith(_IMPORTLIB_FILES):
+        return True
     return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
 
 
@@ -79,7 +83,7 @@ def importer_at(frame: FrameType | None) -> Importer | None:
 def is_compiled_code_importing() -> bool:
     """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does."""
     frame: FrameType | None = get_frame(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+    while frame is not None and frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
         frame = frame.f_back
     if frame is None or is_machinery(frame) or "__import__" in frame.f_code.co_names:
         return False

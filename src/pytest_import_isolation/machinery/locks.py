@@ -56,6 +56,11 @@ def hear_reentries(told: Callable[[str], object]) -> Iterator[None]:
             _bootstrap._lock_unlock_module = original  # type: ignore[attr-defined]
 
 
+def is_importing() -> bool:
+    """Tell whether a module may be being imported, in any thread."""
+    return bool(getattr(_bootstrap, "_module_locks", True))  # private; without it, one may be
+
+
 def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
     """Return the modules that other threads are importing now, with the name of the thread.
 

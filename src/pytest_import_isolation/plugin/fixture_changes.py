@@ -91,19 +91,22 @@ class FixtureChanges:
         """Forget the fixtures that ended in the test before."""
         self._ended, self.taken_away = [], []
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
+    ) -> Generator[None, Any, None]:
         """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
         if self._plugin_of(fixturedef) is not None:
-            return (yield from self._set_up_for_a_plugin(fixturedef))
+            yield from self._set_up_for_a_plugin(fixturedef)
+            return
         self._calls_users = True
         if fixturedef.scope == "function":
-            return (yield)
+            yield
+            return
         living = _Living(request.node.nodeid, len(self._found.leaks))
         try:
-            return (yield)
+            yield
         finally:
             # A fixture that the setup asked for answers for itself.
             others = self.explained
@@ -133,7 +136,7 @@ class FixtureChanges:
         name = str(getattr(fixturedef.func, "__module__", ""))
         return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file)
 
-    def _set_up_for_a_plugin(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+    def _set_up_for_a_plugin(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, None]:
         """Let a plugin answer for what it does in the setup of its fixture, and in the teardown.
 
         Unless a fixture of the users' own is set up in the midst of it.
@@ -141,7 +144,7 @@ class FixtureChanges:
         around, self._calls_users = self._calls_users, False
         before = ImportState.capture()
         try:
-            return (yield)
+            yield
         finally:
             if not self._calls_users:
                 self._attribute(fixturedef, before)

@@ -31,6 +31,7 @@ from pytest_import_isolation.report.records import WARNING, Polluter, Report
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.wording import count
 
 
 class Observer:
@@ -137,17 +138,18 @@ class Observer:
 
     # The hooks of tests
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Attribute to a test what is different after it."""
         self._phases.begin_test(item)
         if self._leak_watch.statements.is_always_on:
-            result = yield
+            outcome = yield
         else:
             with self._leak_watch.watching(item.path, *_files_of(item)):
-                result = yield
-        self._phases.end_test(item)  # an interrupted test ends when its fixtures are torn down
-        return result
+                outcome = yield
+        if outcome.excinfo is None:  # an interrupted test ends when its fixtures are torn down
+            self._phases.end_test(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -190,9 +192,10 @@ class Observer:
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
         self.boundaries.cut_between()
-        failure = self._leak_watch.statements.failure
-        if failure is not None:
-            self._output.remark(f"lines were no longer watched after {type(failure).__name__}: {failure}")
+        failures, failure = self._leak_watch.statements.failures
+        if failures:
+            looks = count(failures, "look")
+            self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
         leaks = self.boundaries.found.with_exposures()
         self._output.finish(session, Report(leaks, complete=not self._interrupted))
         return (yield)

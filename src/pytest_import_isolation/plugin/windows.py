@@ -178,7 +178,7 @@ class ItemWindows:
         self._executions.put_packages_back()
         return result
 
-    # Where users' code may raise: a wrapper of the new style is a frame in its traceback.
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Open the window before any fixture is set up."""

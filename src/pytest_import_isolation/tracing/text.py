@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from pytest_import_isolation.machinery.paths import working_directory
 from pytest_import_isolation.tracing.entries import (
     BUILT_IN,
     EXECUTED,
@@ -64,11 +65,8 @@ def render_chain(chain: Sequence[TracedImport], weights: Sequence[str] = ()) -> 
 
 def place(file: str) -> str:
     """Return a path, relative to the working directory if it lies below."""
-    try:
-        here = os.getcwd() + os.sep
-    except OSError:  # a test may have removed it
-        return file
-    return file[len(here) :] if file.startswith(here) else file
+    here = working_directory() + os.sep
+    return file[len(here) :] if len(here) > 1 and file.startswith(here) else file
 
 
 def _remarks(entry: TracedImport, is_root: bool) -> Iterator[str]:

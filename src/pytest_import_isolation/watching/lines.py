@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import get_frame
+from pytest_import_isolation.machinery.own_errors import belongs_to_others
 from pytest_import_isolation.machinery.platform import TOOL
 from pytest_import_isolation.machinery.threads import count_threads, get_ident
 
@@ -20,6 +21,8 @@ from pytest_import_isolation.machinery.threads import count_threads, get_ident
 _OFTEN: Final = 40
 #: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
 _TOO_OFTEN: Final = 200
+#: Among so many callers a function that calls itself through others is found.
+_CIRCLE: Final = 4
 #: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
 _MANY_CALLS: Final = 100_000
 # Any: it is there from Python 3.12 on.
@@ -41,23 +44,71 @@ class Look(Protocol):
         """
 
 
+class _Threads:
+    """Tells whether the thread that it is made in ran alone."""
+
+    def __init__(self) -> None:
+        self._mine = get_ident()
+        # Other threads that ran watched code, as long as they live.
+        self._others: set[int] = set()
+        # How many threads there were at the start, and at the last look.
+        self._at_start = self._before = 0
+
+    def begin(self) -> None:
+        """Count the threads that are there."""
+        self._at_start = self._before = count_threads()
+
+    def is_mine(self) -> bool:
+        """Tell whether this thread is the one that is watched; remember another one."""
+        ident = get_ident()
+        if ident == self._mine:
+            return True
+        self._others.add(ident)
+        return False
+
+    def were_silent(self, *, sees_all: bool) -> bool:
+        """Tell whether no other thread can have made what changed since the last time.
+
+        Args:
+            sees_all: whether all threads are seen when they run watched code.
+        """
+        if sees_all:
+            if not self._others:
+                return True
+            self._others &= sys._current_frames().keys()
+            return False
+        before, self._before = self._before, count_threads()
+        return max(before, self._before) <= self._at_start
+
+
+def _recurs(frame: FrameType) -> bool:
+    """Tell whether a function calls itself, maybe until there is no room for more.
+
+    Then a callback would be one call too many, sooner than the function itself is.
+    """
+    caller = frame.f_back
+    for _ in range(_CIRCLE):
+        if caller is None:
+            return False
+        if caller.f_code is frame.f_code:
+            return True
+        caller = caller.f_back
+    return False
+
+
 class LineWatch:
     """Watches the thread that it is made in.
 
     Args:
         is_watched: tells whether the code of a file is looked at; asked once for each code object.
-        look: called before each line, and before a frame returns or yields.
-        transparent: functions that leave no trace in the traceback of an exception, where that can be had
-            (``sys.monitoring``): code may tell by its length where an import failed, as Flask does.
+        look: called before each line, and before a frame returns or yields. Where it fails, a change is
+            missed, and no line is claimed for it exactly; nothing is raised in the code that runs.
     """
 
-    def __init__(
-        self, is_watched: Callable[[str], bool], look: Look, transparent: frozenset[CodeType] = frozenset()
-    ) -> None:
+    def __init__(self, is_watched: Callable[[str], bool], look: Look) -> None:
         self._is_watched = is_watched
         self._look = look
-        self._transparent = frozenset(map(id, transparent))
-        self._thread = get_ident()
+        self._threads = _Threads()
         # The line that each running frame of a watched file is at, by the frame's identity.
         self._lines: dict[int, int] = {}
         # Code objects go by their identities: equal ones, of two copies of a file, are different code.
@@ -67,12 +118,13 @@ class LineWatch:
         self._loose: set[int] = set()
         self._looks: dict[int, int] = {}
         self._dropped: dict[int, CodeType] = {}
-        #: Why watching ended by itself, if it did.
-        self.failure: Exception | None = None
-        # Other threads that ran watched code, as long as they live.
-        self._others: set[int] = set()
-        # How many threads there were at the start, and at the last look.
-        self._threads_at_start = self._threads = 0
+        # Whether the last look did not come to its end.
+        self._has_missed = False
+        #: Why a look failed for the first time, if one did. What was missed for want of stack or memory is
+        #: not told.
+        self.failure: str | None = None
+        #: How many looks failed so.
+        self.failures = 0
         # For the whole life: a callback that raised would raise in every function of the process.
         self._monitoring = _MONITORING
         self._tool: int | None = None
@@ -88,24 +140,35 @@ class LineWatch:
         """Watch from now on.
 
         Returns:
-            Whether lines are seen: not if another tool holds the only way to them, or a look failed before.
+            Whether lines are seen: not if another tool holds the only way to them.
         """
-        if self.failure is not None:
-            return False
         if self.is_always_on:
-            return self._tool is not None or self._start_monitoring()
+            return self._has_tool() or self._start_monitoring()
         if sys.gettrace() is not None:
             return False
         self._is_tracing = True
         self._calls = 0
-        self._threads_at_start = self._threads = count_threads()
+        self._threads.begin()
         sys.settrace(self._trace)
         return True
+
+    def go_on(self) -> None:
+        """Watch again if a test has taken away what lines are watched with."""
+        if self._tool is None:
+            return
+        monitoring = self._monitoring
+        if not self._has_tool():
+            self._tool = None
+            self._watched.clear()
+            if self._start_monitoring():
+                monitoring.restart_events()  # each function's first call was seen before
+        elif not monitoring.get_events(self._tool) & monitoring.events.PY_START:
+            monitoring.set_events(self._tool, monitoring.events.PY_START | monitoring.events.PY_UNWIND)
 
     def stop(self) -> None:
         """Watch no more."""
         monitoring = self._monitoring
-        if self._tool is not None and monitoring.get_tool(self._tool) == TOOL:  # a test may have freed it
+        if self._has_tool():
             for code in self._watched.values():
                 monitoring.set_local_events(self._tool, code, 0)
             monitoring.set_events(self._tool, 0)
@@ -132,30 +195,28 @@ class LineWatch:
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
         self._looks[id(code)] = self._looks.get(id(code), 0) + 1
-        try:
-            self._look(frame, line, exact=self._was_alone() and id(code) not in self._loose)
-        except Exception as error:  # whatever a test left: it must not be raised in the test's own code
-            self.failure = error
-            self.stop()
+        exact = (
+            not self._has_missed
+            and self._threads.were_silent(sees_all=self._tool is not None)
+            and id(code) not in self._loose
+        )
+        self._has_missed = True
+        self._look(frame, line, exact=exact)
+        self._has_missed = False
 
-    def _was_alone(self) -> bool:
-        """Tell whether no other thread can have made what changed since the last look."""
-        if self._tool is not None:
-            if not self._others:
-                return True
-            self._others &= sys._current_frames().keys()
-            return False
-        # Other threads are not traced.
-        before, self._threads = self._threads, count_threads()
-        return max(before, self._threads) <= self._threads_at_start
-
-    def _is_here(self) -> bool:
-        """Tell whether the watched thread runs; remember another one."""
-        ident = get_ident()
-        if ident == self._thread:
+    def _is_others(self, error: BaseException) -> bool:
+        """Tell whether an exception has to pass on; note that a look failed if not."""
+        if belongs_to_others(error):
             return True
-        self._others.add(ident)
+        # The error itself would hold frames, and by them modules.
+        self.failure = self.failure or f"{type(error).__name__}: {error}"
+        self.failures += 1
         return False
+
+    def _drop(self, code: CodeType) -> None:
+        self._dropped[id(code)] = code
+        if self._watched.pop(id(code), None) is not None and self._tool is not None:
+            self._monitoring.set_local_events(self._tool, code, 0)
 
     def _begin(self, frame: FrameType) -> None:
         # What happened before is not this frame's.
@@ -164,8 +225,8 @@ class LineWatch:
     def _line(self, frame: FrameType, line: int) -> bool:
         """Look, and return whether this line is looked at again."""
         code = id(frame.f_code)
-        self._look_at(frame, self._lines.get(id(frame), 0))
-        self._lines[id(frame)] = line
+        before, self._lines[id(frame)] = self._lines.get(id(frame), 0), line
+        self._look_at(frame, before)
         times = self._times[code, line] = self._times.get((code, line), 0) + 1
         if times < _OFTEN:
             return True
@@ -177,11 +238,13 @@ class LineWatch:
         # Not in the middle: who saw it make a change has to see it take that back.
         code = frame.f_code
         if self._looks[id(code)] >= _TOO_OFTEN:
-            self._dropped[id(code)] = code
-            if self._watched.pop(id(code), None) is not None and self._tool is not None:
-                self._monitoring.set_local_events(self._tool, code, 0)
+            self._drop(code)
 
-    # sys.monitoring
+    # sys.monitoring. In each callback: without a call where there may be no room for one; a bare `raise` adds
+    # no frame to the traceback.
+
+    def _has_tool(self) -> bool:
+        return self._tool is not None and self._monitoring.get_tool(self._tool) == TOOL
 
     def _start_monitoring(self) -> bool:
         monitoring = self._monitoring
@@ -210,11 +273,20 @@ class LineWatch:
             self._monitoring.set_events(self._tool, events.PY_START | events.PY_UNWIND)
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
+        try:
+            return self._start_of(code)
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
+        return None
+
+    def _start_of(self, code: CodeType) -> Any:
         if self._tool is None:
             return None
+        frame = get_frame(2)
         if id(code) not in self._watched:
-            if id(code) in self._transparent:
-                self._see_unwinding()
             if id(code) in self._dropped or not self._watches(code):
                 return self._monitoring.DISABLE
             self._see_unwinding()
@@ -222,34 +294,68 @@ class LineWatch:
             events = self._monitoring.events
             wanted = events.LINE | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             self._monitoring.set_local_events(self._tool, code, wanted)
-        if self._is_here():
-            self._begin(get_frame(1))
+        elif id(code) in self._loose and _recurs(frame):
+            self._drop(code)
+            return self._monitoring.DISABLE
+        if self._threads.is_mine():
+            self._begin(frame)
         return None
 
     def _on_resume(self, code: CodeType, offset: int) -> None:
-        if self._is_here():
-            self._begin(get_frame(1))
+        try:
+            if self._threads.is_mine():
+                self._begin(get_frame(1))
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
 
     def _on_line(self, code: CodeType, line: int) -> Any:
-        if not self._is_here() or self._line(get_frame(1), line):
-            return None
-        return self._monitoring.DISABLE
+        try:
+            if self._threads.is_mine() and not self._line(get_frame(1), line):
+                return self._monitoring.DISABLE
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
+        return None
 
     def _on_end(self, code: CodeType, offset: int, value: object) -> None:
-        if self._is_here():
-            self._end(get_frame(1))
+        try:
+            if self._threads.is_mine():
+                self._end(get_frame(1))
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
 
-    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
-        if id(code) in self._transparent and error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next
-            return
-        if id(code) in self._watched and self._is_here():
-            self._end(get_frame(1))
+    def _on_unwind(self, code: CodeType, offset: int, raised: BaseException) -> None:
+        try:
+            if id(code) in self._watched and self._threads.is_mine():
+                self._end(get_frame(1))
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
 
     # sys.settrace
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event != "call" or not self._is_tracing or get_ident() != self._thread:
+        try:
+            return self._trace_call(frame, event)
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:  # the interpreter would trace no more
+            if self._is_others(error):
+                raise
+        return None
+
+    def _trace_call(self, frame: FrameType, event: str) -> Any:
+        if event != "call" or not self._is_tracing or not self._threads.is_mine():
             return None
         self._calls += 1
         if self._calls > _MANY_CALLS:
@@ -257,16 +363,25 @@ class LineWatch:
             return None
         if id(frame.f_code) in self._dropped or not self._watches(frame.f_code):
             return None
+        if id(frame.f_code) in self._loose and _recurs(frame):
+            self._drop(frame.f_code)
+            return None
         self._watched[id(frame.f_code)] = frame.f_code
         self._begin(frame)
         return self._trace_lines
 
     def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:
-        if id(frame.f_code) in self._dropped:
-            return None
-        if event == "line":
-            if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
-                self._line(frame, frame.f_lineno)
-        elif event == "return":
-            self._end(frame)
+        try:
+            if id(frame.f_code) in self._dropped:
+                return None
+            if event == "line":
+                if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
+                    self._line(frame, frame.f_lineno)
+            elif event == "return":
+                self._end(frame)
+        except (RecursionError, MemoryError):
+            self._has_missed = True
+        except BaseException as error:
+            if self._is_others(error):
+                raise
         return self._trace_lines

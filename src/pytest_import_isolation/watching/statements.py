@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, NamedTuple
 
 from pytest_import_isolation.machinery.dict_versions import Moment
@@ -55,7 +55,6 @@ class Statements:
         is_watched: tells whether the lines of a file are watched.
         is_shown: tells, by the name of the module and its file, whether its statements are part of a trail.
         on_change: called with what a statement has just changed, as single changes.
-        transparent: see :class:`.lines.LineWatch`.
     """
 
     def __init__(
@@ -63,11 +62,10 @@ class Statements:
         is_watched: Callable[[str], bool],
         is_shown: Callable[[str, str], bool],
         on_change: Callable[[list[SingleChange], Trail], object] = lambda changes, trail: None,
-        transparent: frozenset[CodeType] = frozenset(),
     ) -> None:
         self._is_shown = is_shown
         self._on_change = on_change
-        self._watch = LineWatch(is_watched, self._look, transparent)
+        self._watch = LineWatch(is_watched, self._look)
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         self._table: object = None
@@ -82,14 +80,18 @@ class Statements:
         return self._watch.is_always_on
 
     @property
-    def failure(self) -> Exception | None:
-        """Why statements are seen no more, if a look failed."""
-        return self._watch.failure
+    def failures(self) -> tuple[int, str | None]:
+        """How many looks failed, and why the first one did."""
+        return self._watch.failures, self._watch.failure
 
     def start(self) -> bool:
         """Watch from now on; tell whether statements are seen."""
         self.synchronize()
         return self._watch.start()
+
+    def go_on(self) -> None:
+        """Watch again if a test has taken away what statements are watched with."""
+        self._watch.go_on()
 
     def stop(self) -> None:
         """Watch no more; what was seen is kept."""

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.window import Window, open_windows, tainted_in, with_inner
 
 
@@ -30,7 +30,7 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
     known = {name for inner, modules in loaded.items() for name in _sort(inner, modules)[1]}
     there = known.union(*loaded.values())
     asked: set[str] = set()
-    unwatch = INTERCEPTOR.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
+    unwatch = ASKED.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
     inside = window.all_differences()
     before = ImportState.capture()

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.fakes.refusals import is_loaded_by_pytest
 from pytest_import_isolation.machinery.frames import namespaces_on_the_stack
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, top_level
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import is_pytest_filler
 from pytest_import_isolation.state.references import NewModules
+from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.window import Unproven, Window
 from pytest_import_isolation.wording import listing
 
@@ -79,7 +79,7 @@ class OlderExecutions:
         self._held = _unloaded_behind(window)
         self._asked: set[str] = set()
         if self._held:
-            window.undo.append(INTERCEPTOR.observe(self._held.__contains__, self._asked.add))
+            window.undo.append(ASKED.observe(self._held.__contains__, self._asked.add))
 
     def unproven(self) -> list[Unproven]:
         """Return the unloaded modules that are absent although somebody asked for what imports them."""

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.fakes.fake_modules import loader_of
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.fakes.placed_fakes import is_real
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
 from pytest_import_isolation.parking.finder import FINDER
@@ -19,6 +18,7 @@ from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value, depth, parent_namespace
 from pytest_import_isolation.state.writing import put_in, take_out
+from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Parameters
@@ -82,7 +82,7 @@ class RealModules:
             loaded = [name for name in list(sys.modules) if loader_of(sys.modules.get(name)) is not None]
             covers = Patterns(tuple(loaded)).match
             # Other threads that import a faked module are to get the fake: they wait before it is taken away.
-            unwatch = INTERCEPTOR.observe(covers, _wait_for_search)
+            unwatch = ASKED.observe(covers, _wait_for_search)
             fakers, FINDER.fakers = FINDER.fakers, []
             faked: dict[str, ParkedModule] = {}
             take_out(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, importer_at
@@ -16,6 +15,7 @@ from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.window.absent_modules import AbsentModules
 from pytest_import_isolation.window.installations import Installations
@@ -183,7 +183,7 @@ class Window:
 
     def mistrust(self, covers: Callable[[str], object]) -> None:
         """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""
-        self.undo.append(INTERCEPTOR.watch(covers, self.tainted.setdefault))
+        self.undo.append(ASKED.watch(covers, self.tainted.setdefault))
 
     def stop_watching(self) -> None:
         """Take off the import system what blocks modules and watches who asks for them."""

@@ -1,0 +1,21 @@
+"""Paths where there may be no working directory: a test may stand in one that is deleted."""
+
+from __future__ import annotations
+
+import os
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path from the root on; one that counts from a directory which is gone stays as it is."""
+    try:
+        return os.path.abspath(path)
+    except (OSError, ValueError):  # an entry of sys.path may hold any text
+        return os.path.normpath(path)
+
+
+def working_directory() -> str:
+    """Return the working directory, ``""`` if it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
