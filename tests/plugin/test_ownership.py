@@ -1,0 +1,600 @@
+"""What libraries and applications do to the import system is theirs: it stays with them and is no leak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+_INSTALLED: Final = "lib/site-packages/"
+_FIRST_PARTY: Final = "app/"
+_INI: Final = "pythonpath = app lib/site-packages\n"
+_MODES: Final = ((), ("--isolate-imports=file",), ("--isolate-imports=test",))
+
+# Each has use(name), which installs something once for the process, and is_used(name) for what was imported
+# later. The libraries remember that they have done it.
+_LATER: Final = {
+    "a finder": """
+        import sys
+        _names, _done = set(), False
+
+        class _Finder:
+            def find_spec(self, name, path=None, target=None):
+                _names.discard(name)
+
+        def use(name):
+            global _done
+            _names.add(name)
+            if not _done:
+                _done = True
+                sys.meta_path.insert(0, _Finder())
+
+        def is_used(name):
+            return name not in _names
+    """,
+    "a class, by a list that was imported": """
+        from sys import meta_path
+        _names, _done = set(), []
+
+        class _Finder:
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                _names.discard(name)
+
+        def use(name):
+            _names.add(name)
+            if not _done:
+                _done.append(True)
+                meta_path.insert(0, _Finder)
+
+        def is_used(name):
+            return name not in _names
+    """,
+    "a path hook that holds a loader": """
+        import sys
+        from importlib.machinery import FileFinder, SourceFileLoader
+        _names, _done = set(), False
+
+        class _Loader(SourceFileLoader):
+            def exec_module(self, module):
+                super().exec_module(module)
+                _names.discard(module.__name__)
+
+        def use(name):
+            global _done
+            _names.add(name)
+            if not _done:
+                _done = True
+                sys.path_hooks.insert(0, FileFinder.path_hook((_Loader, [".py"])))
+                sys.path_importer_cache.clear()
+
+        def is_used(name):
+            return name not in _names
+    """,
+    "a path hook that is a bound method in a partial": """
+        import functools, sys
+        _names, _done = set(), False
+
+        class _Hook:
+            def look(self, names, entry):
+                self.seen = True
+                raise ImportError(entry)
+
+        _hook = _Hook()
+
+        def use(name):
+            global _done
+            _hook.seen = False
+            if not _done:
+                _done = True
+                sys.path_hooks.insert(0, functools.partial(_hook.look, _names))
+            sys.path_importer_cache.clear()
+
+        def is_used(name):
+            return _hook.seen
+    """,
+    "the import function": """
+        import builtins
+        _names, _done = set(), False
+
+        def _replace():
+            before = builtins.__import__
+
+            def __import__(name, *rest, **more):
+                _names.discard(name)
+                return before(name, *rest, **more)
+
+            builtins.__import__ = __import__
+
+        def use(name):
+            global _done
+            _names.add(name)
+            if not _done:
+                _done = True
+                _replace()
+
+        def is_used(name):
+            return name not in _names
+    """,
+}
+_USING: Final = """
+    import hooklib
+    {mark}
+    def test_{name}():
+        hooklib.use("{name}")
+        import {name}
+        assert hooklib.is_used("{name}")
+"""
+
+
+def _later(home: str, text: str, mark: str = "") -> dict[str, str]:
+    return {
+        f"{home}hooklib/__init__.py": text,
+        "app/first.py": "",
+        "app/second.py": "",
+        "tests/test_a.py": _USING.format(name="first", mark=mark),
+        "tests/test_b.py": _USING.format(name="second", mark=mark),
+    }
+
+
+@pytest.mark.parametrize("mode", _MODES[1:])
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("what", _LATER)
+def test_what_a_library_installs_when_it_is_called_stays_as_long_as_it_does(
+    suite: Suite, what: str, home: str, mode: tuple[str, ...]
+) -> None:
+    run = suite.run(_later(home, _LATER[what]), *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    if home == _INSTALLED:
+        assert run.kinds == []
+
+
+@pytest.mark.parametrize("what", _LATER)
+def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
+    mark = "import pytest\n    @pytest.mark.isolated_imports"
+    run = suite.run(_later(_INSTALLED, _LATER[what], mark), ini=_INI, report=False)
+    assert run.outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_also_in_the_workers_of_xdist(suite: Suite, mode: tuple[str, ...]) -> None:
+    files = {**_later(_INSTALLED, _LATER["a finder"]), "app/third.py": "", "app/fourth.py": ""}
+    for name in ("third", "fourth"):
+        files[f"tests/test_{name}.py"] = _USING.format(name=name, mark="")
+    run = suite.run(files, *mode, "-n2", plugins=("xdist",), ini=_INI)
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_path_entry_inside_of_a_library_is_the_librarys(suite: Suite, mode: tuple[str, ...]) -> None:
+    test = "import vendored\ndef test_it():\n    vendored.use()\n    import extra_{n}"
+    run = suite.run(
+        {
+            "lib/site-packages/vendored/__init__.py": """
+                import os, sys
+                _done = []
+                def use():
+                    if not _done:
+                        _done.append(1)
+                        sys.path.append(os.path.join(os.path.dirname(__file__), "_extra"))
+            """,
+            "lib/site-packages/vendored/_extra/extra_1.py": "",
+            "lib/site-packages/vendored/_extra/extra_2.py": "",
+            "tests/test_a.py": test.format(n=1),
+            "tests/test_b.py": test.format(n=2),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "class Finder:\n    @staticmethod\n    def find_spec(*_): pass",
+        # It could do it, and did not.
+        "import sys\nclass Finder:\n    @staticmethod\n    def find_spec(*_): pass\n"
+        "def install(): sys.meta_path.append(Finder)",
+    ],
+)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_a_test_that_installs_the_finder_of_a_library_itself_answers_for_it(
+    suite: Suite, home: str, library: str
+) -> None:
+    files = {
+        f"{home}shop.py": library,
+        "tests/test_a.py": "import sys, shop\ndef test_it():\n    sys.meta_path.insert(0, shop.Finder())",
+        "tests/test_b.py": "import sys, shop\ndef test_it(): pass",
+    }
+    run = suite.run(files, ini=_INI)
+    assert run.kinds == [("finder-added", "shop.Finder")]
+    assert run.leak("finder-added", "shop.Finder")["location"]["line"] == 3
+
+
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_and_it_is_undone(suite: Suite, home: str) -> None:
+    files = {
+        f"{home}shop.py": "class Finder:\n    @staticmethod\n    def find_spec(*_): pass",
+        "tests/test_a.py": "import sys, shop\ndef test_it():\n    sys.meta_path.insert(0, shop.Finder())",
+        "tests/test_b.py": """
+            import sys, shop
+            def test_it():
+                assert not [finder for finder in sys.meta_path if type(finder) is shop.Finder]
+        """,
+    }
+    for mode in _MODES[1:]:
+        run = suite.run(files, *mode, ini=_INI)
+        assert run.outcomes == {"passed": 2}
+        assert run.leak("finder-added", "shop.Finder")["contained"]
+
+
+# What a library does when it is imported, and what a test can see of it.
+_AT_IMPORT: Final = {
+    "an entry below it": (
+        "sys.modules['lib.moved'] = ModuleType('lib.moved')",
+        "'lib.moved' in sys.modules",
+    ),
+    "an entry elsewhere": (
+        "sys.modules['elsewhere'] = ModuleType('elsewhere')",
+        "'elsewhere' in sys.modules",
+    ),
+    "a block": ("sys.modules['elsewhere'] = None", "'elsewhere' in sys.modules"),
+    "an object": ("sys.modules['lib.thing'] = object()", "'lib.thing' in sys.modules"),
+    "a name that cannot be imported": ("sys.modules['$lib$'] = object()", "'$lib$' in sys.modules"),
+    "a path entry": ("sys.path.append('/lib/somewhere')", "'/lib/somewhere' in sys.path"),
+    "a finder": ("sys.meta_path.append(Finder)", "lib.Finder in sys.meta_path"),
+    "a finder of somebody else's class": (
+        "sys.meta_path.append(f := type('F', (), dict(find_spec=lambda *_: None, __module__='x')))",
+        "lib.f in sys.meta_path",
+    ),
+    "a path hook": ("sys.path_hooks.append(hook)", "lib.hook in sys.path_hooks"),
+    "the import function": ("builtins.__import__ = function", "builtins.__import__ is lib.function"),
+    "a method of a finder's class": (
+        "PathFinder.find_distributions = staticmethod(found := lambda *_: [])",
+        "PathFinder.find_distributions is lib.found",
+    ),
+    "no method of a finder's class": (
+        "del PathFinder.find_distributions",
+        "not hasattr(PathFinder, 'find_distributions')",
+    ),
+    "a new method of a finder's class": (
+        "PathFinder.find_lib = found = 1",
+        "hasattr(PathFinder, 'find_lib')",
+    ),
+}
+_LIB: Final = """
+    import builtins, sys
+    from importlib.machinery import PathFinder
+    from types import ModuleType
+
+    class Finder:
+        @staticmethod
+        def find_spec(*_): pass
+
+    def hook(entry):
+        raise ImportError(entry)
+
+    before = builtins.__import__
+
+    def function(*args, **more):
+        return before(*args, **more)
+
+    {}
+"""
+
+
+def _tests_of(seen: str) -> str:
+    return f"""
+        import builtins, sys
+        from importlib.machinery import PathFinder
+
+        def test_one():
+            import lib
+            assert {seen}
+
+        def test_two():
+            import lib
+            assert {seen}
+
+        def test_three():
+            import outer
+            import lib
+            assert {seen}
+    """
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("what", _AT_IMPORT)
+def test_what_a_library_does_when_it_is_imported_goes_and_returns_with_it(
+    suite: Suite, what: str, mode: tuple[str, ...]
+) -> None:
+    done, seen = _AT_IMPORT[what]
+    run = suite.run(
+        {
+            "lib/site-packages/lib/__init__.py": _LIB.format(done),
+            "lib/site-packages/outer.py": "import lib",
+            "tests/test_a.py": _tests_of(seen),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("what", _AT_IMPORT)
+def test_a_test_that_does_not_import_it_sees_nothing_of_it(suite: Suite, what: str) -> None:
+    done, seen = _AT_IMPORT[what]
+    run = suite.run(
+        {
+            "lib/site-packages/lib/__init__.py": _LIB.format(done),
+            "tests/test_a.py": f"""
+                import builtins, sys
+                from importlib.machinery import PathFinder
+                import pytest
+
+                held = []
+
+                @pytest.mark.parametrize("number", [1, 2])
+                def test_uses(number):
+                    import lib
+                    held[:] = [vars(lib)]
+                    assert {seen}
+
+                    # Between the two:
+                @pytest.fixture(autouse=True)
+                def between():
+                    class lib: pass
+                    for space in held:
+                        for key in ("Finder", "hook", "function", "found", "f"):
+                            setattr(lib, key, space.get(key))
+                    assert not ({seen})
+            """,
+        },
+        "--isolate-imports=test",
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+
+
+def test_a_hook_returns_with_a_package_that_had_imported_its_owner(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/inner.py": """
+                import sys
+                class Finder:
+                    @staticmethod
+                    def find_spec(*_): pass
+                sys.meta_path.append(Finder)
+                sys.modules["apart"] = Finder
+            """,
+            "lib/site-packages/outer/__init__.py": "from outer import deep",
+            "lib/site-packages/outer/deep.py": "import inner",
+            "tests/test_a.py": """
+                import sys, pytest
+
+                @pytest.mark.parametrize("number", [1, 2, 3])
+                def test_it(number):
+                    import outer
+                    assert outer.deep.inner.Finder in sys.meta_path
+                    assert sys.modules["apart"] is outer.deep.inner.Finder
+            """,
+        },
+        "--isolate-imports=test",
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_library_that_executes_another_module_again_replaced_nothing(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/green/__init__.py": """
+                import sys
+                sys.modules.pop("colorsys")
+                import colorsys
+                sys.modules["green_colorsys"] = colorsys
+                try:
+                    import green.broken
+                except ZeroDivisionError:
+                    pass
+                import green.thrown
+                del sys.modules["green.thrown"]
+                sys.modules["green.kept"] = sys
+            """,
+            "lib/site-packages/green/broken.py": "import wave\n1 / 0",
+            "lib/site-packages/green/thrown.py": "import stringprep",
+            "tests/test_a.py": "import colorsys\ndef test_it(): import green",
+            "tests/test_b.py": "import green\nfrom colorsys import rgb_to_hsv\ndef test_it(): pass",
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_an_application_may_register_names_of_its_own(suite: Suite, mode: tuple[str, ...]) -> None:
+    run = suite.run(
+        {
+            "app/shed/__init__.py": """
+                import sys, types
+                sys.modules["shed.moved"] = types.ModuleType("shed.moved")
+                import shed.proxy
+            """,
+            "app/shed/proxy.py": "import sys\nsys.modules[__name__] = object()",
+            "tests/test_a.py": "import shed.moved\ndef test_it(): import shed.moved, shed.proxy",
+            "tests/test_b.py": "def test_it():\n    import shed.moved",
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_an_application_that_plants_other_names_answers_for_them(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/shed.py": "import sys, types\nsys.modules['colorsys'] = types.ModuleType('colorsys')",
+            "tests/test_a.py": "import shed\ndef test_it(): pass",
+        },
+        ini=_INI,
+    )
+    assert run.kinds == [("fake-left", "colorsys")]
+
+
+def test_test_code_answers_for_what_it_plants_at_import_and_by_a_library(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/stubs.py": """
+                import sys, types
+                def stub(name):
+                    sys.modules[name] = types.ModuleType(name)
+            """,
+            "tests/helpers.py": "import sys\nsys.modules['by_helper'] = object()",
+            "tests/test_a.py": """
+                import sys, helpers, stubs
+                sys.modules["by_file"] = object()
+                stubs.stub("by_library")
+
+                def test_it():
+                    stubs.stub("in_test")
+            """,
+        },
+        ini=_INI,
+    )
+    assert sorted(run.kinds) == [
+        ("fake-left", name) for name in ("by_file", "by_helper", "by_library", "in_test")
+    ]
+
+
+def test_nothing_is_tainted_by_what_a_library_makes(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/lib/__init__.py": """
+                import sys, types
+                sys.modules["lib.virtual"] = types.ModuleType("lib.virtual")
+                import lib.user
+            """,
+            "lib/site-packages/lib/user.py": "import lib.virtual",
+            "tests/test_a.py": "import sys\nimport lib\nassert sys.path_hooks\ndef test_it(): pass",
+            "tests/test_b.py": "import lib.virtual\ndef test_it(): pass",
+        },
+        ini=_INI,
+    )
+    assert run.kinds == []
+
+
+def test_what_a_library_made_is_told_with_the_first_imports(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/lib.py": "import sys, types\nsys.modules['odd'] = types.ModuleType('odd')",
+            "tests/test_a.py": "def test_it(): import lib",
+        },
+        "-vv",
+        "--import-leak-report",
+        ini=_INI,
+    )
+    assert run.leak("loaded", "odd")["detail"].endswith(", made by lib when that was executed.")
+    assert "made by lib when that was executed" in run.output
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("import_mode", ["prepend", "importlib"])
+def test_a_module_that_is_collected_for_its_doctests_is_everybodys(
+    suite: Suite, mode: tuple[str, ...], import_mode: str
+) -> None:
+    use = """
+        import sys
+        import shop
+        assert "shop.moved" in sys.modules
+
+        def test_it():
+            assert shop.is_installed()
+            import shop.moved
+    """
+    run = suite.run(
+        {
+            "shop/__init__.py": '''
+                import sys, types
+
+                class Finder:
+                    @staticmethod
+                    def find_spec(*_): pass
+
+                sys.meta_path.append(Finder)
+                sys.path.append("/shop/somewhere")
+                sys.modules["shop.moved"] = types.ModuleType("shop.moved")
+
+                def is_installed():
+                    """
+                    >>> is_installed()
+                    True
+                    """
+                    return Finder in sys.meta_path and "/shop/somewhere" in sys.path
+            ''',
+            "tests/test_a.py": use,
+            "tests/test_b.py": use,
+        },
+        *mode,
+        f"--import-mode={import_mode}",
+        "--doctest-modules",
+        "shop",
+        "tests",
+        ini="pythonpath = .\n",
+    )
+    assert run.outcomes == {"passed": 3}
+    assert not [leak for leak in run.leaks if leak["severity"] == "error"]
+
+
+def test_what_the_fixture_of_an_installed_plugin_leaves_is_the_plugins(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": """
+                import sys, types, pytest
+
+                @pytest.fixture
+                def patched():
+                    sys.modules["by_setup"] = types.ModuleType("by_setup")
+                    yield
+                    sys.modules["by_teardown"] = types.ModuleType("by_teardown")
+
+                @pytest.fixture
+                def around(mine):
+                    pass
+            """,
+            "tests/test_a.py": """
+                import sys, types, pytest
+
+                @pytest.fixture
+                def mine():
+                    sys.modules["by_mine"] = types.ModuleType("by_mine")
+
+                def test_it(patched):
+                    sys.modules["by_test"] = types.ModuleType("by_test")
+
+                def test_around(around): pass
+            """,
+        },
+        "-p",
+        "plug",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert run.kinds == [("fake-left", "by_test"), ("fake-left", "by_mine")]
+
+
+def test_the_directory_of_a_conftest_that_raises_is_pytests(suite: Suite) -> None:
+    run = suite.run({"sub/conftest.py": "1 / 0", "sub/test_b.py": "", "test_a.py": "def test_it(): pass"})
+    assert run.kinds == []
