@@ -25,12 +25,13 @@ from pytest_import_isolation.window.worlds import Worlds
 _HUNDREDTH = 100
 
 
-def threads(seconds: float, modules: int, workers: int = 3) -> list[str]:
+def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> list[str]:
     """Let threads import while windows open and close and worlds are swapped.
 
     Args:
-        seconds: how long.
+        seconds: how long, unless too little has happened by then.
         modules: how many foreign modules there are, each of which counts its executions.
+        least: how many windows there are at least; more than half of the modules are imported by then.
         workers: how many threads import.
 
     Returns:
@@ -51,9 +52,10 @@ def threads(seconds: float, modules: int, workers: int = 3) -> list[str]:
         importlib.import_module("builtins").stress_executed = executed  # type: ignore[attr-defined]
         sys.path.insert(0, str(folder))
         until = time.monotonic() + seconds
+        over = threading.Event()
 
         def load() -> None:
-            while time.monotonic() < until:
+            while not over.is_set():
                 name = random.choice(names)
                 try:
                     importlib.import_module(name)
@@ -65,13 +67,16 @@ def threads(seconds: float, modules: int, workers: int = 3) -> list[str]:
             thread.start()
         worlds = Worlds(Origins())
         made = [World(str(number), Origins(), lambda name, module, importer: None) for number in range(2)]
-        while time.monotonic() < until:
-            worlds.swap(*random.choice(([], made[:1], made[1:])))
-            with IsolatedImportContext(unloaded=random.choice((["json", "stress_1"], [], "stress_*"))):
-                importlib.import_module(random.choice(names))
-            windows += 1
-        worlds.swap()
-        worlds.close()
+        try:
+            while time.monotonic() < until or windows < least or (least and len(executed) <= modules // 2):
+                worlds.swap(*random.choice(([], made[:1], made[1:])))
+                with IsolatedImportContext(unloaded=random.choice((["json", "stress_1"], [], "stress_*"))):
+                    importlib.import_module(random.choice(names))
+                windows += 1
+        finally:
+            over.set()
+            worlds.swap()
+            worlds.close()
         for thread in pool:
             thread.join()
         sys.path.remove(str(folder))
@@ -124,11 +129,11 @@ def main() -> int:
     parser.add_argument("what", choices=["threads", "memory"])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--modules", type=int, default=200)
-    parser.add_argument("--windows", type=int, default=1_000)
+    parser.add_argument("--windows", type=int)
     given = parser.parse_args()
     if given.what == "memory":
-        return int(memory(given.windows) > 10)
-    errors = threads(given.seconds, given.modules)
+        return int(memory(given.windows or 1_000) > 10)
+    errors = threads(given.seconds, given.modules, given.windows or 0)
     print(*errors[:5], sep="\n")
     return int(bool(errors))
 

@@ -1,13 +1,22 @@
-"""What all tests share: where Python runs as WebAssembly, those are skipped that need what is not there."""
+"""What all tests share: the same environment on every machine, and what is skipped where something is not there."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+# Some machines set these, and they change what tests see of Python: whether .pyc files are written, for one.
+for _name in ("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH", "PYTHONWARNINGS"):
+    os.environ.pop(_name, None)
+sys.dont_write_bytecode = False
+
+#: Whether this run has time: tox sets it where all neighbours are installed, and more examples are tried then.
+_THOROUGH = bool(os.environ.get("NEIGHBOURS_ARE_INSTALLED"))
 #: How Python says what WebAssembly lacks, and what that is.
 _LACKING = {
     "emscripten does not support processes": "processes",
@@ -36,15 +45,40 @@ def _lacking(error: BaseException) -> str | None:
     return None
 
 
-if sys.platform == "emscripten":
+def lack(names: Iterable[str]) -> None:
+    """Skip a test that needs what is not installed, or fail it where everything has to be there."""
+    # A skip would hide there that a test never runs.
+    end = pytest.fail if os.environ.get("NEIGHBOURS_ARE_INSTALLED") else pytest.skip
+    end(f"not installed: {', '.join(names)}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose neighbours are not installed, and say which ones these are."""
+    needed = [name for mark in item.iter_markers("neighbours") for name in mark.args]
+    # Of a submodule the parents would be imported.
+    missing = [name for name in needed if find_spec(name.partition(".")[0]) is None]
+    if missing:
+        lack(missing)
+
+
+if find_spec("hypothesis") is not None:
     import hypothesis
 
+    # No verdict depends on the speed of the machine, and no run on luck: each run tries the same examples.
+    hypothesis.settings.register_profile(
+        "everywhere",
+        max_examples=10 if sys.platform == "emscripten" else 100 if _THOROUGH else 30,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+    )
+    hypothesis.settings.load_profile("everywhere")
+
+
+if sys.platform == "emscripten":
     from pytest_import_isolation.window.closing import close_window
     from pytest_import_isolation.window.window import innermost_window
-
-    # A tenth of the speed: a few examples, and no clock.
-    hypothesis.settings.register_profile("few", max_examples=10, deadline=None)
-    hypothesis.settings.load_profile("few")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call() -> Generator[None, Any, Any]:

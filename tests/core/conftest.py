@@ -84,7 +84,7 @@ def run_script(tmp_path: Path) -> Callable[..., str]:
             env=os.environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         if done.returncode != 0:

@@ -417,7 +417,7 @@ def test_an_import_in_another_thread_is_no_circle(write: Write) -> None:
     thread = threading.Thread(target=importlib.import_module, args=("slow",))
     try:
         thread.start()
-        sys.slow_started.wait(5)
+        sys.slow_started.wait(600)
         found = find_import_cycles("app", exhaustive=True)
     finally:
         thread.join()

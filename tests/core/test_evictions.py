@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 
+@pytest.mark.neighbours("numpy")
 def test_what_patch_dict_evicted_in_a_window_comes_back_as_the_same_object(
     run_script: Callable[..., str],
 ) -> None:
-    pytest.importorskip("numpy")
     run_script(
         """
         import sys

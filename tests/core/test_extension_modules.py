@@ -103,9 +103,8 @@ def test_fresh_refuses_a_package_that_holds_extension_modules(speed: str, pictur
         pass
 
 
+@pytest.mark.neighbours("numpy")
 def test_fresh_refuses_parked_extension_modules_too(run_script: Script) -> None:
-    if importlib.util.find_spec("numpy") is None:
-        pytest.skip("numpy is not installed")
     run_script(
         """
         import sys
@@ -393,6 +392,7 @@ def test_a_hand_made_module_that_was_unloaded_comes_back_a_second_time() -> None
         del sys.modules["ext_made"]
 
 
+@pytest.mark.neighbours("numpy")
 def test_what_an_outer_window_loaded_does_not_come_back_in_place_of_its_shadow(
     run_script: Callable[..., str],
 ) -> None:

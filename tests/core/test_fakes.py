@@ -83,7 +83,9 @@ def test_a_fake_of_a_submodule_makes_a_fake_above_it_a_package() -> None:
                 importlib.import_module("fk_top.other")
 
 
-@pytest.mark.parametrize("parent", ["math", "numpy.linalg._umath_linalg"])
+@pytest.mark.parametrize(
+    "parent", ["math", pytest.param("numpy.linalg._umath_linalg", marks=pytest.mark.neighbours("numpy"))]
+)
 def test_a_fake_below_an_extension_module(parent: str, picture: Any) -> None:
     holder = importlib.import_module(parent)
     before = picture(parent)
@@ -321,6 +323,7 @@ def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
     assert isinstance(real.Thing, type)
 
 
+@pytest.mark.neighbours("numpy", "pandas")
 def test_an_autospec_of_what_needs_a_faked_extension_package(run_script: Callable[..., str]) -> None:
     run_script(
         """
@@ -369,7 +372,16 @@ def test_an_autospec_refuses_attributes_that_the_real_module_lacks(tree: Tree, p
     assert before.differences() == []
 
 
-@pytest.mark.parametrize("name", ["json", "numpy", "xml.dom.minidom", "sqlalchemy.orm", "lxml.etree"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "json",
+        "xml.dom.minidom",
+        pytest.param("lxml.etree", marks=pytest.mark.neighbours("lxml")),
+        pytest.param("numpy", marks=pytest.mark.neighbours("numpy")),
+        pytest.param("sqlalchemy.orm", marks=pytest.mark.neighbours("sqlalchemy")),
+    ],
+)
 def test_autospecs_of_libraries_leave_the_same_objects(name: str, run_script: Callable[..., str]) -> None:
     run_script(
         f"""

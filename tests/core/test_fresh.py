@@ -145,13 +145,19 @@ def test_what_cannot_be_had_anew_says_what_to_do(tree: Tree) -> None:
             "fresh_import('fr_self'): its import is still under way, so this call comes from its own top level "
             "or from a module that it imports. Call it when the import is over: in a test or a fixture"
         )
-        importlib.import_module("numpy")
-        with pytest.raises(ExtensionModuleError, match="Use unloaded='numpy' to have them absent"):
-            fresh_import("numpy")
         with pytest.raises(ModuleNotFoundError):
             fresh_import("fr_none")
 
 
+@pytest.mark.neighbours("numpy")
+def test_an_extension_package_cannot_be_had_anew() -> None:
+    with IsolatedImportContext():
+        importlib.import_module("numpy")
+        with pytest.raises(ExtensionModuleError, match="Use unloaded='numpy' to have them absent"):
+            fresh_import("numpy")
+
+
+@pytest.mark.neighbours("numpy")
 def test_an_extension_package_that_was_never_loaded_is_refused_too(run_script: Callable[..., str]) -> None:
     run_script(
         """

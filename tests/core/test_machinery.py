@@ -178,19 +178,19 @@ def test_namespaces_of_other_threads_are_named_and_no_frame_holds_itself() -> No
 
     def wait() -> None:
         entered.set()
-        go.wait(30)
+        go.wait(600)
 
     assert threads.namespaces_on_other_threads() == {} or threading.active_count() > 1
     thread = threading.Thread(target=wait, name="the-waiter")
     thread.start()
     try:
-        assert entered.wait(30)
+        assert entered.wait(600)
         assert threads.namespaces_on_other_threads()[id(globals())] == "the-waiter"
         assert frames.namespaces_on_the_stack()[id(globals())] is globals()
         assert __name__.partition(".")[0] in frames.packages_on_the_stack()
     finally:
         go.set()
-        thread.join(30)
+        thread.join(600)
 
 
 def test_the_door_is_there_only_while_it_is_needed(run_script: Callable[..., str]) -> None:

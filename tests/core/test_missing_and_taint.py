@@ -248,6 +248,7 @@ def test_a_foreign_module_imported_under_a_fake_or_block_is_not_parked_as_if_cle
     )
 
 
+@pytest.mark.neighbours("yaml")
 def test_the_taint_of_a_package_with_extension_modules_is_said_and_it_is_parked(
     run_script: Callable[..., str],
 ) -> None:
@@ -270,11 +271,10 @@ def test_the_taint_of_a_package_with_extension_modules_is_said_and_it_is_parked(
     )
 
 
+@pytest.mark.neighbours("yaml")
 def test_a_package_whose_import_failed_for_want_of_another_can_be_imported_later(
     run_script: Callable[..., str],
 ) -> None:
-    if importlib.util.find_spec("yaml") is None:
-        pytest.skip("yaml is not installed")
     run_script(
         """
         import sys
@@ -410,7 +410,12 @@ def test_distributions_are_missing_on_request(tree: Tree, tmp_path: Path, pictur
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("numpy", "numpy"), ("yaml", "PyYAML"), ("google.protobuf", "protobuf")]
+    ("module", "name"),
+    [
+        pytest.param("numpy", "numpy", marks=pytest.mark.neighbours("numpy")),
+        pytest.param("yaml", "PyYAML", marks=pytest.mark.neighbours("yaml")),
+        pytest.param("google.protobuf", "protobuf", marks=pytest.mark.neighbours("google.protobuf")),
+    ],
 )
 def test_real_distributions_are_missing(module: str, name: str) -> None:
     assert metadata.version(name)

@@ -473,7 +473,7 @@ def test_after_the_last_window_everything_is_as_before(machine: type[ImportState
     wanted = os.environ.get("STATE_MACHINE_EXAMPLES")
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     settings = hypothesis.settings(
-        max_examples=int(wanted or (8 if sys.platform == "emscripten" else 40)),
+        max_examples=int(wanted or hypothesis.settings().max_examples // 2),
         stateful_step_count=25,
         derandomize=wanted is None,
         phases=[*phases, hypothesis.Phase.shrink] if wanted else phases,

@@ -38,7 +38,7 @@ def test_a_module_in_the_middle_of_its_import_stays_and_names_the_thread(
         os.makedirs("slowpkg", exist_ok=True)
         open("slowpkg/__init__.py", "w").close()
         with open("slowpkg/slow.py", "w") as file:
-            file.write("import gate\\ngate.entered.set()\\ngate.go.wait(30)\\nfrom slowpkg import tail\\n")
+            file.write("import gate\\ngate.entered.set()\\ngate.go.wait(600)\\nfrom slowpkg import tail\\n")
         with open("slowpkg/tail.py", "w") as file:
             file.write("VALUE = 1\\n")
         errors = []
@@ -54,12 +54,12 @@ def test_a_module_in_the_middle_of_its_import_stays_and_names_the_thread(
             with IsolatedImportContext() as context:
                 import wave
                 thread.start()
-                assert gate.entered.wait(30)
+                assert gate.entered.wait(600)
             assert "wave" not in sys.modules
             assert set(context.changes.kept) == {"slowpkg", "slowpkg.slow"}, context.changes
             assert context.changes.kept["slowpkg.slow"] == "thread 'the-loader' is still importing it"
             gate.go.set()
-            thread.join(30)
+            thread.join(600)
             assert errors == []
             assert sys.modules["slowpkg.slow"].tail.VALUE == 1
         run()
@@ -71,7 +71,7 @@ def test_an_import_that_another_thread_finishes_in_time_is_undone(tree: Tree, pi
     tree(
         {
             "thr_gate.py": "import threading\nentered, go = threading.Event(), threading.Event()",
-            "thr_slow.py": "import thr_gate\nthr_gate.entered.set()\nthr_gate.go.wait(30)",
+            "thr_slow.py": "import thr_gate\nthr_gate.entered.set()\nthr_gate.go.wait(600)",
         }
     )
     gate: Any = importlib.import_module("thr_gate")
@@ -79,15 +79,15 @@ def test_an_import_that_another_thread_finishes_in_time_is_undone(tree: Tree, pi
     context = IsolatedImportContext().start()
     thread = threading.Thread(target=importlib.import_module, args=("thr_slow",))
     thread.start()
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(600)
     # Goes on while stop() waits, and not earlier: it takes the time that stop() takes to look.
     releaser = threading.Timer(0.1, gate.go.set)
     releaser.start()
     try:
         context.stop()
     finally:
-        thread.join(30)
-        releaser.join(30)
+        thread.join(600)
+        releaser.join(600)
     assert list(context.changes.forgotten) == ["thr_slow"]
     assert before.differences() == []
 
@@ -98,7 +98,7 @@ def test_a_module_whose_code_another_thread_executes_is_kept(tree: Tree) -> None
             "thr_running.py": """
                 def run(entered, go):
                     entered.set()
-                    go.wait(30)
+                    go.wait(600)
                 """
         }
     )
@@ -108,9 +108,9 @@ def test_a_module_whose_code_another_thread_executes_is_kept(tree: Tree) -> None
             target=importlib.import_module("thr_running").run, args=(entered, go), name="the-runner"
         )
         thread.start()
-        assert entered.wait(30)
+        assert entered.wait(600)
     go.set()
-    thread.join(30)
+    thread.join(600)
     assert context.changes.kept == {"thr_running": "thread 'the-runner' is still executing it"}
 
 
@@ -136,7 +136,7 @@ def test_a_package_that_a_thread_keeps_stays_whole(folder: str, tree: Tree) -> N
             importlib.import_module("thr_whole.unused")
             thread = threading.Thread(target=package.worker.run, name="the-worker")
             thread.start()
-            assert package.worker.started.wait(10)
+            assert package.worker.started.wait(600)
         assert sys.modules["thr_whole"] is package
         assert package.helper is sys.modules["thr_whole.helper"]
         # What only the block imported leaves, unless the next import brings the same object back anyway.
@@ -185,7 +185,7 @@ def test_other_threads_import_while_windows_open_and_close(run_script: Callable[
                     import sched, xml.dom
             stop.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(600)
             assert errors == [], errors[:3]
             assert sys.modules["sys"] is kept
         run()
@@ -198,14 +198,14 @@ def test_a_thread_that_imports_makes_its_names_busy(tree: Tree) -> None:
         {
             "thr_pkg/__init__.py": "",
             "thr_pkg/gate.py": "import threading\nentered, go = threading.Event(), threading.Event()",
-            "thr_pkg/slow.py": "from thr_pkg import gate\ngate.entered.set()\ngate.go.wait(30)",
+            "thr_pkg/slow.py": "from thr_pkg import gate\ngate.entered.set()\ngate.go.wait(600)",
         }
     )
     gate: Any = importlib.import_module("thr_pkg.gate")
     thread = threading.Thread(target=importlib.import_module, args=("thr_pkg.slow",), name="the-slow-one")
     thread.start()
     try:
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(600)
         busy = names_being_imported()
         assert busy["thr_pkg.slow"] == "the-slow-one"
         # Its code may use any module of its package that was imported before.
@@ -216,7 +216,7 @@ def test_a_thread_that_imports_makes_its_names_busy(tree: Tree) -> None:
         assert "the-slow-one" in namespaces_on_other_threads().values()
     finally:
         gate.go.set()
-        thread.join(30)
+        thread.join(600)
     assert "thr_pkg.slow" in sys.modules
 
 

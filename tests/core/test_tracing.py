@@ -201,10 +201,10 @@ def test_a_thread_that_waits_for_the_import_of_another_adds_no_entry(tree: Tree)
     tree({"tra_slow.py": "import builtins\nbuiltins.tra_gate()\n"})
     entered, go = threading.Event(), threading.Event()
     with trace_imports() as trace, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.tra_gate", lambda: (entered.set(), go.wait(10)), raising=False)
+        patch.setattr("builtins.tra_gate", lambda: (entered.set(), go.wait(600)), raising=False)
         threads = [threading.Thread(target=importlib.import_module, args=("tra_slow",)) for _ in range(2)]
         threads[0].start()
-        assert entered.wait(10)
+        assert entered.wait(600)
         threads[1].start()
         go.set()
         for thread in threads:
@@ -248,7 +248,7 @@ def test_a_watcher_that_raises_does_not_keep_the_lock(tree: Tree) -> None:
         undo()
     thread = threading.Thread(target=importlib.import_module, args=("tra_int",), daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(600)
     assert "tra_int" in sys.modules
 
 
@@ -390,6 +390,7 @@ def test_an_error_in_the_block_ends_the_trace(tree: Tree) -> None:
     assert list(trace) == ["tra_err"]
 
 
+@pytest.mark.neighbours("numpy")
 def test_what_a_registry_holds_is_not_concluded() -> None:
     with IsolatedImportContext():
         importlib.import_module("numpy")  # copyreg has functions of it from now on

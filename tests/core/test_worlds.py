@@ -311,6 +311,7 @@ def test_a_world_with_another_module_of_a_name_is_not_taken_over(worlds: Worlds,
 # Foreign modules
 
 
+@pytest.mark.neighbours("numpy")
 def test_an_extension_module_is_the_same_object_in_all_worlds(run_script: Callable[..., str]) -> None:
     run_script(
         """
@@ -388,10 +389,10 @@ operations = st.lists(
 )
 
 
-_EXAMPLES = 15 if sys.platform == "emscripten" else 150  # WebAssembly has a tenth of the speed
-
-
-@settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3 * settings().max_examples // 2,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.function_scoped_fixture],
+)
 @given(operations)
 def test_every_world_holds_what_was_put_into_it_in_any_order(
     worlds: Worlds, tree: Tree, picture: Any, steps: list[tuple[str, Any]]

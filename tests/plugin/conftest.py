@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,6 +20,8 @@ from textwrap import dedent
 from typing import Any, NamedTuple
 
 import pytest
+from tests.conftest import lack
+from tests.plugin.fork_server import ForkServer
 
 from pytest_import_isolation.report.schema import read_schema
 
@@ -39,10 +41,19 @@ _OPTIONAL = {
     "missing-modules": ("pytest_missing_modules",),
 }
 
+#: Those of the group `test`, with which all tests run.
+_INSTALLED = {"hypothesis", "xdist"}
+
+#: What changes the output of pytest: with CI or BUILD_NUMBER it does not shorten the lines of its summary.
+_OF_THE_MACHINE = ("BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS")
+
 #: How an inner run says what WebAssembly lacks.
 _LACKING = re.compile(
     "No module named '(numpy|yaml|lxml|sqlalchemy)|emscripten does not support processes|can't start new thread"
 )
+
+#: Seconds after which a run hangs. A run takes one; a busy machine can make a minute of it.
+_TIMEOUT = 600
 
 #: The fields of a leak in the JSON report, in order.
 FIELDS = [
@@ -107,10 +118,14 @@ class Suite:
 
     Args:
         root: its rootdir.
+        server: starts what can start in a fork; None if each run is to be a program of its own.
+        marked: whether the test is one that needs neighbours.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, server: ForkServer | None = None, *, marked: bool = False) -> None:
         self.root = root
+        self._server = server
+        self._marked = marked
 
     @property
     def python_path(self) -> str:
@@ -135,7 +150,6 @@ class Suite:
         *options: str,
         report: bool = True,
         plugins: tuple[str, ...] = (),
-        needs: tuple[str, ...] = (),
         ini: str = "",
         env: Mapping[str, str] = {},
         load: bool = True,
@@ -150,7 +164,6 @@ class Suite:
             options: more options of the inner run.
             report: whether to write the JSON report.
             plugins: which optional plugins it has; the test is skipped where one is not installed.
-            needs: packages without which the test is skipped.
             ini: lines for ``pytest.ini``.
             env: more environment variables.
             load: whether the plugin is loaded.
@@ -158,34 +171,42 @@ class Suite:
             interpreter: what stands between the interpreter and ``-m pytest``.
             stdin: what is typed into the run.
         """
-        _require(plugins, needs)
+        _require(plugins, marked=self._marked)
         self.write({"pytest.ini": "[pytest]\n" + dedent(ini)})
         self.write({"test_it.py": files} if isinstance(files, str) else files)
-        command = [sys.executable, *interpreter, "-m", "pytest", "-p", "no:cacheprovider"]
+        arguments = ["-p", "no:cacheprovider"]
         for name, modules in _OPTIONAL.items():
             if name not in plugins:
-                command += [part for module in modules for part in ("-p", f"no:{module}")]
+                arguments += [part for module in modules for part in ("-p", f"no:{module}")]
         if load and self.must_load:
-            command += ["-p", "pytest_import_isolation.plugin"]
+            arguments += ["-p", "pytest_import_isolation.plugin"]
         written = self.root / "report.json"
         if written.is_file():
             written.unlink()
         if report:
-            command.append("--import-leak-file=report.json")
+            arguments.append("--import-leak-file=report.json")
+        arguments += options
         environment = {**_environment(measured=measured), **env}
         if sys.platform == "emscripten":
             if plugins or interpreter or stdin is not None:
                 pytest.skip("WebAssembly has not processes")
-            done = _run_in_process([*command[3:], *options], self.root, environment)
+            done = _run_in_process(arguments, self.root, environment)
+        elif (
+            self._server is not None
+            and not interpreter
+            and stdin is None
+            and self._server.can_run(arguments, environment)
+        ):
+            done = self._server.run(arguments, self.root, environment, _TIMEOUT)
         else:
             done = subprocess.run(
-                [*command, *options],
+                [sys.executable, *interpreter, "-m", "pytest", *arguments],
                 cwd=self.root,
                 env=environment,
                 capture_output=True,
                 input=stdin,
                 text=True,
-                timeout=120,
+                timeout=_TIMEOUT,
                 check=False,
             )
         output = done.stdout + done.stderr
@@ -203,7 +224,7 @@ class Suite:
             env={**_environment(measured=False), **env},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=_TIMEOUT,
             check=False,
         )
 
@@ -243,25 +264,21 @@ def _run_in_process(
     return subprocess.CompletedProcess(arguments, int(status), output.getvalue(), errors.getvalue())
 
 
-def _require(plugins: tuple[str, ...], packages: tuple[str, ...]) -> None:
-    missing = [
-        *(name for name in plugins if not entry_points(group="pytest11", name=_OPTIONAL[name][0])),
-        *(name for name in packages if find_spec(name) is None),
-    ]
+def _require(plugins: tuple[str, ...], *, marked: bool) -> None:
+    if not marked:
+        others = {*plugins} - _INSTALLED
+        assert not others, f"a test that needs {others} is marked: pytest.mark.neighbours"
+    missing = [name for name in plugins if not entry_points(group="pytest11", name=_OPTIONAL[name][0])]
     if missing:
-        # tox sets it where everything is installed: a skip there would hide that a test never runs.
-        lack = pytest.fail if os.environ.get("NEIGHBOURS_ARE_INSTALLED") else pytest.skip
-        lack(f"not installed: {', '.join(missing)}")
+        lack(missing)
 
 
 def _environment(*, measured: bool = True) -> dict[str, str]:
     environment = {
         key: value
         for key, value in os.environ.items()
-        # With CI or BUILD_NUMBER pytest does not shorten the lines of its summary.
-        if key
-        not in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "COLUMNS", "CI", "BUILD_NUMBER")
-        and not key.startswith(("PYTEST_XDIST_", "GITHUB_", *([] if measured else ["COVERAGE_"])))
+        if key not in _OF_THE_MACHINE
+        and not key.startswith(("PYTEST_", "GITHUB_", *([] if measured else ["COVERAGE_"])))
     }
     if environment.get("PYTHONPATH"):  # the inner run starts in another directory
         entries = environment["PYTHONPATH"].split(os.pathsep)
@@ -290,12 +307,23 @@ def _outcomes(output: str) -> dict[str, int]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer | None]:
+    """Return what starts inner runs quickly, or None where each of them has to start as users start pytest."""
+    if not ForkServer.is_possible():
+        yield None
+        return
+    server = ForkServer(_environment(), tmp_path_factory.mktemp("fork_server"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def suite(tmp_path: Path) -> Suite:
+def suite(tmp_path: Path, fork_server: ForkServer | None, request: pytest.FixtureRequest) -> Suite:
     """Return what writes and runs a small suite in a directory of its own."""
     root = tmp_path / "suite"
     root.mkdir()
-    return Suite(root)
+    return Suite(root, fork_server, marked=request.node.get_closest_marker("neighbours") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -420,6 +420,7 @@ def test_pytest_s_own_entries_are_no_leaks_in_any_import_mode(suite: Suite, mode
     assert _blamed(run) == []
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_a_rerun_of_a_test_says_a_leak_once(suite: Suite) -> None:
     run = suite.run(
         """

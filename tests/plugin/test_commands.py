@@ -227,7 +227,7 @@ def _command(suite: Suite, *arguments: str, code: str = "") -> subprocess.Comple
         env={**os.environ, "PYTHONPATH": suite.python_path, "COLUMNS": "80"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

@@ -118,6 +118,7 @@ def test_each_option_says_what_it_does_its_default_and_its_ini_key(suite: Suite)
     assert keys_text.startswith(_INI_KEYS)
 
 
+@pytest.mark.neighbours("argcomplete")
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -131,7 +132,6 @@ def test_each_option_says_what_it_does_its_default_and_its_ini_key(suite: Suite)
 def test_a_shell_completes_the_options_and_nothing_is_printed(
     suite: Suite, typed: str, completed: list[str]
 ) -> None:
-    pytest.importorskip("argcomplete")
     load = ("-p", "pytest_import_isolation.plugin") if suite.must_load else ()
     answers = suite.root / "completions"
     done = suite.tool(

@@ -453,7 +453,7 @@ _CLEAN = """
         (("-s",), ()),
         (("--capture=sys", "--log-cli-level=INFO", "--log-level=DEBUG"), ()),
         (("-n2",), ("xdist",)),
-        (("--cov=.", "--cov-report="), ("cov",)),
+        pytest.param(("--cov=.", "--cov-report="), ("cov",), marks=pytest.mark.neighbours("pytest_cov")),
         (("-p", "no:logging", "-p", "no:warnings", "-k", "not log and not warning"), ()),
         (("--isolate-imports=test",), ()),
     ],
@@ -465,6 +465,7 @@ def test_a_clean_suite_has_none(suite: Suite, options: tuple[str, ...], plugins:
     assert _told(run) == []
 
 
+@pytest.mark.neighbours("pytest_asyncio")
 def test_a_clean_async_suite_has_none(suite: Suite) -> None:
     run = suite.run(
         """
@@ -547,6 +548,7 @@ def test_a_run_that_is_interrupted_in_a_test_tells_what_it_left(suite: Suite) ->
     ]
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_a_second_attempt_at_a_test_is_the_same_test(suite: Suite) -> None:
     run = suite.run(
         """

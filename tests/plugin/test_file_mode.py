@@ -233,6 +233,7 @@ def test_harmless_files_share_what_a_polluter_executes_for_itself(suite: Suite) 
     assert count.read_text().split() == ["app", "app.db"] * 2
 
 
+@pytest.mark.neighbours("numpy")
 def test_an_extension_module_is_the_same_object_in_every_file(suite: Suite) -> None:
     plant = "import sys; sys.modules['boto3'] = object()"
     use = "import numpy\ndef test(): assert numpy.arange(3).sum() == 3 and sys.modules['numpy'] is numpy"
@@ -241,7 +242,7 @@ def test_an_extension_module_is_the_same_object_in_every_file(suite: Suite) -> N
         "test_b.py": f"{plant}\n{use}",
         "test_c.py": "import test_a, test_b, numpy\ndef test(): assert test_a.numpy is test_b.numpy is numpy",
     }
-    assert suite.run(files, _FILE, needs=("numpy",)).outcomes == {"passed": 3}
+    assert suite.run(files, _FILE).outcomes == {"passed": 3}
 
 
 def test_what_the_init_file_of_a_test_package_does_belongs_to_the_package(suite: Suite) -> None:

@@ -87,6 +87,7 @@ def test_isolated_imports_gives_the_running_context(suite: Suite) -> None:
     assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
+@pytest.mark.neighbours("numpy")
 def test_fresh_import_gives_a_copy_that_works_as_a_module(suite: Suite) -> None:
     run = suite.run(
         {
@@ -143,7 +144,6 @@ def test_fresh_import_gives_a_copy_that_works_as_a_module(suite: Suite) -> None:
                         fresh_import("app.settings", fakes={"helper": None})
             """,
         },
-        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 6}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
@@ -224,6 +224,7 @@ def test_fake_module_makes_the_packages_above_and_missing_modules_hides(suite: S
     assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
+@pytest.mark.neighbours("numpy", "yaml")
 def test_a_foreign_module_that_is_hidden_after_its_import_comes_back_as_the_same_object(suite: Suite) -> None:
     run = suite.run(
         """
@@ -247,12 +248,12 @@ def test_a_foreign_module_that_is_hidden_after_its_import_comes_back_as_the_same
             assert numpy.mine
             assert yaml.mine
         """,
-        needs=("numpy", "yaml"),
     )
     assert run.outcomes == {"passed": 2}
     assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
+@pytest.mark.neighbours("numpy")
 def test_the_fixtures_take_all_that_the_functions_take(suite: Suite) -> None:
     run = suite.run(
         {
@@ -308,7 +309,6 @@ def test_the_fixtures_take_all_that_the_functions_take(suite: Suite) -> None:
                     assert not {"cloud", "wave", "thing", "config"} - {"wave"} & set(sys.modules)
             """,
         },
-        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 6}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
 
+@pytest.mark.neighbours("cryptography", "lxml", "numpy", "pydantic", "six", "sqlalchemy", "yaml")
 def test_libraries_that_change_the_import_system_at_import(suite: Suite) -> None:
     run = suite.run(
         {
@@ -35,7 +36,6 @@ def test_libraries_that_change_the_import_system_at_import(suite: Suite) -> None
                     import sqlalchemy.orm, pydantic
             """.replace(", pkg_resources if False else setuptools", ""),
         },
-        needs=("cryptography", "lxml", "numpy", "pydantic", "six", "sqlalchemy", "yaml"),
     )
     assert run.outcomes == {"passed": 5}
     assert run.kinds == []
@@ -149,6 +149,7 @@ def test_entries_that_vanish_with_a_garbage_collection_and_optional_imports(suit
     assert run.kinds == []
 
 
+@pytest.mark.neighbours("pytest_asyncio")
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_suite_with_every_sort_of_plugin_and_item_is_clean(suite: Suite, marked: bool) -> None:
     mark = "pytestmark = pytest.mark.isolated_imports" if marked else ""
@@ -165,9 +166,10 @@ def test_a_suite_with_every_sort_of_plugin_and_item_is_clean(suite: Suite, marke
             "test_it.py": f"""
                 import asyncio, subprocess, sys, threading, unittest
                 import pytest
-                from hypothesis import given, strategies
+                from hypothesis import HealthCheck, given, settings, strategies
                 {mark}
 
+                @settings(deadline=None, suppress_health_check=list(HealthCheck))
                 @given(strategies.integers())
                 def test_property(number):
                     import colorsys
@@ -207,6 +209,7 @@ def test_a_suite_with_every_sort_of_plugin_and_item_is_clean(suite: Suite, marke
     assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
+@pytest.mark.neighbours("lxml", "numpy", "orjson", "pydantic", "sqlalchemy", "yaml")
 def test_heavy_packages_import_twice_in_isolated_tests(suite: Suite) -> None:
     run = suite.run(
         """
@@ -227,7 +230,6 @@ def test_heavy_packages_import_twice_in_isolated_tests(suite: Suite) -> None:
         def test_exactly_nothing_is_left():
             assert not {name.partition(".")[0] for name in seen} & set(sys.modules)
         """,
-        needs=("lxml", "numpy", "orjson", "pydantic", "sqlalchemy", "yaml"),
     )
     assert run.outcomes == {"passed": 13}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

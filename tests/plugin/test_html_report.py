@@ -140,6 +140,7 @@ def test_a_python_whose_imports_cannot_be_watched_has_no_times_of_imports(suite:
     assert _outcomes(run.report)[-1] == ("test_it.py::test_it", "test", "passed")
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_a_test_that_is_tried_again_came_to_what_the_last_try_did(suite: Suite) -> None:
     text = "tries = []\ndef test_it():\n    tries.append(1)\n    assert len(tries) > 1\n"
     run = suite.run(text, _PAGE, "--reruns=2", plugins=("rerunfailures",))

@@ -140,7 +140,13 @@ def test_functions_classes_and_parametrized_tests(suite: Suite, mode: Mode) -> N
     assert run.outcomes == mode.outcomes(passed=6, skipped=1, xfailed=1)
 
 
-@pytest.mark.parametrize("plugin", ["asyncio", "anyio"])
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        pytest.param("asyncio", marks=pytest.mark.neighbours("pytest_asyncio")),
+        pytest.param("anyio", marks=pytest.mark.neighbours("anyio")),
+    ],
+)
 def test_async_tests(suite: Suite, mode: Mode, plugin: str) -> None:
     mine = {
         "anyio": """
@@ -467,6 +473,7 @@ def test_pytester_runs_inside_of_isolated_tests(suite: Suite, mode: Mode, method
     assert run.outcomes == mode.outcomes(passed=3)
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_each_attempt_by_rerunfailures(suite: Suite, mode: Mode) -> None:
     run = mode.run(
         suite,

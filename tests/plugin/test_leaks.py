@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
@@ -393,6 +395,7 @@ def test_path_entries_finders_and_hooks(suite: Suite) -> None:
     ]
 
 
+@pytest.mark.neighbours("numpy", "yaml")
 def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
     run = suite.run(
         {
@@ -420,7 +423,6 @@ def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
                     import numpy
             """,
         },
-        needs=("numpy", "yaml"),
     )
     assert run.outcomes == {"passed": 4}
     assert _lines(run.leaks) == [("evicted", "yaml", 6)]
@@ -437,6 +439,7 @@ def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
     )
 
 
+@pytest.mark.neighbours("numpy")
 def test_numpy_thrown_out_by_patch_dict(suite: Suite) -> None:
     run = suite.run(
         """\
@@ -447,7 +450,6 @@ def test_numpy_thrown_out_by_patch_dict(suite: Suite) -> None:
         def test_it():
             import numpy
         """,
-        needs=("numpy",),
     )
     assert ("evicted", "numpy") in run.kinds
     assert run.leak("evicted", "numpy")["location"]["line"] in (4, 6)

@@ -289,6 +289,7 @@ def test_statements_of_tests_fixtures_and_helpers_are_observed(suite: Suite) -> 
     assert _wrong(expected, run, exact=True) == {}
 
 
+@pytest.mark.neighbours("coverage")
 @pytest.mark.parametrize("core", ["ctrace", "pytrace", *(["sysmon"] if sys.version_info >= (3, 12) else [])])
 def test_coverage_and_the_lines_are_both_complete(suite: Suite, core: str) -> None:
     files = _module_level() | {"test_it.py": _IN_TESTS}
@@ -302,7 +303,6 @@ def test_coverage_and_the_lines_are_both_complete(suite: Suite, core: str) -> No
             measured=False,
             env=env,
             interpreter=("-m", "coverage", "run", "--source=."),
-            needs=("coverage",),
         )
         assert run.outcomes == {"passed": 10 + len(_MODULE_LEVEL), "failed": 2}
         json_run = suite.tool("-m", "coverage", "json", "-o", "coverage.json", env=env)

@@ -131,6 +131,7 @@ def test_a_file_in_the_way_of_a_directory_is_named(tmp_path: Path) -> None:
         write_files(tmp_path, {"a/b.py": ""})
 
 
+@pytest.mark.neighbours("numpy")
 def test_the_fixture_writes_trees_of_their_own_and_leaves_nothing(suite: Any) -> None:
     run = suite.run(
         """
@@ -165,7 +166,6 @@ def test_the_fixture_writes_trees_of_their_own_and_leaves_nothing(suite: Any) ->
             assert not [name for name in sys.modules if name.startswith("mp")]
             assert not importlib.metadata.entry_points(group="mp")
         """,
-        needs=("numpy",),
     )
     assert run.outcomes == {"passed": 4}
     assert [leak for leak in run.leaks if not leak["contained"]] == []

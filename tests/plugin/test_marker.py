@@ -177,6 +177,7 @@ def test_all_six_parameters(suite: Suite) -> None:
     assert run.outcomes == {"passed": 8}
 
 
+@pytest.mark.neighbours("pytest_asyncio")
 def test_doctests_in_text_files_and_modules_unittest_and_async_tests(suite: Suite) -> None:
     run = suite.run(
         {
@@ -333,6 +334,7 @@ def test_a_mistake_is_no_internal_error_under_xdist(suite: Suite) -> None:
     assert "INTERNALERROR" not in run.output
 
 
+@pytest.mark.neighbours("numpy")
 def test_fresh_of_an_extension_package_fails_that_test_and_no_other(suite: Suite) -> None:
     run = suite.run(
         """
@@ -352,7 +354,6 @@ def test_fresh_of_an_extension_package_fails_that_test_and_no_other(suite: Suite
             assert numpy is first
             assert numpy.arange(3).sum() == 3
         """,
-        needs=("numpy",),
     )
     assert run.outcomes == {"error": 1, "passed": 1}
     assert (

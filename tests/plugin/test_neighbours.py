@@ -136,6 +136,7 @@ def _figures(suite: Suite) -> dict[str, dict[str, Any]]:
     return {name: {kind: file.get(kind) for kind in kinds} for name, file in report["files"].items()}
 
 
+@pytest.mark.neighbours("coverage")
 @pytest.mark.parametrize("core", _CORES)
 def test_coverage_run_gives_the_same_figures(suite: Suite, core: str) -> None:
     figures = {}
@@ -157,6 +158,7 @@ def test_coverage_run_gives_the_same_figures(suite: Suite, core: str) -> None:
     assert figures["test"] == figures["off"]
 
 
+@pytest.mark.neighbours("pytest_cov")
 @pytest.mark.parametrize(
     ("core", "processes"),
     [("ctrace", "-n0"), ("ctrace", "-n2"), *([("sysmon", "-n2")] if _HAS_MONITORING else [])],
@@ -185,6 +187,7 @@ def test_pytest_cov_gives_the_same_figures(suite: Suite, core: str, processes: s
     assert figures["test"] == figures["off"]
 
 
+@pytest.mark.neighbours("pytest_cov")
 @pytest.mark.parametrize("core", ["ctrace", *(["sysmon"] if _HAS_MONITORING else [])])
 def test_code_that_is_kept_is_measured_in_each_test_that_executes_it(suite: Suite, core: str) -> None:
     suite.write(
@@ -234,6 +237,7 @@ def test_code_that_is_kept_is_measured_in_each_test_that_executes_it(suite: Suit
     }
 
 
+@pytest.mark.neighbours("pytest_cov")
 def test_what_was_executed_with_and_without_a_fake_is_measured_together(suite: Suite, isolating: str) -> None:
     run = suite.run(
         {
@@ -255,6 +259,7 @@ def test_what_was_executed_with_and_without_a_fake_is_measured_together(suite: S
     assert _figures(suite)["app/alarm.py"]["missing_branches"] == []
 
 
+@pytest.mark.neighbours("pytest_cov")  # it needs coverage
 @pytest.mark.parametrize("way", ["pytest-cov", "coverage run"])
 def test_files_of_a_measured_package_that_nobody_imported_are_in_the_report(suite: Suite, way: str) -> None:
     # Coverage looks the package up in sys.modules when it ends, to find its other files.
@@ -302,6 +307,7 @@ _SERVICE = {
 }
 
 
+@pytest.mark.neighbours("pytest_mock")
 def test_mocker_patches_by_name(suite: Suite, isolating: str, import_mode: str) -> None:
     run = suite.run(
         {
@@ -352,6 +358,7 @@ def test_mocker_patches_by_name(suite: Suite, isolating: str, import_mode: str) 
     assert run.outcomes == {"passed": 6}
 
 
+@pytest.mark.neighbours("pytest_mock")
 def test_mocker_leaves_modules_without_isolation(suite: Suite) -> None:
     run = suite.run(
         {
@@ -366,6 +373,7 @@ def test_mocker_leaves_modules_without_isolation(suite: Suite) -> None:
     assert run.outcomes == {"passed": 2}
 
 
+@pytest.mark.neighbours("pytest_mock")
 def test_patches_of_wider_scopes_hold_for_all_their_tests(suite: Suite, isolating: str) -> None:
     test_file = """
         def test_one(patched):
@@ -583,6 +591,7 @@ def test_a_path_of_one_test_does_not_outlive_a_monkeypatch_of_its_module(
 # A fake file system and a fake clock
 
 
+@pytest.mark.neighbours("pyfakefs")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_fake_file_system(suite: Suite, mode: str) -> None:
     run = suite.run(
@@ -640,6 +649,7 @@ def test_a_fake_file_system(suite: Suite, mode: str) -> None:
     assert run.outcomes == {"passed": 6}
 
 
+@pytest.mark.neighbours("pyfakefs")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_fake_file_system_while_windows_open_and_close(suite: Suite, mode: str) -> None:
     run = suite.run(
@@ -676,6 +686,7 @@ def test_a_fake_file_system_while_windows_open_and_close(suite: Suite, mode: str
     assert run.outcomes == {"passed": 5}
 
 
+@pytest.mark.neighbours("pyfakefs")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_library_that_another_test_loaded_writes_into_the_fake_file_system(suite: Suite, mode: str) -> None:
     # pyfakefs patches the modules that it finds in sys.modules when it begins.
@@ -713,6 +724,7 @@ _FREEZERS = {
 }
 
 
+@pytest.mark.neighbours("freezegun", "time_machine")
 @pytest.mark.parametrize("freezer", _FREEZERS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_frozen_clock(suite: Suite, mode: str, freezer: str) -> None:
@@ -775,6 +787,7 @@ def test_a_frozen_clock(suite: Suite, mode: str, freezer: str) -> None:
     assert run.outcomes == {"passed": 7}
 
 
+@pytest.mark.neighbours("freezegun", "time_machine")
 @pytest.mark.parametrize("freezer", _FREEZERS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_library_that_another_test_loaded_is_frozen(suite: Suite, mode: str, freezer: str) -> None:
@@ -807,7 +820,13 @@ def test_a_library_that_another_test_loaded_is_frozen(suite: Suite, mode: str, f
     assert run.outcomes == {"passed": 4}
 
 
-@pytest.mark.parametrize("freezer", _FREEZERS)
+@pytest.mark.parametrize(
+    "freezer",
+    [
+        pytest.param("freezegun", marks=pytest.mark.neighbours("freezegun")),
+        pytest.param("time-machine", marks=pytest.mark.neighbours("time_machine")),
+    ],
+)
 def test_a_window_closes_beside_an_importing_thread_while_the_clock_stands_still(
     suite: Suite, freezer: str
 ) -> None:
@@ -819,7 +838,7 @@ def test_a_window_closes_beside_an_importing_thread_while_the_clock_stands_still
             "slow/part.py": """
                 import gate
                 gate.begun.set()
-                assert gate.done.wait(20), "nobody closed the window"
+                assert gate.done.wait(600), "nobody closed the window"
             """,
             "gate.py": "import threading\nbegun, done = threading.Event(), threading.Event()\n",
             "test_it.py": """
@@ -845,7 +864,7 @@ def test_a_window_closes_beside_an_importing_thread_while_the_clock_stands_still
                     global thread
                     thread = threading.Thread(target=load)
                     thread.start()
-                    assert gate.begun.wait(20)
+                    assert gate.begun.wait(600)
 
                 def test_the_window_is_closed():
                     gate.done.set()
@@ -904,6 +923,7 @@ _LEAKY = {
 }
 
 
+@pytest.mark.neighbours("pytest_randomly")
 @pytest.mark.parametrize("seed", ["1", "2", "3"])
 def test_random_orders(suite: Suite, seed: str) -> None:
     orders, outcomes = {}, {}
@@ -923,6 +943,7 @@ def test_random_orders(suite: Suite, seed: str) -> None:
     assert outcomes["off"]["failed"] >= 1
 
 
+@pytest.mark.neighbours("pytest_randomly")
 def test_random_numbers_are_the_same_with_isolation(suite: Suite) -> None:
     printed = []
     for mode in MODES:
@@ -957,7 +978,10 @@ def test_hypothesis_examples(suite: Suite, isolating: str) -> None:
             "test_b.py": """
                 import sys
                 import pytest
-                from hypothesis import given, settings, strategies as st
+                from hypothesis import HealthCheck, given, settings, strategies as st
+
+                settings.register_profile("any speed", deadline=None, suppress_health_check=list(HealthCheck))
+                settings.load_profile("any speed")
 
                 @pytest.fixture(scope="module")
                 def service():
@@ -1009,9 +1033,12 @@ def test_hypothesis_says_the_same_of_a_failing_example(suite: Suite) -> None:
             {
                 "limits.py": "def allows(number):\n    if number > 100:\n        return False\n    return True\n",
                 "test_it.py": """
-                    from hypothesis import given, settings, strategies as st
+                    from hypothesis import HealthCheck, given, settings, strategies as st
 
-                    @settings(database=None, derandomize=True, print_blob=False)
+                    @settings(
+                        database=None, derandomize=True, print_blob=False,
+                        deadline=None, suppress_health_check=list(HealthCheck),
+                    )
                     @given(st.integers())
                     def test_it(number):
                         import limits
@@ -1170,6 +1197,7 @@ def test_a_command(item):
 """
 
 
+@pytest.mark.neighbours("pytest_django")
 @pytest.mark.parametrize(("processes", "import_mode"), [("-n0", "prepend"), ("-n2", "importlib")])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_django_project(suite: Suite, mode: str, processes: str, import_mode: str) -> None:
@@ -1189,6 +1217,7 @@ def test_a_django_project(suite: Suite, mode: str, processes: str, import_mode: 
     assert run.outcomes == {"passed": 19}
 
 
+@pytest.mark.neighbours("pytest_django")
 @pytest.mark.parametrize("polluter", ["test_a.py", "test_b.py"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_django_project_with_a_file_that_fakes_a_library(suite: Suite, mode: str, polluter: str) -> None:
@@ -1561,6 +1590,7 @@ def _evicting(where: str, at_once: str) -> dict[str, str]:
     return {"test_a.py": text + _SEEN_AGAIN, "test_b.py": _SEEN_AGAIN}
 
 
+@pytest.mark.neighbours("numpy")
 @pytest.mark.parametrize("where", _EVICTING)
 def test_what_a_patched_dict_evicted_comes_back_as_the_same_object(
     suite: Suite, where: str, isolating: str
@@ -1569,6 +1599,7 @@ def test_what_a_patched_dict_evicted_comes_back_as_the_same_object(
     assert run.outcomes == {"passed": 3}
 
 
+@pytest.mark.neighbours("numpy")
 @pytest.mark.parametrize("where", [where for where in _EVICTING if where != "around a test"])
 def test_what_a_patched_dict_evicted_comes_back_at_once(suite: Suite, where: str, isolating: str) -> None:
     at_once = "import numpy as second; assert second.array([1]).sum() == 1"
@@ -1576,6 +1607,7 @@ def test_what_a_patched_dict_evicted_comes_back_at_once(suite: Suite, where: str
     assert run.outcomes == {"passed": 3}
 
 
+@pytest.mark.neighbours("numpy")
 def test_without_isolation_what_was_evicted_cannot_be_imported_again(suite: Suite) -> None:
     run = suite.run(_evicting("in a test", ""), report=False, measured=False)
     assert run.outcomes["failed"] >= 1  # numpy raises, or warns and is there twice

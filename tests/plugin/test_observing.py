@@ -352,7 +352,7 @@ def test_the_wrapper_of_hypothesis_is_not_taken_for_the_test(suite: Suite) -> No
                 import sys
                 from hypothesis import given, settings, strategies
 
-                @settings(max_examples=3, database=None)
+                @settings(max_examples=3, database=None, deadline=None)
                 @given(strategies.booleans())
                 def test_it(given):
                     x = 1
@@ -494,6 +494,7 @@ def test_an_interrupted_run_reports_what_was_left(suite: Suite) -> None:
     assert _places(run) == {"left": ("test_it.py", 3, True)}
 
 
+@pytest.mark.neighbours("pytest_cov")
 def test_what_coverage_keeps_for_itself_is_not_reported(suite: Suite) -> None:
     run = suite.run("def test_it():\n    pass\n", "--cov=.", plugins=("cov",), measured=False)
     assert run.outcomes == {"passed": 1}

@@ -82,11 +82,17 @@ _TEXTS = dict(_texts())
 _STORIES = sorted(name for name, text in _TEXTS.items() if "<!-- shell" in text)
 #: What the examples of a page import that is not there everywhere.
 _NEEDS = {
-    "how-to/django.md": "pytest_django",
-    "how-to/fakes-and-fresh-imports.md": "numpy",
     "how-to/xdist.md": "xdist",
     "reference/report-format.md": "jsonschema",
 }
+_NEIGHBOURS = {
+    "how-to/django.md": "pytest_django",
+    "how-to/fakes-and-fresh-imports.md": "numpy",
+}
+
+
+def _beside(*names: str) -> tuple[pytest.MarkDecorator, ...]:
+    return tuple(pytest.mark.neighbours(name) for name in names if name)
 
 
 def test_every_block_of_every_page_says_what_it_is_for() -> None:
@@ -144,7 +150,9 @@ def _is_shown(expected: str, output: str) -> bool:
     return re.search("^" + "".join(lines), output, re.M) is not None
 
 
-@pytest.mark.parametrize("page", _STORIES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=_beside(_NEIGHBOURS.get(page, ""))) for page in _STORIES]
+)
 def test_what_a_page_does_and_shows_is_what_happens(suite: Suite, page: str) -> None:
     needed = _NEEDS.get(page)
     if needed and importlib.util.find_spec(needed) is None:
@@ -219,10 +227,18 @@ def test_the_page_has_a_section_for_each_form() -> None:
     assert [len(section.leaves) for section in _SECTIONS] == [2, 1, 1, 0, 1, 1]
 
 
-@pytest.mark.parametrize("section", _SECTIONS, ids=lambda section: section.title)
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(
+            section,
+            id=section.title,
+            marks=_beside(section.needs, *(name for _, name in section.leaves if name == "numpy")),
+        )
+        for section in _SECTIONS
+    ],
+)
 def test_the_old_form_leaves_what_the_page_says(suite: Suite, section: Section) -> None:
-    if section.needs and importlib.util.find_spec(section.needs.partition(".")[0]) is None:
-        pytest.skip(f"{section.needs} is not there")
     conftest = _PEER if section.needs == "pytest_missing_modules" else ""
     run = suite.run(
         {**_project(_TEXT), "conftest.py": conftest, "test_it.py": section.before},

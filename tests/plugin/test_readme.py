@@ -110,6 +110,14 @@ def test_every_kind_of_the_readme_exists() -> None:
     assert set(kinds) <= set(KINDS)
 
 
+def test_the_test_command_installs_the_group_of_the_tests() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="it came with Python 3.11")
+    command = README.partition("<!-- test -->")[2].partition("```bash")[2].partition("```")[0]
+    [installed] = re.findall(r"pip install --quiet --editable \. (.*)", command)
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    assert {"pytest", *installed.split()} == {re.split("[<>=]", need)[0] for need in groups["test"]}
+
+
 def test_the_demo_runs_what_these_tests_run() -> None:
     demo = README.partition("<!-- demo -->")[2].partition("```bash")[2].partition("```")[0]
     assert "examples/stubbed examples/lambdas examples/guards" in demo

@@ -338,6 +338,7 @@ def test_a_fixture_can_pickle_in_its_teardown_what_the_test_made(suite: Suite, w
     assert run.outcomes == {"passed": 3}
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_a_second_attempt_by_rerunfailures_starts_clean(suite: Suite, way: Way) -> None:
     run = way.run(
         suite,
@@ -452,6 +453,7 @@ def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, way: Way) -> No
         assert {leak["kind"] for leak in run.leaks if not leak["contained"]} <= {"evicted"}
 
 
+@pytest.mark.neighbours("pytest_asyncio")
 def test_async_tests_are_isolated_with_their_fixtures(suite: Suite, way: Way) -> None:
     run = way.run(
         suite,

@@ -29,9 +29,13 @@ from pytest_import_isolation.report.records import (
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PROGRAM = next((path for path in map(shutil.which, _NAMES) if path), None)
-_PATIENCE = 30.0
+_PATIENCE = 600.0
 
 pytestmark = [
+    pytest.mark.neighbours,
+    pytest.mark.skipif(
+        not os.environ.get("NEIGHBOURS_ARE_INSTALLED"), reason="a browser is slow: tox runs the tests in one"
+    ),
     pytest.mark.skipif(_PROGRAM is None, reason=f"no browser was found: none of {', '.join(_NAMES)}"),
     pytest.mark.skipif(os.name != "posix", reason="the browser's pipes are those of POSIX"),
 ]

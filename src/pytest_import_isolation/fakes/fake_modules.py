@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import textwrap  # here, since it may be absent in the window that asks for it
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -44,8 +45,6 @@ class Fake(NamedTuple):
         """The source text, if it is made of that."""
         if not isinstance(self.content, str):
             return None
-        import textwrap
-
         return textwrap.dedent(self.content)
 
     @property
