@@ -17,7 +17,8 @@ from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_lev
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
-from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
+from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.makers import Maker
 
 _NO_FILES: Final = ("built-in", "frozen")
 #: By what is changed, the names of which the code that can do it has all.

@@ -21,7 +21,8 @@ from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.watching.executed_modules import EXECUTED, Maker
+from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.makers import Maker
 
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))

@@ -17,7 +17,7 @@ from _thread import get_ident  # by this name, which a library that patches thre
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
@@ -25,48 +25,7 @@ from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, n
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
-
-
-class Maker(NamedTuple):
-    """The module that made a change while it was executed."""
-
-    module: str
-    #: Where its source lies, if it has one.
-    file: str | None = None
-    #: Whether what was made is what the import of this very module gave: a finder's or its own doing.
-    is_import: bool = False
-    #: For such: the modules that define the finders that were asked.
-    finders: frozenset[str] = frozenset()
-    #: The modules whose bodies ran around it: what imported it, the outermost first.
-    around: tuple[str, ...] = ()
-
-
-class ClassChange(NamedTuple):
-    """What a module did to the class of a finder while it was executed."""
-
-    cls: type
-    name: str
-    #: ABSENT for nothing, here and below.
-    before: object
-    after: object
-    maker: Maker
-
-    def undo(self) -> None:
-        """Put back what was there, unless something else is there by now."""
-        self._write(self.after, self.before)
-
-    def redo(self) -> None:
-        """Make the change again."""
-        self._write(self.before, self.after)
-
-    def _write(self, before: object, after: object) -> None:
-        if type.__dict__["__dict__"].__get__(self.cls).get(self.name, ABSENT) is not before:
-            return
-        # Not setattr(): the class of the class may have a __setattr__.
-        if after is ABSENT:
-            type.__delattr__(self.cls, self.name)
-        else:
-            type.__setattr__(self.cls, self.name, after)
+from pytest_import_isolation.watching.makers import ClassChange, Maker
 
 
 class _Body:

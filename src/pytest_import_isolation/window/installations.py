@@ -16,7 +16,8 @@ from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.differences import Difference, items_of, key_of, stands_in_front
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.watching.executed_modules import EXECUTED, ClassChange, Maker
+from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.makers import ClassChange, Maker
 from pytest_import_isolation.window.outcomes import Outcome
 
 _FUNCTION = "import_function"

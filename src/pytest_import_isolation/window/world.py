@@ -18,8 +18,9 @@ from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import lay
-from pytest_import_isolation.watching.executed_modules import EXECUTED, ClassChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.watching.makers import ClassChange
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Parameters
