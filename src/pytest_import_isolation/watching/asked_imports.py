@@ -12,7 +12,7 @@ import builtins
 import threading
 from collections.abc import Callable
 from importlib import _bootstrap
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frameless import Replacement, without_own_frame
@@ -33,6 +33,8 @@ class AskedImports:
         self._events = ImportEvents(self._wants, self._tell)
         self._has_events = False
         self._replacements: list[Replacement] = []
+        # What the statements ask for that were executed, by the identity of their code and the offset in it.
+        self._statements: dict[tuple[int, int], tuple[CodeType, tuple[str, ...]]] = {}
         self._holders = 0
         # Threads may begin and end side by side: the first one installs, and the last one takes off.
         self._lock = threading.RLock()
@@ -106,6 +108,7 @@ class AskedImports:
         for replacement in self._replacements:
             replacement.remove()
         self._replacements = []
+        self._statements.clear()
         self._has_events = False
         if self._holders:
             self._events.rest()
@@ -124,12 +127,13 @@ class AskedImports:
 
     def _at_import(self, frame: FrameType, original: Callable[..., Any]) -> Callable[..., Any]:
         code, offset = frame.f_code, frame.f_lasti
-        if offset < 0 or not is_instruction(code, offset, "IMPORT_NAME"):
+        known = self._statements.get((id(code), offset))
+        if known is None:
+            known = self._statements[id(code), offset] = code, _names_of_statement(frame)
+        if not known[1]:
             return self._with_arguments(original)
-        package = frame.f_globals.get("__package__")
-        module, names = names_asked_for(code, offset, package if isinstance(package, str) else "")
-        for wanted in (module, *(f"{module}.{name}" for name in names)):
-            self._tell(wanted)
+        for name in known[1]:
+            self._tell(name)
         return original
 
     def _with_arguments(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,6 +172,16 @@ class AskedImports:
             for name in names:
                 self._tell(name)
         return original
+
+
+def _names_of_statement(frame: FrameType) -> tuple[str, ...]:
+    """Return the names that the import statement asks for at which a frame is; nothing for a call."""
+    code, offset = frame.f_code, frame.f_lasti
+    if offset < 0 or not is_instruction(code, offset, "IMPORT_NAME"):
+        return ()
+    package = frame.f_globals.get("__package__")
+    module, names = names_asked_for(code, offset, package if isinstance(package, str) else "")
+    return (module, *(f"{module}.{name}" for name in names))
 
 
 def tell_of_askers(note: Note, wanted: str) -> None:
