@@ -166,9 +166,24 @@ def test_items_of_lists(judge: Judge) -> None:
     assert leak("path_hooks", ABSENT, Finder) == ("hook-added", name)
     assert leak("path_hooks", Finder, ABSENT) == ("hook-removed", name)
     installed = type("Installed", (), {"__module__": "json.hooks"})()
-    assert leak("meta_path", ABSENT, installed) is None
+    assert leak("meta_path", ABSENT, installed) == ("finder-added", "json.hooks.Installed")
     assert leak("meta_path", installed, ABSENT) == ("finder-removed", "json.hooks.Installed")
     assert leak("rebound", ABSENT, "sys.path", "sys.path") == ("rebound", "sys.path")
+
+
+def test_the_finder_of_an_installed_package_is_no_leak_if_the_package_can_have_installed_it(
+    judge: Judge, entries: dict[str, Any]
+) -> None:
+    def installs() -> None:
+        sys.meta_path.append(None)  # type: ignore[arg-type]
+
+    package, hooks = (_real(f"judged{rest}", "/site-packages/judged.py") for rest in ("", ".hooks"))
+    entries["judged"], entries["judged.hooks"] = package, hooks
+    finder = type("Installed", (), {"__module__": "judged.hooks"})()
+    change = SingleChange("meta_path", id(finder), ABSENT, finder)
+    assert _kind(judge.leak(change, _BY)) == "finder-added"
+    package.installs = installs  # type: ignore[attr-defined]
+    assert _kind(Judge(Origins(), ImportLog()).leak(change, _BY)) is None
 
 
 def test_whether_a_change_is_still_in_place(judge: Judge, entries: dict[str, Any]) -> None:
@@ -251,7 +266,8 @@ def test_the_second_name_that_cython_gives_a_module_is_no_fake(entries: dict[str
     ("name", "phase", "kind"),
     [
         ("$coverage.debug.the_one", "configure", None),
-        ("$coverage.debug.the_one", "call", "fake-left"),
+        ("$coverage.debug.the_one", "call", None),
+        ("judged.class", "call", None),
         ("judged.fake", "configure", "fake-left"),
     ],
 )
