@@ -338,7 +338,7 @@ def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(sui
     assert _met(run.leak("removed", "app.db")) == [
         ("test_b.py::test_identity", "call", "test_b.py", 4, "failed")
     ]
-    assert _met(run.leak("evicted", "sqlite3.dbapi2")) == [
+    assert _met(run.leak("evicted", "sqlite3")) == [
         ("test_b.py::test_second", "call", "test_b.py", 8, "passed")
     ]
     assert _sections(run)[0].splitlines()[:3] == [
@@ -607,9 +607,10 @@ def test_odd_leaked_entries_break_nothing(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert "INTERNALERROR" not in run.output
-    assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing", "two\nlines"}
-    assert "... and 3 more leaked names: number, json.nothing, two\\nlines" in run.output
-    assert "two\\nlines" in run.section
+    # No import statement can spell a name of two lines: nobody is harmed.
+    assert {name for _, name in run.kinds} == {"angry", "any", "number", "7", "json.nothing"}
+    assert "... and 2 more leaked names: number, json.nothing" in run.output
+    assert "two\\nlines" not in run.section
 
 
 def test_a_leak_is_armed_again_when_what_was_laid_over_it_is_gone(suite: Suite) -> None:
