@@ -218,6 +218,7 @@ def _decide(
                 None if (importer := window.log.importers.get(name)) is None else importer.module
             ),
             maker_of=Ownership(window.origins).owner_of_entry,
+            leaving_again=beside.keys(),
             is_alone=window.is_alone,
         ),
     )
