@@ -59,7 +59,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
     if not window.around.holds_still():
         FINDER.unlisten(window.log)
         return False
-    window.opened_by = site
+    window.opened_by = site or window.opened_by
     _join_the_others(window)
     return True
 
