@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -19,7 +20,6 @@ import pytest
 from pytest_import_isolation import IsolatedImportContext, fresh_import
 from pytest_import_isolation.machinery import code_cache as codecache
 from pytest_import_isolation.machinery.code_cache import CodeCache
-from pytest_import_isolation.parking import evicted as evictions
 from pytest_import_isolation.watching import lines as linewatch
 from pytest_import_isolation.watching.lines import LineWatch
 
@@ -409,13 +409,11 @@ def test_what_a_window_forgot_is_not_searched_for_among_all_objects(
 ) -> None:
     tree({"cc_app/__init__.py": "import cc_app.part", "cc_app/part.py": "import cc_app"})
 
-    class Gc:
-        @staticmethod
-        def get_objects() -> list[object]:
-            raise AssertionError
+    def get_objects() -> list[object]:
+        raise AssertionError
 
     with IsolatedImportContext():
         for _ in range(2):
             with IsolatedImportContext():
                 importlib.import_module("cc_app")
-            monkeypatch.setattr(evictions, "gc", Gc)
+            monkeypatch.setattr(gc, "get_objects", get_objects)

@@ -231,7 +231,7 @@ def test_a_finder_that_asks_a_zipimporter_is_the_one_that_answers(tmp_path: Path
             "'x' is no path hook: that is called with an entry of sys.path, and returns a",
         ),
         ({"path_hooks": None}, "path_hooks: expected a list of path hooks, not None"),
-        ({"distributions": "numpy"}, "distributions is True or False, not 'numpy'; the distributions that"),
+        ({"distributions": "numpy"}, "distributions is True or False, not 'numpy'; the plugin finds"),
     ],
 )
 def test_mistakes(given: dict[str, Any], message: str) -> None:

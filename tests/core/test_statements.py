@@ -188,7 +188,7 @@ def test_objects_whose_comparison_raises_are_compared_by_identity(observed: Obse
         Odd=Odd,
     )()
     assert observed.lines_of(_entry()) == [4]
-    assert observed.statements.failure is None
+    assert observed.statements.failures == (0, None)
 
 
 def test_a_wrapper_that_poses_as_a_function_of_the_file_is_no_step(observed: Observed) -> None:
