@@ -217,6 +217,9 @@ def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool
     files = {**_PROJECT, "test_c.py": case.victim}
     if kind in _LOADED:
         files["test_a.py"] = "import net\n\ndef test_first(): pass\n"
+    if kind == "stale-attribute" and not in_test:
+        # What a package holds when it is imported first is its own affair.
+        files["test_a.py"] = "import shop.cart\n\ndef test_first(): pass\n"
     run = suite.run({**files, "test_b.py": _polluter(case, case.leaks, in_test=in_test)}, *case.options)
     found = kind.removesuffix("-by-fake")
     [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]

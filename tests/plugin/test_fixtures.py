@@ -511,9 +511,9 @@ def test_a_session_fixture_set_up_under_a_fake_is_named(suite: Suite) -> None:
     assert (
         "ImportIsolationWarning: the session-scoped fixture 'settings' was set up while these modules "
         "differed from their state elsewhere: helper (it is a fake), app.settings (it was first imported while "
-        "helper was faked or blocked). They leave with the test or file that changed them, and the fixture "
-        "keeps what it took from them. Request the fixture earlier, where nothing is faked, or give it "
-        "function scope."
+        "helper was faked or blocked). They are undone with the test or file that changed them, but the "
+        "fixture still holds objects from them. Request the fixture earlier, where nothing is faked, or give "
+        "it function scope."
     ) in words
     assert "conftest.py:4: ImportIsolationWarning" in run.output
 

@@ -101,9 +101,8 @@ def test_a_page_is_written_with_the_order_and_the_times_of_the_run(suite: Suite)
 
 def test_without_a_page_nothing_of_that_is_collected(suite: Suite) -> None:
     code = (
-        "import importlib._bootstrap as b, sys\n"
+        "import sys\n"
         "def test_it():\n"
-        "    assert b._ModuleLockManager.__qualname__ == '_ModuleLockManager'\n"
         "    assert 'pytest_import_isolation.plugin.history' not in sys.modules\n"
         "    assert 'pytest_import_isolation.report.html' not in sys.modules\n"
     )
