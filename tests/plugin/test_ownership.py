@@ -339,28 +339,26 @@ def test_a_test_that_does_not_import_it_sees_nothing_of_it(suite: Suite, what: s
                 from importlib.machinery import PathFinder
                 import pytest
 
-                held = []
+                class Before: pass
 
-                @pytest.mark.parametrize("number", [1, 2])
-                def test_uses(number):
-                    import lib
-                    held[:] = [vars(lib)]
-                    assert {seen}
-
-                    # Between the two:
                 @pytest.fixture(autouse=True)
                 def between():
-                    class lib: pass
-                    for space in held:
-                        for key in ("Finder", "hook", "function", "found", "f"):
-                            setattr(lib, key, space.get(key))
-                    assert not ({seen})
+                    lib = Before
+                    if vars(Before).keys() >= {{"hook"}}:
+                        assert not ({seen})
+
+                @pytest.mark.parametrize("number", [1, 2, 3])
+                def test_uses(number):
+                    import lib
+                    assert {seen}
+                    for key in ("Finder", "hook", "function", "found", "f"):
+                        setattr(Before, key, staticmethod(vars(lib).get(key)))
             """,
         },
         "--isolate-imports=test",
         ini=_INI,
     )
-    assert run.outcomes == {"passed": 2}
+    assert run.outcomes == {"passed": 3}
 
 
 def test_a_hook_returns_with_a_package_that_had_imported_its_owner(suite: Suite) -> None:
@@ -508,7 +506,7 @@ def test_what_a_library_made_is_told_with_the_first_imports(suite: Suite) -> Non
         ini=_INI,
     )
     assert run.leak("loaded", "odd")["detail"].endswith(", made by lib when that was executed.")
-    assert "made by lib when that was executed" in run.output
+    assert "made by lib when that was executed" in " ".join(run.output.split())
 
 
 @pytest.mark.parametrize("mode", _MODES)

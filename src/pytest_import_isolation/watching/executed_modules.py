@@ -346,7 +346,7 @@ class ExecutedModules:
         if known is None:
             return None
         after = known[0]()
-        if change.key == "order":
+        if change.key == "order" or (type(after) is str and type(change.after) is str):
             return known[1] if after == change.after else None
         return known[1] if after is change.after else None
 

@@ -218,7 +218,7 @@ def _decide(
                 None if (importer := window.log.importers.get(name)) is None else importer.module
             ),
             maker_of=Ownership(window.origins).owner_of_entry,
-            leaving_again=beside.keys(),
+            is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
             is_alone=window.is_alone,
         ),
     )

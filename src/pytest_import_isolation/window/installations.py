@@ -120,8 +120,8 @@ class Installations:
         if self._installer(list_name, item) is not None:
             return _Fate(Outcome.KEEP)
         maker = self._ownership.owner(_change(list_name, item))
-        if maker is not None and maker.module in outcomes:
-            return _Fate(outcomes[maker.module], self._returning_with(maker, outcomes))
+        if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
+            return _Fate(self._outcome_of(maker, outcomes), self._returning_with(maker, outcomes))
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         owner = owner_of(list_name, item, known)
         return _Fate(Outcome.FORGET) if owner is None else _Fate(packages[owner], (owner,))
@@ -138,6 +138,8 @@ class Installations:
             return Outcome.FORGET
         if maker.module in outcomes:
             return outcomes[maker.module]
+        if maker.module in FINDER.lot:  # it had been imported by what came back
+            return Outcome.PARK
         there = sys.modules.get(maker.module, ABSENT)
         return Outcome.KEEP if self._state.modules.get(maker.module) is there else Outcome.FORGET
 

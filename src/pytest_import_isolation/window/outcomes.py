@@ -61,8 +61,8 @@ class Circumstances(NamedTuple):
     importer_of: Callable[[str], str | None]
     #: Returns the name of the module that made an entry when it was executed, if one did.
     maker_of: Callable[[str, object], str | None] = lambda name, module: None
-    #: Other modules that were loaded in the window, and are parked again.
-    leaving_again: Set[str] = frozenset()
+    #: Tells whether a module that is not judged is parked, or will be.
+    is_parked: Callable[[str], bool] = lambda name: False
     #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
     is_alone: bool = False
 
@@ -125,7 +125,7 @@ class _Deciding:
             if name in self.given.returned or self.given.is_superseded(name):
                 continue
             maker = self.given.maker_of(name, module)
-            if maker in self.given.leaving_again:
+            if maker is not None and self.given.is_parked(maker):
                 self.decisions[name] = Decision(Outcome.PARK, f"{maker} made it")
             elif maker in self.decisions:
                 self.decisions[name] = Decision(self.decisions[maker].outcome, f"{maker} made it")
