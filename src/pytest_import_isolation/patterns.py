@@ -122,7 +122,7 @@ class Patterns:
         Args:
             name: a key of ``sys.modules``; keys that are no strings match nothing.
         """
-        if not self.texts or not isinstance(name, str):
+        if not self.texts or type(name) is not str:
             return None
         if name.partition(".")[0] in self._packages:
             covering = name

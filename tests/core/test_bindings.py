@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_import_isolation.machinery.modules import ABSENT
-from pytest_import_isolation.state.differences import appended
+from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 _PARTS = st.sampled_from("abc")
@@ -30,18 +31,18 @@ def test_an_index_that_grew_reads_what_a_new_one_reads(
     names: list[str], bound: set[str], number: int, with_a_third: bool
 ) -> None:
     table = _table(names, bound)
-    before = BindingIndex(dict(list(table.items())[:number]))
+    before = BindingIndex(Entries(dict(list(table.items())[:number])))
     if with_a_third:
-        before = BindingIndex(dict(list(table.items())[: number + 2]), before)
-    grown, new = BindingIndex(dict(table), before), BindingIndex(dict(table))
+        before = BindingIndex(Entries(dict(list(table.items())[: number + 2])), before)
+    grown, new = BindingIndex(Entries(dict(table)), before), BindingIndex(Entries(dict(table)))
     assert dict(zip(grown.names, grown.read(), strict=True)) == dict(zip(new.names, new.read(), strict=True))
     assert sorted(grown.names) == sorted(
         name for name in table if "." in name and name.rpartition(".")[0] in table
     )
     for name, value in zip(grown.names, grown.read(), strict=True):
         assert value is (table[name] if name in bound else ABSENT)
-    assert grown.is_of(dict(table))
-    assert grown.is_of(dict(table)) is new.is_of(dict(table))
+    assert grown.entries.are_of(dict(table))
+    assert new.entries.are_of(dict(table))
 
 
 @given(st.dictionaries(_NAMES, st.integers()), st.dictionaries(_NAMES, st.integers()), st.booleans())
@@ -49,16 +50,16 @@ def test_what_was_appended_is_known_only_if_nothing_else_changed(
     before: dict[str, int], more: dict[str, int], changed: bool
 ) -> None:
     objects: dict[str, object] = {name: ModuleType(name) for name in before}
-    keys, values = list(objects), list(objects.values())
+    entries, first = Entries(objects.copy()), next(iter(objects), "")
     now = {**objects, **{name: ModuleType(name) for name in more if name not in objects}}
     if changed and objects:
-        now[keys[0]] = ModuleType("another")
-        assert appended(keys, values, now) is None
-        del now[keys[0]]
-        assert appended(keys, values, now) is None
+        now[first] = ModuleType("another")
+        assert entries.changes_to(now).replaced == {first: (objects[first], now[first])}
+        del now[first]
+        assert entries.changes_to(now).removed == {first: objects[first]}
     else:
-        found = appended(keys, values, now)
-        assert found == {name: module for name, module in now.items() if name not in objects}
+        found = {name: module for name, module in now.items() if name not in objects}
+        assert entries.changes_to(now) == (found, {}, {})
 
 
 def test_a_key_that_cannot_be_compared_is_a_change() -> None:
@@ -74,6 +75,9 @@ def test_a_key_that_cannot_be_compared_is_a_change() -> None:
 
     one, other = Key(), Key()
     other.hash = 2
-    assert appended([one], [sys], {other: sys}) is None
-    index = BindingIndex({one: sys})
-    assert BindingIndex({other: sys, "sys": sys}, index).keys[1:] == ["sys"]
+    before, after = entries_in({one: sys}), entries_in({other: sys, "sys": sys})
+    changes = Entries(before).changes_to(after)
+    assert [key.key for key in changes.removed] == [one]
+    assert [key.key for key in changes.added if key != "sys"] == [other]
+    index = BindingIndex(Entries(before))
+    assert BindingIndex(Entries(after), index).entries.keys[1:] == ["sys"]

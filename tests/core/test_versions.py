@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_import_isolation.machinery.dict_versions import Moment, cell_of, read_cells
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 HAVE_THEM = (
@@ -92,7 +93,9 @@ def test_only_the_package_that_changed_is_a_reason_to_read_again() -> None:
     other: Any = ModuleType("other")
     child = ModuleType("package.child")
     package.child, other.child = child, child
-    index = BindingIndex({"package": package, "package.child": child, "other": other, "other.child": child})
+    index = BindingIndex(
+        Entries({"package": package, "package.child": child, "other": other, "other.child": child})
+    )
     before = index.read()
     assert before == [child, child]
     assert index.read() is before
@@ -111,7 +114,7 @@ def test_a_package_that_is_no_module_is_read_each_time() -> None:
 
     package: Any = Package()
     package.child = 2
-    index = BindingIndex({"package": package, "package.child": sys})
+    index = BindingIndex(Entries({"package": package, "package.child": sys}))
     assert index.read() == [2]
     package.child = 3
     assert index.read() == [3]
@@ -136,13 +139,11 @@ def test_without_versions_the_contents_are_compared() -> None:
     package.child = child
     table: dict[Any, object] = {"package": package, "package.child": child}
     index = BindingIndex.of(table)
-    assert index.is_of(table)
-    assert index.looks_like(table)
+    assert index.entries.are_of(table)
     assert index.read() == [child]
     assert index.read() is not index.read()
     table["package"] = ModuleType("package")
-    assert not index.is_of(table)
-    assert not index.looks_like(table)
+    assert not index.entries.are_of(table)
     assert read_cells([]) == b""
 
 

@@ -43,10 +43,10 @@ def hide_from_listings(pkgutil: Any, covers: Covers) -> Callable[[], None]:
 def _folder_of(importer: Any) -> str:
     """Return the folder that a path entry finder looks into; ``""`` for one that does not say."""
     archive = getattr(importer, "archive", None)
-    if isinstance(archive, str):  # a zipimporter
+    if type(archive) is str:  # a zipimporter
         return os.path.join(archive, getattr(importer, "prefix", "")).rstrip(os.sep)
     path = getattr(importer, "path", "")
-    return path.rstrip(os.sep) if isinstance(path, str) else ""
+    return path.rstrip(os.sep) if type(path) is str else ""
 
 
 def _packages_at(folder: str) -> list[str]:
@@ -62,9 +62,9 @@ def _packages_at(folder: str) -> list[str]:
 def _is_in(folder: str, entries: Any) -> bool:
     # A _NamespacePath computes itself anew when it is iterated; its list does not.
     entries = (namespace(entries) or {}).get("_path", entries)
-    if not isinstance(entries, list):
+    if type(entries) is not list:
         return False
-    return any(isinstance(entry, str) and (entry.rstrip(os.sep) or os.curdir) == folder for entry in entries)
+    return any(type(entry) is str and (entry.rstrip(os.sep) or os.curdir) == folder for entry in entries)
 
 
 def hide_distributions(metadata: Any, covers: Covers) -> Callable[[], None]:

@@ -115,7 +115,7 @@ def _first_party_names(window: Window) -> tuple[str, ...]:
     names: list[str] = []
     staying: set[str] = set()
     for name, module in sys.modules.copy().items():
-        if not window.origins.is_first_party(name, module):
+        if type(name) is not str or not window.origins.is_first_party(name, module):
             continue
         if id(namespace(module)) in running or window.reason_to_stay(name, module) is not None:
             staying.update(ancestors(name))

@@ -145,7 +145,7 @@ class Clashes:
         module = sys.modules.get(name)
         file = (namespace(module) or {}).get("__file__")
         # A file that imports a conftest by its name means the one beside it, and gets the last one.
-        if not isinstance(file, str) or (self._is_of_the_run(module) and not _is_conftest(file)):
+        if type(file) is not str or (self._is_of_the_run(module) and not _is_conftest(file)):
             return None
         verdict = self._origins.verdict(name, module)
         usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)

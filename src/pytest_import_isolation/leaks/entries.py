@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, top_level
 from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.state.origins import Origin, Origins, describe
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -68,17 +68,13 @@ def _replaced(before: object, now: str) -> Finding:
 
 def _replaced_itself(name: object, after: object) -> bool:
     """Tell whether a library put a stand-in for a module of its own into its place."""
-    home = type(after).__module__
-    return (
-        type(after) is not ModuleType
-        and isinstance(home, str)
-        and isinstance(name, str)
-        and top_level(home) == top_level(name)
-    )
+    home = class_home(type(after))
+    return type(after) is not ModuleType and type(name) is str and top_level(home) == top_level(name)
 
 
 def _second_copy(before: object, after: object) -> str:
     file = (namespace(after) or {}).get("__file__")
-    if file is not None and file == (namespace(before) or {}).get("__file__"):
+    other = (namespace(before) or {}).get("__file__")
+    if type(file) is str and type(other) is str and file == other:
         return "a second copy of it"
     return describe(after)

@@ -36,7 +36,7 @@ class FirstImports:
 
     def leak(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
-        steps = list(self._log.way(name)) if isinstance(name, str) else []
+        steps = list(self._log.way(name)) if type(name) is str else []
         # How pytest came to import the test file is nobody's question.
         links = itertools.dropwhile(lambda step: not self._is_first_party(*step), reversed(steps))
         chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]

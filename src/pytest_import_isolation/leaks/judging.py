@@ -51,7 +51,7 @@ class Judge:
             return None
         name = found.name
         if name is None:
-            name = change.key if isinstance(change.key, str) else repr(change.key)
+            name = change.key if type(change.key) is str else repr(change.key)
         location, chain = self._places.of(change, polluter, name)
         return make_leak(
             found.kind,

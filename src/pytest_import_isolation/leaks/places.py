@@ -102,7 +102,7 @@ class Places:
         file = str(self._file_of(polluter))
         for module, importer in list(self._log.importers.items()) if self._log and polluter.nodeid else []:
             its_file = (namespace(sys.modules.get(module)) or {}).get("__file__")
-            if importer.file == file and isinstance(its_file, str) and its_file.endswith(".py"):
+            if importer.file == file and type(its_file) is str and its_file.endswith(".py"):
                 text = text_of(Path(its_file))
                 line = guess_line(text, container, name) if name in text else None
                 if line is not None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterator
-from types import FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
-from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.machinery.modules import home_of, is_initializing, namespace
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -103,7 +102,9 @@ def _parts_of(fake: object) -> Iterator[object]:
     yield fake
     own = namespace(fake) or {}
     children = own.get("_mock_children")  # a Mock keeps its attributes there
-    yield from list(children.values()) if isinstance(children, dict) else []
+    yield from list(children.values()) if type(children) is dict else []
+    name = own.get("__name__")
     for value in list(own.values()):
-        if isinstance(value, (type, FunctionType)) and value.__module__ == own.get("__name__"):
+        home = home_of(value)
+        if home is not None and type(name) is str and home[0] == name:
             yield value

@@ -77,4 +77,4 @@ class TwiceLoaded:
 
 def _file_of(module: object) -> str | None:
     file = (namespace(module) or {}).get("__file__")
-    return file if isinstance(file, str) else None
+    return file if type(file) is str else None

@@ -34,7 +34,9 @@ _OWN_FINDER: Final = f"{top_level(__name__)}.parking.finder", "ParkedModuleFinde
 
 def is_own_finder(finder: object) -> bool:
     """Tell whether a finder is the one of this package through which parked modules return."""
-    return (type(finder).__module__, type(finder).__name__) == _OWN_FINDER
+    kind = type(finder)
+    # A metaclass may compute the names.
+    return type(kind) is type and (kind.__module__, kind.__name__) == _OWN_FINDER
 
 
 def without_own_finder(items: Iterable[object]) -> tuple[object, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from types import BuiltinFunctionType, FunctionType
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, ModuleType
 from typing import Any, Final
 
 
@@ -24,11 +24,20 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
+#: What the interpreter itself knows of classes and modules.
+class_namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
+_mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+_home_of_class: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
+_name_of_class: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
+_short_name_of_class: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
+_namespace_of_module: Final[Callable[[object], object]] = vars(ModuleType)["__dict__"].__get__
+
+
 def namespace(module: object) -> dict[str, Any] | None:
     """Return the module's own ``__dict__``, without running any code of the module.
 
     Entries of ``sys.modules`` may be anything; a module-level or class-level ``__getattr__`` may import
-    or raise. Only ``object.__getattribute__`` is asked.
+    or raise, and ``__dict__`` may be a property. Only what the interpreter made for the class is asked.
 
     Args:
         module: any object.
@@ -36,11 +45,38 @@ def namespace(module: object) -> dict[str, Any] | None:
     Returns:
         The namespace itself (not a copy), or None for an object that has none.
     """
+    kind = type(module)
+    if issubclass(kind, ModuleType):
+        found = _namespace_of_module(module)
+    else:
+        getter = class_attribute(kind, "__dict__")
+        found = getter.__get__(module) if type(getter) is GetSetDescriptorType else None
+    return found if type(found) is dict else None
+
+
+def class_attribute(kind: type, name: str) -> object:
+    """Return what a class or one above it holds under a name, ABSENT for nothing; no metaclass is asked."""
+    return next((space[name] for cls in _mro_of(kind) if name in (space := class_namespace(cls))), ABSENT)
+
+
+def class_home(kind: type) -> str:
+    """Return the name of the module in which a class was defined, as it says; no metaclass is asked."""
     try:
-        found = object.__getattribute__(module, "__dict__")
-    except Exception:  # a hostile descriptor named __dict__ may raise anything
-        return None
-    return found if isinstance(found, dict) else None
+        home = _home_of_class(kind)
+    except AttributeError:  # it was made by code whose namespace has no name
+        return ""
+    return home if type(home) is str else ""
+
+
+def class_qualname(kind: type) -> str:
+    """Return the name of a class without its module, ``Outer.Inner``; no metaclass is asked."""
+    return str.__str__(_name_of_class(kind))
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, with its module if that is not ``builtins``; no metaclass is asked."""
+    home, name = class_home(kind), class_qualname(kind)
+    return name if home in ("", "builtins") else f"{home}.{name}"
 
 
 def loaded_namespace(name: str) -> dict[str, Any]:
@@ -57,13 +93,14 @@ def home_of(value: object) -> tuple[str, str] | None:
     Returns:
         The names, or None for what is neither a class nor a function, or has no such names.
     """
-    if not issubclass(type(value), (type, FunctionType, BuiltinFunctionType)):
-        return None
-    try:
+    kind = type(value)
+    if issubclass(kind, type):
+        module, name = class_home(value), _short_name_of_class(value)  # type: ignore[arg-type]
+    elif kind is FunctionType or kind is BuiltinFunctionType:
         module, name = value.__module__, value.__name__  # type: ignore[attr-defined]
-    except Exception:  # a metaclass may compute them
+    else:
         return None
-    return (module, name) if type(module) is str and type(name) is str else None
+    return (module, name) if module and type(module) is str and type(name) is str else None
 
 
 def module_of_class(cls: type) -> str | None:
@@ -102,9 +139,9 @@ def location_in(spec: object) -> object:
     """Return where a spec says that its module lies: a file, or the directories of a namespace package."""
     own = namespace(spec) or {}
     origin = own.get("origin")
-    if isinstance(origin, str) and origin != "namespace":
+    if type(origin) is str and origin != "namespace":
         return origin
     folders = own.get("submodule_search_locations")
     # A _NamespacePath computes itself anew when it is iterated; its list does not.
     folders = (namespace(folders) or {}).get("_path", folders)
-    return tuple(folders) if isinstance(folders, list) else None
+    return tuple(each for each in folders if type(each) is str) if type(folders) is list else None

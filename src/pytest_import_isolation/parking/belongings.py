@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import module_of_class, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    class_home,
+    class_qualname,
+    module_of_class,
+    namespace,
+    top_level,
+)
 
 #: How far into what a function holds is looked for the code that it runs.
 _DEPTH: Final = 4
@@ -106,14 +112,17 @@ def _parts(part: Any) -> Iterator[object]:
 def folder_of(module: object) -> str | None:
     """Return the folder of a package, or None for what is no package with a file."""
     file = (namespace(module) or {}).get("__file__")
-    if isinstance(file, str) and os.path.basename(file).startswith("__init__."):
+    if type(file) is str and os.path.basename(file).startswith("__init__."):
         return os.path.dirname(file)
     return None
 
 
 def item_text(item: object) -> str:
     """Return a path entry as it is, and any other item as the name of its class or function."""
-    if isinstance(item, str):
+    if type(item) is str:
         return item
-    named = item if isinstance(item, (type, FunctionType)) else type(item)
-    return f"{named.__module__}.{named.__qualname__}"
+    kind = type(item)
+    if kind is FunctionType:
+        return f"{item.__module__}.{item.__qualname__}"  # type: ignore[attr-defined]
+    cls: type = item if issubclass(kind, type) else kind  # type: ignore[assignment]
+    return f"{class_home(cls)}.{class_qualname(cls)}"

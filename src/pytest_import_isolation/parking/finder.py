@@ -12,6 +12,7 @@ from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
 from pytest_import_isolation.machinery.frames import is_being_loaded
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
+from pytest_import_isolation.state.differences import items_of, key_of
 from pytest_import_isolation.state.submodule_attributes import bind
 from pytest_import_isolation.state.writing import (
     move_to_front,
@@ -104,7 +105,7 @@ class ParkedModuleFinder:
         lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
         if lent is None:
             if path is None:
-                self._searched[name] = tuple(sys.path)
+                self._searched[name] = tuple(map(key_of, items_of("path")))
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
@@ -122,7 +123,7 @@ class ParkedModuleFinder:
         if known is None or (namespace(spec) or {}).get("name") != name:
             return True  # nothing is known of how it was found, or it was put there by hand
         places: Any = path
-        entries = tuple(sys.path if path is None else places)
+        entries = tuple(map(key_of, items_of("path") if path is None else places))
         searched = (known, entries)
         if self._found.get(name) == searched or (path is None and self._searched.get(name) == entries):
             return True

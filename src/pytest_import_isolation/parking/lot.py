@@ -59,7 +59,7 @@ class ParkingLot:
         self._since: dict[str, tuple[int, int]] = {}
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._packages.get(top_level(name), ())
+        return type(name) is str and name in self._packages.get(top_level(name), ())
 
     def __bool__(self) -> bool:
         return bool(self._packages)
@@ -68,8 +68,10 @@ class ParkingLot:
         # Copies: another thread may be parking.
         return (name for package in list(self._packages.values()) for name in list(package))
 
-    def module(self, name: str) -> object:
+    def module(self, name: object) -> object:
         """Return the parked module, or ABSENT."""
+        if type(name) is not str:
+            return ABSENT
         parked = self._packages.get(top_level(name), {}).get(name)
         return ABSENT if parked is None else parked.module
 
@@ -139,7 +141,7 @@ class ParkingLot:
         if folder is not None and package in parked and lie_apart(parked[package].module, module):
             for name, (old, *_) in list(parked.items()):
                 file = (namespace(old) or {}).get("__file__")
-                if not isinstance(file, str) or not file.startswith(folder + os.sep):
+                if type(file) is not str or not file.startswith(folder + os.sep):
                     self.retire([parked.pop(name).module])
 
     def park_again(self, modules: Mapping[str, object]) -> None:
@@ -247,7 +249,7 @@ class ParkingLot:
 
     def was_parked(self, name: object, module: object, at: int) -> bool:
         """Tell whether a module that is loaded now was parked when the clock stood there."""
-        if not isinstance(name, str) or self.returned(name) is not module:
+        if type(name) is not str or self.returned(name) is not module:
             return False
         if namespace(module) is None:  # a number or a string is the same object each time it is made
             return False
@@ -273,9 +275,9 @@ def lie_apart(module: object, other: object) -> bool:
 
 def is_same_place(known: object, found: object) -> bool:
     """Tell whether two locations, as :func:`.location_in` says them, are one."""
-    if known == found:
+    if known == found:  # strings, or tuples of what stands in a list
         return True
-    if not isinstance(known, str) or not isinstance(found, str):
+    if type(known) is not str or type(found) is not str:
         return False
     # An entry of sys.path may be written in several ways.
     return os.path.realpath(known) == os.path.realpath(found)

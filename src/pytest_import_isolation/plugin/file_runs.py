@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
+from pytest_import_isolation.state.differences import items_of, key_of
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.window.world import World
 
@@ -68,7 +68,8 @@ class FileRuns:
         suite.swap(*chain)
         suite.conftest_entry.put_for(path)
         root = str(import_root(path))
-        if self._finds_beside and root in sys.path and sys.path[0] != root and not is_apart:
+        entries = [key_of(entry) for entry in items_of("path")]
+        if self._finds_beside and root in entries[1:] and entries[0] != root and not is_apart:
             with suite.unobserved():
                 run.window.own_items.add_path((root,))  # as when the file was collected
 

@@ -123,7 +123,7 @@ class SuiteWorlds:
         space = namespace(module) or {}
         is_own = "@pytest_ar" in space or "__path__" in space
         return (
-            (is_own and space.get("__file__") in self.common_files)
+            (is_own and type(file := space.get("__file__")) is str and file in self.common_files)
             or is_pytest_filler(space)
             or self._runner.is_plugin(module)
         )

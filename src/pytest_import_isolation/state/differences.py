@@ -5,14 +5,15 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import ABSENT
-
 #: The lists of the import state, by their names in ``sys``.
 LISTS: Final = ("path", "meta_path", "path_hooks")
+
+
+# Stands behind the items of each list.
+_END: Final = object()
 
 
 class ListChange(NamedTuple):
@@ -84,79 +85,14 @@ class Overlay(NamedTuple):
         return any(self)
 
 
-def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
-    """Tell whether two copies of ``sys.modules`` hold the same keys with the very same objects.
-
-    ``==`` goes first because it is three times faster than a comparison of identities; but it asks the
-    ``__eq__`` of an object that took another's place, and such an object may answer True to everything
-    (``unittest.mock.ANY``) or raise. So a True is confirmed by identity, an exception means "changed".
-    """
-    try:
-        if len(before) != len(now) or before != now:
-            return False
-    except Exception:
-        return False
-    if all(map(operator.is_, before.values(), now.values())):
-        return True
-    return all(now.get(name, ABSENT) is module for name, module in before.items())
-
-
-def appended(keys: list[Any], objects: list[object], now: dict[Any, object]) -> dict[Any, object] | None:
-    """Return what a table holds more than before, if it holds nothing less and nothing else; None otherwise.
-
-    Most changes of ``sys.modules`` are such, and only those need a look that came.
-
-    Args:
-        keys: what the keys were, in order.
-        objects: the values.
-        now: a copy of the table.
-    """
-    number = len(keys)
-    now_keys, now_objects = [*now], [*now.values()]
-    try:
-        if now_keys[:number] != keys or not all(map(operator.is_, now_objects, objects)):
-            return None
-    except Exception:  # keys of sys.modules may be anything
-        return None
-    return dict(zip(now_keys[number:], now_objects[number:], strict=True))
-
-
-class EntryChanges(NamedTuple):
-    """How the entries of a table differ from those of an earlier one."""
-
-    added: dict[Any, object]
-    removed: dict[Any, object]
-    #: What was there before, and what is there now.
-    replaced: dict[Any, tuple[object, object]]
-
-
-def compare_entries(
-    before: dict[Any, object], keys: list[Any], objects: list[object], now: dict[Any, object]
-) -> EntryChanges:
-    """Compare two versions of a table by identity.
-
-    Args:
-        before: the earlier one.
-        keys: its keys, in order.
-        objects: its values.
-        now: a copy of the table.
-    """
-    added = appended(keys, objects, now)
-    if added is not None:
-        return EntryChanges(added, {}, {})
-    return EntryChanges(
-        {name: module for name, module in now.items() if name not in before},
-        {name: module for name, module in before.items() if name not in now},
-        {n: (module, now[n]) for n, module in before.items() if now.get(n, module) is not module},
-    )
-
-
 def items_in(value: object) -> tuple[object, ...]:
-    """Return the items of what should be a list in ``sys`` and may be anything."""
-    try:
-        return tuple(value)  # type: ignore[arg-type]
-    except Exception:  # a test left an object whose iteration fails
-        return ()
+    """Return the items of what should be a list in ``sys`` and may be anything; nothing if it is no list."""
+    kind = type(value)
+    # A subclass may iterate over something else.
+    for known in (list, tuple):
+        if issubclass(kind, known):
+            return tuple(known.__iter__(value))  # type: ignore[arg-type]
+    return ()
 
 
 def same_items(found: object, items: tuple[object, ...]) -> bool:
@@ -176,33 +112,41 @@ class Lists:
         lists: the lists themselves, each with its items, in the order of :data:`LISTS`.
     """
 
-    __slots__ = ("_contents", "_found", "_items", "_numbers")
+    __slots__ = ("_are_lists", "_found", "_items", "_numbers")
 
     def __init__(self, lists: Iterable[tuple[object, tuple[object, ...]]]) -> None:
         # Written out: every window makes one.
         (path, paths), (meta_path, finders), (path_hooks, hooks) = lists
-        self._found = [path, meta_path, path_hooks]
-        self._contents = [[*paths], [*finders], [*hooks]]
-        self._items = [*paths, *finders, *hooks]
+        self._found = path, meta_path, path_hooks
+        self._are_lists = type(path) is list and type(meta_path) is list and type(path_hooks) is list
+        self._items = *paths, _END, *finders, _END, *hooks, _END
         self._numbers = len(paths), len(finders), len(hooks)
 
     def show_same_numbers(self) -> bool:
         """Tell whether they hold as many items.
 
         Raises:
-            Exception: somebody put something else in the place of one, here as below.
+            AttributeError: somebody deleted one, here as below.
         """
-        return (len(sys.path), len(sys.meta_path), len(sys.path_hooks)) == self._numbers
-
-    def look_same(self) -> bool:
-        """Tell whether they hold equal items; an item that claims to be equal is believed."""
-        now = [sys.path, sys.meta_path, sys.path_hooks]
-        return now == self._contents and all(map(operator.is_, now, self._found))
+        path: Any = sys.path
+        meta_path: Any = sys.meta_path
+        path_hooks: Any = sys.path_hooks
+        if type(path) is list and type(meta_path) is list and type(path_hooks) is list:
+            return (len(path), len(meta_path), len(path_hooks)) == self._numbers
+        return self.are_same()
 
     def are_same(self) -> bool:
-        """Tell whether they hold the very same items."""
-        items = chain(sys.path, sys.meta_path, sys.path_hooks)
-        return self.look_same() and all(map(operator.is_, items, self._items))
+        """Tell whether they are the very same lists, with the very same items."""
+        path: Any = sys.path
+        meta_path: Any = sys.meta_path
+        path_hooks: Any = sys.path_hooks
+        was_path, was_meta_path, were_path_hooks = self._found
+        if path is not was_path or meta_path is not was_meta_path or path_hooks is not were_path_hooks:
+            return False
+        if not self._are_lists:
+            path, meta_path, path_hooks = map(items_in, self._found)
+        # An end that stands somewhere else is a difference too.
+        return all(map(operator.is_, (*path, _END, *meta_path, _END, *path_hooks, _END), self._items))
 
 
 def key_of(item: object) -> object:

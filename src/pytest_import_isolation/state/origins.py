@@ -11,8 +11,18 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    ancestors,
+    class_home,
+    class_name,
+    class_namespace,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.patterns import Patterns
+from pytest_import_isolation.state.differences import items_in
+from pytest_import_isolation.state.odd_keys import OddKey
 
 
 class Origin(Enum):
@@ -31,6 +41,7 @@ class Verdict(NamedTuple):
     is_extension: bool = False
 
 
+_BLOCK: Final = Verdict(Origin.FAKE, "the entry is None, which blocks the import")
 _LIBRARY_PARTS: Final = ("site-packages", "dist-packages")
 _EXTENSION_SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
 _OWN_PACKAGE: Final = top_level(__name__)
@@ -53,17 +64,17 @@ def describe(module: object) -> str:
     if module is None:
         return "None"
     kind = type(module)
-    if not issubclass(kind, ModuleType) or kind.__module__ == "unittest.mock":
-        home = kind.__module__
-        named = kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"
+    if not issubclass(kind, ModuleType) or class_home(kind) == "unittest.mock":
+        named = class_name(kind)
         return f"an {named}" if named[:1].lower() in "aeio" else f"a {named}"
     own = namespace(module) or {}
     file = own.get("__file__")
-    if isinstance(file, str):
+    if type(file) is str:
         return f"the module of {file}"
-    if isinstance(own.get("__spec__"), ModuleSpec):
-        origin = own["__spec__"].origin
-        if origin in ("built-in", "frozen"):
+    spec = _read_spec(own)
+    if spec is not None:
+        origin = spec.get("origin")
+        if type(origin) is str and origin in ("built-in", "frozen"):
             return f"a {origin} module"
         return "a namespace package" if own.get("__path__") is not None else "a module without a file"
     return "a bare ModuleType()"
@@ -71,7 +82,8 @@ def describe(module: object) -> str:
 
 def is_pytest_filler(space: Mapping[str, object]) -> bool:
     """Tell whether a namespace is that of an empty module that pytest puts between rootdir and a test."""
-    return str(space.get("__doc__") or "").startswith(_PYTEST_FILLER)
+    text = space.get("__doc__")
+    return type(text) is str and text.startswith(_PYTEST_FILLER)
 
 
 class Origins:
@@ -86,7 +98,7 @@ class Origins:
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._standard = _standard_library()
-        self._verdicts: dict[object, tuple[weakref.ref[Any], Verdict]] = {}
+        self._verdicts: dict[str, tuple[weakref.ref[Any], Verdict]] = {}
         self._files: dict[tuple[str, str], Verdict] = {}
         self._test_files: set[str] = set()
         self._test_folders: set[str] = set()
@@ -109,6 +121,10 @@ class Origins:
         Returns:
             The verdict. It is computed once for each pair of key and identity.
         """
+        if type(name) is OddKey:
+            name = name.text
+        if type(name) is not str:
+            return _BLOCK if module is None else Verdict(Origin.FAKE, "its key is no string")
         known = self._verdicts.get(name)
         if known is not None and known[0]() is module and module is not None:
             return known[1]
@@ -139,8 +155,12 @@ class Origins:
         return file is not None and os.path.dirname(file) in self._test_folders
 
     def first_party(self, modules: Mapping[Any, object]) -> dict[Any, object]:
-        """Return those modules of a table that are first-party."""
-        return {name: module for name, module in modules.items() if self.is_first_party(name, module)}
+        """Return those modules of a table that are first-party, and whose keys are strings."""
+        return {
+            name: module
+            for name, module in modules.items()
+            if type(name) is str and self.is_first_party(name, module)
+        }
 
     def is_first_party(self, name: object, module: object) -> bool:
         """Tell whether an entry is a first-party module."""
@@ -151,13 +171,11 @@ class Origins:
         known = self._verdicts.get(name)
         return known is not None and known[1].origin is Origin.FIRST_PARTY
 
-    def _judge(self, name: object, module: object, modules: Mapping[Any, object]) -> Verdict:
-        if type(name) is str and top_level(name) == _OWN_PACKAGE:
+    def _judge(self, name: str, module: object, modules: Mapping[Any, object]) -> Verdict:
+        if top_level(name) == _OWN_PACKAGE:
             return Verdict(Origin.FOREIGN, "a part of the isolation itself")
         if module is None:
-            return Verdict(Origin.FAKE, "the entry is None, which blocks the import")
-        if not isinstance(name, str):
-            return Verdict(Origin.FAKE, "its key is no string")
+            return _BLOCK
         own = namespace(module)
         if self._is_made_by_c(name, own or {}, modules):
             return Verdict(Origin.FOREIGN, "made by an extension module", is_extension=True)
@@ -165,9 +183,8 @@ class Origins:
         if own is None or not issubclass(type(module), ModuleType):
             return self._judge_odd_object(name, module, own, modules)
         file = own.get("__file__")
-        spec = own.get("__spec__")
-        if not isinstance(file, str) or not file:
-            return self._judge_without_file(name, module, own, spec, modules)
+        if type(file) is not str or not file:
+            return self._judge_without_file(name, module, own, modules)
         return self._judge_file(name, file)
 
     def _judge_file(self, name: str, file: str) -> Verdict:
@@ -194,18 +211,20 @@ class Origins:
         return Verdict(Origin.FIRST_PARTY, "its source lies outside of all installed packages")
 
     def _judge_without_file(
-        self, name: str, module: object, own: dict[str, Any], spec: object, modules: Mapping[Any, object]
+        self, name: str, module: object, own: dict[str, Any], modules: Mapping[Any, object]
     ) -> Verdict:
-        if isinstance(spec, ModuleSpec):
-            if spec.origin in ("built-in", "frozen"):
-                return Verdict(Origin.FOREIGN, f"a {spec.origin} module")
+        spec = _read_spec(own)
+        if spec is not None:
+            origin, loader = spec.get("origin"), spec.get("loader")
+            if type(origin) is str and origin in ("built-in", "frozen"):
+                return Verdict(Origin.FOREIGN, f"a {origin} module")
             locations = _path_entries(own.get("__path__"))
-            if spec.loader is None or type(spec.loader).__name__.endswith("NamespaceLoader"):
+            if loader is None or class_name(type(loader)).endswith("NamespaceLoader"):
                 if locations:
                     return self._judge_path(name, locations[0] + os.sep)
                 # A hand-made spec, ModuleSpec(name, None), is the politer half of all stubs.
                 return Verdict(Origin.FAKE, "it has neither a file nor a loader")
-            return self._judge_loader(name, spec.loader, modules)
+            return self._judge_loader(loader, modules)
         if name in sys.builtin_module_names or name == "__main__":
             return Verdict(Origin.FOREIGN, "a part of the interpreter")
         if is_pytest_filler(own):
@@ -214,28 +233,29 @@ class Origins:
             return self._judge_odd_object(name, module, own, modules)
         return Verdict(Origin.FAKE, "a bare ModuleType() without spec and file")
 
-    def _judge_loader(self, name: str, loader: object, modules: Mapping[Any, object]) -> Verdict:
-        home = loader.__module__ if isinstance(loader, type) else type(loader).__module__
+    def _judge_loader(self, loader: object, modules: Mapping[Any, object]) -> Verdict:
+        kind = type(loader)
+        home = class_home(loader if issubclass(kind, type) else kind)  # type: ignore[arg-type]
         if home == "pytest_import_isolation.fakes.fake_modules":
             return Verdict(Origin.FAKE, "made by fake_module")
         maker = modules.get(home)
         if maker is None or top_level(home) == "importlib" or home.startswith("_frozen_importlib"):
             # zipimport, frozen and custom loaders without a file: trust the import system's own record.
-            return Verdict(Origin.FOREIGN, f"loaded by {type(loader).__name__}, without a file")
+            return Verdict(Origin.FOREIGN, f"loaded by {_last_name(kind)}, without a file")
         origin = self.verdict(home, maker, modules).origin
         if origin is Origin.FAKE:
             origin = Origin.FOREIGN
-        return Verdict(origin, f"made by the loader {home}.{type(loader).__name__}")
+        return Verdict(origin, f"made by the loader {home}.{_last_name(kind)}")
 
     def _judge_odd_object(
         self, name: str, module: object, own: dict[str, Any] | None, modules: Mapping[Any, object]
     ) -> Verdict:
         """Judge what is no plain module: a stand-in that a library put there for itself, or a fake."""
         kind = type(module)
-        home = kind.__module__
-        if isinstance(home, str) and not home.startswith("unittest.mock"):
+        home = class_home(kind)
+        if home and not home.startswith("unittest.mock"):
             file = (own or {}).get("__file__")
-            if isinstance(file, str) and isinstance((own or {}).get("__spec__"), ModuleSpec):
+            if type(file) is str and _read_spec(own or {}) is not None:
                 return self._judge_file(name, file)
             maker = modules.get(home)
             if home == name and maker is module:
@@ -243,9 +263,9 @@ class Origins:
                 above = (modules.get(ancestor) for ancestor in ancestors(name))
                 home, maker = next(
                     (
-                        (str(own["__name__"]), real)
+                        (its_name, real)
                         for real in above
-                        if (own := namespace(real)) and "__name__" in own
+                        if type(its_name := (namespace(real) or {}).get("__name__")) is str
                     ),
                     (home, None),
                 )
@@ -269,31 +289,37 @@ class Origins:
             return True
         # pyexpat's children are entered a second time, below xml.parsers.
         given = own.get("__name__")
-        names = (name, given) if isinstance(given, str) else (name,)
+        names = (name, given) if type(given) is str else (name,)
         for ancestor in (above for either in names for above in ancestors(either)):
             file = (namespace(modules.get(ancestor)) or {}).get("__file__")
             if ancestor in sys.builtin_module_names:
                 return True
-            if isinstance(file, str) and file.endswith(_EXTENSION_SUFFIXES):
+            if type(file) is str and file.endswith(_EXTENSION_SUFFIXES):
                 return True
-        public = [value for key, value in list(own.items()) if not key.startswith("__")]
+        public = [value for key, value in list(own.items()) if type(key) is str and not key.startswith("__")]
         return bool(public) and all(type(value) is BuiltinFunctionType for value in public)
+
+
+def _read_spec(own: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a namespace says of where its module comes from; None if there is no real spec in it."""
+    spec = own.get("__spec__")
+    return namespace(spec) if issubclass(type(spec), ModuleSpec) else None
+
+
+def _last_name(kind: type) -> str:
+    return class_name(kind).rpartition(".")[2]
 
 
 def _file_of_class(cls: type) -> str | None:
     """Return the file of a class's first method."""
-    for value in type.__dict__["__dict__"].__get__(cls).values():
-        if isinstance(value, FunctionType):
+    for value in class_namespace(cls).values():
+        if type(value) is FunctionType:
             return value.__code__.co_filename
     return None
 
 
 def _path_entries(path: object) -> list[str]:
     # A _NamespacePath computes itself anew when it is iterated, which asks finders; its list does not.
-    if path is not None and not isinstance(path, list):
-        path = (namespace(path) or {}).get("_path", path)
-    try:
-        entries = list(path)  # type: ignore[call-overload]
-    except Exception:  # any object may be left here
-        return []
-    return [entry for entry in entries if isinstance(entry, str)]
+    if not issubclass(type(path), (list, tuple)):
+        path = (namespace(path) or {}).get("_path")
+    return [entry for entry in items_in(path) if type(entry) is str]

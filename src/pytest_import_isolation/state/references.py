@@ -7,16 +7,22 @@ from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_home,
+    class_namespace,
+    class_qualname,
+    namespace,
+)
 
 # A registry with more entries is data; looking at each would cost more than a wrong guess.
 _LARGEST_CONTAINER: Final = 1_000
 # Values that cannot refer to a module; most of what a namespace holds.
-_PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None), property, type(len), type(str.join)})
-_CONTAINERS: Final = frozenset({list, tuple, set, frozenset})
-_module_of_type: Final = type.__dict__["__module__"].__get__
-_name_of_type: Final = type.__dict__["__qualname__"].__get__
-_space_of_type: Final = type.__dict__["__dict__"].__get__
+# By identity: a class may have a metaclass that hashes it.
+_PLAIN: Final = frozenset(
+    map(id, (str, int, float, bool, bytes, type(None), property, type(len), type(str.join)))
+)
+_CONTAINERS: Final = frozenset(map(id, (list, tuple, set, frozenset)))
 
 
 class NewModules:
@@ -30,7 +36,8 @@ class NewModules:
         self._by_namespace = {
             id(space): name for name, module in modules.items() if (space := namespace(module)) is not None
         }
-        self._by_class: dict[type, str | None] = {}
+        # By the identities of classes, which are kept alive.
+        self._by_class: dict[int, tuple[type, str | None]] = {}
 
     def home_of(self, value: object) -> str | None:
         """Return the arrival that a value is, is defined in, or is an instance of a class of.
@@ -49,20 +56,17 @@ class NewModules:
         return self._home_of_class(value if issubclass(kind, type) else kind)  # type: ignore[arg-type]
 
     def _home_of_class(self, cls: type) -> str | None:
-        try:
-            return self._by_class[cls]
-        except KeyError:
-            home = self._by_class[cls] = self._find_class(cls)
-            return home
-        except Exception:  # a metaclass may have a __hash__ that raises
-            return self._find_class(cls)
+        known = self._by_class.get(id(cls))
+        if known is None:
+            known = self._by_class[id(cls)] = cls, self._find_class(cls)
+        return known[1]
 
     def _find_class(self, cls: type) -> str | None:
-        home = _module_of_type(cls)
-        if type(home) is not str or home not in self.modules:
+        home = class_home(cls)
+        if home not in self.modules:
             return None
         space = namespace(self.modules[home]) or {}
-        root, *rest = _name_of_type(cls).split(".")
+        root, *rest = class_qualname(cls).split(".")
         found = space.get(root)
         if found is cls or any(value is cls for value in list(space.values())):
             return home
@@ -70,7 +74,8 @@ class NewModules:
         if "<locals>" in rest:
             return home if found is not None else None
         for part in rest:
-            found = _space_of_type(found).get(part) if isinstance(found, type) else None
+            is_class = issubclass(type(found), type)
+            found = class_namespace(found).get(part) if is_class else None  # type: ignore[arg-type]
         return home if found is cls else None
 
     def references(self, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -83,12 +88,12 @@ class NewModules:
         for key, value in self._possible(space):
             home = self.home_of(value)
             if home is not None:
-                yield home, str(key)
+                yield home, key
             elif issubclass(type(value), type):
-                if _module_of_type(value) == name:
-                    yield from self._references_of_class(key, _space_of_type(value))
+                if type(name) is str and class_home(value) == name:  # type: ignore[arg-type]
+                    yield from self._references_of_class(key, class_namespace(value))  # type: ignore[arg-type]
             else:
-                yield from self._references_of_container(str(key), value)
+                yield from self._references_of_container(key, value)
 
     def _references_of_class(self, key: str, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         for attribute, value in self._possible(space):
@@ -104,7 +109,8 @@ class NewModules:
         return [
             (key, value)
             for key, value in list(space.items())
-            if type(value) not in _PLAIN
+            if id(type(value)) not in _PLAIN
+            and type(key) is str
             and key != "__builtins__"  # 150 values in each module, and none of them matters
             and (type(value) is not FunctionType or id(value.__globals__) in arriving)
         ]
@@ -112,14 +118,14 @@ class NewModules:
     def _references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
         if type(value) is dict:
             items: Collection[object] = value.values()
-        elif type(value) in _CONTAINERS:
+        elif id(type(value)) in _CONTAINERS:
             items = value  # type: ignore[assignment]
         else:
             return
         if not 0 < len(items) <= _LARGEST_CONTAINER:
             return
         items = list(items)
-        if not _PLAIN.issuperset(map(type, items)):
+        if not _PLAIN.issuperset(map(id, map(type, items))):
             for item in items:
                 home = self.home_of(item)
                 if home is not None:
@@ -130,7 +136,11 @@ def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> d
     """Return what a namespace did not hold before, with its name; nothing if nothing changed."""
     if len(before) == len(now) and all(map(operator.is_, before.values(), now.values())):
         return {}
-    changed = {key: value for key, value in list(now.items()) if before.get(key, ABSENT) is not value}
+    changed = {
+        key: value
+        for key, value in list(now.items())
+        if type(key) is str and before.get(key, ABSENT) is not value
+    }
     return {"__name__": now.get("__name__"), **changed} if changed else {}
 
 
@@ -150,6 +160,8 @@ def stale_names(
     """
     lazy = "__getattr__" in space
     for key, value in list(space.items()):
+        if type(key) is not str:
+            continue
         if key in before:
             if before[key] is not value and leaving.home_of(value) is not None:
                 yield key, False

@@ -11,8 +11,15 @@ from pytest_import_isolation.machinery.finders import drop_finder_caches
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace, parent_of
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.state.submodule_attributes import BindingIndex, bind, depth
-from pytest_import_isolation.state.writing import Leave, rebind, refill, refill_importer_cache
+from pytest_import_isolation.state.submodule_attributes import bind, depth
+from pytest_import_isolation.state.writing import (
+    Leave,
+    put_entry,
+    rebind,
+    refill,
+    refill_table,
+    remove_entry,
+)
 
 
 class Restored(NamedTuple):
@@ -41,23 +48,23 @@ def restore(state: ImportState, leave: Leave = lambda name, module: None) -> Res
         changed |= refill(found, items)
     changed |= _restore_bindings(state, entries.stuck)
     if state.importer_cache_changed():
-        refill_importer_cache(state.importer_cache, state.importer_cache_contents)
+        refill_table(state.importer_cache, state.finders.contents)
         changed = True
     if state.import_function_changed():
         rebind("builtins.__import__", state.import_as_found)
     if changed or entries.released:
         drop_finder_caches()
-    BindingIndex.remember(state.index)
+    state.remember()
     return entries
 
 
 def _restore_containers(state: ImportState) -> bool:
     rebound = dict(state.rebound())
     if "sys.modules" in rebound:
-        merged = state.current_modules()
-        for name, module in merged.items():
-            if state.table.get(name, ABSENT) is not module:
-                state.table[name] = module
+        now = state.index.entries.copy_of(state.table)
+        for name, module in state.current_modules().items():
+            if now.get(name, ABSENT) is not module:
+                put_entry(state.table, name, module)
     for name, found in rebound.items():
         # ABSENT if somebody had deleted it, and a window inside that one must not make a None of it.
         rebind(name, found)
@@ -67,41 +74,40 @@ def _restore_containers(state: ImportState) -> bool:
 def _restore_entries(state: ImportState, leave: Leave) -> Restored:
     released: list[object] = []
     stuck: dict[Any, str] = {}
-    table = state.table
     with quiet_import_lock(lambda: [*_leaving(state), *_returning(state)]) as busy:
-        for name in _leaving(state):
-            module = table[name]
+        for name, module in _leaving(state).items():
             if name in busy:
                 stuck[name] = f"thread {busy[name]!r} is still importing it"
             elif is_initializing(module) and name not in state.modules:
                 stuck[name] = "its import is still under way"
             else:
                 leave(name, module)
-                released.append(table.pop(name))
+                released.append(module)
+                remove_entry(state.table, name)
         importing = names_being_imported()
         for name in _returning(state):
             # importlib executes a module again that appears while it looks for it; a module that is
             # being looked for comes from where it waits.
             if name not in stuck and name not in importing:
-                table[name] = state.modules[name]
+                put_entry(state.table, name, state.modules[name])
     return Restored(stuck, released)
 
 
-def _leaving(state: ImportState) -> list[Any]:
-    """Return the keys whose entries must go or change, children before parents."""
-    if state.index.is_of(state.table):
-        return []
-    now = state.table.copy()
+def _leaving(state: ImportState) -> dict[Any, object]:
+    """Return the entries that must go or change, children before parents."""
+    if state.index.entries.are_of(state.table):
+        return {}
+    now = state.index.entries.copy_of(state.table)
     leaving = [name for name, module in now.items() if state.modules.get(name, ABSENT) is not module]
-    return sorted(leaving, key=depth, reverse=True)
+    return {name: now[name] for name in sorted(leaving, key=depth, reverse=True)}
 
 
 def _returning(state: ImportState) -> list[Any]:
     """Return the keys whose entries are not those of the snapshot; as a rule, there are none."""
-    now = map(state.table.get, state.modules, repeat(ABSENT))
-    if all(map(operator.is_, now, state.modules.values())):
+    now = state.index.entries.copy_of(state.table)
+    if all(map(operator.is_, map(now.get, state.modules, repeat(ABSENT)), state.modules.values())):
         return []
-    return [name for name, module in state.modules.items() if state.table.get(name, ABSENT) is not module]
+    return [name for name, module in state.modules.items() if now.get(name, ABSENT) is not module]
 
 
 def _restore_bindings(state: ImportState, stuck: Mapping[Any, str]) -> bool:

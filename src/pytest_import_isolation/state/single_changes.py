@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.state.differences import LISTS, Difference, items_of, key_of
+from pytest_import_isolation.state.odd_keys import entry_in
 from pytest_import_isolation.state.submodule_attributes import bound_value
 
 
@@ -38,8 +39,7 @@ class SingleChange(NamedTuple):
     @property
     def place(self) -> tuple[str, object]:
         """What was changed, as a key by which the same change can be found among thousands."""
-        # A key of sys.modules may be one that cannot be hashed again.
-        return self.what, self.key if type(self.key) in (str, int) else id(self.key)
+        return self.what, self.key
 
     def same(self, other: SingleChange) -> bool:
         """Tell whether another change is the same change."""
@@ -86,10 +86,7 @@ def single_changes(difference: Difference) -> Iterator[SingleChange]:
 
 def entry_of(name: object) -> object:
     """Return what ``sys.modules`` holds under a name, ABSENT for nothing."""
-    try:
-        return sys.modules.get(name, ABSENT)  # type: ignore[call-overload]
-    except Exception:  # a test put something else in its place, or uses a key that cannot be hashed again
-        return ABSENT
+    return entry_in(getattr(sys, "modules", None), name)
 
 
 def container(name: str) -> object:

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import builtins
-import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pytest_import_isolation.machinery.finders import import_function
+from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.state.differences import (
     LISTS,
     NO_DIFFERENCE,
     Binding,
     Difference,
-    EntryChanges,
     ListChange,
     Lists,
     beyond,
-    compare_entries,
     compare_lists,
     items_in,
-    same_entries,
     same_items,
     stands_in_front,
 )
+from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.submodule_attributes import (
     BindingIndex,
-    are_hashed_by_identity,
-    fingerprint,
 )
 
 T = TypeVar("T")
@@ -46,17 +42,20 @@ class ImportState:
 
     __slots__ = (
         "_bound",
-        "_bound_fingerprint",
+        "_bound_identities",
         "_compared",
         "_import_function",
+        "finders",
         "import_as_found",
         "importer_cache",
-        "importer_cache_contents",
         "index",
         "lists",
         "modules",
         "table",
     )
+
+    # Of the last capture: the importer cache rarely changes.
+    _last_finders: ClassVar[Entries | None] = None
 
     def __init__(self, after: ImportState | None = None) -> None:
         """Capture the state as it is now. See :meth:`capture`."""
@@ -64,22 +63,23 @@ class ImportState:
         self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
         #: Its contents, with what was found out about them.
         self.index = BindingIndex.of(self.table)
-        self.modules: dict[Any, object] = self.index.modules
+        self.modules = self.index.entries.contents
         #: For each of the lists of ``sys``, the list itself and its items.
         self.lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
         # Found when they are compared.
         self._compared: Lists | None = None
         #: ``sys.path_importer_cache`` itself, and what it held.
-        self.importer_cache: dict[str, object] = sys.path_importer_cache  # type: ignore[assignment]
-        self.importer_cache_contents = self.importer_cache.copy()
+        self.importer_cache: object = getattr(sys, "path_importer_cache", ABSENT)
+        self.finders = ImportState._last_finders = Entries.of(self.importer_cache, ImportState._last_finders)
         #: ``builtins.__import__``, with a wrapper of this package around it, which is nobody's change.
         self.import_as_found = builtins.__import__
         self._import_function = import_function()
+        # What packages hold for their submodules, in the order of the index.
         self._bound: list[object]
-        # Found when it is clear that it will be compared more than once.
-        self._bound_fingerprint: int | None = None
+        # Found when they are compared.
+        self._bound_identities: Identities | None = None
         if after is not None and after.index is self.index:
-            self._bound, self._bound_fingerprint = after._bound, after._bound_fingerprint
+            self._bound, self._bound_identities = after._bound, after._bound_identities
         else:
             self._bound = self.index.read()
 
@@ -109,9 +109,12 @@ class ImportState:
 
         What took the place of something else is not seen.
         """
+        table = getattr(sys, "modules", None)
+        if not issubclass(type(table), dict):
+            return False
         try:
-            return len(sys.modules) == len(self.modules) and self._looks().show_same_numbers()
-        except Exception:  # a test may have left anything
+            return dict.__len__(table) == len(self.modules) and self._looks().show_same_numbers()  # type: ignore[arg-type]
+        except AttributeError:  # a test deleted one of the lists
             return False
 
     def _looks(self) -> Lists:
@@ -120,72 +123,40 @@ class ImportState:
         return self._compared
 
     def shows_same_entries(self) -> bool:
-        """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`.
-
-        Where dictionaries have no versions, it looks at no keys, and believes an object that claims to be
-        equal to the one whose place it took.
-        """
+        """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`."""
         try:
-            return (
-                sys.modules is self.table and self.index.looks_like(self.table) and self._looks().look_same()
-            )
-        except Exception:  # a test may have left anything
+            return self._shows_same_modules() and self._looks().are_same()
+        except Exception:  # a test deleted one of the lists; another thread is adding to a table
             return False
 
-    def holds_still(self) -> bool:
-        """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look.
-
-        It believes what :meth:`shows_same_entries` believes.
-        """
-        if not (self.shows_same_entries() and self._rest_is_same()):
-            return False
-        is_new = self._bound_fingerprint is None and not self.index.has_versions
-        if is_new and are_hashed_by_identity(self._bound):
-            self._bound_fingerprint = fingerprint(self._bound)
-        return True
+    def _shows_same_modules(self) -> bool:
+        return sys.modules is self.table and self.index.entries.are_of(self.table)
 
     def looks_same(self) -> bool:
-        """Take a look, at two thirds of the cost of :meth:`differences`: is all that shows as it was?
+        """Take a look, at two thirds of the cost of :meth:`differences`: is all that shows as it was?"""
+        return self.shows_same_entries() and self._are_bound(self.index.read())
 
-        It believes an attribute, or an item of a list, that claims to equal the one whose place it took.
-        """
-        try:
-            same: bool = (
-                sys.modules is self.table
-                and self._looks().look_same()
-                and self.index.is_of(self.table)
-                and ((now := self.index.read()) is self._bound or now == self._bound)
-            )
-        except Exception:  # a test may have left anything
-            return False
-        return same
+    def holds_still(self) -> bool:
+        """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look."""
+        return self.shows_same_entries() and self._rest_is_same()
 
     def _is_same(self) -> bool:
-        """Tell whether nothing has changed, by identity. Most windows end with this answer."""
-        try:
-            return (
-                sys.modules is self.table
-                and self.index.is_of(self.table)
-                and self._looks().are_same()
-                and self._are_bound(self.index.read())
-                and self._rest_is_same()
-            )
-        except Exception:  # a test may have left anything
-            return False
+        """Tell whether nothing has changed. Most windows end with this answer."""
+        return self.looks_same() and self._rest_is_same()
 
     def _are_bound(self, now: list[object]) -> bool:
         """Tell whether packages hold the very same objects as before."""
         if now is self._bound:
             return True
-        if self._bound_fingerprint is not None and fingerprint(now) == self._bound_fingerprint:
-            return True
-        return all(map(operator.is_, self._bound, now))
+        if self._bound_identities is None:
+            self._bound_identities = Identities(self._bound)
+        return self._bound_identities.are_those_of(now)
 
     def _rest_is_same(self) -> bool:
         return (
             builtins.__import__ is self.import_as_found
-            and sys.path_importer_cache is self.importer_cache
-            and self.importer_cache == self.importer_cache_contents
+            and getattr(sys, "path_importer_cache", None) is self.importer_cache
+            and not self.importer_cache_changed()
         )
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
@@ -197,7 +168,7 @@ class ImportState:
         if self._is_same():
             return NO_DIFFERENCE
         current = self.current_modules()
-        entries = _changed_entries(self, current)
+        entries = self.index.entries.changes_to(current)
         return Difference(
             added=entries.added,
             removed=entries.removed,
@@ -211,7 +182,7 @@ class ImportState:
 
     def added(self) -> dict[Any, object]:
         """Return the entries of ``sys.modules`` that were not there."""
-        return _changed_entries(self, self.current_modules()).added
+        return self.index.entries.changes_to(self.current_modules()).added
 
     def current_modules(self) -> dict[Any, object]:
         """Return a copy of what imports see now, also when ``sys.modules`` is another object.
@@ -220,11 +191,9 @@ class ImportState:
         have landed in either.
         """
         now = getattr(sys, "modules", None)
-        merged = self.table.copy()
+        merged = self.index.entries.copy_of(self.table)
         if now is not self.table:
-            # Anything may stand there; a failed update leaves the original's contents, or some more.
-            with suppress(Exception):
-                merged.update(now)  # type: ignore[arg-type]
+            merged.update(entries_in(now))
         return merged
 
     def changed_bindings(self) -> Iterator[tuple[str, Binding]]:
@@ -257,7 +226,7 @@ class ImportState:
         for name, (found, _) in self.lists.items():
             if getattr(sys, name, ABSENT) is not found:
                 yield f"sys.{name}", found
-        if getattr(sys, "path_importer_cache", None) is not self.importer_cache:
+        if getattr(sys, "path_importer_cache", ABSENT) is not self.importer_cache:
             yield "sys.path_importer_cache", self.importer_cache
 
     def import_function_changed(self) -> bool:
@@ -266,7 +235,7 @@ class ImportState:
 
     def importer_cache_changed(self) -> bool:
         """Tell whether the importer cache holds other finders."""
-        return not same_entries(self.importer_cache_contents, self.importer_cache.copy())
+        return not self.finders.are_of(self.importer_cache)
 
     def admit(self, entries: Mapping[Any, object]) -> None:
         """Make entries part of this snapshot, as if they had been there, with their packages' attributes."""
@@ -280,7 +249,7 @@ class ImportState:
         self.lists[list_name] = (found, (item, *items) if in_front else (*items, item))
         if list_name == "path_hooks":
             # The finders of before were made without it, and whoever added it has dropped them.
-            self.importer_cache_contents = {}
+            self.finders = Entries({})
         self._compared = None
 
     def admit_import_function(self) -> None:
@@ -318,8 +287,8 @@ class ImportState:
         if sys.modules is not before.table and type(sys.modules) is dict:
             self.table = sys.modules  # type: ignore[assignment]
         if sys.path_importer_cache is not before.importer_cache:
-            self.importer_cache = sys.path_importer_cache  # type: ignore[assignment]
-        self.importer_cache_contents = _followed(self.importer_cache_contents, before.importer_cache_contents)
+            self.importer_cache = sys.path_importer_cache
+        self.finders = _followed(self.finders, before.finders)
 
     def _hold(
         self,
@@ -330,22 +299,26 @@ class ImportState:
         """Hold other modules, and of packages' attributes those of touched modules as they are now."""
         values = dict(zip(self.index.names, self._bound, strict=True))
         values.update({name: binding.after for name, binding in bindings.items() if name in values})
-        self.index = BindingIndex(modules, self.index)
-        self.modules = self.index.modules
-        self._bound_fingerprint = None
+        self.index = BindingIndex(Entries(modules), self.index)
+        self.modules = modules
+        self._bound_identities = None
         self._bound = [
             now if name in touched else values.get(name, now)
             for name, now in zip(self.index.names, self.index.read(), strict=True)
         ]
 
+    def remember(self) -> None:
+        """Let the next capture begin with what this one knows. What the last one knew kept modules alive."""
+        BindingIndex.remember(self.index)
+        ImportState._last_finders = self.finders
 
-def _changed_entries(state: ImportState, current: dict[Any, object]) -> EntryChanges:
-    return compare_entries(state.modules, state.index.keys, state.index.objects, current)
 
-
-def _followed(contents: dict[str, object], before: dict[str, object]) -> dict[str, object]:
+def _followed(contents: Entries, before: Entries) -> Entries:
     """Return what an importer cache shall hold after a change of that of now."""
-    now: dict[Any, object] = sys.path_importer_cache.copy()  # type: ignore[assignment]
-    change = compare_entries(before, [*before], [*before.values()], now)
-    followed = {**contents, **change.added, **{entry: new for entry, (_, new) in change.replaced.items()}}
-    return {entry: finder for entry, finder in followed.items() if entry not in change.removed}
+    change = before.changes_to(entries_in(sys.path_importer_cache))
+    followed = {
+        **contents.contents,
+        **change.added,
+        **{entry: new for entry, (_, new) in change.replaced.items()},
+    }
+    return Entries({entry: finder for entry, finder in followed.items() if entry not in change.removed})

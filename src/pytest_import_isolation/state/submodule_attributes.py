@@ -5,16 +5,12 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from itertools import islice
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, read_cells
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
-from pytest_import_isolation.state.differences import same_entries
-
-#: How many of the keys are compared.
-_LAST: Final = 16
+from pytest_import_isolation.state.entries import Entries
 
 
 class BindingIndex:
@@ -26,66 +22,45 @@ class BindingIndex:
 
     __slots__ = (
         "_cells",
-        "_fingerprint",
-        "_is_plain",
-        "_last_keys",
-        "_moment",
         "_names",
         "_orphans",
         "_readers",
         "_values",
         "_versions",
         "derived",
-        "keys",
-        "modules",
-        "objects",
+        "entries",
     )
     _last: BindingIndex | None = None
 
-    def __init__(self, modules: dict[Any, object], before: BindingIndex | None = None) -> None:
+    def __init__(self, entries: Entries, before: BindingIndex | None = None) -> None:
         """Read a table.
 
         Args:
-            modules: a copy of ``sys.modules``; nobody may change it afterwards.
+            entries: those of ``sys.modules``.
             before: the index of an earlier table. What this one only adds to is not read again.
         """
         #: What the table held.
-        self.modules = modules
-        #: Two lists are compared at a quarter of the cost of two dictionaries.
-        self.keys, self.objects = [*modules], [*modules.values()]
+        self.entries = entries
         #: What others computed from this table; see :meth:`ImportState.derive`.
         self.derived: dict[object, Any] = {}
         self._names: list[str] | None = None
-        start, is_plain = 0, True
+        start = 0
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
-        if before is not None and before._is_beginning_of(self):
-            start, is_plain = len(before.keys), before._is_plain
+        if before is not None and before.entries.are_beginning_of(entries.keys, entries.values):
+            start = len(before.entries.keys)
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
-        self._is_plain: bool = is_plain and are_hashed_by_identity(self.objects[start:])
-        # Found at the first comparison: most tables are known to be unchanged.
-        self._fingerprint: int | None = None
-        self._last_keys = self.keys[: -_LAST - 1 : -1]
-        # When ``sys.modules`` was seen to be equal.
-        self._moment = Moment(None)
         # What the packages held when it was read, and the versions of their namespaces then.
         self._values: list[object] = []
         self._versions = b""
         cells = [reader.cell for reader in self._readers.values()]
         self._cells: list[Cell] = [] if None in cells else cells
 
-    def _is_beginning_of(self, other: BindingIndex) -> bool:
-        number = len(self.keys)
-        try:
-            return other.keys[:number] == self.keys and other.objects[:number] == self.objects
-        except Exception:  # the entries of sys.modules, and their __eq__, may be anything
-            return False
-
     def _add(self, start: int) -> None:
         packages: dict[str, list[str]] = {}
-        for name in self.keys[start:]:
+        for name in self.entries.keys[start:]:
             if type(name) is str:
                 if "." in name:
                     parent, child = parent_of(name)
@@ -93,7 +68,7 @@ class BindingIndex:
                 if name in self._orphans:
                     packages.setdefault(name, [])[:0] = self._orphans.pop(name)
         for parent, children in packages.items():
-            package = self.modules.get(parent)
+            package = self.entries.contents.get(parent)
             space = namespace(package)
             if space is None:
                 self._orphans[parent] = [*self._orphans.get(parent, ()), *children]
@@ -118,14 +93,12 @@ class BindingIndex:
         return self._names
 
     @classmethod
-    def of(cls, table: dict[Any, object]) -> BindingIndex:
+    def of(cls, table: object) -> BindingIndex:
         """Return the index of ``sys.modules``, the last one if that was of an equal table."""
         last = cls._last
-        if last is None or not last.is_of(table):
-            moment = Moment(table)
-            # ``dict()`` would cost five times more once a key was deleted from the table.
-            last = cls._last = cls(table.copy(), last)
-            last._moment = moment
+        entries = Entries.of(table, None if last is None else last.entries)
+        if last is None or entries is not last.entries:
+            last = cls._last = cls(entries, last)
         return last
 
     @classmethod
@@ -136,40 +109,7 @@ class BindingIndex:
         """
         index._values, index._versions = [], b""
         if cls._last is not index:
-            cls._last = index if index.is_of(sys.modules) else None
-
-    def is_of(self, table: dict[Any, Any]) -> bool:
-        """Tell whether ``sys.modules`` holds the same keys with the very same objects.
-
-        A table that was filled in another order may count as another one. Of the keys only the last are
-        looked at: for another key before those, with the same objects in the same order, everything behind
-        it would have been taken out and put in again.
-        """
-        if self._moment.lasts_for(table):
-            return True
-        moment = Moment(table)  # before it is looked at: another thread may change it
-        if not self._equals(table):
-            return False
-        self._moment = moment
-        return True
-
-    def _equals(self, table: dict[Any, Any]) -> bool:
-        if self._is_plain and self._fingerprint is None:
-            self._fingerprint = fingerprint(self.objects)
-        if self._fingerprint is None:
-            return same_entries(self.modules, table.copy())
-        is_same = fingerprint(table.values()) == self._fingerprint
-        return is_same and [*islice(reversed(table), _LAST)] == self._last_keys
-
-    def looks_like(self, table: dict[Any, object]) -> bool:
-        """Tell the same, where it has to be compared at half the cost, but for two things.
-
-        It looks at no keys, and believes an object that claims to be equal to the one whose place it took.
-
-        Raises:
-            Exception: whatever the ``__eq__`` of an object raises.
-        """
-        return self.is_of(table) if self._moment.is_known else [*table.values()] == self.objects
+            cls._last = index if index.entries.are_of(sys.modules) else None
 
     def read(self) -> list[object]:
         """Return what the packages hold under :attr:`names` now.
@@ -206,24 +146,6 @@ def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iter
         return operator.itemgetter(*children)
     only = children[0]
     return lambda space: (space[only],)  # itemgetter() would give the bare value
-
-
-def fingerprint(objects: Iterable[object]) -> int | None:
-    """Return a number made of objects, in order; None if one cannot be hashed.
-
-    Half as dear as a comparison of the identities one by one, and not taken in by an object that answers True
-    to every ``==`` (``unittest.mock.ANY``).
-    """
-    try:
-        return hash(tuple(objects))
-    except Exception:  # what a test left may raise anything; another thread may be adding to a table
-        return None
-
-
-def are_hashed_by_identity(objects: Iterable[object]) -> bool:
-    """Tell whether no code runs when objects are hashed: a lazy one might load what it stands for."""
-    plain = object.__hash__
-    return all(type(module).__hash__ is plain for module in objects)
 
 
 def depth(name: object) -> int:

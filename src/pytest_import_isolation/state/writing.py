@@ -15,7 +15,8 @@ from typing import Any
 from pytest_import_isolation.machinery.finders import drop_finder_caches
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
-from pytest_import_isolation.state.differences import Overlay, edited, key_of
+from pytest_import_isolation.state.differences import Overlay, edited, key_of, same_items
+from pytest_import_isolation.state.odd_keys import OddKey, entries_in, entry_in
 from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
 
 #: Called with the key and the value of an entry that is about to leave.
@@ -37,22 +38,49 @@ def rebind(name: str, value: object) -> None:
         setattr(module, attribute, value)
 
 
-def refill(found: object, items: tuple[object, ...]) -> bool:
+def refill(found: Any, items: tuple[object, ...]) -> bool:
     """Let a list hold these items, and tell whether it held others; leave alone what is no list."""
-    if not isinstance(found, list):
+    if not issubclass(type(found), list):
         return False  # it was no list when it was captured; the object itself is back, more is not ours
-    if len(found) == len(items) and all(map(operator.is_, found, items)):
+    if same_items(found, items):
         return False
-    found[:] = items
+    list.__setitem__(found, slice(None), items)
     return True
 
 
-def refill_importer_cache(cache: dict[str, object], contents: Mapping[str, object]) -> None:
-    """Let an importer cache hold these finders and no others."""
-    for entry in list(cache):
-        if entry not in contents:
-            del cache[entry]
-    cache.update(contents)
+def refill_table(table: object, entries: Mapping[Any, object]) -> None:
+    """Let a table hold these entries and no others; leave alone what is no dictionary."""
+    if not issubclass(type(table), dict):
+        return
+    now = entries_in(table)
+    for key in now:
+        if key not in entries:
+            remove_entry(table, key)
+    for key, value in entries.items():
+        if now.get(key, ABSENT) is not value:
+            put_entry(table, key, value)
+
+
+def put_entry(table: Any, key: Any, value: object) -> None:
+    """Write an entry. An :class:`.OddKey` stands for its key."""
+    if type(key) is OddKey:
+        dict.update(table, key.entry(value))
+    else:
+        dict.__setitem__(table, key, value)
+
+
+def remove_entry(table: Any, key: Any) -> None:
+    """Remove an entry, if it is there. An :class:`.OddKey` stands for its key."""
+    if type(key) is not OddKey:
+        dict.pop(table, key, None)
+        return
+    # To remove it the key would be asked for its hash; the last entry of a table is removed without that.
+    entries = [*entries_in(table).items()]
+    position = next((n for n, (other, _) in enumerate(entries) if other == key), len(entries))
+    for _ in entries[position:]:
+        dict.popitem(table)
+    for other, value in entries[position + 1 :]:
+        put_entry(table, other, value)
 
 
 def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> dict[str, object]:
@@ -69,14 +97,15 @@ def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> 
     taken: dict[str, object] = {}
     with quiet_import_lock(lambda: wanted) as busy:
         for name in wanted:
-            entry = sys.modules.get(name, ABSENT)
+            entry = entry_in(sys.modules, name)
             if name in busy or entry is ABSENT or is_initializing(entry):
                 continue
             leave(name, entry)
-            taken[name] = sys.modules.pop(name)
+            taken[name] = entry
+            remove_entry(sys.modules, name)
         for name, module in taken.items():
             # A package that leaves too keeps the attribute: its code may still run, and uses it.
-            space = parent_namespace(name)
+            space = parent_namespace(name) if type(name) is str else None
             if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
                 del space[parent_of(name)[1]]
     return taken
@@ -88,15 +117,15 @@ def drop_entries(modules: Mapping[str, object]) -> list[str]:
     Returns:
         Their names.
     """
-    dropped = [name for name, module in modules.items() if sys.modules.get(name, ABSENT) is module]
+    dropped = [name for name, module in modules.items() if entry_in(sys.modules, name) is module]
     for name in dropped:
-        del sys.modules[name]
+        remove_entry(sys.modules, name)
     return dropped
 
 
 def put_in(name: str, module: object, binding: object = ABSENT) -> None:
     """Enter a module under its name, and its package's attribute where ``binding`` is not ABSENT."""
-    sys.modules[name] = module  # type: ignore[assignment]
+    put_entry(sys.modules, name, module)
     if binding is not ABSENT:
         bind(parent_namespace(name), parent_of(name)[1], binding)
 
@@ -112,14 +141,14 @@ def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: 
         importing = names_being_imported()
         for name in sorted(overlay.entries, key=depth):
             if name not in importing:
-                sys.modules[name] = overlay.entries[name]  # type: ignore[assignment]
+                put_entry(sys.modules, name, overlay.entries[name])
         for name in overlay.removed:
-            sys.modules.pop(name, None)
+            remove_entry(sys.modules, name)
         for name, value in overlay.bindings.items():
             bind(parent_namespace(name), parent_of(name)[1], value)
     for list_name, (before, after) in overlay.lists.items():
         found = getattr(sys, list_name, None)
-        if isinstance(found, list):
+        if type(found) is list:
             first = [item for item in found if keep_first(item)]
             found[:] = [*first, *edited([item for item in found if not keep_first(item)], before, after)]
     if overlay.import_function is not None:
@@ -138,7 +167,7 @@ def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, aft
         after: how many items at the front keep their place.
     """
     target = getattr(sys, list_name, None)
-    if not isinstance(target, list):
+    if type(target) is not list:
         return
     present = set(map(key_of, target))
     new = [item for item in items if key_of(item) not in present]
@@ -166,7 +195,7 @@ def put_first(list_name: str, items: Sequence[object]) -> None:
     The finders that the path hooks made before are asked no more: every entry of ``sys.path`` gets a new one.
     """
     target = getattr(sys, list_name, None)
-    if isinstance(target, list):
+    if type(target) is list:
         target[:] = [*items, *(other for other in target if not any(other is item for item in items))]
     sys.path_importer_cache.clear()
     drop_finder_caches()
@@ -180,7 +209,7 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
         behind: finders that may stand before it.
     """
     finders = getattr(sys, "meta_path", None)
-    if not isinstance(finders, list):
+    if type(finders) is not list:
         return
     position = 0
     while behind and position < len(finders) and any(finders[position] is other for other in behind):
@@ -193,7 +222,7 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
 def remove_finder(finder: object) -> None:
     """Take a finder off ``sys.meta_path``; nothing happens if it is not there."""
     finders = getattr(sys, "meta_path", None)
-    if isinstance(finders, list):
+    if type(finders) is list:
         rest = [*_others(finder, finders)]
         if len(rest) != len(finders):
             finders[:] = rest

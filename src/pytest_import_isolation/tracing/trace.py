@@ -334,8 +334,10 @@ def _implied(entries: tuple[TracedImport, ...], before: frozenset[str]) -> list[
     if not waiting:
         return []
     known = {name: FINDER.lot.module(name) for name in FINDER.lot}
-    known.update({name: module for name, module in sys.modules.copy().items() if name not in before})
-    new_modules = NewModules({name: module for name, module in known.items() if type(name) is str})
+    known.update(
+        {n: module for n, module in sys.modules.copy().items() if type(n) is str and n not in before}
+    )
+    new_modules = NewModules(known)
     seen = {entry.name for entry in entries if entry.is_loaded}
     found: list[TracedImport] = []
     for position, name in waiting:  # grows while it is read

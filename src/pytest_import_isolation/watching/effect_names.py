@@ -6,7 +6,7 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.modules import class_home, class_name, top_level
 
 # What these packages put anywhere is the test run's own doing, and nobody's effect.
 _RUNNERS: Final = frozenset(
@@ -25,34 +25,42 @@ def describe(thing: object) -> str:
     """Name a function or class; of anything else, name its class."""
     if thing is None:
         return "None"
-    if isinstance(thing, (FunctionType, BuiltinFunctionType, MethodType, type)):
-        return name_of(thing)
     if type(thing) is partial:
         return f"a functools.partial of {describe(thing.func)}"
-    name = name_of(type(thing))
-    return f"an object of {name}"
+    return name_of(thing) if _is_named(thing) else f"an object of {class_name(type(thing))}"
+
+
+def _is_named(thing: object) -> bool:
+    return issubclass(type(thing), (FunctionType, BuiltinFunctionType, MethodType, type))
 
 
 def name_of(thing: Any) -> str:
     """Return the full name of a function or class, or say of what class anything else is."""
-    if isinstance(thing, MethodType):
+    kind = type(thing)
+    if kind is MethodType:
         return name_of(thing.__func__)
-    home, name = home_of(thing), getattr(thing, "__qualname__", None)
-    if not isinstance(name, str):
-        return f"an object of {name_of(type(thing))}"
+    if issubclass(kind, type):
+        return class_name(thing)
+    name = thing.__qualname__ if issubclass(kind, (FunctionType, BuiltinFunctionType)) else None
+    if type(name) is not str:
+        return f"an object of {class_name(kind)}"
+    home = home_of(thing)
     return name if not home or home == "builtins" else f"{home}.{name}"
 
 
 def home_of(thing: Any) -> str:
     """Return the name of the module in which a function or class stands, or the class of anything else."""
-    if isinstance(thing, MethodType):
-        thing = thing.__func__
-    elif type(thing) is partial:
+    kind = type(thing)
+    if kind is MethodType:
+        return home_of(thing.__func__)
+    if kind is partial:
         return home_of(thing.func)
-    elif not isinstance(thing, (FunctionType, BuiltinFunctionType, type)):
-        thing = type(thing)
+    if issubclass(kind, type):
+        return class_home(thing)
+    if not issubclass(kind, (FunctionType, BuiltinFunctionType)):
+        return class_home(kind)
     home = thing.__module__
-    return home if isinstance(home, str) else ""
+    return home if type(home) is str else ""
 
 
 def is_runners(thing: object) -> bool:

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
-from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.frames import is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.state.differences import (
     LISTS,
     Lists,
-    compare_entries,
     compare_lists,
     items_in,
     items_of,
     key_of,
 )
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.single_changes import SingleChange, container, entry_of
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.watching.lines import LineWatch
@@ -69,7 +68,7 @@ class Statements:
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         self._table: object = None
-        self._moment = Moment(None)
+        self._entries = Entries({})
         # Whether a statement changed something since the last call of synchronize().
         self._is_ahead = False
         self.synchronize()
@@ -117,31 +116,18 @@ class Statements:
         self._is_ahead = False
         if self._looks_same():
             return
-        modules = getattr(sys, "modules", None)
-        self._table, self._moment = modules, Moment(modules)
-        self._entries: dict[Any, object] = {}
-        if isinstance(modules, dict):
-            self._entries = modules.copy()
-        # Two lists are compared at a quarter of the cost of two dictionaries.
-        self._keys, self._values = [*self._entries], [*self._entries.values()]
+        self._table = getattr(sys, "modules", None)
+        self._entries = Entries.of(self._table, self._entries)
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
         self._compared = Lists((found, items) for _, found, items in self._lists)
 
     def _looks_same(self) -> bool:
         try:
-            modules = sys.modules
-            return modules is self._table and self._has_same_values(modules) and self._compared.look_same()
+            return (
+                sys.modules is self._table and self._entries.are_of(self._table) and self._compared.are_same()
+            )
         except Exception:  # a test may have left anything
             return False
-
-    def _has_same_values(self, modules: dict[Any, Any]) -> bool:
-        if self._moment.lasts_for(modules):
-            return True
-        moment = Moment(modules)
-        if len(modules) != len(self._values) or [*modules.values()] != self._values:
-            return False
-        self._moment = moment
-        return True
 
     def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
         if self._looks_same():
@@ -165,8 +151,7 @@ class Statements:
         now = getattr(sys, "modules", None)
         if now is not self._table:
             found.append(SingleChange("rebound", "sys.modules", ABSENT, now))
-        entries = now.copy() if isinstance(now, dict) else {}
-        changes = compare_entries(self._entries, self._keys, self._values, entries)
+        changes = self._entries.changes_to(self._entries.copy_of(now))
         found += (
             SingleChange("entry", name, before, after) for name, (before, after) in changes.replaced.items()
         )
@@ -198,7 +183,7 @@ class Statements:
             name, code = current.f_globals.get("__name__"), current.f_code
             # A frame that has only begun did nothing yet.
             if (
-                isinstance(name, str)
+                type(name) is str
                 and self._shows(name, current)
                 and not is_machinery(current)
                 and (at := line if current is frame else current.f_lineno)
@@ -219,7 +204,7 @@ class Statements:
             return False
         # Hypothesis gives its wrappers the file and the first line of the function that they call.
         home = frame.f_globals.get("__file__")
-        if isinstance(home, str):
+        if type(home) is str:
             return home == file or self._is_shown(module, home)
         return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
 

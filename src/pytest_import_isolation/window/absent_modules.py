@@ -53,7 +53,8 @@ class AbsentModules:
         """
         self.hidden.append(covers)
         left: dict[str, ParkedModule] = {}
-        names = [name for name in (list(sys.modules) if among is None else among) if covers(name)]
+        names = list(sys.modules) if among is None else among
+        names = [name for name in names if type(name) is str and covers(name)]
         self.taken.update(
             take_out(names, lambda n, module: left.update({n: ParkedModule(module, bound_value(n))}))
         )

@@ -79,7 +79,11 @@ class RealModules:
         and a real package is not executed a second time for the sake of a submodule.
         """
         with _SEARCH:
-            loaded = [name for name in list(sys.modules) if loader_of(sys.modules.get(name)) is not None]
+            loaded = [
+                name
+                for name, module in sys.modules.copy().items()
+                if type(name) is str and loader_of(module) is not None
+            ]
             covers = Patterns(tuple(loaded)).match
             # Other threads that import a faked module are to get the fake: they wait before it is taken away.
             unwatch = ASKED.observe(covers, _wait_for_search)

@@ -149,8 +149,11 @@ class Removal:
                 _remove_young_bytecode(module)
 
 
-def park(name: str, module: object) -> None:
+def park(name: Any, module: object) -> None:
     """Put a module that is about to leave into the parking lot, with its package's attribute for it."""
+    if type(name) is not str:  # no import asks for it, but C code may still point to it
+        FINDER.lot.retire([module])
+        return
     # Where a package failed to import, its submodules are left without it: the next package gets them.
     binding = module if parent_namespace(name) is None else bound_value(name)
     FINDER.lot.park({name: ParkedModule(module, binding, sys.modules.get(parent_of(name)[0], ABSENT))})
@@ -166,7 +169,7 @@ def _remove_young_bytecode(module: object) -> None:
     file, spec = own.get("__file__"), own.get("__spec__")
     # The spec's: Python 3.15 gives modules no __cached__.
     cached = spec.cached if type(spec) is ModuleSpec else None
-    if not isinstance(file, str) or not isinstance(cached, str):
+    if type(file) is not str or type(cached) is not str:
         return
     try:
         if time.time() - os.stat(file).st_mtime >= _YOUNG_SOURCE_SECONDS:
@@ -174,7 +177,7 @@ def _remove_young_bytecode(module: object) -> None:
     except OSError:
         return  # the source has gone already
     cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
-    if isinstance(cache, dict):
+    if type(cache) is dict:
         cache.pop(file, None)
     with suppress(OSError):  # never written, gone already, or not ours to delete
         os.unlink(cached)

@@ -13,6 +13,7 @@ from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
@@ -120,7 +121,7 @@ class World:
         open_window(window)
         self._window = window
         if self._seen is not None:
-            self._seen = {**sys.modules}
+            self._seen = entries_in(sys.modules)
         for module in self.test_modules:
             window.disregard(module)
         if self._fakes or self._seen is not None:
@@ -250,7 +251,7 @@ class World:
     def has_fakes(self) -> bool:
         """Tell whether a fake is in place that belongs to this world."""
         if self._seen is not None:
-            now: dict[Any, object] = {**sys.modules}
+            now = entries_in(sys.modules)
             new = {name: module for name, module in now.items() if self._seen.get(name, ABSENT) is not module}
             self._seen = now
             self._fakes.update(self._fakes_among(new))

@@ -1,0 +1,153 @@
+"""The entries of a table such as ``sys.modules``: a copy that knows whether and how the table differs now."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from itertools import islice, repeat
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.machinery.identities import Identities
+from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.state.odd_keys import OddKey, entries_in, is_plain
+
+_NEVER: Final = Moment(None)
+#: How many of the keys are compared.
+_LAST: Final = 16
+
+
+class EntryChanges(NamedTuple):
+    """How the entries of a table differ from those of an earlier one."""
+
+    added: dict[Any, object]
+    removed: dict[Any, object]
+    #: What was there before, and what is there now.
+    replaced: dict[Any, tuple[object, object]]
+
+
+class Entries:
+    """A copy of a table, compared with it by identity, and without running code of what it holds.
+
+    Args:
+        contents: a copy by :func:`.entries_in`; nobody may change it afterwards.
+        moment: when the table was copied.
+    """
+
+    __slots__ = (
+        "_are_strings",
+        "_key_identities",
+        "_last_keys",
+        "_moment",
+        "_value_identities",
+        "contents",
+        "keys",
+        "values",
+    )
+
+    def __init__(self, contents: dict[Any, object], moment: Moment = _NEVER) -> None:
+        self.contents = contents
+        #: Two lists are compared at a quarter of the cost of two dictionaries.
+        self.keys, self.values = [*contents], [*contents.values()]
+        self._value_identities = Identities(self.values)
+        self._last_keys = self.keys[: -_LAST - 1 : -1]
+        # When the table was seen to be the same.
+        self._moment = moment
+        # Made when they are compared: most tables never change.
+        self._key_identities: Identities | None = None
+        self._are_strings: bool | None = None
+
+    @classmethod
+    def of(cls, table: object, before: Entries | None = None) -> Entries:
+        """Return the entries of a table: those of a moment ago if they are the same.
+
+        Args:
+            table: the table, or whatever stands in its place.
+            before: those of a moment ago. Keys that they share are not looked at again.
+        """
+        if before is not None and before.are_of(table):
+            return before
+        moment = Moment(table)  # before it is looked at: another thread may change it
+        return cls(entries_in(table) if before is None else before.copy_of(table), moment)
+
+    def are_of(self, table: object) -> bool:
+        """Tell whether a table holds the same keys with the very same objects.
+
+        A table that was filled in another order may count as another one. Of the keys only the last are
+        looked at: for another key before those, with the same objects in the same order, everything behind
+        it would have been taken out and put in again.
+        """
+        if self._moment.lasts_for(table):
+            return True
+        moment = Moment(table)
+        if type(table) is dict:
+            last = [*islice(reversed(table), _LAST)]
+            is_same = self._value_identities.are_those_of(table.values()) and same_keys(last, self._last_keys)
+        else:
+            is_same = same_entries(self.contents, entries_in(table))
+        if is_same:
+            self._moment = moment
+        return is_same
+
+    def copy_of(self, table: object) -> dict[Any, object]:
+        """Return what :func:`.entries_in` copies, at less cost if the table still begins with these keys."""
+        if self._are_strings is None:
+            self._are_strings = all(map(operator.is_, map(type, self.keys), repeat(str)))
+        return entries_in(table, self._identities_of_keys() if self._are_strings else None)
+
+    def _identities_of_keys(self) -> Identities:
+        if self._key_identities is None:
+            self._key_identities = Identities(self.keys)
+        return self._key_identities
+
+    def are_beginning_of(self, keys: list[Any], values: list[object]) -> bool:
+        """Tell whether the keys and values of a table begin with these."""
+        number = len(self.keys)
+        if not self._value_identities.are_those_of(values[:number]):
+            return False
+        first = keys[:number]
+        return self._identities_of_keys().are_those_of(first) or same_keys(self.keys, first)
+
+    def changes_to(self, now: dict[Any, object]) -> EntryChanges:
+        """Return how a later copy of the table differs."""
+        added = self._appended(now)
+        if added is not None:
+            return EntryChanges(added, {}, {})
+        before = self.contents
+        return EntryChanges(
+            {name: module for name, module in now.items() if name not in before},
+            {name: module for name, module in before.items() if name not in now},
+            {n: (module, now[n]) for n, module in before.items() if now.get(n, module) is not module},
+        )
+
+    def _appended(self, now: dict[Any, object]) -> dict[Any, object] | None:
+        """Return what a later copy holds more, if it holds nothing less and nothing else; None otherwise.
+
+        Most changes of ``sys.modules`` are such, and only those need a look that came.
+        """
+        number, keys, values = len(self.keys), [*now], [*now.values()]
+        if not self.are_beginning_of(keys, values):
+            return None
+        return dict(zip(keys[number:], values[number:], strict=True))
+
+
+def same_keys(one: Sequence[object], other: Sequence[object]) -> bool:
+    """Tell whether two tables have the same keys, in order; an :class:`OddKey` is the one it stands for."""
+    if len(one) != len(other):
+        return False
+    return all(map(operator.is_, one, other)) or all(map(_is_same_key, one, other))
+
+
+def _is_same_key(one: object, other: object) -> bool:
+    one = one.key if type(one) is OddKey else one
+    other = other.key if type(other) is OddKey else other
+    return one is other or (type(one) is type(other) and is_plain(one) and one == other)
+
+
+def same_entries(before: dict[Any, object], now: dict[Any, object]) -> bool:
+    """Tell whether two copies of a table hold the same keys with the very same objects, in whatever order."""
+    if len(before) != len(now):
+        return False
+    if all(map(operator.is_, before.values(), now.values())) and all(map(operator.is_, before, now)):
+        return True
+    return all(map(operator.is_, map(now.get, before, repeat(ABSENT)), before.values()))
