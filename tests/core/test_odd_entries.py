@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import enum
 import importlib
 import importlib.machinery
 import linecache
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.state.differences import compare_lists
 from pytest_import_isolation.state.entries import Entries, same_entries
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.snapshot import ImportState
 
 Tree = Callable[[dict[str, str]], Path]
@@ -86,6 +88,190 @@ def test_any_object_under_any_key_is_undone(name: Any, number: int, picture: Any
             assert before.differences() == []
         finally:
             del sys.modules[name]
+
+
+class Key:
+    """A key with code of its own, which must not run once the key is in place: SystemExit is no Exception."""
+
+    armed = False
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        if Key.armed:
+            raise SystemExit("hash")
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("eq")
+
+    def __repr__(self) -> str:
+        raise SystemExit("repr")
+
+    __str__ = __repr__
+
+
+class Text(str):
+    """A string with code of its own."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        if Key.armed:
+            raise SystemExit("hash")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("eq")
+
+    def __str__(self) -> str:
+        raise SystemExit("str")
+
+    __repr__ = __str__
+
+
+class Plugin(str, enum.Enum):
+    ONE = "odd_plugin"
+
+
+ODD_KEYS: dict[str, Callable[[], Any]] = {
+    "object": lambda: Key(5),
+    "text": lambda: Text("odd.text"),
+    "in a tuple": lambda: ("odd", Key(6)),
+    "module": lambda: ModuleType("odd"),
+    "class": lambda: Key,
+    "enum": lambda: Plugin.ONE,
+    "frozenset": lambda: frozenset((1,)),
+}
+
+
+@pytest.fixture
+def armed() -> Iterator[Callable[[], None]]:
+    """Return what forbids the code of keys from now on. Nothing is asked of them to clean up."""
+
+    def arm() -> None:
+        Key.armed = True
+
+    yield arm
+    Key.armed = False
+
+
+def _odd_keys() -> list[int]:
+    return [id(key) for key in sys.modules if type(key) is not str]
+
+
+@pytest.mark.usefixtures("with_and_without_versions")
+@pytest.mark.parametrize("kind", ODD_KEYS)
+def test_the_code_of_a_key_runs_neither_to_take_it_out_nor_to_put_it_back(
+    kind: str, armed: Callable[[], None]
+) -> None:
+    name, before = ODD_KEYS[kind](), {**sys.modules}
+    # With a string behind it, and one more of its kind.
+    with IsolatedImportContext() as context:
+        sys.modules[name] = ModuleType("odd")
+        sys.modules["odd_behind"] = ModuleType("odd_behind")
+        sys.modules[Key(7)] = ModuleType("another")  # type: ignore[index]
+        armed()
+    assert _odd_keys() == []
+    assert sys.modules == before
+    assert str(context.changes)
+    Key.armed = False
+    # What was there before a window is there after it, whatever happens to it inside.
+    other, value = Key(8), ModuleType("odd")
+    sys.modules[name] = sys.modules[other] = value  # type: ignore[index]
+    try:
+        with IsolatedImportContext():
+            armed()
+        assert _odd_keys() == [id(name), id(other)]
+        for take in (sys.modules.popitem, sys.modules.clear):
+            kept = sys.modules.copy()
+            with IsolatedImportContext():
+                take()
+                if not sys.modules:
+                    sys.modules.update({n: m for n, m in kept.items() if type(n) is str})
+            assert sorted(_odd_keys()) == sorted([id(name), id(other)])
+            assert [module for key, module in sys.modules.items() if key is name] == [value]
+    finally:
+        Key.armed = False
+        for key in (name, other):
+            del sys.modules[key]  # type: ignore[arg-type]
+    assert sys.modules == before
+
+
+def test_a_key_with_code_of_its_own_is_told_by_its_class_or_its_text(armed: Callable[[], None]) -> None:
+    table = {Key(5): sys, Text("odd.text"): sys, ("odd", Key(6)): sys, Plugin.ONE: sys, "os": sys, 7: sys}
+    armed()
+    home = __name__
+    assert [*map(str, entries_in(table))] == [
+        f"<a key of {home}.Key>",
+        "odd.text",
+        "<a key of tuple>",
+        "odd_plugin",
+        "os",
+        "7",
+    ]
+
+
+def test_a_module_that_a_member_of_an_enumeration_names_is_undone(tree: Tree, picture: Any) -> None:
+    tree({"odd_plugin.py": "VALUE = 1"})
+    before = picture()
+    for _ in range(2):
+        with IsolatedImportContext() as context:
+            assert importlib.import_module(Plugin.ONE).VALUE == 1
+        assert [change.name for change in context.changes.modules if "plugin" in str(change.name)]
+    assert before.differences() == []
+
+
+class Silent(list[Any]):
+    """A list that must not be iterated over by its own code."""
+
+    def __iter__(self) -> Any:
+        raise SystemExit("iter")
+
+    __len__ = __eq__ = __contains__ = __iter__  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("name", ["path", "meta_path", "path_hooks"])
+def test_the_code_of_what_stands_in_a_list_of_sys_does_not_run(name: str, picture: Any) -> None:
+    class Item:
+        def __eq__(self, other: object) -> bool:
+            raise SystemExit("eq")
+
+        def __hash__(self) -> int:
+            raise SystemExit("hash")
+
+        def __bool__(self) -> bool:
+            raise SystemExit("bool")
+
+        def find_spec(self, *arguments: object) -> None:
+            return None
+
+        def __call__(self, entry: str) -> None:
+            raise ImportError(entry)
+
+    before = picture()
+    with IsolatedImportContext() as context:
+        getattr(sys, name).append(Item())
+        getattr(sys, name).insert(0, Item())
+        # One item in the place of another: as many as before.
+        state = ImportState.capture()
+        getattr(sys, name)[-1] = Item()
+        assert state.shows_same_number()
+        assert not state.shows_same_entries()
+        assert not state.holds_still()
+        assert state.differences().lists[name].added
+    assert before.differences() == []
+    assert len(context.changes.items) == 2
+    with IsolatedImportContext() as context:
+        found = getattr(sys, name)
+        setattr(sys, name, Silent(found))
+        state = ImportState.capture()
+        assert state.contents(name) == tuple(found)
+        assert not state.differences()
+    assert before.differences() == []
+    assert context.changes.rebound == (f"sys.{name}",)
 
 
 def test_an_object_that_equals_everything_is_told_apart() -> None:

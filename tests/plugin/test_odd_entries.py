@@ -204,3 +204,115 @@ def test_missing_parts_of_sys_end_no_run_with_an_internal_error(
     if what.endswith(("None", "deleted")):
         name = what.partition(" ")[0]
         assert ("rebound", f"sys.{name}") in run.kinds
+
+
+_FORBIDDEN = """
+import sys, traceback
+
+calls = []
+
+def forbid(what):
+    # Whoever asks: importlib and pytest may.
+    asker = next(f for f, line in reversed([*map(tuple_of, traceback.extract_stack())]) if f != __file__)
+    if "pytest_import_isolation" in asker:
+        calls.append(what)
+    raise SystemExit(what)
+
+def tuple_of(entry):
+    return entry.filename, entry.lineno
+
+class Meta(type):
+    def __hash__(cls): forbid("hash of a class")
+    def __eq__(cls, other): forbid("eq of a class")
+    def __getattribute__(cls, name):
+        return type.__getattribute__(cls, name) if name in ("__new__", "__init__") else forbid(name)
+
+class Value(metaclass=Meta):
+    def __hash__(self): forbid("hash")
+    def __eq__(self, other): forbid("eq")
+    def __bool__(self): forbid("bool")
+    def __len__(self): forbid("len")
+    def __iter__(self): forbid("iter")
+    def __repr__(self): forbid("repr")
+    def __str__(self): forbid("str")
+    def __format__(self, text): forbid("format")
+    def __getattribute__(self, name): forbid(name)
+
+class Key:
+    armed = False
+    def __hash__(self): return forbid("hash of a key") if Key.armed else 5
+    def __eq__(self, other): forbid("eq of a key")
+    def __repr__(self): forbid("repr of a key")
+"""
+
+_PLACED = """
+import sys, types
+import json.scanner
+import forbidden
+from forbidden import calls
+
+def place():
+    odd = types.ModuleType("odd")
+    for name in ("__file__", "__spec__", "__path__", "__loader__", "__doc__", "value"):
+        setattr(odd, name, forbidden.Value())
+    sys.modules["odd"] = odd
+    sys.modules["odd_value"] = sys.modules["odd_package.child"] = forbidden.Value()
+    sys.modules["odd_class"] = forbidden.Meta("Made", (), {{}})
+    sys.modules[forbidden.Key()] = sys.modules["a", forbidden.Key()] = forbidden.Value()
+    sys.modules[odd] = sys.modules[7] = sys.modules[b"x"] = sys.modules[None] = forbidden.Value()
+    json.scanner = forbidden.Value()
+    forbidden.Key.armed = True
+
+{at_collection}
+
+{mark}
+def test_it():
+    {in_test}
+
+def test_again():
+    import wave
+    sys.modules["wave"] = forbidden.Value()
+
+def test_nothing_was_asked():
+    assert calls == []
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file", "--isolate-imports=test", "mark"])
+@pytest.mark.parametrize("where", ["collection", "test"])
+def test_the_code_of_no_object_that_a_test_leaves_is_run(suite: Suite, mode: str, where: str) -> None:
+    text = _PLACED.format(
+        at_collection="place()" if where == "collection" else "",
+        in_test="place()" if where == "test" else "pass",
+        mark="@__import__('pytest').mark.isolated_imports" if mode == "mark" else "",
+    )
+    run = suite.run(
+        {"forbidden.py": _FORBIDDEN, "test_it.py": text, "test_other.py": "def test_other(): pass"},
+        *([mode] if mode.startswith("--") else []),
+    )
+    assert "INTERNALERROR" not in run.output
+    assert run.outcomes == {"passed": 4}
+    named = {leak["name"]: leak["kind"] for leak in run.leaks}
+    for name in ("odd", "odd_value", "odd_class", "7", "b'x'", "None", "<a key of forbidden.Key>"):
+        assert named[name] == "fake-left"
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=file", "--isolate-imports=test"])
+def test_a_key_that_is_no_string_is_of_its_file(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """
+                import sys
+                sys.modules[7] = sys.modules["seven", 7] = one = object()
+                def test_a(): assert sys.modules[7] is sys.modules["seven", 7] is one
+                """,
+            "test_b.py": """
+                import sys
+                def test_b(): assert 7 not in sys.modules and ("seven", 7) not in sys.modules
+                """,
+        },
+        mode,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {leak["name"]: leak["contained"] for leak in run.leaks} == {"7": True, "('seven', 7)": True}
