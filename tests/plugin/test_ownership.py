@@ -520,8 +520,8 @@ def test_a_module_that_is_collected_for_its_doctests_is_everybodys(
         assert "shop.moved" in sys.modules
 
         def test_it():
-            assert shop.is_installed()
             import shop.moved
+            assert shop.is_installed()
     """
     run = suite.run(
         {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
@@ -74,6 +76,7 @@ def test_a_second_copy_that_a_teardown_imports_is_the_teardown_s(suite: Suite) -
     assert run.blamed("replaced", "store") == ("test_it.py::test_it", "teardown")
 
 
+@pytest.mark.neighbours("pytest_rerunfailures")
 def test_the_setup_of_a_rerun_is_a_setup(suite: Suite) -> None:
     run = suite.run(
         """

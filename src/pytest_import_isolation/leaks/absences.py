@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 
-_LARGEST_CONTAINER: Final = 1_000
+_LARGEST_CONTAINER: Final = 100_000
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
 #: What every listing of the loaded modules has.
 _ALWAYS_LOADED: Final = ("sys", "builtins")

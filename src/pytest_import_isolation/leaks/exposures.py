@@ -188,7 +188,8 @@ class Exposures:
         watched, here = self._find(wanted), self._here()
         if watched is None or here is None:
             return
-        is_known = here.nodeid in watched.met or watched.is_own(here.nodeid)
+        rank = self._rank(watched, wanted, is_for_another=False)
+        is_known = watched.is_own(here.nodeid) or watched.rank_of(here.nodeid) >= rank
         if is_known and not is_importing():
             return  # as it is in a loop; the call stack is looked through for nothing then
         asker = caller()

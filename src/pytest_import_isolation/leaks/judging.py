@@ -69,7 +69,12 @@ class Judge:
 
         That was not seen, but its text can do it, and that of the polluter's file cannot.
         """
-        if change.what != "entry" or type(change.key) is not str or ABSENT in (change.before, change.after):
+        if (
+            change.what != "entry"
+            or type(change.key) is not str
+            or change.before is ABSENT
+            or change.after is ABSENT
+        ):
             return None
         if "modules" in self._places.text_of(polluter):
             return None

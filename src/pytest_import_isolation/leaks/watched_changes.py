@@ -69,6 +69,10 @@ class WatchedChange:
             return False
         return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
 
+    def rank_of(self, nodeid: str) -> int:
+        """Return how much the place tells at which a test or file met it, -1 if it did not."""
+        return self._ranks.get(nodeid, 0) if nodeid in self.met else -1
+
     def meet(self, exposure: Exposure, rank: int = 0) -> None:
         """Note a meeting, if it is the first of this test or file, or tells more than the first.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, ModuleType
+from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
 
@@ -24,6 +24,8 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
+#: The types of what C code makes for a class: reading through it runs nothing else.
+_MADE_BY_THE_INTERPRETER: Final = (GetSetDescriptorType, MemberDescriptorType)
 #: What the interpreter itself knows of classes and modules.
 class_namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 _mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
@@ -50,7 +52,7 @@ def namespace(module: object) -> dict[str, Any] | None:
         found = _namespace_of_module(module)
     else:
         getter = class_attribute(kind, "__dict__")
-        found = getter.__get__(module) if type(getter) is GetSetDescriptorType else None
+        found = getter.__get__(module) if type(getter) in _MADE_BY_THE_INTERPRETER else None
     return found if type(found) is dict else None
 
 
