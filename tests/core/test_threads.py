@@ -282,13 +282,13 @@ def test_a_greenlet_number_is_not_taken_for_a_thread(monkeypatch: pytest.MonkeyP
 
     def wait() -> None:
         entered.set()
-        done.wait(30)
+        done.wait(600)
 
     thread = threading.Thread(target=wait)
     thread.start()
     log = ImportLog()
     try:
-        assert entered.wait(30)
+        assert entered.wait(600)
         with monkeypatch.context() as patch:
             count_greenlets(patch)
             if active == "emptied":
@@ -324,7 +324,7 @@ def test_a_window_waits_for_an_import_where_sleep_was_replaced(
     monkeypatch: pytest.MonkeyPatch, tree: Tree
 ) -> None:
     root = tree(
-        {"slowmod.py": "import builtins\nbuiltins.slowmod_entered.set()\nbuiltins.slowmod_go.wait(30)\n"}
+        {"slowmod.py": "import builtins\nbuiltins.slowmod_entered.set()\nbuiltins.slowmod_go.wait(600)\n"}
     )
     monkeypatch.syspath_prepend(str(root))
     entered, go = threading.Event(), threading.Event()
@@ -335,13 +335,13 @@ def test_a_window_waits_for_an_import_where_sleep_was_replaced(
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         go.set()
-        thread.join(30)
+        thread.join(600)
 
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nobody sleeps"))
     monkeypatch.setattr(locks, "pause", pause)
     thread = threading.Thread(target=importlib.import_module, args=("slowmod",))
     with IsolatedImportContext():
         thread.start()
-        assert entered.wait(30)
+        assert entered.wait(600)
     assert pauses
     assert "slowmod" not in sys.modules
