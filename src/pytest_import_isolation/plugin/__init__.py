@@ -133,7 +133,10 @@ def item_windows(config: pytest.Config) -> ItemWindows:
     if _windows_key not in config.stash:
         with plain_imports():
             from pytest_import_isolation.plugin.windows import ItemWindows
+            from pytest_import_isolation.watching.asked_imports import ASKED
 
+        # Each window with a fake listens, and to begin costs as much as a short test.
+        config.add_cleanup(ASKED.hold())
         parts = _parts(config)
         suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
         windows = ItemWindows(

@@ -97,24 +97,23 @@ class ImportEvents:
                 self._arm(ident)
 
     def rest(self) -> None:
-        """Listen no more; only code that starts for the first time is looked at."""
+        """Listen no more, and be ready to: code that imports what was wanted stays marked."""
         self._is_listening = False
-        if self._tool is not None and self._monitoring.get_tool(self._tool) == TOOL:
-            for reference in list(self._armed.values()):
-                code = reference()
-                if code is not None:
-                    self._monitoring.set_local_events(self._tool, code, 0)
-        self._armed.clear()
 
     def stop(self) -> None:
         """Give the tool back."""
         self.rest()
         tool, self._tool = self._tool, None
         if tool is not None and self._monitoring.get_tool(tool) == TOOL:  # a test may have freed it
+            for reference in list(self._armed.values()):
+                code = reference()
+                if code is not None:
+                    self._monitoring.set_local_events(tool, code, 0)
             self._monitoring.set_events(tool, 0)
             for event in self._callbacks():
                 self._monitoring.register_callback(tool, event, None)
             self._monitoring.free_tool_id(tool)
+        self._armed.clear()
 
     def _callbacks(self) -> dict[int, Callable[..., Any]]:
         events = self._monitoring.events
@@ -219,7 +218,7 @@ class ImportEvents:
             names = importer.statements.get(offset) if importer else None
             if names is None:
                 return self._monitoring.DISABLE
-            for name in names:
+            for name in names if self._is_listening else ():
                 self._told(name)
         except (RecursionError, MemoryError):
             return None
@@ -232,7 +231,7 @@ class ImportEvents:
         try:
             if function is not builtins.__import__:
                 return self._monitoring.DISABLE
-            if type(argument) is str:
+            if self._is_listening and type(argument) is str:
                 self._told(argument)
         except (RecursionError, MemoryError):
             return None
