@@ -239,7 +239,7 @@ import asyncio, contextlib, sys, threading
 
 class Manager:
     def __enter__(self):
-        sys.modules["in"] = object()
+        sys.modules["inside"] = object()
     def __exit__(self, *error):
         sys.modules["out"] = object()
 

@@ -100,7 +100,7 @@ def test_odd_entries_are_reported_and_break_nothing(suite: Suite, mark: str) -> 
         "(1, 2)": "fake-left",
         "": None,  # no import statement can spell it
     }
-    assert named["wave"] == "fake-left"  # it was not loaded before the test
+    assert ("fake-left", "wave") in run.kinds  # it was not loaded before the test
     assert all(leak["contained"] is bool(mark) for leak in run.leaks)
 
 

@@ -125,7 +125,6 @@ def test_every_form_of_the_assertion(names: Callable[..., list[str]], body: str)
 
 def test_values_of_fixtures_and_parameters(names: Callable[..., list[str]]) -> None:
     assert names("assert given0 not in sys.modules", "heavy_one.part") == ["heavy_one.part"]
-    assert names("assert 'heavy_one' not in given0", sorted(sys.modules)) == ["heavy_one"]
     assert names("assert not fnmatch.filter(sys.modules, 'heavy_o*')") == ["heavy_one", "heavy_other"]
 
 

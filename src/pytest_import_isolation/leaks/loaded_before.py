@@ -66,11 +66,14 @@ class LoadedBefore:
 
     def users_of(self, names: Iterable[str]) -> list[str]:
         """Return the loaded first-party modules that refer to modules, or to something that is below them."""
+        names = list(names)
         wanted = tuple(f"{name}." for name in names)
+        # "import a.b" binds a.
+        above = {ancestor for name in names for ancestor in ancestors(name)}
         modules = {
             name: module
             for name, module in sys.modules.copy().items()
-            if type(name) is str and f"{name}.".startswith(wanted)
+            if type(name) is str and (f"{name}.".startswith(wanted) or name in above)
         }
         new_modules = NewModules(modules)
         return [

@@ -51,7 +51,7 @@ def namespace(module: object) -> dict[str, Any] | None:
     if issubclass(kind, ModuleType):
         found = _namespace_of_module(module)
     else:
-        getter = class_attribute(kind, "__dict__")
+        getter: Any = class_attribute(kind, "__dict__")
         found = getter.__get__(module) if type(getter) in _MADE_BY_THE_INTERPRETER else None
     return found if type(found) is dict else None
 

@@ -235,7 +235,10 @@ class Window:
         if verdict.origin is not Origin.FOREIGN or name in self.tainted:
             return False
         if importer is None:  # an extension module entered another one by itself, without a finder
-            is_new = name not in self.returned.names and FINDER.lot.returned(name) is ABSENT
+            own = namespace(module) or {}
+            # What has neither (pyexpat.errors) is a part of what made it, and nobody asks for it.
+            is_module = own.get("__file__") is not None or own.get("__spec__") is not None
+            is_new = is_module and name not in self.returned.names and FINDER.lot.returned(name) is ABSENT
             return is_new and verdict.is_extension and top_level(name) in survivors
         return name in self.log.compiled and importer.module in survivors
 
