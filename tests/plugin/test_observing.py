@@ -244,7 +244,7 @@ class Manager:
         sys.modules["out"] = object()
 
 def test_context():
-    with Manager():  # in, out
+    with Manager():  # inside, out
         x = 1
     y = 2
 

@@ -52,7 +52,7 @@ def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) 
     assert (
         dedent(
             """\
-        xmlrpc.client was imported first by guards/test_export.py::test_rows_are_exported (call), at guards/shop/__init__.py:2.
+        xmlrpc.client was first imported by guards/test_export.py::test_rows_are_exported (call), at guards/shop/__init__.py:2.
         To test as if nobody had imported it yet, mark the test:
             @pytest.mark.isolated_imports(unloaded="xmlrpc.client")
         """

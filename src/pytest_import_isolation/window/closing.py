@@ -64,6 +64,7 @@ def close_window(window: Window) -> Changes:
             window.placed.clear()
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
+            park_evicted(window)  # what something else stood in the place of
         unbind_evicted(window)
     except BaseException:  # also Ctrl-C
         window.stop_watching()
