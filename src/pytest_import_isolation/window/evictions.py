@@ -35,6 +35,22 @@ def bring_evicted_back(window: Window, name: str) -> None:
         FINDER.lot.park({other: ParkedModule(module, ABSENT) for other, module in evicted.items()})
 
 
+def covered_modules(window: Window) -> dict[str, object]:
+    """Return the foreign modules that were loaded in a window and in whose place a fake stands now."""
+    asked = [name for name in window.asked_for() if name in sys.modules and name not in window.tainted]
+    return {
+        name: module
+        for name, module in window.log.executed(asked).items()
+        if sys.modules.get(name) is not module
+        and name not in FINDER.lot
+        and name not in window.around.modules
+        and name not in window.placed
+        and not window.absent.hides(name)
+        and window.origins.verdict(name, sys.modules.get(name)).origin is Origin.FAKE
+        and window.origins.verdict(name, module).origin is Origin.FOREIGN
+    }
+
+
 def park_evicted(window: Window) -> None:
     """Park the foreign modules that were loaded in a window and thrown out.
 
