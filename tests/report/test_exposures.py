@@ -13,9 +13,11 @@ import pytest
 
 from pytest_import_isolation.leaks import exposures
 from pytest_import_isolation.leaks.exposures import Exposures
+from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Exposure, Polluter
+from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching import import_events
 from pytest_import_isolation.watching.asked_imports import AskedImports
@@ -29,7 +31,7 @@ class Run:
 
     def __init__(self) -> None:
         self.here: Polluter | None = Polluter("test_b.py::test_b", "call")
-        self.exposures = Exposures(lambda: self.here, lambda asker: asker, lambda module: False)
+        self.exposures = Exposures(lambda: self.here, UserCode(Origins()), lambda module: False)
 
     def leak(self, name: str = _NAME, value: object = None) -> WatchedChange:
         """Plant something that was judged to be a leak."""

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
-from pytest_import_isolation.machinery.frames import Importer, caller, modules_in_execution
+from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
 from pytest_import_isolation.report.records import Exposure, Polluter
@@ -29,18 +30,19 @@ class Exposures:
 
     Args:
         here: returns the test or file that is running, and its phase.
-        find_importer: returns the statement that imports, given the frame's own answer.
+        code: tells the users' own statements from others.
         is_of_the_run: tells whether a module is a test file or conftest: these are never tainted.
     """
 
     def __init__(
         self,
         here: Callable[[], Polluter | None],
-        find_importer: Callable[[Importer], Importer],
+        code: UserCode,
         is_of_the_run: Callable[[object], bool],
     ) -> None:
         self._here = here
-        self._find_importer = find_importer
+        self._find_importer = code.importer
+        self._is_users = code.has
         self._is_of_the_run = is_of_the_run
         # By the names of their modules, those that were in place when that was asked last.
         self._in_place: dict[str, WatchedChange] = {}
@@ -188,8 +190,8 @@ class Exposures:
         watched, here = self._find(wanted), self._here()
         if watched is None or here is None:
             return
-        rank = self._rank(watched, wanted, is_for_another=False)
-        is_known = watched.is_own(here.nodeid) or watched.rank_of(here.nodeid) >= rank
+        most = self._rank(watched, wanted, is_for_another=False)
+        is_known = watched.is_own(here.nodeid) or watched.rank_of(here.nodeid) >= most
         if is_known and not is_importing():
             return  # as it is in a loop; the call stack is looked through for nothing then
         asker = caller()
@@ -205,7 +207,9 @@ class Exposures:
         if not watched.is_own(here.nodeid):
             importer = self._find_importer(asker)
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
-            self._meet(watched, exposure, self._rank(watched, wanted, bool(running)))
+            # Nobody's statement tells least: traceback imports what it looks for suggestions in, for pytest.
+            rank = self._rank(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
+            self._meet(watched, exposure, rank)
 
     @staticmethod
     def _rank(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
@@ -217,8 +221,8 @@ class Exposures:
             is_for_another: whether a module asked while it was imported: what it got has a leak of its own.
         """
         if wanted != watched.name and not wanted.startswith(f"{watched.name}."):
-            return 0
-        return 1 if is_for_another else 2
+            return 1
+        return 2 if is_for_another else 3
 
     def _meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
         if exposure.nodeid not in watched.met:

@@ -89,7 +89,7 @@ class LeakWatch:
         #: Judges changes.
         self.judge = Judge(origins, log, self.places)
         #: Knows who met what.
-        self.exposures = Exposures(lambda: self.here, code.importer, is_of_the_run)
+        self.exposures = Exposures(lambda: self.here, code, is_of_the_run)
         #: Finds the modules that keep something of a fake.
         self.taints = Taints(self.exposures, self.first_imports, entry_before)
         #: Finds the names that lie in several directories.
