@@ -104,11 +104,17 @@ class ParkedModuleFinder:
             return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
         lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
         if lent is None:
-            if path is None:
-                self._searched[name] = tuple(map(key_of, items_of("path")))
+            self._note_search(name, path)
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
+
+    def _note_search(self, name: str, path: object) -> None:
+        """Note that the other finders look for a module now; what waits here was found elsewhere."""
+        if name in self.lot:
+            self._searched.pop(name, None)
+        elif path is None:
+            self._searched[name] = tuple(map(key_of, items_of("path")))
 
     def _is_meant(self, name: str, path: object) -> bool:
         """Tell whether an import means the parked module, and not another one of its name.
