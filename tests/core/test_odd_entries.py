@@ -436,6 +436,17 @@ def test_a_replaced_import_function_is_put_back(picture: Any) -> None:
     assert context.changes.rebound == ("builtins.__import__",)
 
 
+def test_a_wrapper_around_what_watches_imports_is_put_back(picture: Any) -> None:
+    # Below Python 3.12 a fake puts an object of an installed package, of this one, in the place of the function.
+    with IsolatedImportContext(fakes={"odd_faked": {}}):
+        before = picture()
+        with IsolatedImportContext() as context:
+            original = builtins.__import__
+            builtins.__import__ = lambda *args, **kwargs: original(*args, **kwargs)
+        assert before.differences() == []
+        assert context.changes.rebound == ("builtins.__import__",)
+
+
 def test_finders_and_hooks_of_a_test_are_gone_and_those_removed_are_back(picture: Any) -> None:
     class Finder:
         @classmethod

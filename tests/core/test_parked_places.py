@@ -56,7 +56,9 @@ def test_a_module_of_the_same_name_in_another_directory_is_executed(install: Ins
     assert _load(two) == (package, sub)  # it is parked in place of the other one
 
 
-def test_a_package_that_is_imported_twice_in_a_window_does_not_become_the_parked_one(install: Install) -> None:
+def test_a_package_that_is_imported_twice_in_a_window_does_not_become_the_parked_one(
+    install: Install,
+) -> None:
     one, two = install("one"), install("two")
     _load(one)
     with IsolatedImportContext(path=str(two)):

@@ -341,6 +341,26 @@ def test_a_window_in_a_trace_and_a_trace_in_a_window(tree: Tree, picture: Any) -
     assert before.differences() == []
 
 
+def test_what_the_isolation_imports_for_itself_is_not_traced(run_script: Callable[..., str]) -> None:
+    output = run_script(
+        """
+        import sys
+        from pytest_import_isolation import IsolatedImportContext, trace_imports
+        from pytest_import_isolation.parking.finder import FINDER
+        from pytest_import_isolation.watching import import_watch
+        for lock in import_watch._LOCKS, ("_NoSuchLockManager",):
+            import_watch._LOCKS = lock
+            FINDER.lot.withdraw(lambda name: True)
+            assert "pkgutil" not in sys.modules and "importlib.metadata" not in sys.modules
+            with trace_imports() as trace:
+                with IsolatedImportContext(missing="tra_nosuch", distributions=True):
+                    import plain_module
+            print([entry.name for entry in trace.entries])
+        """
+    )
+    assert output.splitlines() == ["['plain_module']"] * 2
+
+
 def test_what_the_running_tool_needs_stays_loaded_and_proves_nothing() -> None:
     with trace_imports(unloaded="*") as trace:
         import _pytest.config  # noqa: F401

@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.modules import (
 
 #: How far into what a function holds is looked for the code that it runs.
 _DEPTH: Final = 4
+_OWN_PACKAGE: Final = top_level(__name__)
 
 
 class Belonging(NamedTuple):
@@ -56,7 +57,7 @@ def homes_of(item: object) -> Iterator[str]:
     """Yield the modules that define what a finder or hook is made of, the outermost first.
 
     ``FileFinder.path_hook((MyLoader, [".py"]))`` gives a function of importlib's that holds a class of
-    somebody else's.
+    somebody else's. What this package put into the place of a function belongs to nobody.
     """
     seen: set[int] = set()
     waiting: list[tuple[object, int]] = [(item, 0)]
@@ -66,7 +67,7 @@ def homes_of(item: object) -> Iterator[str]:
             continue
         seen.add(id(part))
         home = _home(part)
-        if home:
+        if home and top_level(home) != _OWN_PACKAGE:
             yield home
         waiting += ((inner, level + 1) for inner in _parts(part))
 

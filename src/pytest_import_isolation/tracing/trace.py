@@ -33,7 +33,11 @@ from pytest_import_isolation.tracing.entries import (
 )
 from pytest_import_isolation.tracing.text import render_chain, render_tree
 from pytest_import_isolation.watching.import_log import ImportLog
-from pytest_import_isolation.watching.import_watch import imports_can_be_watched, watch_imports
+from pytest_import_isolation.watching.import_watch import (
+    imports_can_be_watched,
+    is_for_itself,
+    watch_imports,
+)
 from pytest_import_isolation.window.context import Entry, IsolatedImportContext
 from pytest_import_isolation.window.window import Older, Unproven
 from pytest_import_isolation.wording import listing, suggestion
@@ -117,7 +121,7 @@ class ImportTrace:
 
         Raises:
             AssertionError: one was loaded; or it had been loaded before, or what imports it had been executed
-            before, so that nobody can tell.
+                before, so that nobody can tell.
         """
         __tracebackhide__ = True  # a failure shows the statement of the test
         unwanted = Patterns(patterns, "assert_not_imported")
@@ -254,8 +258,10 @@ class _Recorder:
         """End."""
         self._undo()
 
-    def begin(self, name: str) -> tuple[Node, list[tuple[Node, float]]]:
+    def begin(self, name: str) -> tuple[Node, list[tuple[Node, float]]] | None:
         """Note that an import begins."""
+        if is_for_itself():
+            return None
         # Not that of machinery: each greenlet has imports under way, too.
         stack = self._under_way.setdefault(threading.get_ident(), [])
         node = self._add(name, stack[-1][0] if stack else None)
@@ -288,6 +294,8 @@ class _Recorder:
         return node
 
     def _begin_untimed(self, name: str) -> None:
+        if is_for_itself():
+            return
         importer = caller()
         enclosing = self._untimed.get(importer.module) if importer else None
         self._untimed[name] = self._add(name, enclosing)

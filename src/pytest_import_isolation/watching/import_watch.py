@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import _bootstrap
 from typing import Any, Final, Protocol
+
+from pytest_import_isolation.machinery.threads import get_ident
 
 #: The second one is for submodules, from Python 3.15 on.
 _LOCKS: Final = ("_ModuleLockManager", "_HierarchicalLockManager")
 #: What the self-test asks for: nobody else means that.
 _NO_MODULE: Final = "pytest_import_isolation_self_test"
+#: The threads in which this package imports something for itself.
+_OWN: Final[set[int]] = set()
 
 
 class Watcher(Protocol):
@@ -27,6 +32,25 @@ class Watcher(Protocol):
 
     def end(self, token: Any, error: BaseException | None) -> None:
         """Note that the import is over, and how it failed if it did."""
+
+
+@contextmanager
+def for_itself() -> Iterator[None]:
+    """Let imports of this thread be those of this package, which no trace shows."""
+    ident = get_ident()
+    if ident in _OWN:
+        yield
+        return
+    _OWN.add(ident)
+    try:
+        yield
+    finally:
+        _OWN.discard(ident)
+
+
+def is_for_itself() -> bool:
+    """Tell whether this package imports something for itself in this thread."""
+    return bool(_OWN) and get_ident() in _OWN
 
 
 def watch_imports(watcher: Watcher) -> Callable[[], None]:

@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.submodule_attributes import bind
+from pytest_import_isolation.watching.import_watch import for_itself
 from pytest_import_isolation.window.cold_views import OlderExecutions, first_party_modules
 from pytest_import_isolation.window.parameters import contradiction
 from pytest_import_isolation.window.real_modules import RealModules
@@ -180,7 +181,10 @@ def _refuse_extensions(window: Window, patterns: Patterns) -> list[str]:
 def _load_aside(window: Window, name: str) -> ModuleType:
     """Return a module of the standard library, and leave it as loaded as it was."""
     there = sys.modules.get(name) or FINDER.lot.module(name)
-    return there if type(there) is ModuleType else RealModules(window).load_beside(name)
+    if type(there) is ModuleType:
+        return there
+    with for_itself():
+        return RealModules(window).load_beside(name)
 
 
 def _take_off_parent(window: Window, name: str) -> None:
