@@ -2,7 +2,9 @@
 
 A real ``python -m pytest`` imports pytest and the plugins that pytest brings along, and only then looks at its
 arguments, its directory and its environment. The server stops there, and each run goes on in a fork of it.
-``test_inner_runs.py`` compares the two.
+For runs with options of ours there are servers that have also imported what the plugin imports for these, before
+it looks at anything: that takes longest of the rest. ``test_inner_runs.py`` compares runs that are forked with
+others.
 """
 
 from __future__ import annotations
@@ -28,8 +30,23 @@ def wait_for_a_run():
     del sys.path[0]  # of -c
     sys.path_importer_cache.pop(os.getcwd(), None)
     runpy._get_module_details("pytest")  # imports pytest
-    for name in sys.argv[1:]:
+    plugins, ours = (names.split() for names in sys.argv[1:])
+    for name in plugins:
         __import__(f"_pytest.{name}")
+    if ours:
+        from _pytest.assertion import install_importhook
+        from _pytest.config import get_config
+
+        hook = install_importhook(get_config(["-p", "no:cacheprovider"]))
+        hook.mark_rewrite("pytest_import_isolation")
+        for name in ours:
+            __import__(f"pytest_import_isolation.{name}")
+            if name == "plugin":
+                from importlib.machinery import PathFinder
+
+                sys.meta_path.insert(0, PathFinder)  # as plain_imports() does for the others
+        sys.meta_path.remove(PathFinder)
+        sys.meta_path.remove(hook)
     # Its own objects are not searched for garbage: that takes longer than to run a small suite.
     gc.collect()
     gc.freeze()
@@ -63,6 +80,11 @@ del wait_for_a_run
 """
 #: Plugins that pytest imports before anything else, unless an option keeps one away: ``no:cacheprovider`` both of these.
 _BEFORE = [name for name in default_plugins if name not in ("cacheprovider", "stepwise")]
+#: What the plugin imports as soon as it sees an option, before the first conftest is loaded.
+_OURS = {
+    "--import-leak-": ("executions", "interruptions", "runner", "observer"),
+    "--isolate-imports": ("executions", "interruptions", "runner", "suite", "windows"),
+}
 #: Variables that Python reads when it starts.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")
 
@@ -79,7 +101,8 @@ class ForkServer:
         self.environment = dict(environment)
         self._files = [folder / name for name in ("stdout", "stderr")]
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        # By what they have imported of ours.
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @staticmethod
     def is_possible() -> bool:
@@ -106,7 +129,8 @@ class ForkServer:
         Raises:
             subprocess.TimeoutExpired: if it takes too long.
         """
-        process = self._process or self._start()
+        ours = _imported_for(arguments)
+        process = self._processes.get(ours) or self._start(ours)
         assert process.stdin is not None
         assert process.stdout is not None
         for file in self._files:
@@ -122,22 +146,34 @@ class ForkServer:
         output, errors = (file.read_text() for file in self._files)
         return subprocess.CompletedProcess(list(arguments), status, output, errors)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, *_BEFORE],
+    def _start(self, ours: str) -> subprocess.Popen[bytes]:
+        process = self._processes[ours] = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, " ".join(_BEFORE), ours],
             cwd=self._folder,
             env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        return self._process
+        return process
 
     def stop(self) -> None:
-        """End the process, and a run that has not ended."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        """End the processes, and a run that has not ended."""
+        while self._processes:
+            _, process = self._processes.popitem()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def _imported_for(arguments: Sequence[str]) -> str:
+    """Return the modules of ours that a run with these arguments imports at its very start."""
+    if "no:pytest_import_isolation" in arguments:
+        return ""
+    names = {
+        name: None
+        for option, modules in _OURS.items()
+        if any(argument.startswith(option) for argument in arguments)
+        for name in modules
+    }
+    return " ".join(["plugin", *(f"plugin.{name}" for name in names)]) if names else ""

@@ -20,6 +20,11 @@ _CONFTEST = """
         main = sys.modules["__main__"]
         return {
             "modules": sorted(sys.modules),
+            "ours": {
+                name: [type(module.__loader__).__name__, sorted(vars(module))]
+                for name, module in sys.modules.items()
+                if name.startswith("pytest_import_isolation")
+            },
             "main": sorted(vars(main)),
             "file": main.__file__,
             "path": sys.path,
@@ -53,17 +58,25 @@ def server(fork_server: ForkServer | None) -> ForkServer:
     return fork_server
 
 
-def _seen(suite: Suite, options: tuple[str, ...], env: Mapping[str, str]) -> Any:
-    suite.run({"conftest.py": _CONFTEST, "test_it.py": "def test_it(): import wave\n"}, *options, env=env)
+def _seen(suite: Suite, options: tuple[str, ...], env: Mapping[str, str], *, report: bool) -> Any:
+    files = {"conftest.py": _CONFTEST, "test_it.py": "def test_it(): import wave\n"}
+    suite.run(files, *options, env=env, report=report)
     return json.loads((suite.root / "seen.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("options", [(), ("-s", "--import-leak-fail")], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [(), ("-s", "--import-leak-fail"), ("--isolate-imports=test",), ("-p", "no:pytest_import_isolation")],
+    ids=str,
+)
+@pytest.mark.parametrize("report", [True, False])
 def test_a_forked_run_has_what_a_run_has_that_starts_as_users_start_it(
-    suite: Suite, server: ForkServer, options: tuple[str, ...]
+    suite: Suite, server: ForkServer, options: tuple[str, ...], report: bool
 ) -> None:
-    forked = _seen(suite, options, {"IT_IS": "asked for"})
-    started = _seen(type(suite)(suite.root), options, {"IT_IS": "asked for"})
+    if report and "no:pytest_import_isolation" in options:
+        pytest.skip("there is no such option then")
+    forked = _seen(suite, options, {"IT_IS": "asked for"}, report=report)
+    started = _seen(type(suite)(suite.root), options, {"IT_IS": "asked for"}, report=report)
     for one, other in zip(forked, started, strict=True):
         for what, value in other.items():
             assert one[what] == value, what
