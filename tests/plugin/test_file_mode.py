@@ -387,6 +387,23 @@ def test_with_last_failed(suite: Suite) -> None:
         assert outcomes.get("passed", 0) == (3 if option == "--ff" else 0)
 
 
+def test_a_test_file_that_is_imported_by_its_path_finds_what_plain_pytest_finds(suite: Suite) -> None:
+    user = """
+        from importlib import import_module
+
+        def test_it():
+            assert import_module("na" + "mes").HOME == "one"  # which no look at the text sees
+    """
+    files = {
+        "one/names.py": "HOME = 'one'",
+        "two/names.py": "HOME = 'two'",
+        "one/test_a.py": user,
+        "two/test_b.py": user,
+    }
+    run = suite.run(files, _FILE, "--import-mode=importlib", ini="pythonpath = one two\n")
+    assert run.outcomes == {"passed": 2}
+
+
 def test_the_ini_key_asks_for_it_and_the_option_wins(suite: Suite) -> None:
     files = {**_APP, "test_a.py": _POLLUTER, "test_b.py": _VICTIM}
     ini = "isolate_imports = file"

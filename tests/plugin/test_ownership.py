@@ -554,8 +554,29 @@ def test_a_module_that_is_collected_for_its_doctests_is_everybodys(
         ini="pythonpath = .\n",
     )
     assert run.outcomes == {"passed": 3}
-    if import_mode == "prepend":  # under importlib the module that was collected counts as test code
-        assert not [leak for leak in run.leaks if leak["severity"] == "error"]
+    assert not [leak for leak in run.leaks if leak["severity"] == "error"]
+
+
+def test_a_module_that_pytest_executes_by_its_path_answers_for_itself_also_if_it_raises(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib.d/shop.py": """
+                import sys, types
+                sys.modules["lib_d.shop.moved"] = types.ModuleType("lib_d.shop.moved")
+            """,
+            "lib.d/broken.py": """
+                import sys, types
+                sys.modules["lib_d.broken.part"] = types.ModuleType("lib_d.broken.part")
+                1 / 0
+            """,
+            "tests/test_a.py": "def test_it(): pass",
+        },
+        "--import-mode=importlib",
+        *("--doctest-modules", "--continue-on-collection-errors"),
+        *("lib.d", "tests"),
+    )
+    assert run.outcomes == {"error": 1, "passed": 1}
+    assert not run.kinds
 
 
 def test_what_the_fixture_of_an_installed_plugin_leaves_is_the_plugins(suite: Suite) -> None:

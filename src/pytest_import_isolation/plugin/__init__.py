@@ -95,6 +95,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker; begin now if the plugin was loaded too late for the conftests."""
     config.addinivalue_line("markers", DESCRIPTION)
     _start(config)
+    settings = settings_of(config)
+    if (settings.report or settings.isolate) and not settings.finds_beside:
+        with plain_imports():
+            from pytest_import_isolation.plugin.collected_modules import CollectedModules
+
+        # After all others, so that it stands inside of them.
+        config.pluginmanager.register(CollectedModules(_parts(config).origins), "import-isolation-collected")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -208,7 +215,6 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
 
     parts = _parts(config)
     suite = SuiteIsolation(
-        config,
         settings,
         parts.runner,
         parts.origins,

@@ -36,6 +36,8 @@ class Settings(NamedTuple):
     write_baseline: bool = False
     #: Whether side effects beside the import system are watched too.
     effects: bool = False
+    #: Whether pytest imports test files by their names, so that they find what lies beside them.
+    finds_beside: bool = True
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -200,6 +202,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         baseline=baseline,
         write_baseline=option.import_leak_write_baseline,
         effects=effects,
+        finds_beside=getattr(option, "importmode", "prepend") != "importlib",
     )
 
 

@@ -36,7 +36,6 @@ class SuiteIsolation:
     """The hooks that give every file and directory its world.
 
     Args:
-        config: the run.
         settings: its options.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
@@ -47,7 +46,6 @@ class SuiteIsolation:
 
     def __init__(
         self,
-        config: pytest.Config,
         settings: Settings,
         runner: Runner,
         origins: Origins,
@@ -57,7 +55,7 @@ class SuiteIsolation:
     ) -> None:
         self._interruptions = interruptions
         sources = Sources()
-        finds_beside = config.getoption("importmode", "prepend") != "importlib"
+        finds_beside = settings.finds_beside
         self._suite = suite = SuiteWorlds(settings, runner, origins, boundaries, executions, sources)
         self._files = FileWorlds(runner, origins, suite, sources, finds_beside=finds_beside)
         #: The worlds of directories.
