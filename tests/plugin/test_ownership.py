@@ -194,6 +194,115 @@ def test_a_path_entry_inside_of_a_library_is_the_librarys(suite: Suite, mode: tu
     assert run.kinds == []
 
 
+# What a library enters by hand when it is called, and remembers; the last one is named in a function of its own.
+_ENTERED: Final = {
+    "below it": ("lib.moved", "sys.modules[f'{__name__}.moved'] = ModuleType('moved')"),
+    "below a package of it": ("lib.part.moved", "sys.modules[__name__ + '.part.moved'] = object()"),
+    "a block": ("lib.blocked", "sys.modules[f'{__name__}.blocked'] = None"),
+    "elsewhere": ("elsewhere", "sys.modules['elsewhere'] = ModuleType('elsewhere')"),
+}
+
+
+def _entering(home: str, what: str) -> dict[str, str]:
+    name, statement = _ENTERED[what]
+    library = f"""
+        import sys
+        from types import ModuleType
+        import lib.part
+        _done = []
+
+        def use():
+            if not _done:
+                {statement}
+                _done.append(sys.modules[{name!r}])
+            return sys.modules.get({name!r}, 7) is _done[0]
+    """
+    test = "import lib\ndef test_it(): assert lib.use()\ndef test_again(): test_it()"
+    return {
+        f"{home}lib/__init__.py": library,
+        f"{home}lib/part.py": "",
+        "tests/test_a.py": test,
+        "tests/test_b.py": test,
+    }
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("what", _ENTERED)
+def test_an_entry_that_a_library_makes_when_it_is_called_stays_as_long_as_it_does(
+    suite: Suite, what: str, home: str, mode: tuple[str, ...]
+) -> None:
+    run = suite.run(_entering(home, what), *mode, ini=_INI)
+    assert run.outcomes == {"passed": 4}
+    if home == _INSTALLED or what != "elsewhere":
+        assert run.kinds == []
+
+
+@pytest.mark.parametrize("what", ["below it", "elsewhere"])
+def test_an_entry_that_a_library_makes_in_a_window_returns_with_it(suite: Suite, what: str) -> None:
+    files = _entering(_INSTALLED, what)
+    files["tests/test_a.py"] = files["tests/test_b.py"] = """
+        def test_it():
+            import lib
+            assert lib.use()
+
+        def test_again(): test_it()
+    """
+    files["tests/test_c.py"] = f"""
+        import sys
+        from pytest_import_isolation import IsolatedImportContext
+
+        def test_it():
+            import lib
+            with IsolatedImportContext():
+                assert lib.use()
+            assert lib.use()
+            assert {_ENTERED[what][0]!r} in sys.modules
+    """
+    for mode in (("--isolate-imports=file",), ("--isolate-imports=test",)):
+        run = suite.run(files, *mode, ini=_INI)
+        assert run.outcomes == {"passed": 5}
+        assert run.kinds == []
+
+
+def test_what_a_helper_of_the_tests_enters_below_a_library_is_a_fake(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/lib/__init__.py": "import sys\ndef use(): return sys.modules[__name__]",
+            "lib/site-packages/lib/real.py": "",
+            "lib/site-packages/other.py": "import sys\ndef use(): return 'elsewhere' in sys.modules",
+            "tools/stubs.py": """
+                import sys
+                from types import ModuleType
+
+                def plant():
+                    for name in ("lib.made", "elsewhere"):
+                        sys.modules[name] = ModuleType(name)
+            """,
+            "tests/test_a.py": """
+                import lib, other, stubs
+                from unittest.mock import MagicMock, patch
+
+                def test_it():
+                    stubs.plant()
+
+                def test_mock(monkeypatch):
+                    patch.dict("sys.modules", {"lib.mocked": MagicMock()}).start()
+
+                def test_real():
+                    stubs.sys.modules["lib.real"] = stubs.ModuleType("lib.real")
+            """,
+        },
+        ini=f"{_INI[:-1]} tools\n",
+    )
+    assert run.kinds == [
+        ("fake-left", "lib.made"),
+        ("fake-left", "elsewhere"),
+        ("fake-left", "lib.mocked"),
+        ("fake-left", "lib.real"),
+    ]
+
+
 @pytest.mark.parametrize(
     "library",
     [

@@ -18,6 +18,7 @@ from pytest_import_isolation.report.records import (
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.watching.makers import Maker
 
 
 class FirstImports:
@@ -48,13 +49,14 @@ class FirstImports:
         detail = first_import_detail(name, more)
         return make_leak("loaded", str(name), polluter, detail, location=self.location(name), chain=chain)
 
-    def leak_of_made(self, change: SingleChange, polluter: Polluter, maker: str) -> Leak | None:
-        """Return the record of an entry that a module made when it was executed; None for anything else."""
+    def leak_of_made(self, change: SingleChange, polluter: Polluter, maker: Maker) -> Leak | None:
+        """Return the record of an entry that a module made; None for anything else."""
         if change.what != "entry" or change.after is ABSENT or type(change.key) is not str:
             return None
-        more = "" if maker == change.key else f", made by {maker} when that was executed"
+        when = "was called" if maker.is_call else "was executed"
+        more = "" if maker.module == change.key else f", made by {maker.module} when that {when}"
         detail = first_import_detail(change.key, more)
-        return make_leak("loaded", change.key, polluter, detail, location=self.location(maker))
+        return make_leak("loaded", change.key, polluter, detail, location=self.location(maker.module))
 
     def location(self, name: str, *, exact: bool = True) -> Location | None:
         """Return the statement of the users' own that made a module be imported, if there is one.

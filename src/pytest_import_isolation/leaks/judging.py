@@ -12,6 +12,7 @@ from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import LISTS
@@ -35,15 +36,17 @@ class Judge:
         self._origins = origins
         self._places = places or Places(Path())
         self._ownership = Ownership(origins)
+        self._installed = InstalledEntries(self._ownership, origins)
         self._first_imports = FirstImports(origins, log, self._places)
 
     def leak(self, change: SingleChange, polluter: Polluter) -> Leak | None:
         """Return the leak that a change is, or None for a change that harms nobody."""
         if is_first_import(change, self._origins):
             return self._first_imports.leak(change.key, polluter)
+        self._note_installed(change, polluter)
         maker = self._ownership.blameless_maker(change) or self._replacer(change, polluter)
         if maker is not None:
-            return self._first_imports.leak_of_made(change, polluter, maker.module)
+            return self._first_imports.leak_of_made(change, polluter, maker)
         if self._was_installed_by_a_library(change):
             return None
         found = self._judge(change)
@@ -63,6 +66,14 @@ class Judge:
             severity=found.severity,
             case=found.case,
         )
+
+    def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:
+        """Let a library answer for an entry that it made when one of its functions was called."""
+        if change.what != "entry" or change.before is not ABSENT or change.after is ABSENT:
+            return
+        file = self._places.file_that_says(change, "modules")
+        if file is None or not self._origins.is_test_code(file):
+            self._installed.note({change.key: change.after}, lambda: [str(self._places.file_of(polluter))])
 
     def _replacer(self, change: SingleChange, polluter: Polluter) -> Maker | None:
         """Return the library that put something into the place of an entry when it was executed.
@@ -88,7 +99,7 @@ class Judge:
         owner = self._ownership.installer(change.what, change.after, modules)
         if owner is None or self._origins.is_first_party(owner, modules.get(owner)):
             return False
-        return not self._places.says(change, change.what)
+        return self._places.file_that_says(change, change.what) is None
 
     def _judge(self, change: SingleChange) -> Finding | None:
         if change.what == "entry":

@@ -99,7 +99,7 @@ class Places:
 
     def _guess_module(self, polluter: Polluter, container: str, name: str) -> Place:
         """Guess which module did it that the polluter's file imported first."""
-        file = str(self._file_of(polluter))
+        file = str(self.file_of(polluter))
         for module, importer in list(self._log.importers.items()) if self._log and polluter.nodeid else []:
             its_file = (namespace(sys.modules.get(module)) or {}).get("__file__")
             if importer.file == file and type(its_file) is str and its_file.endswith(".py"):
@@ -113,16 +113,16 @@ class Places:
 
     def text_of(self, polluter: Polluter) -> str:
         """Return the text of a polluter's file."""
-        return text_of(self._file_of(polluter)) if polluter.nodeid else ""
+        return text_of(self.file_of(polluter)) if polluter.nodeid else ""
 
-    def says(self, change: SingleChange, word: str) -> bool:
-        """Tell whether the line that was seen to make a change has a word; False if none was seen."""
+    def file_that_says(self, change: SingleChange, word: str) -> str | None:
+        """Return the file of the line that was seen to make a change, if that line has a word."""
         trail = self._statements.find(change) if self._statements else None
         if trail is None or not trail.steps:
-            return False
+            return None
         at = trail.steps[-1]
         lines = text_of(Path(at.file)).splitlines()
-        return any(word in line for line in lines[at.line - 1 : at.line])
+        return at.file if any(word in line for line in lines[at.line - 1 : at.line]) else None
 
     def of_removal(self, polluter: Polluter, name: str) -> Place:
         """Return where the entry of a module was taken out that has none now."""
@@ -133,7 +133,7 @@ class Places:
 
     def _of_trail(self, trail: Trail, polluter: Polluter, name: str) -> Place:
         steps = trail.steps
-        file = str(self._file_of(polluter))
+        file = str(self.file_of(polluter))
         # The statement of the polluter's own file; or else the one that pytest, or a library, called.
         first = next((i for i, step in enumerate(steps) if step.file == file), None)
         if first is None:
@@ -154,13 +154,14 @@ class Places:
             Location(self.shorten(at.file), at.line, trail.exact), tuple(links) if len(links) > 1 else ()
         )
 
-    def _file_of(self, polluter: Polluter) -> Path:
+    def file_of(self, polluter: Polluter) -> Path:
+        """Return the file of a polluter."""
         path = self._root / polluter.nodeid.partition("::")[0]
         return path if path.suffix else path / "__init__.py"
 
     def guess(self, polluter: Polluter, container: str, name: str) -> Location | None:
         """Guess the statement from the text of the polluter's file; see :func:`guess_line`."""
-        path = self._file_of(polluter)
+        path = self.file_of(polluter)
         if not polluter.nodeid or path.suffix != ".py":
             return None
         line = guess_line(text_of(path), container, name, self._items.get(polluter.nodeid))

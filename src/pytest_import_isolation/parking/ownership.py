@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import keyword
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
@@ -27,6 +28,7 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
     "meta_path": frozenset(("meta_path",)),
     "path_hooks": frozenset(("path_hooks",)),
     "import_function": frozenset(("__import__",)),
+    "entry": frozenset(("modules",)),
 }
 
 
@@ -46,7 +48,7 @@ class Ownership:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
-        self._able: dict[tuple[int, str], bool] = {}
+        self._able: dict[tuple[int, str], tuple[weakref.ref[Any], bool]] = {}
 
     # What modules did when they were executed
 
@@ -119,10 +121,10 @@ class Ownership:
             Its name, or None if it is test code or of the standard library, or cannot have done it.
         """
         if list_name == "path":
-            return self._installer_of_path(item, modules)
+            return self._installer_of_path(item, modules, texts)
         for home in homes_of(item):
             module = modules.get(home)
-            if module is None or not self._may_own(home, module):
+            if module is None or not self.may_own(home, module):
                 continue
             if not self.can_change(home, list_name, modules):
                 continue
@@ -132,7 +134,9 @@ class Ownership:
             return home
         return None
 
-    def _installer_of_path(self, item: object, modules: Mapping[Any, object]) -> str | None:
+    def _installer_of_path(
+        self, item: object, modules: Mapping[Any, object], texts: Iterable[str]
+    ) -> str | None:
         if type(item) is not str:
             return None
         found = [
@@ -141,15 +145,19 @@ class Ownership:
             if type(name) is str
             and (folder := folder_of(module)) is not None
             and item.startswith(folder)
-            and self._origins.is_installed(folder)
+            and self.may_own(name, module)
             and owner_of("path", item, {name: module})
         ]
         able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
-        return next(able, None)
+        home = next(able, None)
+        if home is not None and self._origins.is_first_party(home, modules[home]):
+            return None if any(_says(text, "path") for text in texts) else home
+        return home
 
-    def _may_own(self, name: str, module: object) -> bool:
+    def may_own(self, name: str, module: object) -> bool:
+        """Tell whether a module can be a library's, which may install things."""
         file = (namespace(module) or {}).get("__file__")
-        if not isinstance(file, str) or self._origins.is_test_code(file):
+        if type(file) is not str or self._origins.is_test_code(file):
             return False
         # The standard library owns nothing: what is made of it alone was made by somebody else.
         return self._origins.is_installed(file) or self._origins.is_first_party(name, module)
@@ -163,14 +171,23 @@ class Ownership:
         others = [n for n in modules if type(n) is str and n != name and top_level(n) == package]
         return any(self._can(modules.get(other), list_name) for other in (name, *others))
 
+    def names_entry(self, module: object, name: str) -> bool:
+        """Tell whether a function of a module names both the table of modules and one entry of it."""
+        return any(
+            _has_text(code, name) and _names(code, "entry") for code in _codes(namespace(module) or {})
+        )
+
     def _can(self, module: object, list_name: str) -> bool:
-        key = id(namespace(module)), list_name
-        if key not in self._able:
-            space = namespace(module) or {}
-            file = space.get("__file__")
-            is_extension = isinstance(file, str) and file.endswith(tuple(EXTENSION_SUFFIXES))
-            self._able[key] = is_extension or any(_names(code, list_name) for code in _codes(space))
-        return self._able[key]
+        known = self._able.get((id(module), list_name))
+        if known is not None and known[0]() is module:  # another one may have had the same identity
+            return known[1]
+        space = namespace(module) or {}
+        file = space.get("__file__")
+        is_extension = type(file) is str and file.endswith(tuple(EXTENSION_SUFFIXES))
+        is_able = is_extension or any(_names(code, list_name) for code in _codes(space))
+        if issubclass(type(module), ModuleType):
+            self._able[id(module), list_name] = weakref.ref(module), is_able
+        return is_able
 
 
 def _says(text: str, list_name: str) -> bool:
@@ -201,11 +218,21 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
 
 def _names(code: CodeType, list_name: str) -> bool:
     """Tell whether code, or code inside of it, names what is changed."""
+    return any(_WORDS[list_name].issubset((*part.co_names, *_texts(part))) for part in _parts(code))
+
+
+def _has_text(code: CodeType, text: str) -> bool:
+    """Tell whether code, or code inside of it, has a text as a constant."""
+    return any(text in _texts(part) for part in _parts(code))
+
+
+def _texts(code: CodeType) -> list[str]:
+    return [constant for constant in code.co_consts if type(constant) is str]
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
     waiting = [code]
     while waiting:
         code = waiting.pop()
-        texts = [constant for constant in code.co_consts if type(constant) is str]
-        if _WORDS[list_name].issubset((*code.co_names, *texts)):
-            return True
-        waiting += (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return False
+        yield code
+        waiting += (constant for constant in code.co_consts if type(constant) is CodeType)

@@ -8,7 +8,7 @@ from pytest_import_isolation.machinery.modules import ABSENT
 
 
 class Maker(NamedTuple):
-    """The module that made a change while it was executed."""
+    """The module that made a change while it was executed, or later when it was called."""
 
     module: str
     #: Where its source lies, if it has one.
@@ -19,6 +19,8 @@ class Maker(NamedTuple):
     finders: frozenset[str] = frozenset()
     #: The modules whose bodies ran around it: what imported it, the outermost first.
     around: tuple[str, ...] = ()
+    #: Whether one of its functions was called, at an unknown time after it was executed.
+    is_call: bool = False
 
 
 class ClassChange(NamedTuple):

@@ -126,6 +126,7 @@ def _removal(window: Window) -> Removal:
 
 
 def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any, str]]:
+    difference = window.without_installed_entries(difference)
     new_modules = {**difference.added, **{name: now for name, (_, now) in difference.replaced.items()}}
     removal = _removal(window)
     leaving_again = _leaving_again(window, new_modules)

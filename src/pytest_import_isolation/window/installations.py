@@ -12,8 +12,10 @@ from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.belongings import Belonging, owner_of
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.differences import Difference, items_of, key_of, stands_in_front
+from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -35,13 +37,14 @@ class Installations:
     """Sorts what was installed while a window was open.
 
     Args:
-        ownership: tells whose something is.
+        origins: gives the verdicts on modules.
         state: that around the window. What stays becomes a part of it.
         files: returns the files whose code ran in the window in its own name.
     """
 
-    def __init__(self, ownership: Ownership, state: ImportState, files: Callable[[], list[str]]) -> None:
-        self._ownership = ownership
+    def __init__(self, origins: Origins, state: ImportState, files: Callable[[], list[str]]) -> None:
+        self._ownership = Ownership(origins)
+        self._entries = InstalledEntries(self._ownership, origins)
         self._state = state
         self._files = files
         self._first_class_change = len(EXECUTED.class_changes)
@@ -101,6 +104,25 @@ class Installations:
                     self._returning_with(change.maker, outcomes), Belonging("class", change, in_front=False)
                 )
 
+    def note_entries(self, entries: Mapping[Any, object]) -> set[str]:
+        """Let entries follow the libraries that made them when they were called.
+
+        Args:
+            entries: what is new in ``sys.modules``, and not the window's own.
+
+        Returns:
+            The names of those whose libraries survive: they belong to the surrounding state now.
+        """
+        self._entries.note(entries, self._files)
+        admitted = {}
+        for name, module in entries.items():
+            if type(name) is str:
+                maker = self._ownership.owner(SingleChange("entry", name, ABSENT, module))
+                if maker is not None and maker.is_call and self._is_surviving(maker.module):
+                    admitted[name] = module
+        self._state.admit(admitted)
+        return set(admitted)
+
     def admit_installed_later(self, difference: Difference) -> bool:
         """Let what surviving modules installed when they were called belong to the surrounding state.
 
@@ -140,8 +162,10 @@ class Installations:
             return outcomes[maker.module]
         if maker.module in FINDER.lot:  # it had been imported by what came back
             return Outcome.PARK
-        there = sys.modules.get(maker.module, ABSENT)
-        return Outcome.KEEP if self._state.modules.get(maker.module) is there else Outcome.FORGET
+        return Outcome.KEEP if self._is_surviving(maker.module) else Outcome.FORGET
+
+    def _is_surviving(self, name: str) -> bool:
+        return self._state.modules.get(name) is sys.modules.get(name, ABSENT)
 
     def _returning_with(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> tuple[str, ...]:
         """Return the packages that bring something back: that of its maker, and those that had imported it.

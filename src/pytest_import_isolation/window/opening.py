@@ -8,7 +8,6 @@ from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.parking.returned_modules import ReturnedModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -28,7 +27,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
     FINDER.listen(window.log)
     window.asked_before = len(window.log.importers)
     around = window.around = ImportState.capture(after)
-    window.installations = Installations(Ownership(window.origins), around, window.test_files)
+    window.installations = Installations(window.origins, around, window.test_files)
     window.returned = ReturnedModules(
         FINDER.lot, window.first_party_survivors, lambda: around.derive("images", lambda modules: {})
     )

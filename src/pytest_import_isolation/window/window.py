@@ -179,7 +179,15 @@ class Window:
 
     def admit_installed_later(self) -> None:
         """Let what surviving modules installed when they were called belong to the state around it."""
-        self.installations.admit_installed_later(self.all_differences())
+        self.installations.admit_installed_later(self.without_installed_entries(self.all_differences()))
+
+    def without_installed_entries(self, difference: Difference) -> Difference:
+        """Let entries that libraries made when they were called follow these; return what else differs."""
+        new = {n: m for n, m in difference.added.items() if n not in self.placed}
+        admitted = self.installations.note_entries(new)
+        if not admitted:
+            return difference
+        return difference._replace(added={n: m for n, m in difference.added.items() if n not in admitted})
 
     def mistrust(self, covers: Callable[[str], object]) -> None:
         """Take note, as long as the window is open, of the modules that ask for certain names: tainted."""

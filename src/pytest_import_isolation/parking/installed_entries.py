@@ -1,0 +1,133 @@
+"""Entries of ``sys.modules`` that a library made by hand when one of its functions was called.
+
+What a module enters when it is executed is seen; which code runs later is not. So it is asked which of the
+loaded libraries can have done it, and whether the text of a user's file says that it did.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, class_home, namespace, top_level
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.makers import Maker
+
+_CONTAINER: Final = "modules"
+#: Forms in which a text only reads the table.
+_READS: Final = re.compile(
+    r"\bin\s+(?:sys\.)?modules\b"
+    r"|\bmodules\s*\.\s*(?:get|keys|items|values|copy|pop)\b"
+    r"|\bmodules\s*\[[^\]\n]*\](?!\s*=(?!=))"
+)
+_CONFTEST: Final = "conftest.py"
+
+
+class InstalledEntries:
+    """Puts hand-made entries down to the libraries that made them when they were called.
+
+    Args:
+        ownership: tells what the code of modules can do.
+        origins: gives the verdicts on modules.
+    """
+
+    def __init__(self, ownership: Ownership, origins: Origins) -> None:
+        self._ownership = ownership
+        self._origins = origins
+
+    def note(self, entries: Mapping[Any, object], files: Callable[[], Iterable[str]] = tuple) -> None:
+        """Let the libraries answer for those of some new entries that are theirs.
+
+        Args:
+            entries: what was not in ``sys.modules`` before.
+            files: returns files of users that may have made them.
+        """
+        for name, module in entries.items():
+            if (
+                type(name) is str
+                and self._is_candidate(name, module)
+                and EXECUTED.maker(SingleChange("entry", name, ABSENT, module)) is None
+            ):
+                self._note(name, module, files)
+
+    def _is_candidate(self, name: str, module: object) -> bool:
+        """Tell whether an entry is made by hand, and by something else than a test's own tools."""
+        if self._origins.verdict(name, module).origin is not Origin.FAKE:
+            return False
+        home = class_home(type(module))
+        if top_level(home) == "unittest" or home.startswith("pytest_import_isolation."):
+            return False
+        file = (namespace(sys.modules.get(home)) or {}).get("__file__")
+        return not (type(file) is str and self._origins.is_test_code(file))
+
+    def _note(self, name: str, module: object, files: Callable[[], Iterable[str]]) -> None:
+        modules = sys.modules.copy()
+        maker = self._maker_above(name, modules) or self._maker_anywhere(name, modules)
+        if maker is None or self._is_claimed(name, maker, modules, files()):
+            return
+        file = (namespace(modules.get(maker)) or {}).get("__file__")
+        change = SingleChange("entry", name, ABSENT, module)
+        EXECUTED.attribute([change], Maker(maker, file if type(file) is str else None, is_call=True))
+
+    def _maker_above(self, name: str, modules: Mapping[Any, object]) -> str | None:
+        """Return the package in which an entry lies, if it has no such file and its code can enter it."""
+        for package in ancestors(name):
+            if package not in modules:
+                continue
+            if not self._ownership.may_own(package, modules[package]) or _has_file(modules[package], name):
+                return None
+            return package if self._ownership.can_change(package, "entry", modules) else None
+        return None
+
+    def _maker_anywhere(self, name: str, modules: Mapping[Any, object]) -> str | None:
+        """Return the module whose code has the name of an entry as a text."""
+        return next(
+            (
+                home
+                for home, module in modules.items()
+                if type(home) is str
+                and self._ownership.may_own(home, module)
+                and self._ownership.names_entry(module, name)
+            ),
+            None,
+        )
+
+    def _is_claimed(self, name: str, maker: str, modules: Mapping[Any, object], files: Iterable[str]) -> bool:
+        """Tell whether the text of a user's file says that it makes an entry."""
+        is_first_party = self._origins.is_first_party(maker, modules[maker])
+        helpers = {
+            file
+            for home, module in self._origins.first_party(modules).items()
+            if type(file := (namespace(module) or {}).get("__file__")) is str
+            and (not self._origins.is_test_file(file) or os.path.basename(file) == _CONFTEST)
+            # The other modules of a first-party package may do what they like in it.
+            and not (is_first_party and top_level(home) == top_level(maker))
+        }
+        return any(_claims(text_of(Path(file)), name) for file in sorted({*helpers, *files}))
+
+
+def _claims(text: str, name: str) -> bool:
+    """Tell whether a text may enter something under a name."""
+    return _CONTAINER in text and name.rpartition(".")[2] in text and _CONTAINER in _READS.sub("", text)
+
+
+def _has_file(package: object, name: str) -> bool:
+    """Tell whether a package has a file for a submodule: then a hand-made one is a fake."""
+    path = (namespace(package) or {}).get("__path__")
+    last = name.rpartition(".")[2]
+    for folder in path if type(path) is list else ():
+        try:
+            found = os.listdir(folder) if type(folder) is str else []
+        except OSError:
+            continue
+        if any(entry.partition(".")[0] == last for entry in found):
+            return True
+    return False
