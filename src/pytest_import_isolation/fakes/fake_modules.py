@@ -38,19 +38,25 @@ class Fake(NamedTuple):
     @classmethod
     def of(cls, value: object) -> Fake:
         """Return what a user gave for a fake in this form."""
-        return value if isinstance(value, Fake) else cls(value)
+        return value if type(value) is Fake else cls(value)
 
     @property
     def source(self) -> str | None:
         """The source text, if it is made of that."""
-        if not isinstance(self.content, str):
+        # Here and below: isinstance() would ask the object for its __class__.
+        if not issubclass(type(self.content), str):
             return None
-        return textwrap.dedent(self.content)
+        return textwrap.dedent(str(self.content))
+
+    @property
+    def mapping(self) -> Mapping[str, object]:
+        """The attributes of the content, if it is a mapping of them."""
+        return self.content if issubclass(type(self.content), Mapping) else {}  # type: ignore[return-value]
 
     @property
     def is_object(self) -> bool:
         """Whether it is an object that stands in ``sys.modules`` itself."""
-        return self.content is not ABSENT and not isinstance(self.content, (Mapping, str))
+        return self.content is not ABSENT and not issubclass(type(self.content), (Mapping, str))
 
 
 def check_fake(name: str, value: object, who: str) -> object:
@@ -69,7 +75,7 @@ def check_fake(name: str, value: object, who: str) -> object:
         raise ParameterError(
             f"{who}: {name!r} is None; to make a module look not installed, use missing={name!r}"
         )
-    given = [*(fake.content if isinstance(fake.content, Mapping) else ()), *fake.attributes]
+    given = [*fake.mapping, *fake.attributes]
     for key in given:
         if not isinstance(key, str):
             raise ParameterError(f"{who}: the attribute {key!r} of the fake {name!r} is no string")
@@ -121,8 +127,7 @@ class FakeLoader:
         space["__getattr__"] = self._getattr(module)
         if self.fake.autospec:
             self._imitate(module)
-        if isinstance(self.fake.content, Mapping):
-            space.update(self.fake.content)
+        space.update(self.fake.mapping)
         source = self.fake.source
         if source is not None:
             filename = f"<fake {self._name}>"
@@ -180,14 +185,10 @@ class FakeLoader:
     def _imitate(self, module: ModuleType) -> None:
         real = self._real(self._name)
         space = namespace(real) or {}
-        given = [
-            *(self.fake.content if isinstance(self.fake.content, Mapping) else ()),
-            *self.fake.attributes,
-        ]
-        for attribute in given:
+        for attribute in (*self.fake.mapping, *self.fake.attributes):
             self._from_real(attribute)
         public = space.get("__all__")
-        if not isinstance(public, (list, tuple)):
+        if not (type(public) is list or type(public) is tuple):
             public = [key for key in list(space) if not key.startswith("_")]
         module.__dict__["__all__"] = list(public)
         module.__dict__["__dir__"] = lambda: sorted({*module.__dict__, *public})
@@ -233,7 +234,7 @@ def loader_of(module: object) -> FakeLoader | None:
     """Return the loader of a fake module made here; None for any other object."""
     spec = (namespace(module) or {}).get("__spec__")
     loader = (namespace(spec) or {}).get("loader")
-    return loader if isinstance(loader, FakeLoader) else None
+    return loader if type(loader) is FakeLoader else None
 
 
 def open_for_submodules(module: object) -> None:
@@ -268,4 +269,4 @@ def forget_source(name: str) -> None:
 def _line_cache() -> dict[str, Any] | None:
     # A test may have faked linecache itself.
     cache = (namespace(sys.modules.get("linecache")) or {}).get("cache")
-    return cache if isinstance(cache, dict) else None
+    return cache if type(cache) is dict else None

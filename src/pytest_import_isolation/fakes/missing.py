@@ -102,7 +102,7 @@ class ImportInterceptor:
         """Return what searches: nothing finds what is refused. The frame that asks knows for what."""
         own = frame.f_locals if is_importlib(frame) else {}
         name = own.get("fullname", own.get("name"))
-        if not isinstance(name, str):
+        if type(name) is not str:
             return self._filtered(original)
         return _find_nothing if self.refuse(name) else original
 

@@ -262,7 +262,7 @@ def _root_of(file: str) -> str:
 
 def _location(name: str) -> str | None:
     found = find_location(name, is_own_finder)
-    return absolute(found) if isinstance(found, str) else None
+    return absolute(found) if type(found) is str else None
 
 
 def _is_same(file: str | None, other: str) -> bool:

@@ -67,7 +67,7 @@ class FirstImports:
             name: the module.
             exact: whether that statement is the one that is looked for.
         """
-        steps = self._log.way(name) if isinstance(name, str) else ()
+        steps = self._log.way(name) if type(name) is str else ()
         importer = next((by for module, by in steps if self._is_first_party(module, by)), None)
         if importer is None:
             return None

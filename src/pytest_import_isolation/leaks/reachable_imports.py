@@ -161,7 +161,7 @@ def imported_at_top(name: str, is_user_code: Callable[[str], bool]) -> set[str]:
         name = waiting.pop()
         space = namespace(sys.modules.get(name)) or {}
         file, package = space.get("__file__"), space.get("__package__")
-        if name in found or not isinstance(file, str) or not is_user_code(file):
+        if name in found or type(file) is not str or not is_user_code(file):
             found.add(name)
             continue
         found.add(name)
@@ -188,7 +188,7 @@ def _names_at_top(node: ast.AST, package: str) -> Iterator[str]:
 def has_effects(name: str) -> bool:
     """Tell whether executing a module seems to do more than to define: it calls something, or decorates."""
     file = (namespace(sys.modules.get(name)) or {}).get("__file__")
-    tree = tree_of(file) if isinstance(file, str) else None
+    tree = tree_of(file) if type(file) is str else None
     return tree is None or any(map(_does_something, tree.body))
 
 

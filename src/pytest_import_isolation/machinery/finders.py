@@ -67,8 +67,7 @@ def find_spec(name: str, path: object, ignore: Callable[[object], bool]) -> Any:
 
 def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tuple[object, Any]:
     """Return the first finder that knows a module, and its spec; see :func:`find_spec`."""
-    finders = getattr(sys, "meta_path", None)
-    for finder in finders.copy() if isinstance(finders, list) else []:
+    for finder in _finders():
         if ignore(finder):
             continue
         try:
@@ -78,6 +77,12 @@ def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tu
         if spec is not None:
             return finder, spec
     return None, None
+
+
+def _finders() -> list[Any]:
+    # A test may have deleted sys.meta_path, or put anything there, such as a list that iterates otherwise.
+    finders: object = getattr(sys, "meta_path", None)
+    return [*list.__iter__(finders)] if issubclass(type(finders), list) else []  # type: ignore[arg-type]
 
 
 def import_function() -> Callable[..., Any]:
@@ -107,10 +112,7 @@ class _FinderCaches:
         # only if it was read within the resolution of that time. One of a directory that had not changed for
         # longer than that when the listings were dropped the last time was read later.
         settled, self._dropped_at = self._dropped_at - _RESOLUTION, _now()
-        # A test may have deleted sys.meta_path, or put anything there, and opened a window inside.
-        finders = getattr(sys, "meta_path", None)
-        finders = finders.copy() if isinstance(finders, list) else []
-        for finder in (*finders, *list(sys.path_importer_cache.values())):
+        for finder in (*_finders(), *list(sys.path_importer_cache.values())):
             if finder is None or finder is _bootstrap_external.PathFinder:
                 continue
             if type(finder) is FileFinder and 0 < getattr(finder, "_path_mtime", -1) < settled:

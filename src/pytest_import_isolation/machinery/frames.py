@@ -77,7 +77,7 @@ def importer_at(frame: FrameType | None) -> Importer | None:
         return None
     name = frame.f_globals.get("__name__")
     # Code that was made by a program may have no lines: None.
-    return Importer(name if isinstance(name, str) else "?", frame.f_code.co_filename, frame.f_lineno or 0)
+    return Importer(name if type(name) is str else "?", frame.f_code.co_filename, frame.f_lineno or 0)
 
 
 def is_compiled_code_importing() -> bool:
@@ -97,7 +97,7 @@ def modules_in_execution() -> set[str]:
     while frame is not None:
         if frame.f_code.co_name == "<module>":
             name = frame.f_globals.get("__name__")
-            if isinstance(name, str):
+            if type(name) is str:
                 names.add(name)
         frame = frame.f_back
     return names
@@ -117,4 +117,4 @@ def namespaces_on_the_stack() -> dict[int, dict[str, Any]]:
 def packages_on_the_stack() -> set[str]:
     """Return the top-level packages of all code that is on the call stack of any thread."""
     names = (space.get("__name__") for space in namespaces_on_the_stack().values())
-    return {top_level(name) for name in names if isinstance(name, str)}
+    return {top_level(name) for name in names if type(name) is str}

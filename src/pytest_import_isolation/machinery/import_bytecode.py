@@ -77,9 +77,9 @@ def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
     # The names are a constant, which the instruction before has loaded, and the one before that the level.
     names, at = _constant(code, instructions, at - _SIZE)
     level, _ = _constant(code, instructions, at - _SIZE)
-    above = package.rsplit(".", level - 1)[0] if isinstance(level, int) and level else ""
+    above = package.rsplit(".", level - 1)[0] if type(level) is int and level else ""
     base = ".".join(filter(None, (above, code.co_names[index >> _FLAGS])))
-    return Asked(base, names if isinstance(names, tuple) else ())
+    return Asked(base, names if type(names) is tuple else ())
 
 
 def name_used(code: CodeType, offset: int) -> Used | None:

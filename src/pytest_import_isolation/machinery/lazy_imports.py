@@ -66,7 +66,7 @@ def statement_of(lazy: LazyName, space: Mapping[str, object]) -> Importer:
         space: the namespace that it stands in.
     """
     package = space.get("__package__")
-    for asked, line in lazy_statements(lazy.code, package if isinstance(package, str) else ""):
+    for asked, line in lazy_statements(lazy.code, package if type(package) is str else ""):
         if asked.module == lazy.module and (
             lazy.attribute in asked.names or not (lazy.attribute or asked.names)
         ):

@@ -27,7 +27,7 @@ def belongs_to_others(error: BaseException) -> bool:
     kind = type(error)
     # Types that are built in have no such entry.
     module = kind.__dict__.get("__module__", "builtins")
-    is_own_type = issubclass(kind, Exception) and isinstance(module, str) and top_level(module) in _OWN_TYPES
+    is_own_type = issubclass(kind, Exception) and type(module) is str and top_level(module) in _OWN_TYPES
     handled = _part_of_handler(error.__traceback__)
     if is_own_type and handled is None:
         return False

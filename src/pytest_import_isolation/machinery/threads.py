@@ -61,7 +61,7 @@ def is_main_thread() -> bool:
 def known_threads() -> dict[int, threading.Thread]:
     """Return the threads that ``threading`` knows, by their identities. None is made, no lock is taken."""
     active: Any = getattr(threading, "_active", None)
-    return dict(active) if isinstance(active, dict) else {}
+    return dict(active) if type(active) is dict else {}
 
 
 def own_idents() -> frozenset[int]:

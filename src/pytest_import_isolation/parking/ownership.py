@@ -102,7 +102,7 @@ class Ownership:
 
     def _is_of_test_code(self, module: str) -> bool:
         file = (namespace(sys.modules.get(module)) or {}).get("__file__")
-        return isinstance(file, str) and self._origins.is_test_code(file)
+        return type(file) is str and self._origins.is_test_code(file)
 
     # What they install later
 

@@ -242,7 +242,7 @@ class EffectsObserver:
     def _is_installed(self, name: str) -> bool:
         """Tell whether a module is one of an installed package, which keeps threads for its own use."""
         file = (namespace(sys.modules.get(name)) or {}).get("__file__")
-        return isinstance(file, str) and self._origins.is_installed(file)
+        return type(file) is str and self._origins.is_installed(file)
 
     # Handing over
 
@@ -310,8 +310,8 @@ class _Imports:
             file = (namespace(module) or {}).get("__file__")
             if origins.verdict(name, module).origin is Origin.FOREIGN:
                 self.foreign.append(name)
-                self.has_installed |= isinstance(file, str) and origins.is_installed(file)
-            elif isinstance(file, str):
+                self.has_installed |= type(file) is str and origins.is_installed(file)
+            elif type(file) is str:
                 self._files.append(Path(file))
 
     def are_asked_by(self, word: str, file: Path) -> bool:
@@ -323,7 +323,7 @@ class _Imports:
         loaded = self._origins.first_party(sys.modules.copy()).values()
         files = [(namespace(module) or {}).get("__file__") for module in loaded]
         return self.are_asked_by(word, file) or any(
-            _holds(Path(each), word) for each in files if isinstance(each, str)
+            _holds(Path(each), word) for each in files if type(each) is str
         )
 
 

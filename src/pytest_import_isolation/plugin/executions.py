@@ -168,6 +168,6 @@ def _modules_on(traceback: TracebackType | None) -> Iterator[str]:
     while traceback is not None:
         frame = traceback.tb_frame
         name = frame.f_globals.get("__name__")
-        if frame.f_code.co_name == "<module>" and isinstance(name, str):
+        if frame.f_code.co_name == "<module>" and type(name) is str:
             yield name
         traceback = traceback.tb_next

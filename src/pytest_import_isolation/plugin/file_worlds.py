@@ -104,7 +104,7 @@ class FileWorlds:
             module = loaded.get(name)
             if module is not None and self._origins.is_first_party(name, module):
                 file = (namespace(module) or {}).get("__file__")
-                if isinstance(file, str) and not file.startswith(f"{root}{os.sep}"):
+                if type(file) is str and not file.startswith(f"{root}{os.sep}"):
                     return True
         others, self._roots = self._roots - {root}, self._roots | {root}
         return any(

@@ -47,7 +47,7 @@ class Runner:
 
     def _note_conftest(self, plugin: object) -> None:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
-        if isinstance(file, str) and os.path.basename(file) == "conftest.py":
+        if type(file) is str and os.path.basename(file) == "conftest.py":
             self._origins.note_test_file(file)
 
     @pytest.hookimpl(tryfirst=True)

@@ -179,7 +179,7 @@ class SuiteWorlds:
         for name, module in world.overlay.entries.items():
             file = (namespace(module) or {}).get("__file__")
             if (
-                isinstance(file, str)
+                type(file) is str
                 and self._origins.is_first_party(name, module)
                 and self._sources.mentions_imports(Path(file))
             ):

@@ -168,7 +168,7 @@ class AskedImports:
     def _at_import_module(self, frame: FrameType, original: Callable[..., Any]) -> Callable[..., Any]:
         if is_importlib(frame):
             arguments = frame.f_locals.get("args")  # of the function through which importlib calls it
-            names = arguments[:1] if isinstance(arguments, tuple) else tuple(name_from_package(frame))
+            names = arguments[:1] if type(arguments) is tuple else tuple(name_from_package(frame))
             for name in names:
                 self._tell(name)
         return original
@@ -180,7 +180,7 @@ def _names_of_statement(frame: FrameType) -> tuple[str, ...]:
     if offset < 0 or not is_instruction(code, offset, "IMPORT_NAME"):
         return ()
     package = frame.f_globals.get("__package__")
-    module, names = names_asked_for(code, offset, package if isinstance(package, str) else "")
+    module, names = names_asked_for(code, offset, package if type(package) is str else "")
     return (module, *(f"{module}.{name}" for name in names))
 
 

@@ -397,7 +397,7 @@ def _space_of(cls: type) -> Any:
 def _file_of(name: str) -> str | None:
     own = namespace(sys.modules.get(name)) or {}
     for file in (own.get("__file__"), (namespace(own.get("__spec__")) or {}).get("origin")):
-        if isinstance(file, str):
+        if type(file) is str:
             return file
     return None
 

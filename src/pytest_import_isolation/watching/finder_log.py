@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import FINDER_LOOP, PATH_LOOP
+from pytest_import_isolation.machinery.modules import namespace
 
 
 class FinderLog:
@@ -58,7 +59,12 @@ class FinderLog:
             # The ordinary files are PathFinder's; another finder on a path is one that somebody wrote.
             entry_finder = self._entry_finders.pop(name, finder)
             self.found[name] = entry_finder if finder is PathFinder else finder
-        elif frame.f_code is PATH_LOOP and isinstance(value, ModuleSpec) and value.loader is not None:
+        elif frame.f_code is PATH_LOOP and _has_loader(value):
             finder = variables.get("finder")
-            if not isinstance(finder, FileFinder):
+            if not issubclass(type(finder), FileFinder):
                 self._entry_finders[variables["fullname"]] = finder
+
+
+def _has_loader(spec: object) -> bool:
+    """Tell whether the finder of a path entry found more than a part of a namespace package."""
+    return issubclass(type(spec), ModuleSpec) and (namespace(spec) or {}).get("loader") is not None

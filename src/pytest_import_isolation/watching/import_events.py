@@ -157,7 +157,7 @@ class ImportEvents:
     def _remember(self, code: CodeType, frame: FrameType) -> None:
         ident = id(code)
         package = frame.f_globals.get("__package__")
-        package = package if isinstance(package, str) else ""
+        package = package if type(package) is str else ""
         statements: dict[int, tuple[str, ...]] = {}
         instructions = code.co_code
         for offset in range(0, len(instructions), 2):
@@ -246,7 +246,7 @@ class ImportEvents:
 
 def _name_alone(frame: FrameType) -> Iterator[str]:
     name = frame.f_locals.get("name")
-    if isinstance(name, str):
+    if type(name) is str:
         yield name
 
 
@@ -254,11 +254,11 @@ def name_from_package(frame: FrameType) -> Iterator[str]:
     """Yield what ``_gcd_import(name, package, level)``, or who calls that with such variables, asks for."""
     own = frame.f_locals
     name, package, level = own.get("name"), own.get("package"), own.get("level")
-    if not isinstance(name, str):
+    if type(name) is not str:
         return
     name = name.lstrip(".")
     # A relative name is resolved by importlib's own rules, or refused by them.
-    if isinstance(level, int) and level > 0 and isinstance(package, str):
+    if type(level) is int and level > 0 and type(package) is str:
         base = package.rsplit(".", level - 1)[0]
         name = f"{base}.{name}" if name else base
     yield name
@@ -268,8 +268,8 @@ def _names_of_list(frame: FrameType) -> Iterator[str]:
     own = frame.f_locals
     module = (namespace(own.get("module")) or {}).get("__name__")
     names = own.get("fromlist")
-    if isinstance(module, str) and isinstance(names, (list, tuple)):
-        yield from (f"{module}.{name}" for name in names if isinstance(name, str) and name != "*")
+    if type(module) is str and (type(names) is list or type(names) is tuple):
+        yield from (f"{module}.{name}" for name in names if type(name) is str and name != "*")
 
 
 _READERS: Final = {

@@ -143,7 +143,7 @@ def read_policy() -> type | None:
 def _default_policy() -> type | None:
     space = loaded_namespace("asyncio")
     default = space.get("DefaultEventLoopPolicy") or space.get("_DefaultEventLoopPolicy")
-    return default if isinstance(default, type) else None
+    return default if issubclass(type(default), type) else None
 
 
 def tell_policy(old: type, new: type) -> Iterator[Effect]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import loaded_namespace
+from pytest_import_isolation.machinery.modules import loaded_namespace, namespace
 from pytest_import_isolation.watching.effect_names import Effect, describe, home_of, is_runners, name_of
 from pytest_import_isolation.wording import listing
 
@@ -21,6 +21,7 @@ _RUNNERS_VARIABLES: Final = (
     "COVERAGE_",
 )
 _MOST_CATEGORIES: Final = 3
+_TEXTS: Final = (str, bytes)
 
 
 class Variables(dict[Any, Any]):
@@ -53,9 +54,13 @@ class Thread(NamedTuple):
 
 def read_variables() -> Variables | None:
     """Return a copy of the environment, or None if an unknown object stands for it."""
+    found: object = os.environ
     # Its own dictionary of bytes: copying that one decodes nothing.
-    data = getattr(os.environ, "_data", os.environ)
-    return Variables(data) if isinstance(data, dict) else None
+    data = (namespace(found) or {}).get("_data", found)
+    if not issubclass(type(data), dict):
+        return None
+    items = dict.items(data)
+    return Variables((k, v) for k, v in items if type(k) in _TEXTS and type(v) in _TEXTS)
 
 
 def tell_environ(old: tuple[int, type], new: tuple[int, type]) -> Iterator[Effect]:
@@ -66,8 +71,8 @@ def tell_environ(old: tuple[int, type], new: tuple[int, type]) -> Iterator[Effec
 
 def tell_variables(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[Effect]:
     """Tell which variables were set, changed and removed."""
-    for key in sorted({*old, *new}, key=str):
-        name = os.fsdecode(key) if isinstance(key, (str, bytes)) else repr(key)
+    for key in sorted({*old, *new}, key=os.fsdecode):
+        name = os.fsdecode(key)
         if old.get(key) == new.get(key) or name.startswith(_RUNNERS_VARIABLES):
             continue
         verb = "set" if key not in old else "removed" if key not in new else "changed"
@@ -97,7 +102,7 @@ def tell_at_exit(old: int, new: int) -> Iterator[Effect]:
 def _signal_numbers() -> dict[str, int]:
     numbers: dict[int, str] = {}
     for name, number in loaded_namespace("_signal").items():
-        if name.startswith("SIG") and not name.startswith("SIG_") and isinstance(number, int):
+        if name.startswith("SIG") and not name.startswith("SIG_") and type(number) is int:
             numbers.setdefault(number, name)
     return {name: number for number, name in numbers.items()}
 
@@ -112,14 +117,14 @@ def tell_signals(old: tuple[object, ...], new: tuple[object, ...]) -> Iterator[E
     for name, earlier, later in zip(_signal_numbers(), old, new, strict=True):
         if earlier is later or earlier is None or later is None or is_runners(later):
             continue
-        if is_runners(earlier) and isinstance(later, int):  # it took its handler away
+        if is_runners(earlier) and type(later) is int:  # it took its handler away
             continue
         text = f"The handler of {name} is {_handler(later)}; it was {_handler(earlier)}."
         yield Effect(f"signal:{name}", text)
 
 
 def _handler(handler: object) -> str:
-    if isinstance(handler, int):
+    if type(handler) is int:
         return {0: "SIG_DFL", 1: "SIG_IGN"}.get(handler, str(handler))
     return describe(handler)
 

@@ -208,8 +208,9 @@ def _covering(patterns: Patterns) -> Callable[[object], bool]:
 
     def covers(name: object) -> bool:
         pattern = patterns.match(name)
-        if pattern is None or not isinstance(name, str):
+        if pattern is None or not issubclass(type(name), str):
             return False
+        name = str.__str__(name)
         needed = _START_UP.match(name) is not None or top_level(name) in stay
         return not (needed and patterns.is_glob(pattern))
 

@@ -160,7 +160,7 @@ class Window:
         """Let references of a surviving module be no reason to keep what it refers to."""
         self.disregarded.add(id(namespace(module)))
         file = (namespace(module) or {}).get("__file__")
-        if isinstance(file, str):
+        if type(file) is str:
             self._test_files.append(file)
 
     def test_files(self) -> list[str]:

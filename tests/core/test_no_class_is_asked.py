@@ -1,0 +1,102 @@
+"""The class of a user's object is read from its type: a ``__class__`` property of it is code of the user."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext, fake_module, missing_modules, trace_imports
+from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.state.origins import Origins, describe
+from pytest_import_isolation.watching.effects import Effects
+
+Tree = Callable[[dict[str, str]], Path]
+
+
+class Untouchable:
+    """Notes which module of the package asks for its class; importlib asks, too."""
+
+    askers: ClassVar[list[str]] = []
+
+    @property
+    def __class__(self) -> Any:
+        asker = sys._getframe(1).f_globals["__name__"]
+        if asker.startswith("pytest_import_isolation"):
+            self.askers.append(asker)
+        return object
+
+    def __call__(self, entry: object) -> None:
+        raise ImportError
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks() -> Iterator[None]:
+    Untouchable.askers.clear()
+    yield
+    assert Untouchable.askers == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["__file__", "__spec__", "__path__", "__name__", "__loader__", "__package__", "__all__", "__doc__"],
+)
+def test_of_what_a_module_says_of_itself(name: str, tree: Tree) -> None:
+    tree({"plain.py": "", "other.py": "import colorsys"})
+    for module in (ModuleType("odd"), importlib.import_module("plain")):
+        with IsolatedImportContext(keep=["plain"]) as context:
+            module.__dict__[name] = Untouchable()
+            sys.modules["odd"] = module
+            importlib.import_module("other")
+            Origins().verdict("odd", module)
+            describe(module)
+        assert context.changes
+        del module.__dict__[name]
+
+
+def test_of_a_fake() -> None:
+    odd = Untouchable()
+    with IsolatedImportContext(fakes={"odd": odd, "made": {"thing": odd}}):
+        assert importlib.import_module("odd") is odd
+        assert importlib.import_module("made").thing is odd
+    with fake_module("made", thing=odd) as made:
+        assert made.thing is odd
+
+
+def test_of_what_stands_in_the_containers_of_sys(tree: Tree) -> None:
+    tree({"other.py": "import colorsys"})
+    with IsolatedImportContext(missing=["wave"]):
+        sys.meta_path.insert(0, Untouchable())
+        sys.path_hooks.append(Untouchable())  # type: ignore[arg-type]
+        sys.path_importer_cache["/odd"] = Untouchable()
+        sys.path.append(Untouchable())  # type: ignore[arg-type]
+        sys.modules["odd"] = Untouchable()  # type: ignore[assignment]
+        with trace_imports(), missing_modules("aifc"), IsolatedImportContext(unloaded=["other*"]):
+            importlib.import_module("other")
+        sys.path.pop()
+        drop_finder_caches()
+
+
+def test_of_what_libraries_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (linecache, "cache"),
+        (threading, "_active"),
+        (asyncio, "DefaultEventLoopPolicy"),
+        (os, "environ"),
+    ):
+        with monkeypatch.context() as patching:
+            patching.setattr(module, name, Untouchable(), raising=False)
+            list(Effects.capture().differences(Effects.capture()))
+            with IsolatedImportContext(fakes={"made": "x = 1"}):
+                importlib.import_module("made")
