@@ -14,7 +14,13 @@ from time import time as _now
 from typing import Any, Final
 from zipimport import zipimporter
 
-from pytest_import_isolation.machinery.modules import location_in, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_attribute,
+    location_in,
+    namespace,
+    top_level,
+)
 
 #: The attribute under which a wrapper of this package holds what it wraps.
 WRAPPED: Final = "_pytest_import_isolation_wrapped"
@@ -72,7 +78,9 @@ def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tu
             continue
         try:
             spec = finder.find_spec(name, path)
-        except Exception:  # a user's finder; importlib would let it pass on, but nobody asked it yet
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a user's finder; importlib would let it pass on, but nobody asked it yet
             continue
         if spec is not None:
             return finder, spec
@@ -91,6 +99,14 @@ def import_function() -> Callable[..., Any]:
     while (wrapped := (namespace(function) or {}).get(WRAPPED)) is not None:
         function = wrapped
     return function
+
+
+def _has_caches(finder: object) -> bool:
+    """Tell whether a finder, which may be a class, has the method by which caches are dropped."""
+    name, kind = "invalidate_caches", type(finder)
+    if name in (namespace(finder) or {}) or class_attribute(kind, name) is not ABSENT:
+        return True
+    return issubclass(kind, type) and class_attribute(finder, name) is not ABSENT  # type: ignore[arg-type]
 
 
 class _FinderCaches:
@@ -119,9 +135,13 @@ class _FinderCaches:
                 continue
             if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
                 continue
+            if not _has_caches(finder):  # hasattr() could run code of a user's finder
+                continue
             try:
                 finder.invalidate_caches()
-            except Exception:  # a user's finder, or one without the method; the others must not stay stale
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # a user's finder; the others must not stay stale
                 continue
         # What PathFinder.invalidate_caches() does beside that.
         namespace_path = getattr(_bootstrap_external, "_NamespacePath", None)

@@ -119,10 +119,10 @@ def folder_of(module: object) -> str | None:
 
 
 def item_text(item: object) -> str:
-    """Return a path entry as it is, and any other item as the name of its class or function."""
-    if type(item) is str:
-        return item
+    """Return the text of a path entry, and any other item as the name of its class or function."""
     kind = type(item)
+    if issubclass(kind, str):
+        return str.__str__(item)
     if kind is FunctionType:
         return f"{item.__module__}.{item.__qualname__}"  # type: ignore[attr-defined]
     cls: type = item if issubclass(kind, type) else kind  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""The class of a user's object is read from its type: a ``__class__`` property of it is code of the user."""
+"""No code of a user's object runs in ours: neither a ``__class__`` property nor ``__getattr__``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Untouchable:
 
     askers: ClassVar[list[str]] = []
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         asker = sys._getframe(1).f_globals["__name__"]
         if asker.startswith("pytest_import_isolation"):
@@ -66,7 +66,7 @@ def test_of_what_a_module_says_of_itself(name: str, tree: Tree) -> None:
 
 
 def test_of_a_fake() -> None:
-    odd = Untouchable()
+    odd: Any = Untouchable()
     with IsolatedImportContext(fakes={"odd": odd, "made": {"thing": odd}}):
         assert importlib.import_module("odd") is odd
         assert importlib.import_module("made").thing is odd
@@ -100,3 +100,36 @@ def test_of_what_libraries_keep(monkeypatch: pytest.MonkeyPatch) -> None:
             list(Effects.capture().differences(Effects.capture()))
             with IsolatedImportContext(fakes={"made": "x = 1"}):
                 importlib.import_module("made")
+
+
+class AsksBack:
+    """A finder without caches, whose ``__getattr__`` ends the run if it is asked for them."""
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.fail(f"do not ask for {name}")
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None: ...
+
+
+class Ends:
+    """A finder that ends the run when its caches are dropped."""
+
+    dropped = 0
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None: ...
+
+    @classmethod
+    def invalidate_caches(cls) -> None:
+        cls.dropped += 1
+        raise SystemExit(3)
+
+
+def test_a_finder_is_told_to_drop_its_caches_if_it_has_any_and_may_raise_what_it_likes(tree: Tree) -> None:
+    tree({"other.py": ""})
+    Ends.dropped = 0
+    with IsolatedImportContext():
+        sys.meta_path += [AsksBack(), Ends(), Ends]  # type: ignore[list-item]
+        with IsolatedImportContext():
+            importlib.import_module("other")
+    assert Ends.dropped >= 2
+    assert id(Ends) not in map(id, sys.meta_path)
