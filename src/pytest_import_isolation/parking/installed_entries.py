@@ -1,7 +1,8 @@
-"""Entries of ``sys.modules`` that a library made by hand when one of its functions was called.
+"""Entries of ``sys.modules`` that a library made by hand below its own name when it was called.
 
-What a module enters when it is executed is seen; which code runs later is not. So it is asked which of the
-loaded libraries can have done it, and whether the text of a user's file says that it did.
+What a module enters when it is executed is seen; which code runs later is not. So it is asked whether the
+code of the package can have done it, and whether the text of a user's file says that it did. What a library
+enters under other names is the doing of who called it: a stand-in for somebody else is wanted there and then.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class InstalledEntries:
 
     def _note(self, name: str, module: object, files: Callable[[], Iterable[str]]) -> None:
         modules = sys.modules.copy()
-        maker = self._maker_above(name, modules) or self._maker_anywhere(name, modules)
+        maker = self._maker_above(name, modules)
         if maker is None or self._is_claimed(name, maker, modules, files()):
             return
         file = (namespace(modules.get(maker)) or {}).get("__file__")
@@ -86,19 +87,6 @@ class InstalledEntries:
                 return None
             return package if self._ownership.can_change(package, "entry", modules) else None
         return None
-
-    def _maker_anywhere(self, name: str, modules: Mapping[Any, object]) -> str | None:
-        """Return the module whose code has the name of an entry as a text."""
-        return next(
-            (
-                home
-                for home, module in modules.items()
-                if type(home) is str
-                and self._ownership.may_own(home, module)
-                and self._ownership.names_entry(module, name)
-            ),
-            None,
-        )
 
     def _is_claimed(self, name: str, maker: str, modules: Mapping[Any, object], files: Iterable[str]) -> bool:
         """Tell whether the text of a user's file says that it makes an entry."""

@@ -171,12 +171,6 @@ class Ownership:
         others = [n for n in modules if type(n) is str and n != name and top_level(n) == package]
         return any(self._can(modules.get(other), list_name) for other in (name, *others))
 
-    def names_entry(self, module: object, name: str) -> bool:
-        """Tell whether a function of a module names both the table of modules and one entry of it."""
-        return any(
-            _has_text(code, name) and _names(code, "entry") for code in _codes(namespace(module) or {})
-        )
-
     def _can(self, module: object, list_name: str) -> bool:
         known = self._able.get((id(module), list_name))
         if known is not None and known[0]() is module:  # another one may have had the same identity
@@ -219,11 +213,6 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
 def _names(code: CodeType, list_name: str) -> bool:
     """Tell whether code, or code inside of it, names what is changed."""
     return any(_WORDS[list_name].issubset((*part.co_names, *_texts(part))) for part in _parts(code))
-
-
-def _has_text(code: CodeType, text: str) -> bool:
-    """Tell whether code, or code inside of it, has a text as a constant."""
-    return any(text in _texts(part) for part in _parts(code))
 
 
 def _texts(code: CodeType) -> list[str]:
