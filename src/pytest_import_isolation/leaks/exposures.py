@@ -5,15 +5,19 @@ Nothing is wrapped while nothing is leaked.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.asked_imports import ASKED
@@ -46,6 +50,8 @@ class Exposures:
         self._is_of_the_run = is_of_the_run
         # By the names of their modules, those that were in place when that was asked last.
         self._in_place: dict[str, WatchedChange] = {}
+        # By the names of the modules, changes of what is in them.
+        self._contents: dict[str, list[WatchedContents]] = {}
         # Modules that imported something tainted or faked, by way of which others meet it.
         self._by_way_of: dict[str, WatchedChange] = {}
         # Leaks over which something else is laid, by name, the latest last, each with those modules.
@@ -90,6 +96,12 @@ class Exposures:
         self._listen(has_new=True)
         return watched
 
+    def watch_contents(self, watched: WatchedContents) -> None:
+        """Note who imports, from now on, a module whose contents were changed."""
+        self._contents.setdefault(watched.name, []).append(watched)
+        self._all[id(watched)] = watched
+        self._listen(has_new=True)
+
     def add(self, watched: WatchedChange) -> None:
         """Take over a change that was judged, and met, before."""
         self._all[id(watched)] = watched
@@ -115,6 +127,10 @@ class Exposures:
             self._uncover(name)
             if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
+        for name, several in list(self._contents.items()):
+            self._contents[name] = [one for one in several if one.is_in_place]
+            if not self._contents[name]:
+                del self._contents[name]
         for watched in self._unjudged:
             if not watched.leaks and not watched.is_in_place:
                 self._all.pop(id(watched), None)
@@ -156,6 +172,7 @@ class Exposures:
     def stop(self) -> None:
         """Watch no more; what was met stays known."""
         self._in_place.clear()
+        self._contents.clear()
         self._by_way_of.clear()
         self._covered.clear()
         self._listen()
@@ -165,11 +182,12 @@ class Exposures:
 
     def _listen(self, *, has_new: bool = False) -> None:
         self._tops = None  # this is called whenever there is another change to watch, or one less
-        if self._in_place and self._undo is None:
+        has_any = bool(self._in_place or self._contents)
+        if has_any and self._undo is None:
             # There will be more, in the next test maybe.
             self._release = self._release or ASKED.hold()
             self._undo = ASKED.observe(self._find, self._imported)
-        elif not self._in_place and self._undo is not None:
+        elif not has_any and self._undo is not None:
             self._undo()
             self._undo = None
         elif self._undo is not None:
@@ -177,16 +195,20 @@ class Exposures:
 
     def _find(self, wanted: str) -> WatchedChange | None:
         if self._tops is None:
-            self._tops = frozenset(map(top_level, [*self._in_place, *self._by_way_of]))
+            self._tops = frozenset(map(top_level, [*self._in_place, *self._by_way_of, *self._contents]))
         if top_level(wanted) not in self._tops:
             return None
         watched = self._in_place.get(wanted) or self._by_way_of.get(wanted)
         if watched is None and "." in wanted:
             above = (self._in_place.get(ancestor) for ancestor in ancestors(wanted))
             watched = next(filter(None, above), None)
+        if watched is None and wanted in self._contents:
+            watched = self._contents[wanted][0]
         return watched
 
     def _imported(self, wanted: str) -> None:
+        if wanted in self._contents:
+            self._met_contents(wanted)
         watched, here = self._find(wanted), self._here()
         if watched is None or here is None:
             return
@@ -210,6 +232,43 @@ class Exposures:
             # Nobody's statement tells least: traceback imports what it looks for suggestions in, for pytest.
             rank = self._rank(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
             self._meet(watched, exposure, rank)
+
+    def _met_contents(self, wanted: str) -> None:
+        here = self._here()
+        several = [] if here is None else self._contents[wanted]
+        new = [one for one in several if not one.is_own(here.nodeid) and here.nodeid not in one.met]
+        asker = caller() if new else None
+        if asker is None or here is None:
+            return
+        importer = self._find_importer(asker)
+        if self._is_users(importer.file):
+            for watched in new:
+                if watched.is_in_place:
+                    self._meet(watched, Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+
+    def note_holders(
+        self, nodeid: str, phase: str, holders: Iterable[tuple[str, dict[str, Any]]], failure: str
+    ) -> None:
+        """Take note of a failing test that holds a module whose contents were changed.
+
+        Args:
+            nodeid: the test.
+            phase: of the run.
+            holders: the names and namespaces of the modules that it was in.
+            failure: the text of the failure: it has to say a name that was written to, or the module.
+        """
+        for watched in [one for several in self._contents.values() for one in several]:
+            if watched.is_own(nodeid) or nodeid in watched.met or not watched.is_in_place:
+                continue
+            last = watched.name.rpartition(".")[2]
+            if last not in failure and not any(name in failure for name in watched.names):
+                continue
+            for name, space in holders:
+                if name == watched.name or watched.is_held_by(space):
+                    file = space.get("__file__")
+                    file = file if type(file) is str else name
+                    self._meet(watched, Exposure(nodeid, phase, file, line_of_import(file, last), _UNKNOWN))
+                    break
 
     @staticmethod
     def _rank(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
@@ -268,6 +327,13 @@ class Exposures:
                     for exposure in watched.met.values()
                 )
         return {leak: tuple(exposures) for leak, exposures in found.items()}
+
+
+def line_of_import(file: str, name: str) -> int:
+    """Return the line of a file that imports a name, 1 if none is found."""
+    lines = text_of(Path(file)).splitlines() if file.endswith(".py") else []
+    word = re.compile(rf"^\s*(?:from|import)\b.*\b{re.escape(name)}\b")
+    return next((number for number, line in enumerate(lines, 1) if word.match(line)), 1)
 
 
 def _above(nodeid: str) -> Iterator[str]:

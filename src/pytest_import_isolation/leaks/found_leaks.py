@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
+from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
@@ -41,6 +42,8 @@ class FoundLeaks:
         self.leaks: list[Leak] = []
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
+        # The numbers of those that are errors only if somebody failed who met them.
+        self._suspects: set[int] = set()
 
     def record(self, leak: Leak, worst: str = ERROR, change: SingleChange | None = None) -> None:
         """Add a leak; note who meets it from now on, if it is an error.
@@ -57,6 +60,43 @@ class FoundLeaks:
             leak = leak._replace(severity=WARNING)
         if leak.severity == ERROR and change is not None and change.what in ("entry", "attribute"):
             self.watch_importers(change, leak, len(self.leaks))
+        self.leaks.append(leak)
+
+    def record_contents(self, found: ContentLeak, worst: str = ERROR, *, contained: bool) -> None:
+        """Add a leak in the contents of a module; note who meets it from now on.
+
+        Args:
+            found: the leak, and what others can meet of it.
+            worst: the highest severity that it can have.
+            contained: whether it is undone.
+        """
+        leak, watched = found
+        if worst == WARNING and leak.severity == ERROR:
+            leak = leak._replace(severity=WARNING)
+        leak = leak._replace(contained=contained and leak.severity != INFO)
+        if contained and leak in self.leaks:
+            return  # it is told once
+        if leak.severity != INFO and not contained and self._exposes:
+            watched.confirm(len(self.leaks), leak.polluter)
+            self._exposures.watch_contents(watched)
+            if watched.met:
+                self._exposures.add(watched)
+        self.leaks.append(leak)
+
+    def record_suspect(self, leak: Leak, change: SingleChange, *, contained: bool) -> None:
+        """Add a leak that is an error only if somebody who met it failed.
+
+        Args:
+            leak: what was found.
+            change: the change that others can meet.
+            contained: whether it is undone.
+        """
+        if any(leak.kind == known.kind and leak.name == known.name for known in self.leaks):
+            return  # it is tainted by something else, too, which was told
+        leak = leak._replace(contained=contained)
+        if not contained:
+            self.watch_importers(change, leak, len(self.leaks))
+            self._suspects.add(len(self.leaks))
         self.leaks.append(leak)
 
     def contain(self, first: int) -> None:
@@ -113,7 +153,12 @@ class FoundLeaks:
                 self._taints.note_unobserved(watched)
 
     def note_outcome(
-        self, nodeid: str, phase: str, outcome: str, holders: Iterable[tuple[str, dict[str, Any]]] = ()
+        self,
+        nodeid: str,
+        phase: str,
+        outcome: str,
+        holders: Sequence[tuple[str, dict[str, Any]]] = (),
+        failure: str = "",
     ) -> list[Met]:
         """Take note of what a phase of a test, or the collection of a file, came to.
 
@@ -122,6 +167,7 @@ class FoundLeaks:
             phase: of the run.
             outcome: see :meth:`.exposures.Exposures.note_outcome`.
             holders: names and namespaces in which objects of an older execution of a module may be held.
+            failure: the text of the failure.
 
         Returns:
             For a failure, the leaks that were met.
@@ -129,6 +175,7 @@ class FoundLeaks:
         self._exposures.note_outcome(nodeid, phase, outcome)
         if outcome not in FAILURES:
             return []
+        self._exposures.note_holders(nodeid, phase, holders, failure)
         return [
             Met(
                 leak,
@@ -150,10 +197,13 @@ class FoundLeaks:
     def with_exposures(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""
         met = self._exposures.by_leak()
-        return tuple(
-            leak._replace(exposed=tuple(map(self._shortened, met.get(number, ()))))
-            for number, leak in enumerate(self.leaks)
-        )
+        told: list[Leak] = []
+        for number, leak in enumerate(self.leaks):
+            exposed = tuple(map(self._shortened, met.get(number, ())))
+            has_failed = any(exposure.outcome in FAILURES for exposure in exposed)
+            severity = ERROR if number in self._suspects and has_failed else leak.severity
+            told.append(leak._replace(exposed=exposed, severity=severity))
+        return tuple(told)
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self._places.shorten(exposure.file))

@@ -81,6 +81,15 @@ class Places:
         """Take note of the lines of a test, among which its statements are looked for first."""
         self._items[nodeid] = lines
 
+    def lines_of(self, nodeid: str) -> range | None:
+        """Return the lines of a test, if they are known."""
+        return self._items.get(nodeid)
+
+    def of_first_import(self, name: str) -> Location | None:
+        """Return the statement that imported a module first."""
+        importer = self._log.importers.get(name) if self._log else None
+        return None if importer is None else Location(self.shorten(importer.file), importer.line, exact=True)
+
     def of(self, change: SingleChange, polluter: Polluter, name: str) -> Place:
         """Return where a polluter made a change.
 

@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import home_of, namespace
-from pytest_import_isolation.report.records import ERROR, Leak, Location, Polluter, make_leak
-from pytest_import_isolation.watching.import_log import Reload
+from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.wording import listing
 
 _MOST_HOLDERS: Final = 5
 
 
-def leak_of_reload(reload: Reload, polluter: Polluter, places: Places) -> Leak:
-    """Return the record of a reload in place.
+def detail_of_reload(
+    name: str, holders: Sequence[str], files: tuple[str, str] | None = None, because: str | None = None
+) -> str:
+    """Say what a reload in place did.
 
     Args:
-        reload: what was seen.
-        polluter: who did it.
-        places: shortens file names.
+        name: the module.
+        holders: what still holds objects of the old execution.
+        files: where the module was executed from before and now, if that is not the same file.
+        because: who put the directory of the other file first.
     """
-    name, importer, module, before = reload
-    now = namespace(module) or {}
-    old = {
-        id(value)
-        for key, value in before.items()
-        if (home := home_of(value)) is not None and home[0] == name and now.get(key) is not value
-    }
-    holders = list(_holders(old, module)) if old else []
-    detail = f"{name} was executed again in place."
+    detail = f"{name} was executed again in place"
+    if files is not None:
+        detail += f", from {files[1]} in place of {files[0]}"
+        detail += f", because {because} put its directory on sys.path" if because else ""
     if holders:
-        detail = (
-            f"{name} was executed again in place, but objects of the old execution are still held by "
-            f"{listing(holders, _MOST_HOLDERS)}."
-        )
-    location = None
-    if importer is not None:
-        location = Location(places.shorten(importer.file), importer.line, exact=True)
-    severity = ERROR if holders else None
-    return make_leak("reloaded", name, polluter, detail, location=location, severity=severity)
+        held = listing(holders, _MOST_HOLDERS)
+        detail += f"{'; objects' if files else ', but objects'} of the old execution are still held by {held}"
+    return f"{detail}."
 
 
-def _holders(old: Collection[int], reloaded: object) -> Iterator[str]:
+def holders_of(old: Collection[int], reloaded: object) -> Iterator[str]:
+    """Yield the names in other modules that hold one of some objects, given by their identities."""
     for name, module in sys.modules.copy().items():
         if module is reloaded or type(name) is not str:
             continue

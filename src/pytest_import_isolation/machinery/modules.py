@@ -28,7 +28,7 @@ ABSENT: Final = _Absent()
 _MADE_BY_THE_INTERPRETER: Final = (GetSetDescriptorType, MemberDescriptorType)
 #: What the interpreter itself knows of classes and modules.
 class_namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
-_mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
 _home_of_class: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
 _name_of_class: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
 _short_name_of_class: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
@@ -58,7 +58,7 @@ def namespace(module: object) -> dict[str, Any] | None:
 
 def class_attribute(kind: type, name: str) -> object:
     """Return what a class or one above it holds under a name, ABSENT for nothing; no metaclass is asked."""
-    return next((space[name] for cls in _mro_of(kind) if name in (space := class_namespace(cls))), ABSENT)
+    return next((space[name] for cls in mro_of(kind) if name in (space := class_namespace(cls))), ABSENT)
 
 
 def class_home(kind: type) -> str:

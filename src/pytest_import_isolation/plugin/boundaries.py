@@ -12,15 +12,16 @@ from contextlib import contextmanager
 
 import pytest
 
+from pytest_import_isolation.contents.findings import Findings
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.originals import Originals
-from pytest_import_isolation.leaks.reloads import leak_of_reload
 from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.plugin.attribution import Attribution
+from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter
 from pytest_import_isolation.state.differences import Difference
@@ -38,10 +39,20 @@ class Boundaries:
         origins: gives the verdicts on modules.
         log: who imported what first.
         leak_watch: what happens between the boundaries.
+        contents: does the same for what modules hold.
     """
 
-    def __init__(self, runner: Runner, origins: Origins, log: ImportLog, leak_watch: LeakWatch) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        origins: Origins,
+        log: ImportLog,
+        leak_watch: LeakWatch,
+        contents: ContentBoundaries,
+    ) -> None:
         self._runner = runner
+        #: Does the same for what modules hold.
+        self.contents = contents
         self._log = log
         self._leak_watch = leak_watch
         self._judge = leak_watch.judge
@@ -77,6 +88,7 @@ class Boundaries:
         """
         if self.test is None:
             self.look_closer()
+            self.contents.cut(polluter, worst)
         if runs_threads():
             self.attribution.note_threads(polluter)
         # Nothing here may hold what has left sys.modules: what nobody else holds is not evicted but gone.
@@ -123,7 +135,7 @@ class Boundaries:
             self._judge_evictions(names, by, worst)
             for reload in reloads:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
-                    self.found.record(leak_of_reload(reload, by, self._leak_watch.places), worst)
+                    self.contents.record_reload(reload, by, worst)
         self._forget_imports()
         loaded = {
             change.key: self.attribution.polluter_of(change, polluter)
@@ -164,6 +176,20 @@ class Boundaries:
                 if leak is not None and leak.severity != INFO:
                     self.found.leaks.append(leak._replace(contained=True))
 
+    def record_contained_contents(self, findings: Findings, polluter: Polluter | None = None) -> None:
+        """Record what a window or world is about to undo in modules; see :meth:`record_contained`."""
+        if polluter is None and self.test is not None:
+            polluter = Polluter(self.test.nodeid, "call")
+        if polluter is not None and findings:
+            self.contents.record_contained(findings, polluter)
+
+    def take_patched_imports(self) -> None:
+        """Record the modules that the running test imported first while something was patched."""
+        places = self._leak_watch.places
+        self.contents.take_patched_imports(
+            lambda name, by: self.found.first_importers.get(name, by), places.of_first_import
+        )
+
     @contextmanager
     def swapping(self) -> Iterator[None]:
         """Attribute to nobody what changes in the block: one world makes room for another."""
@@ -175,4 +201,5 @@ class Boundaries:
         """Take what is there now as the state with which everything is compared."""
         self._forget_imports()
         self.base = ImportState.capture()
+        self.contents.rebase()
         self._leak_watch.begin_anew()

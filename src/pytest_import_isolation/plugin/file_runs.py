@@ -58,6 +58,7 @@ class FileRuns:
             run = self._runs[path] = suite.new(
                 item.nodeid.partition("::")[0], is_alone=is_apart, is_watchful=is_apart
             )
+            run.test_code = [str(path)]
             # Nobody runs the code of the file once its last test is over.
             parent = item.getparent(pytest.Module) if suite.is_test_file(path) else None
             module = getattr(parent, "_obj", None)

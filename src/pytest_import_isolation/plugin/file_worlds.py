@@ -53,7 +53,9 @@ class FileWorlds:
         is_clashing = self._has_clashing_names(path)
         is_apart = is_apart or is_clashing
         suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
-        suite.worlds.begin(suite.new(file.nodeid, is_watchful=is_apart))
+        trial = suite.new(file.nodeid, is_watchful=is_apart)
+        trial.test_code = [str(path)]
+        suite.worlds.begin(trial)
         suite.conftest_entry.put_for(path)
         if is_apart:
             FINDER.listen(self)
@@ -73,12 +75,14 @@ class FileWorlds:
         trial = suite.worlds.chain[-1]
         trial.window.stop_watching()
         difference, harmful = suite.judge(trial)
-        is_harmful = bool(harmful) or suite.replaces_import(difference)
+        contents = suite.contents_of(trial)
+        is_harmful = bool(harmful) or suite.replaces_import(difference) or bool(contents)
         if not is_harmful and not is_apart:
             suite.worlds.dissolve()
             return
         if is_harmful:
             suite.record(difference, Polluter(file.nodeid, "collect"))
+            suite.record_contents(contents, Polluter(file.nodeid, "collect"))
         else:
             trial.is_common = suite.is_common_or_foreign
         suite.put_away()
@@ -91,7 +95,8 @@ class FileWorlds:
         if is_usable:
             trial.test_modules = [module for module in [getattr(file, "_obj", None)] if module is not None]
             suite.own[file.path] = trial
-            suite.lend_if_harmless(trial, harmful)
+            if not contents:  # what it loaded may have been executed while they were so
+                suite.lend_if_harmless(trial, harmful)
 
     def _has_clashing_names(self, path: Path) -> bool:
         """Tell whether beside a file lie modules with the names of other modules of the shared world."""

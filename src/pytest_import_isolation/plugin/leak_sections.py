@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -73,11 +73,12 @@ class LeakSections:
         report: pytest.TestReport | pytest.CollectReport,
         phase: str,
         outcome: str,
-        holders: Iterable[tuple[str, dict[str, Any]]] = (),
+        holders: Sequence[tuple[str, dict[str, Any]]] = (),
     ) -> bool:
-        met = self._found.note_outcome(report.nodeid, phase, outcome, holders)
+        failure = str(report.longrepr) if report.failed else ""
+        met = self._found.note_outcome(report.nodeid, phase, outcome, holders, failure)
         if met:
-            add_section(report, TITLE, hint(met, str(report.longrepr)))
+            add_section(report, TITLE, hint(met, failure))
         return bool(met)
 
     def _add_guards(self, report: pytest.TestReport | pytest.CollectReport, error: BaseException) -> bool:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
+from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.boundaries import Boundaries
+from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.leak_sections import LeakSections
@@ -73,7 +76,18 @@ class Observer:
         EXECUTED.start()
         config.add_cleanup(self._stop)
         #: Judges what is different.
-        self.boundaries = Boundaries(runner, origins, self._log, watch)
+        contents = ContentBoundaries(
+            config,
+            origins,
+            ContentLeaks(config.rootpath, origins, watch.places, Writers(origins)),
+            watch.found,
+            lambda: watch.here,
+            is_on=settings.contents != "off",
+            is_undone=isolates and settings.contents == "undo",
+        )
+        self.boundaries = Boundaries(runner, origins, self._log, watch, contents)
+        if contents.is_on:
+            config.pluginmanager.register(contents, "import-leaks-in-contents")
         fixture_changes = FixtureChanges(runner, origins, watch.judge, watch.found)
         self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
         loaded_before = LoadedBefore(
@@ -177,6 +191,9 @@ class Observer:
             return
         if report.failed:
             self._leak_watch.blame_for_evictions()
+            here = self._leak_watch.here
+            if here is not None:
+                self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
         self._sections.note_test(report, test)
 
     # The end

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".json", ".html")
 _MODES = ("off", "file", "test")
+_CONTENTS = ("off", "report", "undo")
 
 
 class Settings(NamedTuple):
@@ -38,6 +39,8 @@ class Settings(NamedTuple):
     effects: bool = False
     #: Whether pytest imports test files by their names, so that they find what lies beside them.
     finds_beside: bool = True
+    #: What is done about contents of modules: ``"off"``, ``"report"`` or ``"undo"``.
+    contents: str = "undo"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -109,6 +112,20 @@ def add_options(parser: pytest.Parser) -> None:
         "tests make to sys.modules, sys.path and the import hooks. test: in addition, each test is undone on "
         "its own, as if it were marked with isolated_imports. off: only marked tests are isolated. Default: "
         "off. Ini key: isolate_imports.",
+    )
+    group.addoption(
+        "--import-isolation-contents",
+        default=None,
+        metavar="off|report|undo",
+        help="Choose what happens to changes that tests make inside of modules: reloads, and attributes of "
+        "modules and classes. undo: report them, and undo them in isolated tests and files. report: report "
+        "them only. off: do not look at them. Default: undo. Ini key: import_isolation_contents.",
+    )
+    parser.addini(
+        "import_isolation_contents",
+        "What happens to changes that tests make inside of modules: off, report or undo, as "
+        "--import-isolation-contents does. Default: undo.",
+        default="undo",
     )
     parser.addini(
         "isolate_imports",
@@ -203,6 +220,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         write_baseline=option.import_leak_write_baseline,
         effects=effects,
         finds_beside=getattr(option, "importmode", "prepend") != "importlib",
+        contents=_choice(config, option, "import_isolation_contents", _CONTENTS),
     )
 
 
@@ -243,14 +261,21 @@ def _baseline(config: pytest.Config, option: argparse.Namespace) -> Path | None:
 
 
 def _mode(config: pytest.Config, option: argparse.Namespace) -> str | None:
-    given = option.isolate_imports
-    mode = str(config.getini("isolate_imports") if given is None else given).strip()
-    if mode not in _MODES:
+    mode = _choice(config, option, "isolate_imports", _MODES)
+    return None if mode == "off" else mode
+
+
+def _choice(config: pytest.Config, option: argparse.Namespace, name: str, choices: tuple[str, ...]) -> str:
+    given = getattr(option, name)
+    chosen = str(config.getini(name) if given is None else given).strip()
+    if chosen not in choices:
         from pytest_import_isolation.wording import suggestion
 
-        who = "isolate_imports in the ini file" if given is None else "--isolate-imports"
-        raise pytest.UsageError(f"{who}: expected off, file or test, not {mode!r}{suggestion(mode, _MODES)}")
-    return None if mode == "off" else mode
+        who = f"{name} in the ini file" if given is None else f"--{name.replace('_', '-')}"
+        *others, last = choices
+        expected = f"{', '.join(others)} or {last}"
+        raise pytest.UsageError(f"{who}: expected {expected}, not {chosen!r}{suggestion(chosen, choices)}")
+    return chosen
 
 
 def _usable_file(config: pytest.Config, name: str) -> Path:

@@ -54,11 +54,15 @@ class Phases:
             self._boundaries.cut_between()
         if item.path != self._file:
             self._boundaries.look_closer()
+            if self._file is not None and not self._may_rebind:
+                # Nobody looked after each test: nothing in the text of that file writes to others.
+                self._boundaries.contents.rebase()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
             self._may_write = self._sources.may_write(item.path)
             self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
         self._boundaries.test = item
+        self._boundaries.contents.begin_test(item)
         self._leak_watch.here = Polluter(item.nodeid, "setup")
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
@@ -85,6 +89,8 @@ class Phases:
         is_same = base.shows_same_entries() if self._may_write else base.shows_same_number()
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
         self._attribution.end_phase(here.phase, changes, looked_closely=self._may_write)
+        if self._may_rebind:
+            self._boundaries.contents.end_phase(here.phase)
         self._leak_watch.here = Polluter(here.nodeid, phase)
 
     def end_test(self, test: pytest.Item) -> None:
@@ -95,6 +101,9 @@ class Phases:
             self._leak_watch.begin_anew(())
         else:
             self._end_with_changes(test)
+        self._boundaries.take_patched_imports()
+        if self._may_rebind:
+            self._boundaries.contents.cut(Polluter(test.nodeid, "teardown"))
         self._boundaries.test = None
         self._leak_watch.here = None
 

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_import_isolation.contents.findings import NOTHING, Findings
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import Importer
@@ -55,6 +57,7 @@ class SuiteWorlds:
         self._executions = executions
         self._sources = sources
         self._ownership = Ownership(origins)
+        self._writers = Writers(origins) if settings.contents == "undo" else None
         # By the directories of the layers around them.
         self._shared: dict[tuple[Path, ...], World] = {}
         #: What ``conftest`` means for each file.
@@ -80,6 +83,7 @@ class SuiteWorlds:
             self._runner.is_own_entry,
             is_alone=is_alone,
             is_watchful=is_watchful,
+            writers=self._writers,
         )
 
     def around(self, path: Path) -> list[World]:
@@ -164,6 +168,11 @@ class SuiteWorlds:
                     harmful.append(change)
         return difference, harmful
 
+    def contents_of(self, world: World) -> Findings:
+        """Return what the test code of a world that is in place did to the contents of modules."""
+        contents = world.window.contents
+        return contents.find(world.window) if contents is not None else NOTHING
+
     def replaces_import(self, difference: Difference) -> bool:
         """Tell whether test code replaced ``builtins.__import__``."""
         change = SingleChange("import_function", "", ABSENT, import_function())
@@ -200,6 +209,11 @@ class SuiteWorlds:
             self._boundaries.record_contained(difference, polluter)
             if stays:
                 self._boundaries.rebase()
+
+    def record_contents(self, findings: Findings, polluter: Polluter) -> None:
+        """Let the report say what a world contains in modules; see :meth:`record`."""
+        if self._boundaries is not None:
+            self._boundaries.record_contained_contents(findings, polluter)
 
     def record_collection(self, nodeid: str) -> None:
         """Let the report say what another collection of a file changed in the file's own world."""

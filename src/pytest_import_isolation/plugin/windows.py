@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import Importer
@@ -22,7 +23,7 @@ from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import adopting, follow_from
+from pytest_import_isolation.window.adoption import adopting, follow_contents, follow_from
 from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
@@ -66,6 +67,8 @@ class ItemContext(IsolatedImportContext):
         after: ImportState | None = None,
     ) -> None:
         self._prepare(parameters, origins, site, settings.keep)
+        if settings.contents != "undo":
+            self._writers = None
         self._after = after
         self._settings = settings
         self._runner = runner
@@ -140,7 +143,7 @@ class ItemWindows:
         # The file of the test before, and its window, which is closed.
         self._last: tuple[Path | None, Window | None] = (None, None)
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
-        self._finalizing: dict[int, ImportState] = {}
+        self._finalizing: dict[int, tuple[ImportState, State]] = {}
 
     def context(
         self, parameters: Parameters, site: Importer | None = None, after: ImportState | None = None
@@ -264,15 +267,16 @@ class ItemWindows:
 
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         if self._window_inside(fixturedef) is not None:
-            self._finalizing[id(fixturedef)] = ImportState.capture()
+            self._finalizing[id(fixturedef)] = ImportState.capture(), CONTENTS.take()
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
-        before = self._finalizing.pop(id(fixturedef), None)
+        before, held = self._finalizing.pop(id(fixturedef), (None, {}))
         if before is None:  # as for all fixtures of a single test
             return
         window = self._window_inside(fixturedef)
         if window is not None:
+            follow_contents(window, held)
             follow_from(window, before)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -325,6 +329,8 @@ class ItemWindows:
         window.admit_installed_later()
         if self._boundaries is not None:
             self._boundaries.record_contained(window.differences())
+            if window.contents is not None:
+                self._boundaries.record_contained_contents(window.contents.find(window))
         forgotten = context.stop_with_inner()
         self._executions.note(context.changes, nodeid, window.forgotten_packages)
         for inner in forgotten:

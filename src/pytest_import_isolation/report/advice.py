@@ -21,6 +21,11 @@ _PATH: Final = (
     'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '
     "or name the directory in the pythonpath option of pytest."
 )
+_ATTRIBUTE: Final = (
+    'Use monkeypatch.setattr("{name}", ...) or mock.patch("{name}"), which put back what was there. Or mark the '
+    "test with @pytest.mark.isolated_imports."
+)
+_ATTRIBUTE_BY_IMPORT: Final = "Import the submodule in the tests that need it, and mark them with @pytest.mark.isolated_imports."
 _CONTEXT: Final = "Mark the test with @pytest.mark.isolated_imports: the change is undone after it."
 
 #: For what a test did, by kind. A text may name the leak with ``{name}``.
@@ -42,6 +47,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "@pytest.mark.isolated_imports(fakes=...), which "
         "forgets {name} after the test."
     ),
+    "tainted-by-patch": (
+        "Import {name} before it is patched, or mark the test with "
+        '@pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
+    ),
     "tainted-by-others": (
         "Contain the change of what {name} asked for, which another test or file left: "
         "{name} gets the real module then."
@@ -57,6 +66,9 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
     ),
     "reloaded": _FRESH,
+    "attribute-left": _ATTRIBUTE,
+    "attribute-left-by-import": _ATTRIBUTE_BY_IMPORT,
+    "class-attribute-left": _ATTRIBUTE,
     "twice-loaded": "Import the file under one name everywhere; check sys.path and pythonpath.",
     "effect": "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch.",
     "loaded": "Nothing to do: a first import is no leak.",
@@ -71,6 +83,12 @@ _FRESH_IN_FILE: Final = (
     "the first copy comes back after the block."
 )
 _CONTEXT_IN_FILE: Final = 'Make the change in "with IsolatedImportContext():": it is undone after the block.'
+_CONTEXT_IN_FILE_BY_IMPORT: Final = (
+    'Import the submodule in "with IsolatedImportContext():": what it bound is undone after the block.'
+)
+_ATTRIBUTE_IN_FILE: Final = (
+    'Do it in a fixture, with monkeypatch.setattr("{name}", ...), which puts back what was there.'
+)
 
 #: For what is done outside of all tests, where a mark cannot help: what differs.
 _FOR_FILES: Final[Mapping[str, str]] = {
@@ -95,6 +113,9 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "hook-removed": _CONTEXT_IN_FILE,
     "evicted": "Import {name} before the mock.patch.dict(sys.modules) block.",
     "reloaded": _FRESH_IN_FILE,
+    "attribute-left": _ATTRIBUTE_IN_FILE,
+    "attribute-left-by-import": _CONTEXT_IN_FILE_BY_IMPORT,
+    "class-attribute-left": _ATTRIBUTE_IN_FILE,
 }
 
 #: For what is done outside of all tests, by kind.

@@ -46,6 +46,8 @@ _SEVERITIES_OF_KINDS: Final[Mapping[str, str]] = {
     "evicted": ERROR,
     "reloaded": WARNING,
     "twice-loaded": WARNING,
+    "attribute-left": WARNING,
+    "class-attribute-left": WARNING,
     "effect": WARNING,
     "loaded": INFO,
 }

@@ -44,6 +44,8 @@ class Changes(NamedTuple):
     attributes: tuple[str, ...] = ()
     #: Containers and functions that had been another object, such as ``"sys.modules"``.
     rebound: tuple[str, ...] = ()
+    #: What test code had done to the contents of modules: ``"shop.RATE: assigned"``, ``"shop: reloaded"``.
+    contents: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return any(self)
@@ -76,6 +78,7 @@ class Changes(NamedTuple):
         lines += [f"{c.outcome}: {c.item!r} {c.change} in sys.{c.where}" for c in self.items]
         lines += [f"put back the attribute {name}" for name in self.attributes]
         lines += [f"put back {name}, which was another object" for name in self.rebound]
+        lines += [f"restored {what}" for what in self.contents]
         return "\n".join(lines) or "nothing changed"
 
 

@@ -146,6 +146,11 @@ class Origins:
         self._test_files.add(file)
         self._test_folders.add(os.path.dirname(file))
 
+    @property
+    def test_files(self) -> frozenset[str]:
+        """The collected test files and the conftests; none without pytest."""
+        return frozenset(self._test_files)
+
     def is_test_file(self, file: str | None) -> bool:
         """Tell whether a file is a collected test file or a conftest."""
         return file in self._test_files

@@ -17,7 +17,7 @@ from _thread import get_ident  # by this name, which a library that patches thre
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
@@ -43,6 +43,19 @@ class _Body:
         self.behind: object = None
         # Whether importlib has put it into sys.modules.
         self.is_entered = False
+
+
+class Listener(Protocol):
+    """What is told of the imports of modules that are not loaded. It raises nothing."""
+
+    def begun(self, name: str) -> object:
+        """Note that a module is about to be imported."""
+
+    def executed(self, name: str) -> object:
+        """Note that the import of a module is over, and did not fail."""
+
+    def finished(self) -> object:
+        """Note that this thread imports nothing any more."""
 
 
 class _Seen:
@@ -136,6 +149,8 @@ class ExecutedModules:
         self.failed: set[str] = set()
         #: What modules did to the classes of finders, in order.
         self.class_changes: list[ClassChange] = []
+        #: Told of each import.
+        self.listeners: list[Listener] = []
 
     def start(self) -> None:
         """Watch from now on; each user of it starts and stops it."""
@@ -155,6 +170,11 @@ class ExecutedModules:
         if self._users == 0 and self._watch is not None:
             self._watch.stop()
             self._seen = None
+
+    def running(self) -> str | None:
+        """Return the module whose body is running in this thread, None if there is none."""
+        running = self._running.get(get_ident())
+        return running[-1].name if running else None
 
     def begin_anew(self) -> None:
         """Forget which modules were executed; what they made stays known."""
@@ -182,6 +202,8 @@ class ExecutedModules:
             self._imported[name] = 0
             body = _Body(name)
             running.append(body)
+            for listener in self.listeners:
+                listener.begun(name)
         except Exception:  # a test may have left anything in sys, or all but used up the stack
             return None
         return body
@@ -209,11 +231,15 @@ class ExecutedModules:
             self._look(body)
             if error is None:
                 self._note_arrival(body.name)
+                for listener in self.listeners:
+                    listener.executed(body.name)
                 self._imported[body.name] = id(sys.modules.get(body.name))
         finally:
             del running[running.index(body) :]
             if not running:
                 del self._running[get_ident()]
+                for listener in self.listeners:
+                    listener.finished()
                 if not self._running and self._seen is not None:
                     self._seen.follow(self._imported)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.state.differences import Difference
@@ -33,11 +34,12 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
     unwatch = ASKED.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
     inside = window.all_differences()
-    before = ImportState.capture()
+    before, held = ImportState.capture(), CONTENTS.take()
     opened = len(open_windows)
     try:
         yield refused
     finally:
+        follow_contents(window, held)
         if unwatch is not None:
             unwatch()
         change = before.differences(is_own_finder)
@@ -75,6 +77,14 @@ def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> di
         adopted = {name: module for name, module in adopted.items() if name in wanted}
     window.admit(adopted, difference)
     return refused
+
+
+def follow_contents(window: Window, before: State) -> None:
+    """Let what modules hold else since a moment belong to what is around a window and those inside it."""
+    changes = CONTENTS.changes(before)
+    for inner in with_inner(window) if changes else ():
+        if inner.contents is not None:
+            inner.contents.follow(changes)
 
 
 def follow_from(window: Window, before: ImportState) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_import_isolation.errors import WindowOrderError
+from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
@@ -50,6 +51,8 @@ def close_window(window: Window) -> Changes:
     changes = NO_CHANGES
     try:
         window.stop_watching()
+        if window.contents is not None:
+            window.contents.undo(window)
         difference = window.around.differences(is_own_finder)
         if difference.added and runs_threads():
             # What another thread is importing gets a second to be finished; then it stays.
@@ -77,6 +80,8 @@ def close_window(window: Window) -> Changes:
         if window.absent.unloaded:
             window.absent.withdraw_unloaded()
         _leave_the_others(window)
+    if window.contents is not None and window.contents.undone.texts:
+        changes = changes._replace(contents=window.contents.undone.texts)
     return changes
 
 
@@ -116,6 +121,8 @@ def _wrong_order(window: Window) -> WindowOrderError:
 
 def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
+    if window.contents is not None:
+        CONTENTS.stop()
     EXECUTED.stop()
     CODE.end(window.recurs)
     FINDER.unlisten(window.log)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, NoReturn, TypeVar, Union
 
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.errors import ImportIsolationWarning, ParameterError, WindowOrderError
 from pytest_import_isolation.fakes.refusals import unmatched
 from pytest_import_isolation.machinery.frames import Importer, caller
@@ -109,6 +110,8 @@ class IsolatedImportContext:
         #: The line that the warnings are about; by default the one that opens the window.
         self._site = site
         self._windows: list[Window] = []
+        # Tells whose doing a change of contents is; None if contents are left as they are.
+        self._writers: Writers | None = Writers(origins)
         #: The import state of a moment ago, if it is known.
         self._after: ImportState | None = None
         self.changes = NO_CHANGES
@@ -133,6 +136,7 @@ class IsolatedImportContext:
             self._title,
             site=self._site,
             always_kept=self._always_kept,
+            writers=self._writers,
         )
         after, self._after = self._after, None
         open_window(window, after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
@@ -14,6 +15,7 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import bring_evicted_back
 from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import waiting_names
+from pytest_import_isolation.window.module_contents import WindowContents
 from pytest_import_isolation.window.window import Window, open_windows
 
 
@@ -36,6 +38,9 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
         window.waiting = around.derive(
             (window.origins, "waiting"), lambda modules: waiting_names(window.first_party_survivors())
         )
+    if window.writers is not None:
+        CONTENTS.start()
+        window.contents = WindowContents(window.origins, window.writers)
     window.log.once_more = functools.partial(bring_evicted_back, window)
     # Needs the state, and other threads import already.
     window.log.beforehand = functools.partial(_remember_references, window.returned)
@@ -55,9 +60,11 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
     if not _is_pristine(window):
         return False
     FINDER.listen(window.log)
-    if not window.around.holds_still():
+    if not window.around.holds_still() or (window.contents and not window.contents.holds_still()):
         FINDER.unlisten(window.log)
         return False
+    if window.contents is not None:
+        CONTENTS.start()
     window.opened_by = site or window.opened_by
     _join_the_others(window)
     return True

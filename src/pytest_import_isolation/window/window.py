@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, importer_at
@@ -20,6 +21,7 @@ from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.window.absent_modules import AbsentModules
 from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import Waiting
+from pytest_import_isolation.window.module_contents import WindowContents
 from pytest_import_isolation.window.outcomes import Outcome
 from pytest_import_isolation.window.own_items import OwnItems
 from pytest_import_isolation.window.parameters import Parameters
@@ -74,6 +76,7 @@ class Window:
             it loads or asks for itself.
         site: the line that asked for it; where it is made by default.
         always_kept: patterns of modules that stay loaded in every window.
+        writers: tells whose doing a change of contents is; without it, contents are left as they are.
     """
 
     #: The import state around it, which is in place again when it is closed.
@@ -86,6 +89,8 @@ class Window:
     asked_before: int
     #: Whether nothing in it differs from elsewhere: what a wider fixture asked for may be given to all.
     is_for_all = False
+    #: What modules hold around it; None if nobody looks at that.
+    contents: WindowContents | None = None
     #: Tells what the unloading proves; None if nothing was unloaded.
     older: Older | None = None
     #: Whether a fixture of a wider scope opened it: then it may be closed in the window of a test.
@@ -102,7 +107,10 @@ class Window:
         is_long: bool = False,
         site: Importer | None = None,
         always_kept: Patterns = _NO_PATTERNS,
+        writers: Writers | None = None,
     ) -> None:
+        #: Tells whose doing a change of contents is; None if contents are left as they are.
+        self.writers = writers
         self.parameters = parameters
         self.origins = origins
         self._must_stay = must_stay
@@ -120,6 +128,8 @@ class Window:
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         #: Identities of the namespaces whose references do not count.
         self.disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
+        #: The files of the test code that runs in it, beside that which opened it.
+        self.test_code: list[str] = []
         self._test_files: list[str] = []
         #: What takes off the import system what blocks modules and watches who asks for them.
         self.undo: list[Callable[[], object]] = []

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from pytest_import_isolation.contents.findings import Undone
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.finders import import_function, is_own_finder, without_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.parking.finder import FINDER
@@ -44,6 +46,7 @@ class World:
         is_common_entry: tells whether a path entry belongs to everybody.
         is_alone: whether its first-party modules are for itself, also if surviving code refers to them.
         is_watchful: whether to look for fakes among what is loaded while it is in place.
+        writers: tells whose doing a change of contents is; without it, contents are left as they are.
     """
 
     def __init__(
@@ -56,8 +59,14 @@ class World:
         *,
         is_alone: bool = True,
         is_watchful: bool = False,
+        writers: Writers | None = None,
     ) -> None:
         self.name = name
+        #: The files of the test code that it is for.
+        self.test_code: list[str] = []
+        self._writers = writers
+        # What its test code did to the contents of modules, which is undone while it is not in place.
+        self._contents = Undone()
         self.is_common = is_common
         #: Whether other worlds may use the first-party modules that were executed in this one.
         self.lends = False
@@ -115,7 +124,9 @@ class World:
             log=self.log,
             is_alone=self._is_alone,
             is_long=True,
+            writers=self._writers,
         )
+        window.test_code += self.test_code
         window.tainted.update(self._tainted)
         window.is_for_all = self.is_for_all
         open_window(window)
@@ -134,6 +145,8 @@ class World:
             if FINDER.lot.module(name) is module:
                 FINDER.lot.bring_back(name, is_asked=False)
         lay(self.overlay, is_own_finder)
+        if self.window.contents is not None:
+            self.window.contents.lay(self._contents)
         for change in self._class_changes:
             change.redo()
             EXECUTED.class_changes.append(change)
@@ -154,6 +167,8 @@ class World:
         self._seen = None
         changes, _ = close_with_inner(window)
         self._class_changes = window.installations.undone
+        if window.contents is not None:
+            self._contents = window.contents.undone
         self.forgotten_packages = window.forgotten_packages
         self._window = None
         return changes
@@ -201,6 +216,7 @@ class World:
     def clear(self) -> None:
         """Let go of everything."""
         self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
+        self._contents = Undone()
         self.forgotten_packages = {}
         self._loan, self._needs = None, {}
 

@@ -1,0 +1,147 @@
+"""Single changes of what namespaces hold, without what modules and the interpreter write there themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
+from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_home,
+    class_name,
+    class_qualname,
+    namespace,
+)
+
+#: What the interpreter and pytest set in ``sys``, and what the import state is made of.
+_IN_SYS: Final = frozenset(
+    (
+        *("last_exc", "last_type", "last_value", "last_traceback", "stdin", "stdout", "stderr", "ps1", "ps2"),
+        *("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "dont_write_bytecode"),
+        *("displayhook", "excepthook", "unraisablehook", "breakpointhook", "tracebacklimit", "argv"),
+    )
+)
+_IN_BUILTINS: Final = frozenset(("_", "__import__"))
+
+
+class ContentChange(NamedTuple):
+    """One name of one namespace that holds something else than before."""
+
+    space: Space
+    name: str
+    #: ABSENT for nothing, here and below.
+    before: object
+    after: object
+
+    @property
+    def full_name(self) -> str:
+        """The name with that of the module, and of the class if there is one."""
+        return f"{self.space.name}.{self.name}"
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is still so."""
+        space = self.space.dictionary
+        return space is not None and space.get(self.name, ABSENT) is self.after
+
+    @property
+    def submodule(self) -> str | None:
+        """The submodule whose import bound its own name in place of what the package had exported."""
+        if self.space.is_class or not _is_module(self.after) or self.before is ABSENT or _is_module(self.before):
+            return None
+        own = (namespace(self.after) or {}).get("__name__")
+        return self.full_name if own == self.full_name else None
+
+
+def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
+    """Yield what is different, without what does not count: see :func:`_counts`."""
+    if not before and space.owner() is None:
+        return
+    names = [*before, *(name for name in now if name not in before)] if len(before) or len(now) else []
+    for name in names:
+        old, new = before.value(name, ABSENT), now.value(name, ABSENT)
+        if old is new or type(name) is not str or old is GONE or new is GONE:
+            continue
+        change = ContentChange(space, name, old, new)
+        if _counts(change):
+            yield change
+
+
+def _counts(change: ContentChange) -> bool:
+    name, before, after = change.name, change.before, change.after
+    if name.startswith("__") and name.endswith("__"):
+        return False
+    space = change.space
+    if space.name == "sys" and name in _IN_SYS:
+        return False
+    if space.name == "builtins" and name in _IN_BUILTINS:
+        return False
+    if change.submodule is None and _is_submodule(change):
+        return False
+    if _is_lazy(before) or _is_lazy(after):
+        return False
+    owner = space.owner()
+    if not space.is_class and (before is ABSENT or after is ABSENT):
+        # A module that answers for missing names by itself keeps what it answered (PEP 562).
+        answers = "__getattr__" in (space.dictionary or {}) or type(owner) is not ModuleType
+        return not (before is ABSENT and answers)
+    return True
+
+
+def _is_submodule(change: ContentChange) -> bool:
+    """Tell whether a name is that of a submodule, which the import system binds and restores by itself."""
+    if change.space.is_class:
+        return False
+    for value in (change.before, change.after):
+        if issubclass(type(value), ModuleType):
+            own = (namespace(value) or {}).get("__name__")
+            if own == change.full_name:
+                return True
+    both = (change.before, change.after)
+    return change.full_name in sys.modules and any(value is ABSENT or _is_module(value) for value in both)
+
+
+def _is_module(value: object) -> bool:
+    return issubclass(type(value), ModuleType)
+
+
+def _is_lazy(value: object) -> bool:
+    kind = type(value)
+    if LAZY_TYPE is not None and kind is LAZY_TYPE:
+        return True
+    # A lazy module of importlib, or of a library that follows it, is another type until its first use.
+    return issubclass(kind, ModuleType) and kind is not ModuleType and "azy" in class_qualname(kind)
+
+
+def is_executed_again(space: Space, before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+    """Tell whether a module's body was executed once more in its namespace.
+
+    Then every function and class that it defines is another object of the same place.
+    """
+    if space.is_class:
+        return False
+    again = 0
+    for name, kept in before.items():
+        old, new = value_of(kept), value_of(now.get(name, ABSENT))
+        place = _place(old, space.name)
+        if place is None:
+            continue
+        if old is new or _place(new, space.name) != place:
+            return False
+        again += 1
+    return again > 0
+
+
+def _place(value: object, home: str) -> tuple[Any, ...] | None:
+    kind = type(value)
+    if kind is FunctionType:
+        code = value.__code__  # type: ignore[attr-defined]
+        if value.__module__ == home:
+            return (code.co_filename, code.co_firstlineno, code.co_qualname if hasattr(code, "co_qualname") else "")
+    elif issubclass(kind, type) and class_home(value) == home:  # type: ignore[arg-type]
+        return ("class", class_name(value))  # type: ignore[arg-type]
+    return None

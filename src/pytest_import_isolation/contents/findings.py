@@ -1,0 +1,191 @@
+"""What test code did to the contents of modules between two moments: reloads, and writes to single names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
+from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
+from pytest_import_isolation.contents.spaces import Copy, Space, copy_of
+from pytest_import_isolation.contents.writers import APPLICATION, TEST, Writers
+from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.modules import ABSENT, location_in
+from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.watching.import_log import Reload
+
+
+class Reloaded(NamedTuple):
+    """A module whose body was executed again in its namespace."""
+
+    space: Space
+    #: What it held before that, without what test code had written.
+    before: Copy
+    #: The statement that asked for it; None if nothing is known of it.
+    importer: Importer | None
+    #: What test code had written before that.
+    written: tuple[ContentChange, ...] = ()
+
+    @property
+    def files(self) -> tuple[object, object]:
+        """Where the module lay before, and where it was executed from."""
+        now = (self.space.dictionary or {}).get("__spec__")
+        return location_in(self.before.value("__spec__", None)), location_in(now)
+
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether another file was executed in place of the module's own."""
+        before, after = self.files
+        return type(before) is str and type(after) is str and before != after
+
+
+class Findings(NamedTuple):
+    """What test code did to contents, in order."""
+
+    reloaded: tuple[Reloaded, ...] = ()
+    written: tuple[ContentChange, ...] = ()
+    #: What first-party modules wrote to others: information.
+    by_application: tuple[ContentChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.reloaded or self.written)
+
+
+NOTHING = Findings()
+
+
+def find(
+    since: State,
+    reloads: Iterable[Reload],
+    writers: Writers,
+    files: Callable[[str], Iterable[str]],
+    origins: Origins,
+) -> Findings:
+    """Return what test code did to contents since a moment.
+
+    Args:
+        since: what there was then.
+        reloads: the reloads that were seen since.
+        writers: judges changes.
+        files: returns the test code that was running, given the module that was written to.
+        origins: gives the verdicts on modules.
+    """
+    if CONTENTS.take() is since:
+        return NOTHING
+    again: dict[Space, Reloaded | None] = {}
+    for reload in reloads:
+        space = CONTENTS.space_of(reload.module)
+        if space is None or space in again:
+            continue
+        if _is_by_application(reload, origins, space):
+            again[space] = None
+            continue
+        base = since.get(space, space.first)
+        before = copy_of(reload.before)
+        written = _written_before(space, base, before, writers, files)
+        again[space] = Reloaded(space, space.hold(_without(before, written)), reload.importer, tuple(written))
+    written_now: list[ContentChange] = []
+    by_application: list[ContentChange] = []
+    for space, changes in _by_space(CONTENTS.changes(since)).items():
+        if space in again:
+            continue
+        base = since.get(space, space.first)
+        if is_executed_again(space, base, space.copy):
+            again[space] = Reloaded(space, base, None)
+            continue
+        for change in changes:
+            verdict = writers.verdict(change, files(space.home))
+            if verdict == TEST:
+                written_now.append(change)
+            elif verdict == APPLICATION:
+                by_application.append(change)
+    reloaded = tuple(found for found in again.values() if found is not None)
+    return Findings(reloaded, tuple(written_now), tuple(by_application))
+
+
+def _is_by_application(reload: Reload, origins: Origins, space: Space) -> bool:
+    """Tell whether a first-party module that is no test code asked for a reload."""
+    importer = reload.importer
+    if importer is None or origins.of_file(importer.module, importer.file) is not Origin.FIRST_PARTY:
+        return False
+    return not origins.is_test_code(importer.file) and bool(origins.test_files)
+
+
+def _by_space(changes: Iterable[ContentChange]) -> Mapping[Space, list[ContentChange]]:
+    found: dict[Space, list[ContentChange]] = {}
+    for change in changes:
+        found.setdefault(change.space, []).append(change)
+    return found
+
+
+def _written_before(
+    space: Space, base: Copy, before: Copy, writers: Writers, files: Callable[[str], Iterable[str]]
+) -> list[ContentChange]:
+    """Return what test code had written to a module before it reloaded it."""
+    return [
+        change
+        for change in compare(space, base, before)
+        if writers.verdict(change, files(space.home)) == TEST
+    ]
+
+
+def _without(contents: Copy, written: Iterable[ContentChange]) -> Copy:
+    """Take single changes out of a copy."""
+    for change in written:
+        if change.before is ABSENT:
+            contents.pop(change.name, None)
+        else:
+            contents[change.name] = copy_of({change.name: change.before})[change.name]
+    return contents
+
+
+class Undone(NamedTuple):
+    """What was undone: it was compared afterwards, and is as before."""
+
+    reloaded: tuple[Reloaded, ...] = ()
+    written: tuple[ContentChange, ...] = ()
+    #: How it can be done again.
+    again: tuple[Redo, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """In words, one for each."""
+        words = [f"{one.space.name}: reloaded" for one in self.reloaded]
+        return (*words, *(f"{change.full_name}: {how(change)}" for change in self.written))
+
+
+def undo_all(findings: Findings) -> Undone:
+    """Undo what test code did to contents, and look whether it is undone."""
+    reloaded: list[Reloaded] = []
+    again: list[Redo] = []
+    for one in findings.reloaded:
+        after = one.space.hold(copy_of(one.space.dictionary or {}))
+        if put_back(one.space, one.before):
+            reloaded.append(one)
+            again.append(Redo(one.space, one.before, after))
+    written = undo(findings.written)
+    return Undone(tuple(reloaded), tuple(written), (*again, *redo_of(written)))
+
+
+def how(change: ContentChange) -> str:
+    """Say in a word what was done to a name."""
+    if change.submodule is not None:
+        return "bound by the import of the submodule"
+    if change.before is ABSENT:
+        return "added"
+    return "removed" if change.after is ABSENT else "assigned"
+
+
+def following(state: State, changes: Iterable[ContentChange]) -> State:
+    """Return a state to which changes were made."""
+    followed = dict(state)
+    for space, some in _by_space(changes).items():
+        copy = space.hold(Copy(followed.get(space, space.first)))
+        for change in some:
+            if change.after is ABSENT:
+                copy.pop(change.name, None)
+            else:
+                copy[change.name] = space.copy.get(change.name, change.after)
+        followed[space] = copy
+    return followed

@@ -1,0 +1,215 @@
+"""What all namespaces hold, looked at as cheaply as the interpreter allows, and what changed in them since.
+
+A look reads one number for each namespace; contents are compared only where that is another one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pytest_import_isolation.contents.changes import ContentChange, compare
+from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
+from pytest_import_isolation.machinery.dict_versions import Cell, Moment, read_cells
+from pytest_import_isolation.machinery.modules import (
+    class_home,
+    class_name,
+    class_namespace,
+    class_qualname,
+    is_initializing,
+    namespace,
+    top_level,
+)
+from pytest_import_isolation.state.differences import items_of, same_items
+from pytest_import_isolation.state.odd_keys import entries_in
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.watching.executed_modules import EXECUTED, class_of
+
+#: What namespaces held at a moment.
+State = Mapping[Space, Copy]
+
+#: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
+_UNWATCHED: Final = frozenset(
+    ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
+)
+
+
+class Contents:
+    """Knows what the namespaces hold. It is the process's, as ``sys.modules`` is, and on while it is used."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        # By the identity of a module: its own namespace, and those of its classes.
+        self._spaces: dict[int, list[Space]] = {}
+        self._of_finders: dict[int, Space] = {}
+        self._state: State = {}
+        self._cells: list[Cell] = []
+        self._signature = b""
+        self._moment = Moment(None)
+        self._finders: tuple[object, ...] = ()
+
+    def start(self) -> None:
+        """Note what modules hold when they have been executed; each user of it starts and stops it."""
+        self._users += 1
+        if self._users == 1:
+            EXECUTED.listeners.append(self)
+
+    def stop(self) -> None:
+        """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
+        self._users -= 1
+        if self._users == 0:
+            EXECUTED.listeners.remove(self)
+
+    def _forget_signature(self) -> None:
+        self._cells, self._signature, self._moment = [], b"", Moment(None)
+
+    def take(self) -> State:
+        """Return what is there now: the same object as last time if nothing has changed."""
+        if (
+            self._cells
+            and self._moment.lasts_for(sys.modules)
+            and read_cells(self._cells) == self._signature
+            and same_items(sys.meta_path, self._finders)
+        ):
+            return self._state
+        return self._look()
+
+    def _look(self) -> State:
+        moment = Moment(sys.modules)
+        spaces: dict[int, list[Space]] = {}
+        has_changed = False
+        for name, module in entries_in(sys.modules).items():
+            key = id(module)
+            found = self._spaces.get(key)
+            if found is None or found[0].owner() is not module or found[0].dictionary is None:
+                found = self._begin(name, module)
+                if found is None:
+                    continue
+                has_changed = True
+            elif found[0].refresh():
+                has_changed = True
+                found[1:] = self._classes(found[0], found[1:])
+            for space in found[1:]:
+                has_changed = space.refresh() or has_changed
+            spaces[key] = found
+        finders = items_of("meta_path")
+        has_changed = self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
+        self._spaces, self._finders = spaces, finders
+        if has_changed or not self._state:
+            self._state = {space: space.copy for space in self._all_spaces()}
+        cells = [space.cell for space in self._state]
+        if None in cells:
+            self._forget_signature()
+        else:
+            self._cells, self._signature, self._moment = cells, read_cells(cells), moment
+        return self._state
+
+    def _all_spaces(self) -> Iterator[Space]:
+        for found in self._spaces.values():
+            yield from found
+        yield from self._of_finders.values()
+
+    def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
+        changed = not same_items(sys.meta_path, self._finders)
+        if changed:
+            known = {id(space.owner()) for found in spaces.values() for space in found[1:]}
+            before, self._of_finders = self._of_finders, {}
+            for cls in dict.fromkeys(map(class_of, finders)):
+                if id(cls) in known or top_level(class_home(cls)) in _UNWATCHED:
+                    continue
+                old = before.get(id(cls))
+                space = old if old is not None and old.owner() is cls else _space(class_name(cls), class_home(cls), cls, self)
+                if space is not None:
+                    self._of_finders[id(cls)] = space
+        return any([space.refresh() for space in self._of_finders.values()]) or changed
+
+    def begun(self, name: str) -> None:
+        """Nothing is to be noted when an import begins, or when all are over."""
+
+    def finished(self) -> None:
+        """See :meth:`begun`."""
+
+    def executed(self, name: str) -> None:
+        """Note what a module holds at the end of its first execution."""
+        module = sys.modules.get(name)
+        known = self._spaces.get(id(module))
+        if known is None or known[0].owner() is not module:
+            found = self._begin(name, module)
+            if found is not None:
+                self._spaces[id(module)] = found
+
+    def _begin(self, name: object, module: object) -> list[Space] | None:
+        dictionary = namespace(module)
+        if (
+            dictionary is None
+            or type(name) is not str
+            or top_level(name) in _UNWATCHED
+            or is_initializing(module)
+        ):
+            return None
+        try:
+            space = Space(name, name, module, dictionary, self._forget_signature)
+        except TypeError:  # nothing can refer to it weakly: it is no module
+            return None
+        if space.cell is None and not Origins.usual().is_first_party(name, module):
+            return None  # without versions all contents would have to be compared
+        return [space, *self._classes(space, [])]
+
+    def _classes(self, space: Space, known: list[Space]) -> list[Space]:
+        """Return the namespaces of the classes that a first-party module defines."""
+        module, dictionary = space.owner(), space.dictionary
+        if dictionary is None or not Origins.usual().is_first_party(space.name, module):
+            return []
+        by_class = {id(old.owner()): old for old in known}
+        found: list[Space] = []
+        for cls in classes_in(space.name, dictionary):
+            old = by_class.get(id(cls)) or _space(f"{space.name}.{class_qualname(cls)}", space.home, cls, self)
+            if old is not None:
+                found.append(old)
+        # Also what is no longer in the module: others may hold it.
+        return found + [old for old in known if old not in found and old.owner() is not None]
+
+    def space_of(self, module: object) -> Space | None:
+        """Return the namespace of a module that is watched."""
+        self.take()
+        found = self._spaces.get(id(module))
+        return found[0] if found is not None and found[0].owner() is module else None
+
+    def changes(self, since: State) -> list[ContentChange]:
+        """Return what is different from an earlier moment, whoever did it.
+
+        Of modules that were executed since, what is different from the end of their execution.
+        """
+        now = self.take()
+        if now is since:
+            return []
+        found: list[ContentChange] = []
+        for space, copy in now.items():
+            before = since.get(space, space.first)
+            if before is not copy:
+                found += compare(space, before, copy)
+        return found
+
+
+def _space(name: str, home: str, owner: object, contents: Contents) -> Space | None:
+    dictionary = space_of_class(owner)  # type: ignore[arg-type]
+    if dictionary is None:
+        return None
+    return Space(name, home, owner, dictionary, contents._forget_signature)
+
+
+def classes_in(name: str, dictionary: dict[str, Any]) -> Iterator[type]:
+    """Yield the classes that a module defines, with those that are defined in them."""
+    seen: set[int] = set()
+    waiting = [dictionary]
+    while waiting:
+        for value in list(waiting.pop().values()):
+            if issubclass(type(value), type) and class_home(value) == name and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+                waiting.append(dict(class_namespace(value)))
+
+
+#: Of this process, which has one set of modules.
+CONTENTS: Final = Contents()

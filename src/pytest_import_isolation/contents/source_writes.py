@@ -1,0 +1,171 @@
+"""Which names the text of a file can write to: as its own globals, as attributes of others, by strings."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+#: A text without any of these writes attributes by statements alone.
+_SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
+_UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
+#: A text with one of these may write to any global of its own.
+_DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
+
+
+class Writes(NamedTuple):
+    """What a text can write to."""
+
+    #: Names that a function declares global, and stores.
+    own: frozenset[str]
+    #: Attributes that statements, ``setattr()`` or ``delattr()`` store or delete.
+    attributes: frozenset[str]
+    #: Names that strings and keywords say, in a text that can set what a string names.
+    said: frozenset[str]
+    #: Whether it can write to globals whose names it does not say.
+    is_dynamic: bool
+
+    @property
+    def any(self) -> frozenset[str]:
+        """All names that it can write to in other modules."""
+        return self.attributes | self.said
+
+
+_NOTHING: Final = Writes(frozenset(), frozenset(), frozenset(), is_dynamic=False)
+
+
+class SourceWrites:
+    """Reads each file once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._writes: dict[str, Writes] = {}
+
+    def text(self, file: str) -> str:
+        """Return the text of a file, nothing if it is no source."""
+        found = self._texts.get(file)
+        if found is None:
+            found = self._texts[file] = _text_of(file) if file.endswith(".py") else ""
+        return found
+
+    def of(self, file: str) -> Writes:
+        """Return what a file can write to."""
+        found = self._writes.get(file)
+        if found is None:
+            found = self._writes[file] = writes_of(self.text(file))
+        return found
+
+    def writes_attribute(self, file: str, name: str) -> bool:
+        """Tell whether a file can write to an attribute of that name."""
+        return name in self.text(file) and name in self.of(file).any
+
+
+def _text_of(file: str) -> str:
+    # By its real encoding would import something in the midst of a window; names are ASCII almost always.
+    try:
+        with open(file, "rb") as source:
+            return source.read().decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def writes_of(source: str) -> Writes:
+    """Return what a text can write to."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _NOTHING
+    own: set[str] = set()
+    attributes: set[str] = set()
+    said: set[str] = set()
+    sets_by_name = any(word in source for word in _SETTERS)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            own.update(node.names)
+        attributes.update(_stored(node))
+        if sets_by_name:
+            said.update(_said(node))
+    return Writes(
+        frozenset(own),
+        frozenset(attributes),
+        frozenset(said),
+        is_dynamic=any(word in source for word in _DYNAMIC),
+    )
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+        yield node.attr
+    elif isinstance(node, ast.Call) and _called(node) in ("setattr", "delattr") and len(node.args) > 1:
+        yield from _last_parts(node.args[1])
+
+
+def _said(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant):
+        yield from _last_parts(node)
+    elif isinstance(node, ast.Call) and _called(node) in _UPDATERS:
+        yield from (keyword.arg for keyword in node.keywords if keyword.arg)
+
+
+def _last_parts(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
+        last = node.value.rpartition(".")[2]
+        if last.isidentifier():
+            yield last
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+class Statement(NamedTuple):
+    """A statement that can have written a name: its line, and what tells it from others of the line."""
+
+    line: int
+    column: int
+    #: Whether it stores the very attribute, and does not only name it in a string.
+    is_direct: bool
+
+
+_COMPOUND: Final = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.ClassDef)
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def statements_writing(source: str, name: str) -> list[Statement]:
+    """Return the statements of a text that can have written an attribute, the likeliest first."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    direct: list[Statement] = []
+    naming: list[Statement] = []
+    general: list[Statement] = []
+    for statement, parts in _simple_statements(tree):
+        at = (statement.lineno, statement.col_offset)
+        nodes = [node for part in parts for node in ast.walk(part)]
+        if any(name in _stored(node) for node in nodes):
+            direct.append(Statement(*at, is_direct=True))
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            continue
+        elif any(name in _said(node) for node in nodes) and any(isinstance(n, ast.Call) for n in nodes):
+            naming.append(Statement(*at, is_direct=False))
+        elif any(isinstance(n, ast.Call) and _called(n) in ("setattr", "delattr") for n in nodes):
+            general.append(Statement(*at, is_direct=False))
+    return [*direct, *naming, *general]
+
+
+def _simple_statements(tree: ast.AST) -> Iterator[tuple[ast.stmt, list[ast.AST]]]:
+    """Yield each statement with its parts that belong to no statement inside of it."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.stmt):
+            continue
+        if isinstance(node, _FUNCTIONS):
+            for decorator in node.decorator_list:
+                yield ast.copy_location(ast.Expr(decorator), decorator), [decorator]
+        elif isinstance(node, (ast.With, ast.AsyncWith)):
+            yield node, list(node.items)
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            yield node, [node.target, node.iter]
+        elif not isinstance(node, _COMPOUND):
+            yield node, [node]

@@ -1,0 +1,155 @@
+"""One namespace, of a module or of a class, and copies of what it held."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.dict_versions import Cell, cell_of
+from pytest_import_isolation.machinery.modules import class_namespace
+
+
+class _Held(weakref.ref):  # type: ignore[type-arg]
+    """Stands for a module in a copy, which must keep no module alive."""
+
+    __slots__ = ()
+
+
+class Copy(dict[str, object]):
+    """What a namespace held; empty once the owner of the namespace is gone."""
+
+    __slots__ = ("__weakref__",)
+
+    def value(self, name: str, default: object) -> object:
+        """Return what the namespace held under a name."""
+        return value_of(self.get(name, default))
+
+
+class _Gone:
+    """The type of :data:`GONE`."""
+
+    __slots__ = ()
+
+
+#: Stands for a module that is no more.
+GONE: Final = _Gone()
+
+
+def value_of(kept: object) -> object:
+    """Return what an item of a copy stands for."""
+    if type(kept) is not _Held:
+        return kept
+    module = kept()
+    return GONE if module is None else module
+
+
+def copy_of(dictionary: dict[str, Any]) -> Copy:
+    """Return a copy of a namespace that keeps no module alive."""
+    copy = Copy(dictionary)
+    modules = [name for name, value in copy.items() if issubclass(type(value), ModuleType)]
+    for name in modules:
+        if type(name) is str:
+            copy[name] = _Held(copy[name])
+    return copy
+
+
+class Space:
+    """The namespace of a module, or of a class that is defined in one.
+
+    Args:
+        name: of the module, or of the class with its module.
+        home: the name of the module.
+        owner: the module or class, which is not kept alive.
+        dictionary: its namespace.
+        on_death: called before anything is let go of, when the owner dies.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_copies",
+        "_identities",
+        "_on_death",
+        "_version",
+        "cell",
+        "copy",
+        "dictionary",
+        "first",
+        "home",
+        "is_class",
+        "name",
+        "owner",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        home: str,
+        owner: object,
+        dictionary: dict[str, Any],
+        on_death: Callable[[], object],
+    ) -> None:
+        self.name = name
+        self.home = home
+        self.is_class = issubclass(type(owner), type)
+        self._on_death = on_death
+        #: Gives the module or class, None once it is no more.
+        self.owner = weakref.ref(owner, self._die)
+        #: The namespace itself, None once its owner is no more.
+        self.dictionary: dict[str, Any] | None = dictionary
+        #: Where its version is read, if it has one.
+        self.cell: Cell | None = cell_of(dictionary)
+        self._version: int | None = None
+        self._identities: tuple[int, ...] | None = None
+        self._copies: list[weakref.ref[Copy]] = []
+        #: What it held when it was looked at last.
+        self.copy = Copy()
+        self.refresh()
+        #: What it held when its first execution ended, or when it was looked at first.
+        self.first = self.copy
+
+    def __repr__(self) -> str:
+        return f"Space({self.name!r})"
+
+    def _die(self, owner: object) -> None:
+        self._on_death()  # first of all: nobody may read the version of what is no more
+        self.cell = None
+        for reference in self._copies:
+            copy = reference()
+            if copy is not None:
+                copy.clear()
+        self._copies.clear()
+        self._identities = None
+        self.dictionary = None
+
+    def refresh(self) -> bool:
+        """Copy what it holds now, if that is not what was copied last; tell whether it was copied."""
+        dictionary = self.dictionary
+        if dictionary is None or self._is_unchanged(dictionary):
+            return False
+        self.copy = copy_of(dictionary)
+        self._copies = [kept for kept in self._copies if kept() is not None]
+        self._copies.append(weakref.ref(self.copy))
+        return True
+
+    def _is_unchanged(self, dictionary: dict[str, Any]) -> bool:
+        if self.cell is not None:
+            version, self._version = self._version, self.cell.value
+            return version == self._version
+        # The copy keeps alive what it held, except for modules: no address is used twice meanwhile.
+        identities = (*map(id, dictionary), *map(id, dictionary.values()))
+        before, self._identities = self._identities, identities
+        return identities == before
+
+    def hold(self, copy: Copy) -> Copy:
+        """Let go of another copy too when the owner dies."""
+        self._copies.append(weakref.ref(copy))
+        return copy
+
+
+def space_of_class(cls: type) -> dict[str, Any] | None:
+    """Return the dictionary behind the namespace of a class."""
+    found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,52 @@
+"""What values are, in words, without running any code of theirs."""
+
+from __future__ import annotations
+
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Final
+
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_home,
+    class_name,
+    class_qualname,
+    home_of,
+    mro_of,
+)
+from pytest_import_isolation.state.origins import describe
+
+_MOCKS: Final = frozenset(("unittest.mock", "mock", "mock.mock"))
+_LARGEST: Final = 10**9
+_FUNCTIONS: Final = (FunctionType, BuiltinFunctionType)
+
+
+def is_mock(value: object) -> bool:
+    """Tell whether a value is a Mock of any sort."""
+    kinds = mro_of(type(value))
+    return any(class_home(kind) in _MOCKS and "Mock" in class_qualname(kind) for kind in kinds)
+
+
+def is_definition(value: object) -> bool:
+    """Tell whether a value is a function, a method of a class, or a class."""
+    kind = type(value)
+    return kind in _FUNCTIONS or kind in (staticmethod, classmethod, property) or issubclass(kind, type)
+
+
+def kind_of(value: object) -> str:
+    """Say what a value is: a number or a constant itself, of all else the kind."""
+    if value is ABSENT:
+        return "nothing"
+    kind = type(value)
+    if value is None or kind is bool:
+        return str(value)
+    if (kind is int and -_LARGEST < value < _LARGEST) or kind is float:  # type: ignore[operator]
+        return repr(value)
+    if issubclass(kind, ModuleType) and not is_mock(value):
+        return describe(value)
+    if issubclass(kind, type):
+        return f"the class {class_name(value)}"  # type: ignore[arg-type]
+    if kind in _FUNCTIONS:
+        home = home_of(value)
+        return f"the function {home[0]}.{home[1]}" if home else "a function"
+    named = class_qualname(kind)
+    return f"an {named}" if named[:1].lower() in "aeio" else f"a {named}"

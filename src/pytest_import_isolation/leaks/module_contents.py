@@ -1,0 +1,252 @@
+"""Leaks in the contents of modules: reloads, and attributes that test code left on modules and classes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.findings import Findings, Reloaded, how
+from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
+from pytest_import_isolation.contents.writers import Writers
+from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
+from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.report.records import (
+    ERROR,
+    INFO,
+    WARNING,
+    Leak,
+    Location,
+    Polluter,
+    make_leak,
+)
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.wording import listing
+
+_MOST_NAMES = 6
+
+
+class ContentLeak(NamedTuple):
+    """A leak, and what others can meet of it."""
+
+    leak: Leak
+    watched: WatchedContents
+
+
+class WatchedContents(WatchedChange):
+    """A change of the contents of a module that others may meet.
+
+    Args:
+        module: the name of the module.
+        names: the names that were written to.
+        polluter: who did it.
+        is_in_place: tells whether it is still so.
+        before: what is there no more, by identity.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        names: Iterable[str],
+        polluter: Polluter,
+        is_in_place: Callable[[], bool],
+        before: Iterable[object] = (),
+    ) -> None:
+        super().__init__(SingleChange("contents", module, ABSENT, ABSENT), polluter, taints=False)
+        #: The last parts of the names that were written to.
+        self.names = tuple(names)
+        self._is_in_place = is_in_place
+        self._before = {id(value) for value in before}
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is still there to be met."""
+        return self._is_in_place()
+
+    def is_held_by(self, space: dict[str, object]) -> bool:
+        """Tell whether a namespace holds the module, something of it, or what was replaced."""
+        module = sys.modules.get(self.name)
+        return any(
+            value is module
+            or id(value) in self._before
+            or ((home := home_of(value)) is not None and home[0] == self.name)
+            for value in list(space.values())
+        )
+
+
+class ContentLeaks:
+    """Makes leaks of what test code did to contents.
+
+    Args:
+        root: the directory to which node ids are relative.
+        origins: gives the verdicts on modules.
+        places: shortens file names, and knows the lines of tests.
+        writers: tells whose doing a change is.
+    """
+
+    def __init__(self, root: Path, origins: Origins, places: Places, writers: Writers) -> None:
+        self._root = root
+        self._origins = origins
+        self._places = places
+        self.writers = writers
+
+    def file_of(self, polluter: Polluter) -> str:
+        """Return the file of a polluter."""
+        path = self._root / polluter.nodeid.partition("::")[0]
+        return str(path if path.suffix or not polluter.nodeid else path / "__init__.py")
+
+    def test_code(self, polluter: Polluter, home: str) -> Iterator[str]:
+        """Yield the files whose code may have run for a polluter."""
+        return self.writers.test_code(self.file_of(polluter), home)
+
+    def leaks(
+        self,
+        findings: Findings,
+        by: Callable[[ContentChange | None], Polluter],
+    ) -> Iterator[ContentLeak]:
+        """Yield the leaks, one for each reload and for each module and statement.
+
+        Args:
+            findings: what test code did.
+            by: returns who made a change; None stands for a reload that no listener saw.
+        """
+        for reloaded in findings.reloaded:
+            if reloaded.importer is None:  # the others are told by what heard of them
+                yield self._of_reload(reloaded, by(None))
+        groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
+        for change in findings.written:
+            place, key = self._place(change, by(change))
+            groups.setdefault((change.space.home, change.space.is_class, *key), []).append((change, place))
+        for group in groups.values():
+            yield self._of_writes([change for change, _ in group], by(group[0][0]), group[0][1])
+
+    def _of_reload(self, reloaded: Reloaded, polluter: Polluter) -> ContentLeak:
+        return self.of_reload(reloaded, polluter, None)
+
+    def of_reload(self, reloaded: Reloaded, polluter: Polluter, because: str | None) -> ContentLeak:
+        """Return the leak of a reload.
+
+        Args:
+            reloaded: the reload.
+            polluter: who did it.
+            because: who let another file be found, if one was.
+        """
+        space = reloaded.space
+        module, now = space.owner(), dict(space.dictionary or {})
+        before = {name: reloaded.before.value(name, ABSENT) for name in reloaded.before}
+        old = [
+            value
+            for name, value in before.items()
+            if (home := home_of(value)) is not None and home[0] == space.name and now.get(name) is not value
+        ]
+        holders = list(holders_of({id(value) for value in old}, module)) if old else []
+        files = reloaded.files if reloaded.is_from_elsewhere else None
+        shortened = None if files is None else (
+            self._places.shorten(str(files[0])), self._places.shorten(str(files[1]))
+        )
+        location = None
+        if reloaded.importer is not None:
+            file, line = reloaded.importer.file, reloaded.importer.line
+            location = Location(self._places.shorten(file), line, exact=True)
+        leak = make_leak(
+            "reloaded",
+            space.name,
+            polluter,
+            detail_of_reload(space.name, holders, shortened, because),
+            location=location,
+            severity=ERROR if holders or files is not None else None,
+        )
+        new = [(name, value) for name, value in now.items() if before.get(name, ABSENT) is not value]
+        watched = WatchedContents(
+            space.name,
+            [name for name, _ in new if not name.startswith("__")],
+            polluter,
+            lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
+            old,
+        )
+        return ContentLeak(leak, watched)
+
+    def _place(
+        self, change: ContentChange, polluter: Polluter
+    ) -> tuple[Location | None, tuple[object, ...]]:
+        if change.submodule is not None:
+            location = self._places.of_first_import(change.submodule)
+            return location, ("submodule", change.full_name)
+        writer = self.writers.statement(
+            change, self.test_code(polluter, change.space.home), self._places.lines_of(polluter.nodeid)
+        )
+        if writer is None:
+            return None, ("unknown", change.full_name)
+        statement = writer.statement
+        location = Location(self._places.shorten(writer.file), statement.line, exact=False)
+        return location, (writer.file, statement.line, statement.column)
+
+    def _of_writes(
+        self, changes: list[ContentChange], polluter: Polluter, location: Location | None
+    ) -> ContentLeak:
+        first = changes[0]
+        severity = min((self._severity(change) for change in changes), key=(ERROR, WARNING, INFO).index)
+        others = [f"{change.full_name} ({how(change)})" for change in changes[1:]]
+        detail = _detail(first)
+        if others:
+            detail += f" The same statement wrote to {listing(others, _MOST_NAMES)}."
+        leak = make_leak(
+            "class-attribute-left" if first.space.is_class else "attribute-left",
+            first.full_name,
+            polluter,
+            detail,
+            location=location,
+            severity=severity,
+            case="attribute-left-by-import" if first.submodule is not None else None,
+        )
+        watched = WatchedContents(
+            first.space.home,
+            [change.name for change in changes],
+            polluter,
+            lambda: any(change.is_in_place for change in changes),
+            [change.before for change in changes if change.before is not ABSENT and is_definition(change.before)],
+        )
+        return ContentLeak(leak, watched)
+
+    def _severity(self, change: ContentChange) -> str:
+        if is_mock(change.after) or change.submodule is not None:
+            return ERROR
+        if change.before is ABSENT:
+            home = change.space.home
+            return INFO if self._origins.is_first_party(home, sys.modules.get(home)) else WARNING
+        return ERROR if is_definition(change.before) else WARNING
+
+
+def _detail(change: ContentChange) -> str:
+    before, after = kind_of(change.before), kind_of(change.after)
+    if change.submodule is not None:
+        return (
+            f"The package exports {before} under this name, and importing the submodule {change.submodule} "
+            "put the submodule into its place."
+        )
+    if change.before is ABSENT:
+        return f"It was added: {after}."
+    if change.after is ABSENT:
+        return f"It was removed: {before}."
+    return f"It was {before}, and it is {after} now."
+
+
+def path_adder(leaks: Iterable[Leak], file: str, root: Path) -> str | None:
+    """Return who put the directory on the path from which a file was found."""
+    folder = os.path.dirname(os.path.realpath(file))
+    for leak in leaks:
+        if leak.kind == "path-added" and os.path.realpath(os.path.join(root, leak.name)) == folder:
+            return leak.polluter.nodeid
+    return None
+
+
+def module_file(name: str) -> str | None:
+    """Return the file of a loaded module, if it has one."""
+    file = (namespace(sys.modules.get(name)) or {}).get("__file__")
+    return file if type(file) is str else None

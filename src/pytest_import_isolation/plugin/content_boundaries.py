@@ -1,0 +1,248 @@
+"""Comparing what modules hold with the last boundary, and recording what test code did to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.findings import Findings, Reloaded, find, following
+from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.spaces import Space, copy_of
+from pytest_import_isolation.contents.writers import TEST
+from pytest_import_isolation.leaks.found_leaks import FoundLeaks
+from pytest_import_isolation.leaks.module_contents import ContentLeak, ContentLeaks, path_adder
+from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Location, Polluter, make_leak
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.import_log import Reload
+
+
+class ContentBoundaries:
+    """Keeps what modules held at the last boundary, and judges what test code did to it since.
+
+    Args:
+        config: the run.
+        origins: gives the verdicts on modules.
+        leaks: makes leaks.
+        found: takes them.
+        here: returns the test or file that is running, and its phase.
+        is_on: whether contents are looked at.
+        is_undone: whether what tests and files do to contents is undone when their file is over.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        origins: Origins,
+        leaks: ContentLeaks,
+        found: FoundLeaks,
+        here: Callable[[], Polluter | None],
+        *,
+        is_on: bool,
+        is_undone: bool,
+    ) -> None:
+        self._root = config.rootpath
+        self._origins = origins
+        self._leaks = leaks
+        self._found = found
+        self.is_on = is_on
+        self._is_undone = is_undone
+        # By what was written to: what stood there at the end of a phase, and that phase.
+        self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
+        # Fixtures of a wider scope that are alive: whose they are, and what they wrote.
+        self._living: dict[int, tuple[str, list[ContentChange]]] = {}
+        self._at_teardown: dict[int, State] = {}
+        # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
+        self._reloaded: set[int] = set()
+        if is_on:
+            CONTENTS.start()
+            config.add_cleanup(CONTENTS.stop)
+        self._base: State = CONTENTS.take() if is_on else {}
+        self._test: pytest.Item | None = None
+        #: Finds the modules that were first imported while something was patched.
+        self._patched = PatchedImports(origins, here, self._written_now, self._setters)
+        if is_on:
+            self._patched.start()
+            config.add_cleanup(self._patched.stop)
+
+    def rebase(self) -> None:
+        """Take what is there now as what everything is compared with."""
+        if self.is_on:
+            self._base = CONTENTS.take()
+            self._phases.clear()
+            self._reloaded.clear()
+
+    def begin_test(self, item: pytest.Item) -> None:
+        """Take what is there now as what is around a test."""
+        self._test = item
+        if self.is_on:
+            self._patched.begin_test()
+
+    def _written_now(self) -> list[ContentChange]:
+        return CONTENTS.changes(self._base)
+
+    def _setters(self) -> dict[str, str]:
+        """Return what set variables of the environment, as far as monkeypatch did."""
+        patch = getattr(self._test, "funcargs", {}).get("monkeypatch")
+        items = getattr(patch, "_setitem", ()) if type(patch) is pytest.MonkeyPatch else ()
+        return {key: "monkeypatch" for where, key, _ in items if where is os.environ and type(key) is str}
+
+    def take_patched_imports(
+        self, by: Callable[[str, Polluter], Polluter], place: Callable[[str], Location | None]
+    ) -> None:
+        """Record the modules that a test imported first while something was patched.
+
+        Args:
+            by: returns who imported a module first, given who ran then.
+            place: returns the statement that did so.
+        """
+        for patched, detail in self._patched.take() if self.is_on else ():
+            polluter = by(patched.name, patched.by)
+            leak = make_leak(
+                "tainted",
+                patched.name,
+                polluter,
+                detail,
+                location=place(patched.name),
+                severity=WARNING,
+                case="tainted-by-patch",
+            )
+            change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
+            self._found.record_suspect(leak, change, contained=self._is_undone)
+
+    def end_phase(self, phase: str) -> None:
+        """Take note of what was written in a phase of a test."""
+        if self.is_on:
+            for change in CONTENTS.changes(self._base):
+                known = self._phases.get((change.space, change.name))
+                if known is None or known[0] != id(change.after):
+                    self._phases[change.space, change.name] = (id(change.after), phase)
+
+    def cut(self, polluter: Polluter, worst: str = ERROR) -> None:
+        """Judge what was written since the last boundary, and begin anew.
+
+        Args:
+            polluter: who did it, as far as no phase is known.
+            worst: the highest severity that it can have.
+        """
+        if not self.is_on or CONTENTS.take() is self._base:
+            return
+        if polluter.nodeid:
+            findings = self._find(self._base, (), polluter)
+            untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
+            findings = findings._replace(reloaded=untold)
+            self._record(findings, polluter, worst, contained=self._is_undone)
+        self.rebase()
+
+    def record_contained(self, findings: Findings, polluter: Polluter) -> None:
+        """Record what a window or world is about to undo."""
+        if self.is_on:
+            self._record(findings, polluter, ERROR, contained=True)
+
+    def record_reload(self, reload: Reload, polluter: Polluter, worst: str) -> None:
+        """Record a reload that was seen."""
+        dictionary = namespace(reload.module)
+        if dictionary is None or id(dictionary) in self._reloaded:
+            return
+        self._reloaded.add(id(dictionary))
+        space = Space(reload.name, reload.name, reload.module, dictionary, lambda: None)
+        found = self._of_reload(space, reload, polluter)
+        is_undone = all(dictionary.get(name) is value for name, value in reload.before.items())
+        contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
+        self._found.record_contents(found, worst, contained=contained)
+
+    def _of_reload(self, space: Space, reload: Reload, polluter: Polluter) -> ContentLeak:
+        reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
+        because = None
+        if reloaded.is_from_elsewhere:
+            because = path_adder(self._found.leaks, str(reloaded.files[1]), self._root)
+        return self._leaks.of_reload(reloaded, polluter, because)
+
+    def blame_for_reloads(self, reloads: Iterable[Reload], polluter: Polluter) -> None:
+        """Record the reloads of a failing test that executed another file: it may be its own victim."""
+        for reload in reloads:
+            dictionary = namespace(reload.module)
+            if dictionary is None or id(dictionary) in self._reloaded:
+                continue
+            space = Space(reload.name, reload.name, reload.module, dictionary, lambda: None)
+            leak, watched = self._of_reload(space, reload, polluter)
+            importer = reload.importer
+            if importer is not None and leak.severity == ERROR and " in place of " in leak.detail:
+                self._reloaded.add(id(dictionary))
+                watched.meets_polluter = True
+                watched.meet(
+                    Exposure(polluter.nodeid, polluter.phase, importer.file, importer.line, "unknown")
+                )
+                self._found.record_contents(ContentLeak(leak, watched), contained=False)
+
+    def _find(self, since: State, reloads: Iterable[Reload], polluter: Polluter) -> Findings:
+        return find(
+            since, reloads, self._leaks.writers, partial(self._leaks.test_code, polluter), self._origins
+        )
+
+    def _record(self, findings: Findings, polluter: Polluter, worst: str, *, contained: bool) -> None:
+        for found in self._leaks.leaks(findings, partial(self._by, polluter)):
+            self._found.record_contents(found, worst, contained=contained)
+
+    def _by(self, polluter: Polluter, change: ContentChange | None) -> Polluter:
+        if change is None:
+            return polluter
+        identity, phase = self._phases.get((change.space, change.name), (0, ""))
+        return polluter._replace(phase=phase) if identity == id(change.after) else polluter
+
+    # Fixtures of a wider scope
+
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, None]:
+        """Let what a fixture of a wider scope writes be no test's, until it is torn down."""
+        if fixturedef.scope == "function":
+            yield
+            return
+        nodeid, before = request.node.nodeid, CONTENTS.take()
+        try:
+            yield
+        finally:
+            changes = CONTENTS.changes(before)
+            self._follow(changes)
+            if changes:
+                self._living[id(fixturedef)] = (nodeid or request.fixturename, changes)
+            # Finalizers run in reverse order: this one before the fixture's own.
+            fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef))
+
+    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self._at_teardown[id(fixturedef)] = CONTENTS.take()
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Report what a fixture of a wider scope did not take back."""
+        before = self._at_teardown.pop(id(fixturedef), None)
+        nodeid, written = self._living.pop(id(fixturedef), ("", []))
+        if before is None:
+            return
+        torn = CONTENTS.changes(before)
+        self._follow(torn)
+        left = tuple(change for change in written if change.is_in_place and change.after is not change.before)
+        if left and nodeid:
+            polluter = Polluter(nodeid, "setup")
+            verdicts = [
+                change
+                for change in left
+                if self._leaks.writers.verdict(change, self._leaks.test_code(polluter, change.space.home))
+                == TEST
+            ]
+            self._record(Findings(written=tuple(verdicts)), polluter, ERROR, contained=self._is_undone)
+
+    def _follow(self, changes: list[ContentChange]) -> None:
+        if changes:
+            self._base = following(self._base, changes)
+

@@ -1,0 +1,74 @@
+"""What a window does about the contents of modules: what test code wrote in it is undone when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.findings import (
+    NOTHING,
+    Findings,
+    Undone,
+    find,
+    following,
+    undo_all,
+)
+from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.restoring import do_again
+from pytest_import_isolation.contents.writers import Writers
+from pytest_import_isolation.state.origins import Origins
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.window.window import Window
+
+
+class WindowContents:
+    """What the modules around a window hold.
+
+    Args:
+        origins: gives the verdicts on modules.
+        writers: tells whose doing a change is.
+    """
+
+    def __init__(self, origins: Origins, writers: Writers) -> None:
+        self._origins = origins
+        self._writers = writers
+        #: What there was when the window was opened.
+        self.around: State = CONTENTS.take()
+        #: What was undone when it was closed.
+        self.undone = Undone()
+
+    def holds_still(self) -> bool:
+        """Tell whether nothing at all has changed since."""
+        return CONTENTS.take() is self.around
+
+    def find(self, window: Window) -> Findings:
+        """Return what test code did up to now, beside what modules hold that leave with the window."""
+        if self.holds_still():
+            return NOTHING
+        files = window.test_code or window.test_files()
+        return find(
+            self.around,
+            window.log.reloads,
+            self._writers,
+            lambda home: dict.fromkeys(
+                each for file in files for each in self._writers.test_code(file, home)
+            ),
+            self._origins,
+        )
+
+    def undo(self, window: Window) -> None:
+        """Undo what test code did."""
+        found = self.find(window)
+        if found:
+            self.undone = undo_all(found)
+
+    def follow(self, changes: Iterable[ContentChange]) -> None:
+        """Let changes belong to what is around the window."""
+        self.around = following(self.around, changes)
+
+    def lay(self, undone: Undone) -> None:
+        """Do again what was undone, as a part of what is in the window."""
+        for redo in undone.again:
+            do_again(redo)
