@@ -13,8 +13,8 @@ import pytest
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.leaks.module_contents import leak_of_reload
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.leaks.reloads import leak_of_reload
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Leak, Location, Polluter
@@ -238,13 +238,13 @@ def test_at_most_five_holders_of_an_old_execution_are_named(entries: dict[str, A
     before: dict[str, object] = {"Thing": old, "limit": 3, "imported": ModuleType}
     module.__dict__.update(before, Thing=type("Thing", (), {"__module__": "judged"}))
     entries["judged"] = module
-    leak = leak_of_reload(Reload("judged", None, module, before), _BY, Places(Path()))
+    leak = leak_of_reload(Reload("judged", None, module, before), _BY, Places(Path())).leak
     assert (leak.severity, leak.location) == ("warning", None)
     for number in range(6):
         holder = entries[f"judged{number}"] = ModuleType(f"judged{number}")
         holder.__dict__["held"] = old
     reload = Reload("judged", Importer("t", "/t.py", 7), module, before)
-    leak = leak_of_reload(reload, _BY, Places(Path()))
+    leak = leak_of_reload(reload, _BY, Places(Path())).leak
     assert leak.severity == "error"
     assert leak.location == Location("/t.py", 7, exact=True)
     assert leak.detail == (

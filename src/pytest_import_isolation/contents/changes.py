@@ -51,7 +51,12 @@ class ContentChange(NamedTuple):
     @property
     def submodule(self) -> str | None:
         """The submodule whose import bound its own name in place of what the package had exported."""
-        if self.space.is_class or not _is_module(self.after) or self.before is ABSENT or _is_module(self.before):
+        if (
+            self.space.is_class
+            or not _is_module(self.after)
+            or self.before is ABSENT
+            or _is_module(self.before)
+        ):
             return None
         own = (namespace(self.after) or {}).get("__name__")
         return self.full_name if own == self.full_name else None
@@ -141,7 +146,11 @@ def _place(value: object, home: str) -> tuple[Any, ...] | None:
     if kind is FunctionType:
         code = value.__code__  # type: ignore[attr-defined]
         if value.__module__ == home:
-            return (code.co_filename, code.co_firstlineno, code.co_qualname if hasattr(code, "co_qualname") else "")
+            return (
+                code.co_filename,
+                code.co_firstlineno,
+                code.co_qualname if hasattr(code, "co_qualname") else "",
+            )
     elif issubclass(kind, type) and class_home(value) == home:  # type: ignore[arg-type]
         return ("class", class_name(value))  # type: ignore[arg-type]
     return None

@@ -94,7 +94,9 @@ class Contents:
                 has_changed = space.refresh() or has_changed
             spaces[key] = found
         finders = items_of("meta_path")
-        has_changed = self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
+        has_changed = (
+            self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
+        )
         self._spaces, self._finders = spaces, finders
         if has_changed or not self._state:
             self._state = {space: space.copy for space in self._all_spaces()}
@@ -119,10 +121,15 @@ class Contents:
                 if id(cls) in known or top_level(class_home(cls)) in _UNWATCHED:
                     continue
                 old = before.get(id(cls))
-                space = old if old is not None and old.owner() is cls else _space(class_name(cls), class_home(cls), cls, self)
+                space = (
+                    old
+                    if old is not None and old.owner() is cls
+                    else _space(class_name(cls), class_home(cls), cls, self)
+                )
                 if space is not None:
                     self._of_finders[id(cls)] = space
-        return any([space.refresh() for space in self._of_finders.values()]) or changed
+        refreshed = [space.refresh() for space in self._of_finders.values()]  # every one of them
+        return changed or any(refreshed)
 
     def begun(self, name: str) -> None:
         """Nothing is to be noted when an import begins, or when all are over."""
@@ -164,7 +171,9 @@ class Contents:
         by_class = {id(old.owner()): old for old in known}
         found: list[Space] = []
         for cls in classes_in(space.name, dictionary):
-            old = by_class.get(id(cls)) or _space(f"{space.name}.{class_qualname(cls)}", space.home, cls, self)
+            old = by_class.get(id(cls)) or _space(
+                f"{space.name}.{class_qualname(cls)}", space.home, cls, self
+            )
             if old is not None:
                 found.append(old)
         # Also what is no longer in the module: others may hold it.

@@ -42,9 +42,9 @@ def write(space: Space, name: str, value: object) -> bool:
         return False
     try:
         if value is not ABSENT:
-            type.__setattr__(owner, name, value)  # type: ignore[arg-type]
+            type.__setattr__(owner, name, value)
         elif name in dictionary:
-            type.__delattr__(owner, name)  # type: ignore[arg-type]
+            type.__delattr__(owner, name)
     except (TypeError, AttributeError):  # a class that C code made immutable
         return False
     return True

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 #: A text without any of these writes attributes by statements alone.
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
 _UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
+_LONGEST_NAME: Final = 300
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 
@@ -108,7 +109,7 @@ def _said(node: ast.AST) -> Iterator[str]:
 
 
 def _last_parts(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < _LONGEST_NAME:
         last = node.value.rpartition(".")[2]
         if last.isidentifier():
             yield last

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
 from pytest_import_isolation.contents.values import is_mock
-from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.state.origins import Origin, Origins
 
 #: Test code did it: a leak.
@@ -59,7 +59,11 @@ class Writers:
         if is_mock(change.after):
             return TEST
         if change.submodule is not None:
-            return TEST if any(_imports(self._sources.text(file), change.submodule) for file in files) else NOBODY
+            return (
+                TEST
+                if any(_imports(self._sources.text(file), change.submodule) for file in files)
+                else NOBODY
+            )
         written = [file for file in files if self._sources.writes_attribute(file, change.name)]
         if not written:
             return NOBODY
@@ -81,8 +85,11 @@ class Writers:
             return False
         text = self._sources.text(file)
         if change.name not in text:
-            return bool(text) and self._sources.of(file).is_dynamic and not change.space.is_class and not is_mock(
-                change.after
+            return (
+                bool(text)
+                and self._sources.of(file).is_dynamic
+                and not change.space.is_class
+                and not is_mock(change.after)
             )
         writes = self._sources.of(file)
         if change.space.is_class:
@@ -129,17 +136,17 @@ class Writers:
         is_flat = target is not None and self._origins.is_test_code(target)
         for name, module in sys.modules.copy().items():
             other = _file_of(name) if type(name) is str else None
-            if other is None or other == file or other == target:
+            if other is None or other in (file, target):
                 continue
             if self._origins.is_test_file(other):
                 if os.path.basename(other) == "conftest.py":
                     yield other
-            elif not is_flat and (
-                self._origins.is_test_code(other)
-                or (os.path.dirname(other) == folder and folder != os.path.dirname(target or ""))
+            elif (
+                not is_flat
+                and (self._origins.is_test_code(other) or _is_beside(other, folder, target))
+                and self._origins.verdict(name, module).origin is Origin.FIRST_PARTY
             ):
-                if self._origins.verdict(name, module).origin is Origin.FIRST_PARTY:
-                    yield other
+                yield other
 
     def statement(
         self, change: ContentChange, files: Iterable[str], lines: range | None = None
@@ -164,15 +171,18 @@ class Writers:
 def _imports(text: str, submodule: str) -> bool:
     """Tell whether a text imports a submodule, or something from it, by its full name."""
     package, _, name = submodule.rpartition(".")
-    return submodule in text or re.search(rf"from\s+{re.escape(package)}\s+import\b.*\b{name}\b", text) is not None
+    return (
+        submodule in text
+        or re.search(rf"from\s+{re.escape(package)}\s+import\b.*\b{name}\b", text) is not None
+    )
+
+
+def _is_beside(file: str, folder: str, target: str | None) -> bool:
+    """Tell whether a file lies in a folder in which that of the module that was written to does not lie."""
+    return os.path.dirname(file) == folder and (target is None or os.path.dirname(target) != folder)
 
 
 def _file_of(name: str) -> str | None:
     own = namespace(sys.modules.get(name)) or {}
     file = own.get("__file__")
     return file if type(file) is str else None
-
-
-def is_of_standard_library(name: str) -> bool:
-    """Tell whether a module is one of the standard library, by its name."""
-    return top_level(name) in sys.stdlib_module_names

@@ -235,16 +235,15 @@ class Exposures:
 
     def _met_contents(self, wanted: str) -> None:
         here = self._here()
-        several = [] if here is None else self._contents[wanted]
-        new = [one for one in several if not one.is_own(here.nodeid) and here.nodeid not in one.met]
-        asker = caller() if new else None
+        several = () if here is None else [w for w in self._contents[wanted] if here.nodeid not in w.met]
+        asker = caller() if several else None
         if asker is None or here is None:
             return
         importer = self._find_importer(asker)
-        if self._is_users(importer.file):
-            for watched in new:
-                if watched.is_in_place:
-                    self._meet(watched, Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN))
+        exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
+        for watched in several if self._is_users(importer.file) else ():
+            if not watched.is_own(here.nodeid) and watched.is_in_place:
+                self._meet(watched, exposure)
 
     def note_holders(
         self, nodeid: str, phase: str, holders: Iterable[tuple[str, dict[str, Any]]], failure: str

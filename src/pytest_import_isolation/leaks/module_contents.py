@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, Reloaded, how
+from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.places import Places
@@ -27,6 +28,7 @@ from pytest_import_isolation.report.records import (
 )
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.import_log import Reload
 from pytest_import_isolation.wording import listing
 
 _MOST_NAMES = 6
@@ -93,7 +95,8 @@ class ContentLeaks:
     def __init__(self, root: Path, origins: Origins, places: Places, writers: Writers) -> None:
         self._root = root
         self._origins = origins
-        self._places = places
+        #: Shortens file names, and knows the lines of tests.
+        self.places = places
         self.writers = writers
 
     def file_of(self, polluter: Polluter) -> str:
@@ -118,7 +121,7 @@ class ContentLeaks:
         """
         for reloaded in findings.reloaded:
             if reloaded.importer is None:  # the others are told by what heard of them
-                yield self._of_reload(reloaded, by(None))
+                yield _leak_of(reloaded, by(None), self.places, None)
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
             place, key = self._place(change, by(change))
@@ -126,65 +129,17 @@ class ContentLeaks:
         for group in groups.values():
             yield self._of_writes([change for change, _ in group], by(group[0][0]), group[0][1])
 
-    def _of_reload(self, reloaded: Reloaded, polluter: Polluter) -> ContentLeak:
-        return self.of_reload(reloaded, polluter, None)
-
-    def of_reload(self, reloaded: Reloaded, polluter: Polluter, because: str | None) -> ContentLeak:
-        """Return the leak of a reload.
-
-        Args:
-            reloaded: the reload.
-            polluter: who did it.
-            because: who let another file be found, if one was.
-        """
-        space = reloaded.space
-        module, now = space.owner(), dict(space.dictionary or {})
-        before = {name: reloaded.before.value(name, ABSENT) for name in reloaded.before}
-        old = [
-            value
-            for name, value in before.items()
-            if (home := home_of(value)) is not None and home[0] == space.name and now.get(name) is not value
-        ]
-        holders = list(holders_of({id(value) for value in old}, module)) if old else []
-        files = reloaded.files if reloaded.is_from_elsewhere else None
-        shortened = None if files is None else (
-            self._places.shorten(str(files[0])), self._places.shorten(str(files[1]))
-        )
-        location = None
-        if reloaded.importer is not None:
-            file, line = reloaded.importer.file, reloaded.importer.line
-            location = Location(self._places.shorten(file), line, exact=True)
-        leak = make_leak(
-            "reloaded",
-            space.name,
-            polluter,
-            detail_of_reload(space.name, holders, shortened, because),
-            location=location,
-            severity=ERROR if holders or files is not None else None,
-        )
-        new = [(name, value) for name, value in now.items() if before.get(name, ABSENT) is not value]
-        watched = WatchedContents(
-            space.name,
-            [name for name, _ in new if not name.startswith("__")],
-            polluter,
-            lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
-            old,
-        )
-        return ContentLeak(leak, watched)
-
-    def _place(
-        self, change: ContentChange, polluter: Polluter
-    ) -> tuple[Location | None, tuple[object, ...]]:
+    def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:
-            location = self._places.of_first_import(change.submodule)
+            location = self.places.of_first_import(change.submodule)
             return location, ("submodule", change.full_name)
         writer = self.writers.statement(
-            change, self.test_code(polluter, change.space.home), self._places.lines_of(polluter.nodeid)
+            change, self.test_code(polluter, change.space.home), self.places.lines_of(polluter.nodeid)
         )
         if writer is None:
             return None, ("unknown", change.full_name)
         statement = writer.statement
-        location = Location(self._places.shorten(writer.file), statement.line, exact=False)
+        location = Location(self.places.shorten(writer.file), statement.line, exact=False)
         return location, (writer.file, statement.line, statement.column)
 
     def _of_writes(
@@ -210,7 +165,11 @@ class ContentLeaks:
             [change.name for change in changes],
             polluter,
             lambda: any(change.is_in_place for change in changes),
-            [change.before for change in changes if change.before is not ABSENT and is_definition(change.before)],
+            [
+                change.before
+                for change in changes
+                if change.before is not ABSENT and is_definition(change.before)
+            ],
         )
         return ContentLeak(leak, watched)
 
@@ -237,6 +196,66 @@ def _detail(change: ContentChange) -> str:
     return f"It was {before}, and it is {after} now."
 
 
+def leak_of_reload(
+    reload: Reload, polluter: Polluter, places: Places, adder: Callable[[str], str | None] = lambda file: None
+) -> ContentLeak:
+    """Return the leak that a reload in place is.
+
+    Args:
+        reload: what was seen.
+        polluter: who did it.
+        places: shortens file names.
+        adder: returns who put the directory of a file on the path.
+    """
+    dictionary = namespace(reload.module)
+    space = Space(reload.name, reload.name, reload.module, {} if dictionary is None else dictionary, _nothing)
+    reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
+    because = adder(str(reloaded.files[1])) if reloaded.is_from_elsewhere else None
+    return _leak_of(reloaded, polluter, places, because)
+
+
+def _nothing() -> None:
+    """Nobody has to hear of the death of a module that is looked at once."""
+
+
+def _leak_of(reloaded: Reloaded, polluter: Polluter, places: Places, because: str | None) -> ContentLeak:
+    space = reloaded.space
+    now = dict(space.dictionary or {})
+    before = {name: reloaded.before.value(name, ABSENT) for name in reloaded.before}
+    old = [
+        value
+        for name, value in before.items()
+        if (home := home_of(value)) is not None and home[0] == space.name and now.get(name) is not value
+    ]
+    holders = list(holders_of({id(value) for value in old}, space.owner())) if old else []
+    files = None
+    if reloaded.is_from_elsewhere:
+        was, now_is = reloaded.files
+        files = places.shorten(str(was)), places.shorten(str(now_is))
+    location = None
+    if reloaded.importer is not None:
+        file, line = reloaded.importer.file, reloaded.importer.line
+        location = Location(places.shorten(file), line, exact=True)
+    leak = make_leak(
+        "reloaded",
+        space.name,
+        polluter,
+        detail_of_reload(space.name, holders, files, because),
+        location=location,
+        severity=ERROR if holders or files else None,
+        case="reloaded-by-path" if files else None,
+    )
+    new = [(name, value) for name, value in now.items() if before.get(name, ABSENT) is not value]
+    watched = WatchedContents(
+        space.name,
+        [name for name, _ in new if not name.startswith("__")],
+        polluter,
+        lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
+        old,
+    )
+    return ContentLeak(leak, watched)
+
+
 def path_adder(leaks: Iterable[Leak], file: str, root: Path) -> str | None:
     """Return who put the directory on the path from which a file was found."""
     folder = os.path.dirname(os.path.realpath(file))
@@ -244,9 +263,3 @@ def path_adder(leaks: Iterable[Leak], file: str, root: Path) -> str | None:
         if leak.kind == "path-added" and os.path.realpath(os.path.join(root, leak.name)) == folder:
             return leak.polluter.nodeid
     return None
-
-
-def module_file(name: str) -> str | None:
-    """Return the file of a loaded module, if it has one."""
-    file = (namespace(sys.modules.get(name)) or {}).get("__file__")
-    return file if type(file) is str else None

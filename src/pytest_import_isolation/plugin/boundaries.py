@@ -186,9 +186,7 @@ class Boundaries:
     def take_patched_imports(self) -> None:
         """Record the modules that the running test imported first while something was patched."""
         places = self._leak_watch.places
-        self.contents.take_patched_imports(
-            lambda name, by: self.found.first_importers.get(name, by), places.of_first_import
-        )
+        self.contents.take_patched_imports(self.found.first_importers.get, places.of_first_import)
 
     @contextmanager
     def swapping(self) -> Iterator[None]:

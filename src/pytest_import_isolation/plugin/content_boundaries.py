@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.findings import Findings, Reloaded, find, following
+from pytest_import_isolation.contents.findings import Findings, find, following
 from pytest_import_isolation.contents.ledger import CONTENTS, State
-from pytest_import_isolation.contents.spaces import Space, copy_of
+from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.contents.writers import TEST
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
-from pytest_import_isolation.leaks.module_contents import ContentLeak, ContentLeaks, path_adder
+from pytest_import_isolation.leaks.module_contents import (
+    ContentLeak,
+    ContentLeaks,
+    leak_of_reload,
+    path_adder,
+)
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Location, Polluter, make_leak
@@ -96,7 +101,7 @@ class ContentBoundaries:
         return {key: "monkeypatch" for where, key, _ in items if where is os.environ and type(key) is str}
 
     def take_patched_imports(
-        self, by: Callable[[str, Polluter], Polluter], place: Callable[[str], Location | None]
+        self, by: Callable[[str, Polluter], Polluter | None], place: Callable[[str], Location | None]
     ) -> None:
         """Record the modules that a test imported first while something was patched.
 
@@ -105,7 +110,7 @@ class ContentBoundaries:
             place: returns the statement that did so.
         """
         for patched, detail in self._patched.take() if self.is_on else ():
-            polluter = by(patched.name, patched.by)
+            polluter = by(patched.name, patched.by) or patched.by
             leak = make_leak(
                 "tainted",
                 patched.name,
@@ -153,18 +158,15 @@ class ContentBoundaries:
         if dictionary is None or id(dictionary) in self._reloaded:
             return
         self._reloaded.add(id(dictionary))
-        space = Space(reload.name, reload.name, reload.module, dictionary, lambda: None)
-        found = self._of_reload(space, reload, polluter)
+        found = self._of_reload(reload, polluter)
         is_undone = all(dictionary.get(name) is value for name, value in reload.before.items())
         contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
         self._found.record_contents(found, worst, contained=contained)
 
-    def _of_reload(self, space: Space, reload: Reload, polluter: Polluter) -> ContentLeak:
-        reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
-        because = None
-        if reloaded.is_from_elsewhere:
-            because = path_adder(self._found.leaks, str(reloaded.files[1]), self._root)
-        return self._leaks.of_reload(reloaded, polluter, because)
+    def _of_reload(self, reload: Reload, polluter: Polluter) -> ContentLeak:
+        return leak_of_reload(
+            reload, polluter, self._leaks.places, lambda file: path_adder(self._found.leaks, file, self._root)
+        )
 
     def blame_for_reloads(self, reloads: Iterable[Reload], polluter: Polluter) -> None:
         """Record the reloads of a failing test that executed another file: it may be its own victim."""
@@ -172,8 +174,7 @@ class ContentBoundaries:
             dictionary = namespace(reload.module)
             if dictionary is None or id(dictionary) in self._reloaded:
                 continue
-            space = Space(reload.name, reload.name, reload.module, dictionary, lambda: None)
-            leak, watched = self._of_reload(space, reload, polluter)
+            leak, watched = self._of_reload(reload, polluter)
             importer = reload.importer
             if importer is not None and leak.severity == ERROR and " in place of " in leak.detail:
                 self._reloaded.add(id(dictionary))
@@ -216,7 +217,7 @@ class ContentBoundaries:
             changes = CONTENTS.changes(before)
             self._follow(changes)
             if changes:
-                self._living[id(fixturedef)] = (nodeid or request.fixturename, changes)
+                self._living[id(fixturedef)] = (nodeid, changes)
             # Finalizers run in reverse order: this one before the fixture's own.
             fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef))
 
@@ -245,4 +246,3 @@ class ContentBoundaries:
     def _follow(self, changes: list[ContentChange]) -> None:
         if changes:
             self._base = following(self._base, changes)
-

@@ -21,11 +21,17 @@ _PATH: Final = (
     'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '
     "or name the directory in the pythonpath option of pytest."
 )
-_ATTRIBUTE: Final = (
-    'Use monkeypatch.setattr("{name}", ...) or mock.patch("{name}"), which put back what was there. Or mark the '
-    "test with @pytest.mark.isolated_imports."
+_RELOADED_BY_PATH: Final = (
+    "Run with --isolate-imports=file: each file finds what lies in the directories that it adds itself. "
+    "Or give the two files different names."
 )
-_ATTRIBUTE_BY_IMPORT: Final = "Import the submodule in the tests that need it, and mark them with @pytest.mark.isolated_imports."
+_ATTRIBUTE: Final = (
+    'Use monkeypatch.setattr("{name}", ...) or mock.patch("{name}"), which put back what was there. '
+    "Or mark the test with @pytest.mark.isolated_imports."
+)
+_ATTRIBUTE_BY_IMPORT: Final = (
+    "Import the submodule in the tests that need it, and mark them with @pytest.mark.isolated_imports."
+)
 _CONTEXT: Final = "Mark the test with @pytest.mark.isolated_imports: the change is undone after it."
 
 #: For what a test did, by kind. A text may name the leak with ``{name}``.
@@ -66,6 +72,7 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
     ),
     "reloaded": _FRESH,
+    "reloaded-by-path": _RELOADED_BY_PATH,
     "attribute-left": _ATTRIBUTE,
     "attribute-left-by-import": _ATTRIBUTE_BY_IMPORT,
     "class-attribute-left": _ATTRIBUTE,

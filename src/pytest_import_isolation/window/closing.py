@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock

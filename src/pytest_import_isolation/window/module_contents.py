@@ -1,4 +1,4 @@
-"""What a window does about the contents of modules: what test code wrote in it is undone when it is closed."""
+"""What a window does about the contents of modules: it undoes what test code wrote to them."""
 
 from __future__ import annotations
 
