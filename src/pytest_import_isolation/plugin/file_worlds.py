@@ -75,7 +75,7 @@ class FileWorlds:
         trial = suite.worlds.chain[-1]
         trial.window.stop_watching()
         difference, harmful = suite.judge(trial)
-        contents = suite.contents_of(trial)
+        contents = trial.window.written()
         is_harmful = bool(harmful) or suite.replaces_import(difference) or bool(contents)
         if not is_harmful and not is_apart:
             suite.worlds.dissolve()

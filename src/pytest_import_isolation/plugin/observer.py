@@ -76,18 +76,9 @@ class Observer:
         EXECUTED.start()
         config.add_cleanup(self._stop)
         #: Judges what is different.
-        contents = ContentBoundaries(
-            config,
-            origins,
-            ContentLeaks(config.rootpath, origins, watch.places, Writers(origins)),
-            watch.found,
-            lambda: watch.here,
-            is_on=settings.contents != "off",
-            is_undone=isolates and settings.contents == "undo",
+        self.boundaries = Boundaries(
+            runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
-        self.boundaries = Boundaries(runner, origins, self._log, watch, contents)
-        if contents.is_on:
-            config.pluginmanager.register(contents, "import-leaks-in-contents")
         fixture_changes = FixtureChanges(runner, origins, watch.judge, watch.found)
         self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
         loaded_before = LoadedBefore(
@@ -102,6 +93,23 @@ class Observer:
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")
+
+    def _watch_contents(
+        self, config: pytest.Config, settings: Settings, origins: Origins
+    ) -> ContentBoundaries:
+        watch = self._leak_watch
+        contents = ContentBoundaries(
+            config,
+            origins,
+            ContentLeaks(config.rootpath, origins, watch.places, Writers(origins)),
+            watch.found,
+            lambda: watch.here,
+            is_on=settings.contents != "off",
+            is_undone=settings.isolate is not None and settings.contents == "undo",
+        )
+        if contents.is_on:
+            config.pluginmanager.register(contents, "import-leaks-in-contents")
+        return contents
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)

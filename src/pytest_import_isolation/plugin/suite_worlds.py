@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_import_isolation.contents.findings import NOTHING, Findings
+from pytest_import_isolation.contents.findings import Findings
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import import_function
@@ -167,11 +167,6 @@ class SuiteWorlds:
                 if leak is not None and leak.severity != INFO:
                     harmful.append(change)
         return difference, harmful
-
-    def contents_of(self, world: World) -> Findings:
-        """Return what the test code of a world that is in place did to the contents of modules."""
-        contents = world.window.contents
-        return contents.find(world.window) if contents is not None else NOTHING
 
     def replaces_import(self, difference: Difference) -> bool:
         """Tell whether test code replaced ``builtins.__import__``."""

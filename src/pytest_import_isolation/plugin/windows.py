@@ -329,8 +329,7 @@ class ItemWindows:
         window.admit_installed_later()
         if self._boundaries is not None:
             self._boundaries.record_contained(window.differences())
-            if window.contents is not None:
-                self._boundaries.record_contained_contents(window.contents.find(window))
+            self._boundaries.record_contained_contents(window.written())
         forgotten = context.stop_with_inner()
         self._executions.note(context.changes, nodeid, window.forgotten_packages)
         for inner in forgotten:

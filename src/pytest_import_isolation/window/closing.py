@@ -43,16 +43,11 @@ def close_window(window: Window) -> Changes:
     """
     if innermost_window() is not window and not (window.is_wide and window in open_windows):
         raise _wrong_order(window)
-    if window.fakes is not None:
-        for unmet in window.fakes.unmet(window.tainted):
-            window.remark([str(unmet)], unmet.site)
-    remark = window.older.remark() if window.older is not None else None
-    window.remark([remark] if remark else [], window.opened_by)
+    _remark(window)
     changes = NO_CHANGES
     try:
         window.stop_watching()
-        if window.contents is not None:
-            window.contents.undo(window)
+        window.undo_written()
         difference = window.around.differences(is_own_finder)
         if difference.added and runs_threads():
             # What another thread is importing gets a second to be finished; then it stays.
@@ -80,9 +75,20 @@ def close_window(window: Window) -> Changes:
         if window.absent.unloaded:
             window.absent.withdraw_unloaded()
         _leave_the_others(window)
-    if window.contents is not None and window.contents.undone.texts:
-        changes = changes._replace(contents=window.contents.undone.texts)
-    return changes
+    return _with_contents(changes, window)
+
+
+def _remark(window: Window) -> None:
+    if window.fakes is not None:
+        for unmet in window.fakes.unmet(window.tainted):
+            window.remark([str(unmet)], unmet.site)
+    remark = window.older.remark() if window.older is not None else None
+    window.remark([remark] if remark else [], window.opened_by)
+
+
+def _with_contents(changes: Changes, window: Window) -> Changes:
+    undone = window.contents.undone.texts if window.contents is not None else ()
+    return changes._replace(contents=undone) if undone else changes
 
 
 def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:

@@ -136,8 +136,8 @@ class IsolatedImportContext:
             self._title,
             site=self._site,
             always_kept=self._always_kept,
-            writers=self._writers,
         )
+        window.writers = self._writers
         after, self._after = self._after, None
         open_window(window, after)
         if self._parameters:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import (
@@ -18,9 +17,7 @@ from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.restoring import do_again
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.state.origins import Origins
-
-if TYPE_CHECKING:
-    from pytest_import_isolation.window.window import Window
+from pytest_import_isolation.watching.import_log import Reload
 
 
 class WindowContents:
@@ -43,24 +40,27 @@ class WindowContents:
         """Tell whether nothing at all has changed since."""
         return CONTENTS.take() is self.around
 
-    def find(self, window: Window) -> Findings:
-        """Return what test code did up to now, beside what modules hold that leave with the window."""
+    def find(self, reloads: Iterable[Reload], files: Iterable[str]) -> Findings:
+        """Return what test code did up to now.
+
+        Args:
+            reloads: those that were seen in the window.
+            files: the files of the test code that runs in it.
+        """
         if self.holds_still():
             return NOTHING
-        files = window.test_code or window.test_files()
+        code = self._writers.test_code
         return find(
             self.around,
-            window.log.reloads,
+            reloads,
             self._writers,
-            lambda home: dict.fromkeys(
-                each for file in files for each in self._writers.test_code(file, home)
-            ),
+            lambda home: dict.fromkeys(each for file in files for each in code(file, home)),
             self._origins,
         )
 
-    def undo(self, window: Window) -> None:
-        """Undo what test code did."""
-        found = self.find(window)
+    def undo(self, reloads: Iterable[Reload], files: Iterable[str]) -> None:
+        """Undo what test code did; see :meth:`find`."""
+        found = self.find(reloads, files)
         if found:
             self.undone = undo_all(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from pytest_import_isolation.contents.findings import NOTHING, Findings
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
@@ -76,7 +77,6 @@ class Window:
             it loads or asks for itself.
         site: the line that asked for it; where it is made by default.
         always_kept: patterns of modules that stay loaded in every window.
-        writers: tells whose doing a change of contents is; without it, contents are left as they are.
     """
 
     #: The import state around it, which is in place again when it is closed.
@@ -89,6 +89,10 @@ class Window:
     asked_before: int
     #: Whether nothing in it differs from elsewhere: what a wider fixture asked for may be given to all.
     is_for_all = False
+    #: Tells whose doing a change of contents is; None if contents are left as they are.
+    writers: Writers | None = None
+    #: The files of the test code that runs in it, if that is not the code that opened it.
+    test_code: Sequence[str] = ()
     #: What modules hold around it; None if nobody looks at that.
     contents: WindowContents | None = None
     #: Tells what the unloading proves; None if nothing was unloaded.
@@ -107,10 +111,7 @@ class Window:
         is_long: bool = False,
         site: Importer | None = None,
         always_kept: Patterns = _NO_PATTERNS,
-        writers: Writers | None = None,
     ) -> None:
-        #: Tells whose doing a change of contents is; None if contents are left as they are.
-        self.writers = writers
         self.parameters = parameters
         self.origins = origins
         self._must_stay = must_stay
@@ -128,8 +129,6 @@ class Window:
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         #: Identities of the namespaces whose references do not count.
         self.disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
-        #: The files of the test code that runs in it, beside that which opened it.
-        self.test_code: list[str] = []
         self._test_files: list[str] = []
         #: What takes off the import system what blocks modules and watches who asks for them.
         self.undo: list[Callable[[], object]] = []
@@ -165,6 +164,20 @@ class Window:
     def remark(self, messages: Iterable[str], site: Importer | None) -> None:
         """Note what a user should hear about, and the line that it is about."""
         self.remarks += (Remark(message, site) for message in messages)
+
+    def written(self) -> Findings:
+        """Return what test code did to the contents of modules."""
+        if self.contents is None:
+            return NOTHING
+        return self.contents.find(self.log.reloads, self._writing_files())
+
+    def undo_written(self) -> None:
+        """Undo what test code did to the contents of modules."""
+        if self.contents is not None:
+            self.contents.undo(self.log.reloads, self._writing_files())
+
+    def _writing_files(self) -> Sequence[str]:
+        return self.test_code or self.test_files()
 
     def disregard(self, module: object) -> None:
         """Let references of a surviving module be no reason to keep what it refers to."""

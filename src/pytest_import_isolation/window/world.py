@@ -124,9 +124,8 @@ class World:
             log=self.log,
             is_alone=self._is_alone,
             is_long=True,
-            writers=self._writers,
         )
-        window.test_code += self.test_code
+        window.writers, window.test_code = self._writers, self.test_code
         window.tainted.update(self._tainted)
         window.is_for_all = self.is_for_all
         open_window(window)
@@ -304,30 +303,8 @@ class World:
         """Return the names of this world's modules that one of them cannot do without, with its own."""
         found = self._needs.get(name)
         if found is None:
-            found = self._needs[name] = frozenset(self._closure(name))
-        return found
-
-    def _closure(self, name: str) -> set[str]:
-        entries = {name: parked.module for name, parked in self.loan().items()}
-        new_modules = NewModules(entries)
-        imported: dict[str, list[str]] = {}
-        for child, importer in self.log.importers.items():
-            imported.setdefault(importer.module, []).append(child)
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            name = waiting.pop()
-            if name in found or name not in entries:
-                continue
-            found.add(name)
-            waiting += ancestors(name)
-            waiting += imported.get(name, ())
-            # The attribute that importlib writes for a submodule is no need of the package.
-            waiting += (
-                home
-                for home, key in new_modules.references(namespace(entries[name]) or {})
-                if f"{name}.{key}" != home
-            )
+            entries = {name: parked.module for name, parked in self.loan().items()}
+            found = self._needs[name] = frozenset(_closure(name, entries, self.log))
         return found
 
     def borrow(self, modules: Mapping[str, ParkedModule], log: ImportLog) -> None:
@@ -341,6 +318,30 @@ class World:
         self.log.importers.update({n: i for n, i in log.importers.items() if n in modules})
         for window in with_inner(self.window):
             window.around.admit({name: parked.module for name, parked in modules.items()})
+
+
+def _closure(name: str, entries: Mapping[str, object], log: ImportLog) -> set[str]:
+    """Return those of some modules that one of them cannot do without, with its own name."""
+    new_modules = NewModules(entries)
+    imported: dict[str, list[str]] = {}
+    for child, importer in log.importers.items():
+        imported.setdefault(importer.module, []).append(child)
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in entries:
+            continue
+        found.add(name)
+        waiting += ancestors(name)
+        waiting += imported.get(name, ())
+        # The attribute that importlib writes for a submodule is no need of the package.
+        waiting += (
+            home
+            for home, key in new_modules.references(namespace(entries[name]) or {})
+            if f"{name}.{key}" != home
+        )
+    return found
 
 
 def _joined(
