@@ -181,12 +181,18 @@ class FoundLeaks:
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
-                state_with_holdings(leak.name, holders),
+                self._state(leak, holders),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for leak in map(self.leaks.__getitem__, watched.leaks)
             if not leak.contained
         ]
+
+    @staticmethod
+    def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
+        if leak.kind in ("attribute-left", "class-attribute-left"):
+            return leak.detail.removesuffix(".")
+        return state_with_holdings(leak.name, holders)
 
     def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:
         """Return the records of those modules that somebody else than this test imported first."""

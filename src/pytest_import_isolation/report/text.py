@@ -292,7 +292,7 @@ def _tail(report: Report, verbose: bool, notes: Iterable[Line]) -> Iterator[Line
 
 
 def _loaded(report: Report) -> Iterator[Line]:
-    loaded = [leak for leak in report.leaks if leak.severity == INFO]
+    loaded = [leak for leak in report.leaks if leak.kind == "loaded"]
     if loaded:
         yield Line(f"first imports ({len(loaded)}):")
     for leak in loaded[:_HOW_MANY_LOADED]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_import_isolation.report.records import INFO, Leak, Report, more_of_first_import
+from pytest_import_isolation.report.records import Leak, Report, more_of_first_import
 from pytest_import_isolation.report.text import Line, place_of, polluter_of
 from pytest_import_isolation.wording import count, suggestion
 
@@ -16,11 +16,11 @@ def who(report: Report, name: str) -> Iterator[Line]:
         report: what is known.
         name: a module; its submodules are meant too where leaks are told.
     """
-    loaded = [leak for leak in report.leaks if leak.severity == INFO and leak.name == name]
+    loaded = [leak for leak in report.leaks if leak.kind == "loaded" and leak.name == name]
     leaks = [
         leak
         for leak in report.leaks
-        if leak.severity != INFO and (leak.name == name or leak.name.startswith(f"{name}."))
+        if leak.kind != "loaded" and (leak.name == name or leak.name.startswith(f"{name}."))
     ]
     for leak in loaded:
         yield Line(

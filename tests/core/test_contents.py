@@ -1,0 +1,187 @@
+"""Contents of modules, without pytest: what a context undoes, what it leaves, and what it keeps alive."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.source_writes import statements_writing, writes_of
+from pytest_import_isolation.contents.values import is_mock, kind_of
+from pytest_import_isolation.machinery.modules import ABSENT
+
+_SOURCE = """
+_cache = None
+RATE = 5
+def load():
+    global _cache
+    _cache = _cache or object()
+    return _cache
+class Cart:
+    def total(self): return 1
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a first-party module, loaded before any context."""
+    tmp_path.joinpath("cnt_shop.py").write_text(_SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("cnt_shop")
+    del sys.modules["cnt_shop"]
+
+
+def test_a_context_puts_back_what_the_code_in_it_wrote_and_names_it(shop: Any) -> None:
+    before = dict(vars(shop))
+    total = shop.Cart.total
+    with IsolatedImportContext() as context:
+        shop.RATE = mock.Mock()
+        shop.Cart.total = lambda self: 9
+        shop.EXTRA = 1
+        del shop.load
+    assert dict(vars(shop)) == before
+    assert shop.Cart.total is total
+    assert set(context.changes.contents) == {
+        "cnt_shop.RATE: assigned",
+        "cnt_shop.Cart.total: assigned",
+        "cnt_shop.EXTRA: added",
+        "cnt_shop.load: removed",
+    }
+    assert "restored cnt_shop.RATE: assigned" in str(context.changes)
+
+
+def test_what_the_module_did_to_itself_stays(shop: Any) -> None:
+    with IsolatedImportContext() as context:
+        kept = shop.load()
+    assert shop.load() is kept
+    assert not context.changes
+
+
+def test_a_reload_is_undone_as_a_whole_and_keeps_what_the_module_had_done_to_itself(shop: Any) -> None:
+    cart, spec = shop.Cart, shop.__spec__
+    with IsolatedImportContext() as context:
+        kept = shop.load()
+        shop.RATE = 7
+        importlib.reload(shop)
+        assert shop.Cart is not cart
+    assert (shop.Cart, shop.__spec__, shop.RATE, shop._cache) == (cart, spec, 5, kept)
+    assert context.changes.contents == ("cnt_shop: reloaded",)
+
+
+def test_a_body_that_was_executed_again_by_its_loader_is_a_reload(shop: Any) -> None:
+    cart = shop.Cart
+    with IsolatedImportContext() as context:
+        shop.__spec__.loader.exec_module(shop)
+        assert shop.Cart is not cart
+    assert shop.Cart is cart
+    assert context.changes.contents == ("cnt_shop: reloaded",)
+
+
+def test_contexts_undo_one_after_the_other(shop: Any) -> None:
+    with IsolatedImportContext():
+        shop.RATE = 6
+        with IsolatedImportContext():
+            shop.RATE = 7
+        assert shop.RATE == 6
+    assert shop.RATE == 5
+
+
+def test_a_module_of_the_standard_library_is_put_back_too() -> None:
+    import colorsys
+
+    before = colorsys.hls_to_rgb
+    with IsolatedImportContext() as context:
+        colorsys.hls_to_rgb = mock.Mock()
+        importlib.reload(colorsys)
+    assert colorsys.hls_to_rgb is before
+    assert context.changes.contents == ("colorsys: reloaded",)
+
+
+def test_values_whose_methods_raise_are_put_back_without_asking_them(shop: Any) -> None:
+    def refuse(self: object, *args: object) -> Any:
+        raise AssertionError
+
+    names = ("__eq__", "__hash__", "__bool__", "__repr__")
+    odd = type("Odd", (), {**dict.fromkeys(names, refuse), "__class__": property(refuse)})
+    with IsolatedImportContext():
+        shop.RATE = odd()
+        shop.Cart.total = odd()
+    assert shop.RATE == 5
+    assert shop.Cart().total() == 1
+
+
+def test_a_metaclass_is_not_asked_when_a_class_is_put_back(shop: Any) -> None:
+    class Meta(type):
+        def __setattr__(cls, name: str, value: object) -> None:
+            raise AssertionError
+
+    cls = Meta("Picky", (), {"__module__": "cnt_shop", "__qualname__": "Picky", "total": 1})
+    shop.Picky = cls
+    with IsolatedImportContext() as context:
+        type.__setattr__(cls, "total", mock.Mock())
+    assert cls.total == 1  # type: ignore[attr-defined]
+    assert context.changes.contents == ("cnt_shop.Picky.total: assigned",)
+
+
+def test_no_module_is_kept_alive(shop: Any) -> None:
+    other = sys.modules["cnt_other"] = ModuleType("cnt_other")
+    other.thing = type("Thing", (), {"__module__": "cnt_other"})  # type: ignore[attr-defined]
+    shop.other = other
+    CONTENTS.take()
+    module, thing = weakref.ref(other), weakref.ref(other.thing)  # type: ignore[attr-defined]
+    del sys.modules["cnt_other"], shop.other, other
+    gc.collect()
+    assert module() is None
+    assert thing() is None
+    CONTENTS.take()
+
+
+def test_a_look_at_what_has_not_changed_gives_the_same_object(shop: Any) -> None:
+    state = CONTENTS.take()
+    assert CONTENTS.changes(state) == []
+    if CONTENTS._cells:
+        assert CONTENTS.take() is state
+    shop.RATE = 6
+    assert [(change.full_name, change.before, change.after) for change in CONTENTS.changes(state)] == [
+        ("cnt_shop.RATE", 5, 6)
+    ]
+    shop.RATE = 5
+
+
+def test_texts_say_which_names_they_write() -> None:
+    writes = writes_of(
+        "import shop\n"
+        "def f():\n    global mine\n    mine = 1\n"
+        "shop.a = 1\n"
+        "del shop.b\n"
+        "setattr(shop, 'c', 1)\n"
+        "patch('shop.d').start()\n"
+        "patch.multiple(shop, e=1)\n"
+        "print(shop.read)\n"
+    )
+    assert writes.own == {"mine"}
+    assert {"a", "b", "c"} <= writes.attributes
+    assert {"d", "e"} <= writes.any
+    assert "read" not in writes.any
+    assert [one.line for one in statements_writing("x = 1\nshop.a = 2\n", "a")] == [2]
+    assert writes_of("def (") == writes_of("")
+
+
+def test_values_are_told_by_what_they_are() -> None:
+    assert [kind_of(value) for value in (ABSENT, None, True, 5, "secret", [], kind_of, mock.Mock())] == [
+        *("nothing", "None", "True", "5", "a str", "a list"),
+        "the function pytest_import_isolation.contents.values.kind_of",
+        "a Mock",
+    ]
+    assert is_mock(mock.AsyncMock())
+    assert not is_mock(mock)

@@ -1,0 +1,335 @@
+"""What is in the modules: reloads, attributes, and first imports under a patch are told, and undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+_SHOP = """
+_cache = None
+RATE = 5
+
+def load():
+    global _cache
+    if _cache is None:
+        _cache = object()
+    return _cache
+
+class Cart:
+    def total(self):
+        return 1
+"""
+
+
+def _told(run: Run) -> list[tuple[str, str, str, int | None]]:
+    """Return severity, kind, name and line of all leaks in contents, with those that are information."""
+    kinds = ("attribute-left", "class-attribute-left", "reloaded", "tainted")
+    return [
+        (leak["severity"], leak["kind"], leak["name"], (leak["location"] or {}).get("line"))
+        for leak in run.report["leaks"]
+        if leak["kind"] in kinds
+    ]
+
+
+def _contained(run: Run) -> set[bool]:
+    return {leak["contained"] for leak in run.leaks}
+
+
+_WRITES = {
+    "shop.py": _SHOP,
+    "test_a.py": """\
+        import shop
+
+        class Odd:
+            def _no(self, *args):
+                raise RuntimeError
+            __class__ = property(_no)
+            __eq__ = __hash__ = __bool__ = __repr__ = _no
+
+        def test_cache():
+            shop.load()
+
+        def test_three():
+            shop.Cart.total = lambda self: 9
+            shop.EXTRA = 1
+            del shop.load
+
+        def test_odd():
+            shop.RATE = Odd()
+        """,
+    "test_b.py": """
+        import shop
+
+        def test_shop():
+            assert shop.Cart().total() == 1
+            assert not hasattr(shop, "EXTRA")
+            assert shop.RATE.__add__(0) == 5
+            assert shop.load() is shop.load()
+        """,
+}
+
+
+def test_each_write_of_a_test_is_told_with_its_line_and_what_the_application_does_is_not(suite: Suite) -> None:
+    run = suite.run(_WRITES, "--import-leak-report")
+    assert run.outcomes == {"passed": 3, "failed": 1}
+    assert sorted(_told(run)) == [
+        ("error", "attribute-left", "shop.load", 15),
+        ("error", "class-attribute-left", "shop.Cart.total", 13),
+        ("info", "attribute-left", "shop.EXTRA", 14),
+        ("warning", "attribute-left", "shop.RATE", 18),
+    ]
+    total = run.leak("class-attribute-left", "shop.Cart.total")
+    assert total["polluter"] == {"nodeid": "test_a.py::test_three", "phase": "call"}
+    assert total["detail"] == "It was the function shop.total, and it is the function test_a.<lambda> now."
+    assert [met["nodeid"] for met in total["exposed"]] == ["test_b.py::test_shop"]
+    assert run.leak("attribute-left", "shop.RATE")["detail"] == "It was 5, and it is an Odd now."
+    assert "class-attribute-left by test_a.py::test_three (call), probably at test_a.py:13" in run.output
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_isolation_undoes_them(suite: Suite, mode: str) -> None:
+    run = suite.run(_WRITES, f"--isolate-imports={mode}", "--import-leak-fail")
+    assert run.outcomes == {"passed": 4}
+    assert _contained(run) == {True}
+    assert run.status == 0
+
+
+@pytest.mark.parametrize(("how", "failed"), [("off", 1), ("report", 1), ("undo", 0)])
+def test_a_setting_says_what_is_done_about_them(suite: Suite, how: str, failed: int) -> None:
+    run = suite.run(_WRITES, "--isolate-imports=test", f"--import-isolation-contents={how}", "--import-leak-report")
+    assert run.outcomes.get("failed", 0) == failed
+    assert bool(_told(run)) == (how != "off")
+    assert True not in _contained(run) or how == "undo"
+
+
+def test_an_unknown_setting_is_a_usage_error(suite: Suite) -> None:
+    run = suite.run(_WRITES, "--import-isolation-contents=undoo")
+    assert run.status == 4
+    assert "expected off, report or undo, not 'undoo'" in run.output
+
+
+_RELOADS = {
+    "shop.py": _SHOP,
+    "user.py": "from shop import Cart\n",
+    "conftest.py": "import user\n",
+    "test_a.py": """\
+        import importlib
+        import shop
+
+        KEPT = shop.load()
+
+        def test_reload():
+            importlib.reload(shop)
+            shop.RATE = 9
+
+        def test_next():
+            assert shop.load() is KEPT
+            assert shop.RATE == 5
+            assert shop.__spec__.loader is shop.__loader__
+        """,
+    "test_b.py": """
+        def test_class():
+            from user import Cart
+            from shop import Cart as now
+            assert Cart is now
+        """,
+}
+
+
+def test_a_reload_is_one_leak_and_an_error_if_somebody_holds_what_was_replaced(suite: Suite) -> None:
+    run = suite.run(_RELOADS, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 2}
+    assert _told(run) == [("error", "reloaded", "shop", 7)]
+    leak = run.leak("reloaded", "shop")
+    assert leak["polluter"] == {"nodeid": "test_a.py::test_reload", "phase": "call"}
+    assert "still held by user.Cart" in leak["detail"]
+    assert {met["nodeid"] for met in leak["exposed"]} == {"test_a.py::test_next", "test_b.py::test_class"}
+    assert run.output.count("reloaded by test_a.py::test_reload (call), at test_a.py:7") == 2
+
+
+def test_each_test_sees_the_module_as_it_was_before_a_reload(suite: Suite) -> None:
+    run = suite.run(_RELOADS, "--isolate-imports=test", "--import-leak-fail")
+    assert run.outcomes == {"passed": 3}
+    assert run.status == 0
+    assert run.leak("reloaded", "shop")["contained"]
+
+
+def test_each_file_sees_the_module_as_it_was_before_a_reload(suite: Suite) -> None:
+    run = suite.run(_RELOADS, "--isolate-imports=file", "--import-leak-fail")
+    assert run.outcomes == {"passed": 2, "failed": 1}  # the second one in the file of the reload
+    assert run.leak("reloaded", "shop")["contained"]
+
+
+def test_a_reload_that_takes_another_file_says_so_in_the_failing_test(suite: Suite) -> None:
+    insert = "import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent / '{}'))\n"
+    files = {
+        "one/entry.py": "NAME = 'one'\n",
+        "two/entry.py": "NAME = 'two'\n",
+        "test_a.py": insert.format("one")
+        + "import importlib, entry\ndef test_name():\n    importlib.reload(entry)\n    assert entry.NAME == 'one'\n",
+        "test_b.py": insert.format("two") + "def test_two(): pass\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    leak = run.leak("reloaded", "entry")
+    assert leak["severity"] == "error"
+    said = "from two/entry.py in place of one/entry.py, because test_b.py put its directory on sys.path"
+    assert said in leak["detail"]
+    assert said in run.output.partition("short test summary")[0].partition("import leaks that this met")[2]
+    assert suite.run(files, "--isolate-imports=file").outcomes == {"passed": 2}
+
+
+_COLLECTED = {
+    "lib/__init__.py": "",
+    "lib/clock.py": "from time import inc_ticks\nSTART = inc_ticks()\n",
+    "test_a.py": "import time\ntime.inc_ticks = lambda: 5\nfrom lib import clock\ndef test_clock(): assert clock.START == 5\n",
+    "test_b.py": "import time\ndef test_time(): assert not hasattr(time, 'inc_ticks')\n",
+}
+
+
+def test_what_a_file_writes_to_a_real_module_is_its_own_under_file_mode(suite: Suite) -> None:
+    plain = suite.run(_COLLECTED, "--import-leak-report")
+    assert plain.outcomes == {"passed": 1, "failed": 1}
+    assert _told(plain) == [("warning", "attribute-left", "time.inc_ticks", 2)]
+    assert plain.blamed("attribute-left", "time.inc_ticks") == ("test_a.py", "collect")
+    run = suite.run(_COLLECTED, "--isolate-imports=file", "--import-leak-fail")
+    assert run.outcomes == {"passed": 2}
+    assert run.leak("attribute-left", "time.inc_ticks")["contained"]
+
+
+def test_the_import_of_a_submodule_that_rebinds_an_exported_name_is_told_and_contained(suite: Suite) -> None:
+    files = {
+        "api/__init__.py": "",
+        "api/routes/__init__.py": "def answer(): return 'answer'\n",
+        "api/routes/answer.py": "def helper(): return 1\n",
+        "test_a.py": "from api.routes.answer import helper\ndef test_helper(): assert helper() == 1\n",
+        "test_b.py": "def test_answer():\n    from api.routes import answer\n    assert answer() == 'answer'\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert _told(run) == [("error", "attribute-left", "api.routes.answer", 1)]
+    assert run.leak("attribute-left", "api.routes.answer")["exposed"][0]["nodeid"] == "test_b.py::test_answer"
+    assert suite.run(files, "--isolate-imports=file").outcomes == {"passed": 2}
+
+
+_WIDE = {
+    "shop.py": _SHOP,
+    "test_a.py": """\
+        import pytest
+        import shop
+
+        @pytest.fixture(scope="module", autouse=True)
+        def rate():
+            shop.RATE = 50
+            yield
+            shop.RATE = 5
+
+        def test_one():
+            assert shop.RATE == 50
+            shop.RATE = 51
+
+        def test_two():
+            assert shop.RATE == 50
+        """,
+    "test_b.py": "import shop\ndef test_rate(): assert shop.RATE == 5\n",
+}
+
+
+def test_what_a_wider_fixture_writes_is_the_fixtures(suite: Suite) -> None:
+    run = suite.run(_WIDE, "--isolate-imports=test", "--import-leak-report")
+    assert run.outcomes == {"passed": 3}
+    leak = run.leak("attribute-left", "shop.RATE")
+    assert leak["polluter"] == {"nodeid": "test_a.py::test_one", "phase": "call"}
+    assert leak["contained"]
+    forgets = _WIDE["test_a.py"].replace("shop.RATE = 5\n", "pass\n").replace("shop.RATE = 51", "pass")
+    run = suite.run({**_WIDE, "test_a.py": forgets}, "--import-leak-report")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    assert run.blamed("attribute-left", "shop.RATE") == ("test_a.py", "setup")
+    assert "shop.RATE: It was 5, and it is 50 now." in run.output
+
+
+_PATCHED = {
+    "shop/__init__.py": "",
+    "shop/registry.py": "JOBS = {'export': 1}\n",
+    "shop/settings.py": "import os\nURL = os.environ.get('INP_URL', 'live')\n",
+    "shop/choices.py": "from shop import registry\nCHOICES = sorted(registry.JOBS)\n",
+    "shop/plain.py": "import os\nHOME = os.environ.get('INP_OTHER', '')\n",
+    "test_a.py": """\
+        def test_environment(monkeypatch):
+            monkeypatch.setenv("INP_URL", "local")
+            from shop import plain, settings
+            assert settings.URL == "local"
+
+        def test_attribute(monkeypatch):
+            from shop import registry
+            monkeypatch.setattr(registry, "JOBS", {"sleep": 1})
+            from shop import choices
+            assert choices.CHOICES == ["sleep"]
+        """,
+    "test_b.py": """
+        def test_both():
+            from shop.choices import CHOICES
+            from shop.settings import URL
+            assert (URL, CHOICES) == ("live", ["export"])
+        """,
+}
+
+
+def test_a_module_that_is_first_imported_under_a_patch_is_told(suite: Suite) -> None:
+    run = suite.run(_PATCHED, "--import-leak-report")
+    assert _told(run) == [
+        ("error", "tainted", "shop.settings", 3),
+        ("error", "tainted", "shop.choices", 9),
+    ]
+    settings = run.leak("tainted", "shop.settings")
+    assert settings["detail"] == "It was first imported while INP_URL was set by monkeypatch, and it stays loaded."
+    assert settings["exposed"][0]["nodeid"] == "test_b.py::test_both"
+    assert "shop.registry.JOBS was patched" in run.leak("tainted", "shop.choices")["detail"]
+    assert "INP_URL was set by monkeypatch" in run.output.partition("import leaks ===")[0]
+
+
+def test_nobody_is_told_of_a_module_that_nobody_misses(suite: Suite) -> None:
+    files: dict[str, Any] = {**_PATCHED, "test_b.py": "def test_it(): pass\n"}
+    run = suite.run(files, "--import-leak-fail")
+    assert {severity for severity, *_ in _told(run)} == {"warning"}
+    assert run.status == 0
+    assert suite.run(_PATCHED, "--isolate-imports=file").outcomes == {"passed": 3}
+
+
+def test_what_is_no_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/state.py": "COUNT = 0\nseen = []\ndef count():\n    global COUNT\n    COUNT += 1\n",
+            "app/other.py": "from app import state\ndef reset():\n    state.seen = ['other']\n",
+            "app/lazy.py": "def __getattr__(name):\n    globals()[name] = name\n    return name\n",
+            "test_it.py": """
+                import copyreg
+                from unittest import mock
+                import app.lazy, app.other, app.state
+
+                class Local:
+                    name = 1
+
+                def test_own_state():
+                    app.state.count()
+
+                def test_other_module():
+                    app.other.reset()
+
+                def test_lazy():
+                    assert app.lazy.anything == "anything"
+
+                def test_put_back(monkeypatch):
+                    monkeypatch.setattr(app.state, "seen", 1)
+                    with mock.patch("app.state.COUNT", 5):
+                        pass
+                    Local.name = 2
+            """,
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _told(run) == []
