@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import importlib
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from importlib.machinery import FileFinder, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -271,3 +273,12 @@ def test_what_finders_and_hooks_are_made_of() -> None:
 )
 def test_which_names_an_import_statement_can_have(name: object, can: bool) -> None:
     assert can_be_imported(name) is can
+
+
+def test_a_module_that_nobody_refers_to_does_not_wait_for_the_next_import(tree: Tree) -> None:
+    tree({"em_a.py": "", "em_b.py": ""})
+    module = weakref.ref(importlib.import_module("em_a"))
+    importlib.import_module("em_b")
+    del sys.modules["em_a"]
+    gc.collect()
+    assert module() is None

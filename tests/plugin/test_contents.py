@@ -73,7 +73,9 @@ _WRITES = {
 }
 
 
-def test_each_write_of_a_test_is_told_with_its_line_and_what_the_application_does_is_not(suite: Suite) -> None:
+def test_each_write_of_a_test_is_told_with_its_line_and_what_the_application_does_is_not(
+    suite: Suite,
+) -> None:
     run = suite.run(_WRITES, "--import-leak-report")
     assert run.outcomes == {"passed": 3, "failed": 1}
     assert sorted(_told(run)) == [
@@ -100,7 +102,9 @@ def test_isolation_undoes_them(suite: Suite, mode: str) -> None:
 
 @pytest.mark.parametrize(("how", "failed"), [("off", 1), ("report", 1), ("undo", 0)])
 def test_a_setting_says_what_is_done_about_them(suite: Suite, how: str, failed: int) -> None:
-    run = suite.run(_WRITES, "--isolate-imports=test", f"--import-isolation-contents={how}", "--import-leak-report")
+    run = suite.run(
+        _WRITES, "--isolate-imports=test", f"--import-isolation-contents={how}", "--import-leak-report"
+    )
     assert run.outcomes.get("failed", 0) == failed
     assert bool(_told(run)) == (how != "off")
     assert True not in _contained(run) or how == "undo"
@@ -284,7 +288,10 @@ def test_a_module_that_is_first_imported_under_a_patch_is_told(suite: Suite) -> 
         ("error", "tainted", "shop.choices", 9),
     ]
     settings = run.leak("tainted", "shop.settings")
-    assert settings["detail"] == "It was first imported while INP_URL was set by monkeypatch, and it stays loaded."
+    assert (
+        settings["detail"]
+        == "It was first imported while INP_URL was set by monkeypatch, and it stays loaded."
+    )
     assert settings["exposed"][0]["nodeid"] == "test_b.py::test_both"
     assert "shop.registry.JOBS was patched" in run.leak("tainted", "shop.choices")["detail"]
     assert "INP_URL was set by monkeypatch" in run.output.partition("import leaks ===")[0]

@@ -6,7 +6,7 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
@@ -29,6 +29,8 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED, class_of
 #: What namespaces held at a moment.
 State = Mapping[Space, Copy]
 
+#: Tells whether a module may be written to, by its name.
+Wanting = Callable[[str], bool]
 #: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
 _UNWATCHED: Final = frozenset(
     ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
@@ -39,7 +41,7 @@ class Contents:
     """Knows what the namespaces hold. It is the process's, as ``sys.modules`` is, and on while it is used."""
 
     def __init__(self) -> None:
-        self._users = 0
+        self._wanting: list[Wanting] = []
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
@@ -48,17 +50,25 @@ class Contents:
         self._signature = b""
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
+        # Whether namespaces were copied since the state was made.
+        self._is_stale = False
 
-    def start(self) -> None:
-        """Note what modules hold when they have been executed; each user of it starts and stops it."""
-        self._users += 1
-        if self._users == 1:
+    def start(self, wants: Wanting) -> None:
+        """Note what modules hold when they have been executed; each user of it starts and stops it.
+
+        Args:
+            wants: tells whether test code that runs now may write to a module, given its name. What others
+                hold is not noted before the next look: a copy holds what the module holds, and some modules
+                shall be gone by then.
+        """
+        self._wanting.append(wants)
+        if len(self._wanting) == 1:
             EXECUTED.listeners.append(self)
 
-    def stop(self) -> None:
+    def stop(self, wants: Wanting) -> None:
         """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
-        self._users -= 1
-        if self._users == 0:
+        self._wanting.remove(wants)
+        if not self._wanting:
             EXECUTED.listeners.remove(self)
 
     def _forget_signature(self) -> None:
@@ -98,7 +108,8 @@ class Contents:
             self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
         )
         self._spaces, self._finders = spaces, finders
-        if has_changed or not self._state:
+        if has_changed or self._is_stale or not self._state:
+            self._is_stale = False
             self._state = {space: space.copy for space in self._all_spaces()}
         cells = [space.cell for space in self._state]
         if None in cells:
@@ -139,6 +150,8 @@ class Contents:
 
     def executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
+        if not any(wants(name) for wants in self._wanting):
+            return
         module = sys.modules.get(name)
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:
@@ -184,6 +197,18 @@ class Contents:
         self.take()
         found = self._spaces.get(id(module))
         return found[0] if found is not None and found[0].owner() is module else None
+
+    def written(self, since: State) -> list[ContentChange]:
+        """Return what is different in the namespaces that are known; no others are looked at."""
+        found: list[ContentChange] = []
+        for space in list(self._all_spaces()):
+            self._is_stale = space.refresh() or self._is_stale
+            before = since.get(space, space.first)
+            if space.copy is not before:
+                found += compare(space, before, space.copy)
+        if self._is_stale:
+            self._forget_signature()
+        return found
 
     def changes(self, since: State) -> list[ContentChange]:
         """Return what is different from an earlier moment, whoever did it.

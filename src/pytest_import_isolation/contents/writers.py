@@ -148,6 +148,11 @@ class Writers:
             ):
                 yield other
 
+    def may_write(self, files: Iterable[str], module: str) -> bool:
+        """Tell whether the text of one of some files says the last part of a module's name."""
+        last = module.rpartition(".")[2]
+        return any(last in self._sources.text(file) for file in files)
+
     def statement(
         self, change: ContentChange, files: Iterable[str], lines: range | None = None
     ) -> Writer | None:

@@ -59,6 +59,7 @@ class ContentBoundaries:
         self._leaks = leaks
         self._found = found
         self.is_on = is_on
+        self._here = here
         self._is_undone = is_undone
         # By what was written to: what stood there at the end of a phase, and that phase.
         self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
@@ -68,8 +69,8 @@ class ContentBoundaries:
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
-            CONTENTS.start()
-            config.add_cleanup(CONTENTS.stop)
+            CONTENTS.start(self._wants)
+            config.add_cleanup(partial(CONTENTS.stop, self._wants))
         self._base: State = CONTENTS.take() if is_on else {}
         self._test: pytest.Item | None = None
         #: Finds the modules that were first imported while something was patched.
@@ -77,6 +78,11 @@ class ContentBoundaries:
         if is_on:
             self._patched.start()
             config.add_cleanup(self._patched.stop)
+
+    def _wants(self, name: str) -> bool:
+        here = self._here()
+        file = self._leaks.file_of(here) if here is not None and here.nodeid else ""
+        return bool(file) and self._leaks.writers.may_write([file], name)
 
     def rebase(self) -> None:
         """Take what is there now as what everything is compared with."""
@@ -92,7 +98,7 @@ class ContentBoundaries:
             self._patched.begin_test()
 
     def _written_now(self) -> list[ContentChange]:
-        return CONTENTS.changes(self._base)
+        return CONTENTS.written(self._base)
 
     def _setters(self) -> dict[str, str]:
         """Return what set variables of the environment, as far as monkeypatch did."""

@@ -17,7 +17,7 @@ from _thread import get_ident  # by this name, which a library that patches thre
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
@@ -26,6 +26,8 @@ from pytest_import_isolation.state.differences import LISTS, compare_lists, key_
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
 from pytest_import_isolation.watching.makers import ClassChange, Maker
+
+_Value = TypeVar("_Value")
 
 
 class _Body:
@@ -79,12 +81,13 @@ class _Seen:
 
     def __init__(self, before: _Seen | None = None) -> None:
         self.moment: Moment
-        self.entries: dict[Any, object]
+        #: The keys of ``sys.modules``. The modules themselves are not kept alive until the next import.
+        self.entries: dict[Any, None]
         if before is not None and before.moment.lasts_for(sys.modules):
             self.entries, self.moment = before.entries, before.moment
         else:
             self.moment = Moment(sys.modules)
-            self.entries = sys.modules.copy()  # type: ignore[assignment]
+            self.entries = dict.fromkeys(sys.modules)  # takes over the hashes that are known
         #: The lists of ``sys`` themselves, then their items.
         self.containers = sys.path, sys.meta_path, sys.path_hooks
         self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
@@ -119,7 +122,7 @@ class _Seen:
         """Take over modules that were imported since; nothing else has changed."""
         for name in imported:
             if name in sys.modules:
-                self.entries[name] = sys.modules[name]
+                self.entries[name] = None
         self.moment = Moment(sys.modules)
 
 
@@ -298,7 +301,8 @@ class ExecutedModules:
 
     def _compare(self, seen: _Seen, body: _Body) -> None:
         now, maker = _Seen(), self._maker(body.name)
-        self._compare_entries(_by_name(seen.entries), _by_name(now.entries), maker)
+        modules: dict[Any, object] = sys.modules.copy()  # type: ignore[assignment]
+        self._compare_entries(_by_name(seen.entries), _by_name(modules), maker)
         for i, name in enumerate(LISTS):
             if now.containers[i] is not seen.containers[i]:
                 self._note("rebound", f"sys.{name}", now.containers[i], maker)
@@ -318,7 +322,7 @@ class ExecutedModules:
                     self.class_changes.append(ClassChange(cls, name, before, after, maker))
         self._seen, self._number = now, len(now.entries)
 
-    def _compare_entries(self, before: dict[str, object], now: dict[str, object], maker: Maker) -> None:
+    def _compare_entries(self, before: dict[str, None], now: dict[str, object], maker: Maker) -> None:
         for name, module in now.items():
             # What took the place of something else may have done so before this module was begun.
             if name not in before and self._imported.get(name) not in (0, id(module)):
@@ -410,7 +414,7 @@ def _held(module: object) -> Callable[[], object]:
     return lambda: _DEAD if (alive := reference()) is None else alive
 
 
-def _by_name(entries: dict[Any, object]) -> dict[str, object]:
+def _by_name(entries: dict[Any, _Value]) -> dict[str, _Value]:
     # The hash of another key is code of a user's.
     return {name: module for name, module in entries.items() if type(name) is str}
 

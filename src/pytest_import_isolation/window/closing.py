@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
@@ -128,7 +127,7 @@ def _wrong_order(window: Window) -> WindowOrderError:
 def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
     if window.contents is not None:
-        CONTENTS.stop()
+        window.contents.stop()
     EXECUTED.stop()
     CODE.end(window.recurs)
     FINDER.unlisten(window.log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import (
@@ -26,30 +26,43 @@ class WindowContents:
     Args:
         origins: gives the verdicts on modules.
         writers: tells whose doing a change is.
+        files: returns the files of the test code that runs in the window.
     """
 
-    def __init__(self, origins: Origins, writers: Writers) -> None:
+    def __init__(self, origins: Origins, writers: Writers, files: Callable[[], Sequence[str]]) -> None:
         self._origins = origins
         self._writers = writers
+        self._files = files
+        self.start()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
         #: What was undone when it was closed.
         self.undone = Undone()
 
+    def start(self) -> None:
+        """Look at what modules hold from now on."""
+        CONTENTS.start(self._wants)
+
+    def stop(self) -> None:
+        """Look no more."""
+        CONTENTS.stop(self._wants)
+
+    def _wants(self, name: str) -> bool:
+        return self._writers.may_write(self._files(), name)
+
     def holds_still(self) -> bool:
         """Tell whether nothing at all has changed since."""
         return CONTENTS.take() is self.around
 
-    def find(self, reloads: Iterable[Reload], files: Iterable[str]) -> Findings:
+    def find(self, reloads: Iterable[Reload]) -> Findings:
         """Return what test code did up to now.
 
         Args:
             reloads: those that were seen in the window.
-            files: the files of the test code that runs in it.
         """
         if self.holds_still():
             return NOTHING
-        code = self._writers.test_code
+        code, files = self._writers.test_code, self._files()
         return find(
             self.around,
             reloads,
@@ -58,9 +71,9 @@ class WindowContents:
             self._origins,
         )
 
-    def undo(self, reloads: Iterable[Reload], files: Iterable[str]) -> None:
+    def undo(self, reloads: Iterable[Reload]) -> None:
         """Undo what test code did; see :meth:`find`."""
-        found = self.find(reloads, files)
+        found = self.find(reloads)
         if found:
             self.undone = undo_all(found)
 

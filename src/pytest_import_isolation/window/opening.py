@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
@@ -39,8 +38,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
             (window.origins, "waiting"), lambda modules: waiting_names(window.first_party_survivors())
         )
     if window.writers is not None:
-        CONTENTS.start()
-        window.contents = WindowContents(window.origins, window.writers)
+        window.contents = WindowContents(window.origins, window.writers, window.writing_files)
     window.log.once_more = functools.partial(bring_evicted_back, window)
     # Needs the state, and other threads import already.
     window.log.beforehand = functools.partial(_remember_references, window.returned)
@@ -64,7 +62,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
         FINDER.unlisten(window.log)
         return False
     if window.contents is not None:
-        CONTENTS.start()
+        window.contents.start()
     window.opened_by = site or window.opened_by
     _join_the_others(window)
     return True

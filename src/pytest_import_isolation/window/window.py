@@ -169,14 +169,15 @@ class Window:
         """Return what test code did to the contents of modules."""
         if self.contents is None:
             return NOTHING
-        return self.contents.find(self.log.reloads, self._writing_files())
+        return self.contents.find(self.log.reloads)
 
     def undo_written(self) -> None:
         """Undo what test code did to the contents of modules."""
         if self.contents is not None:
-            self.contents.undo(self.log.reloads, self._writing_files())
+            self.contents.undo(self.log.reloads)
 
-    def _writing_files(self) -> Sequence[str]:
+    def writing_files(self) -> Sequence[str]:
+        """Return the files of the test code that runs in it."""
         return self.test_code or self.test_files()
 
     def disregard(self, module: object) -> None:
