@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
@@ -275,3 +276,12 @@ def test_what_a_plugin_keeps_under_a_name_that_cannot_be_imported_is_no_fake(
     judge: Judge, name: str, phase: str, kind: str | None
 ) -> None:
     assert _kind(judge.leak(SingleChange("entry", name, ABSENT, (1, 2)), Polluter("", phase))) == kind
+
+
+def test_a_weak_reference_to_a_module_is_no_fake_and_may_go_with_the_module(entries: dict[str, Any]) -> None:
+    module = ModuleType("judged_weak")
+    entries["judged_weak"] = proxy = weakref.proxy(module)
+    assert is_real("judged_weak", proxy, Origins())
+    del entries["judged_weak"]
+    change = SingleChange("entry", "judged_weak", proxy, ABSENT)
+    assert _kind(Judge(Origins(), ImportLog()).leak(change, _BY)) is None

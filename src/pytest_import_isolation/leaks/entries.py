@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
@@ -44,8 +45,8 @@ def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
         return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
     was_real = before is not ABSENT and is_real(name, before, origins)
     if after is ABSENT:
-        if not was_real:
-            return None  # somebody cleaned up
+        if not was_real or type(before) is weakref.ProxyType:
+            return None  # somebody cleaned up, or what it referred to is gone
         return Finding(
             "removed", "It was loaded, and its entry is gone: the next import loads a second copy."
         )

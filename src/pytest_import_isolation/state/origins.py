@@ -257,6 +257,9 @@ class Origins:
     ) -> Verdict:
         """Judge what is no plain module: a stand-in that a library put there for itself, or a fake."""
         kind = type(module)
+        if kind is weakref.ProxyType:
+            # Whoever put it there has the module, and it is gone when that is.
+            return Verdict(Origin.FIRST_PARTY, "a weak reference to a module that somebody holds")
         home = class_home(kind)
         if home and not home.startswith("unittest.mock"):
             file = (own or {}).get("__file__")
