@@ -210,6 +210,7 @@ def test_every_kind_has_a_severity_and_an_advice_that_can_name_the_leak() -> Non
         *("fake-left", "replaced", "removed", "blocked-left", "name-clash", "stale-attribute", "rebound"),
         *("tainted", "path-added", "path-removed", "path-moved", "finder-added", "finder-removed"),
         *("hook-added", "hook-removed", "evicted", "reloaded", "twice-loaded", "effect", "loaded"),
+        *("attribute-left", "class-attribute-left"),
     }
     for kind, known in KINDS.items():
         leak = make_leak(kind, "some.name", Polluter("test_a.py", "collect"), "Detail.")

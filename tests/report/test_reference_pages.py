@@ -90,7 +90,7 @@ def test_the_pages_have_all_options_and_ini_keys_parameters_and_kinds() -> None:
     )
     table = _page("options").partition("\n## ")[0]
     told = set(re.findall(r"`(--(?:import|isolate)-[a-z-]+)|`(\w+)` \|", table))
-    assert {option or key for option, key in told} - {"", "test", "false"} == known
+    assert {option or key for option, key in told} - {"", "test", "false", "undo"} == known
     assert tuple(_first_column(_page("marker").partition("## Patterns")[0])) == NAMES
     rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| (error|warning|info)\b", _page("kinds"), re.MULTILINE)
     severities = {kind: severity for kinds, severity in rows for kind in re.findall(r"`([a-z-]+)`", kinds)}
