@@ -168,6 +168,29 @@ def test_each_file_sees_the_module_as_it_was_before_a_reload(suite: Suite) -> No
     assert run.leak("reloaded", "shop")["contained"]
 
 
+def test_a_test_that_relies_on_a_reload_is_told_that_it_was_undone(suite: Suite) -> None:
+    files = {
+        "shop.py": "import os\nURL = os.environ.get('INP_URL', 'live')\n",
+        "test_a.py": """
+            import importlib
+            import shop
+
+            def test_reload(monkeypatch):
+                monkeypatch.setenv("INP_URL", "local")
+                importlib.reload(shop)
+
+            def test_relies():
+                assert shop.URL == "local"
+            """,
+    }
+    run = suite.run(files, "--isolate-imports=test")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "shop was reloaded by test_a.py::test_reload, and isolation undid that." in run.output
+    assert suite.run(files, "--isolate-imports=test", "--import-isolation-contents=report").outcomes == {
+        "passed": 2
+    }
+
+
 def test_a_reload_that_takes_another_file_says_so_in_the_failing_test(suite: Suite) -> None:
     insert = "import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent / '{}'))\n"
     files = {

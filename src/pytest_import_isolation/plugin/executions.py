@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
@@ -22,6 +23,10 @@ _FRESH = (
     "{name} failed in its second execution in this process: this test executes it anew. If it can be "
     "executed only once, for example because it registers itself somewhere, keep it loaded:\n\n{remedy}"
 )
+_RESTORED = (
+    "{name} was {how} by {who}, and isolation undid that. If this test relies on it, do it in a fixture of this "
+    "test, or let such changes last:\n\n    [pytest]\n    import_isolation_contents = report\n"
+)
 _HOOKS_OF_TESTS = "import-executions-in-tests"
 
 
@@ -37,6 +42,8 @@ class Executions:
         manager.register(self, "import-executions")
         self._forgotten: dict[str, str] = {}
         self._packages: dict[str, object] = {}
+        # What test code did to the contents of modules and isolation undid, by name: how, and who did it.
+        self._restored: dict[str, tuple[str, str]] = {}
 
     def note(self, changes: Changes, who: str, packages: Mapping[str, object]) -> None:
         """Take note of the modules that were forgotten after a test or file.
@@ -51,7 +58,10 @@ class Executions:
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
         self._packages.update(packages)
-        if self._forgotten and not self._manager.has_plugin(_HOOKS_OF_TESTS):
+        for text in changes.contents:
+            name, _, how = text.partition(": ")
+            self._restored.setdefault(name, (how, who))
+        if (self._forgotten or self._restored) and not self._manager.has_plugin(_HOOKS_OF_TESTS):
             self._manager.register(_HooksOfTests(self.explain), _HOOKS_OF_TESTS)
 
     def put_packages_back(self) -> None:
@@ -83,11 +93,17 @@ class Executions:
             report: of a test or file.
             failure: what was raised.
         """
-        if failure is None or not self._forgotten or report.outcome != "failed":
+        if failure is None or report.outcome != "failed":
             return
-        for name in _modules_in(failure.value):
+        for name in _modules_in(failure.value) if self._forgotten else ():
             if name in self._forgotten:
                 add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
+                return
+        text = str(report.longrepr) if self._restored else ""
+        for name, (how, who) in self._restored.items():
+            last = name.rpartition(".")[2]
+            if who != report.nodeid and re.search(rf"\b{re.escape(last)}\b", text):
+                add_section(report, _TITLE, _RESTORED.format(name=name, how=how, who=who))
                 return
 
     def explain_fresh(
