@@ -178,7 +178,8 @@ def test_texts_say_which_names_they_write() -> None:
 
 
 def test_values_are_told_by_what_they_are() -> None:
-    assert [kind_of(value) for value in (ABSENT, None, True, 5, "secret", [], kind_of, mock.Mock())] == [
+    values: list[object] = [ABSENT, None, True, 5, "secret", [], kind_of, mock.Mock()]
+    assert [kind_of(value) for value in values] == [
         *("nothing", "None", "True", "5", "a str", "a list"),
         "the function pytest_import_isolation.contents.values.kind_of",
         "a Mock",

@@ -24,8 +24,8 @@ _FRESH = (
     "executed only once, for example because it registers itself somewhere, keep it loaded:\n\n{remedy}"
 )
 _RESTORED = (
-    "{name} was {how} by {who}, and isolation undid that. If this test relies on it, do it in a fixture of this "
-    "test, or let such changes last:\n\n    [pytest]\n    import_isolation_contents = report\n"
+    "{name} was {how} by {who}, and isolation undid that. If this test relies on it, do it in a fixture of "
+    "this test, or let such changes last:\n\n    [pytest]\n    import_isolation_contents = report\n"
 )
 _HOOKS_OF_TESTS = "import-executions-in-tests"
 
