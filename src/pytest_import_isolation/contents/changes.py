@@ -15,6 +15,7 @@ from pytest_import_isolation.machinery.modules import (
     class_name,
     class_qualname,
     namespace,
+    top_level,
 )
 
 #: What the interpreter and pytest set in ``sys``, and what the import state is made of.
@@ -25,6 +26,7 @@ _IN_SYS: Final = frozenset(
         *("displayhook", "excepthook", "unraisablehook", "breakpointhook", "tracebacklimit", "argv"),
     )
 )
+_OWN_PACKAGE: Final = top_level(__name__)
 _IN_BUILTINS: Final = frozenset(("_", "__import__"))
 
 
@@ -87,7 +89,7 @@ def _counts(change: ContentChange) -> bool:
         return False
     if change.submodule is None and _is_submodule(change):
         return False
-    if _is_lazy(before) or _is_lazy(after):
+    if _is_lazy(before) or _is_lazy(after) or _is_ours(before) or _is_ours(after):
         return False
     owner = space.owner()
     if not space.is_class and (before is ABSENT or after is ABSENT):
@@ -112,6 +114,11 @@ def _is_submodule(change: ContentChange) -> bool:
 
 def _is_module(value: object) -> bool:
     return issubclass(type(value), ModuleType)
+
+
+def _is_ours(value: object) -> bool:
+    """Tell whether this package put a value there, as it does to watch imports."""
+    return issubclass(type(value), type) and top_level(class_home(value)) == _OWN_PACKAGE  # type: ignore[arg-type]
 
 
 def _is_lazy(value: object) -> bool:

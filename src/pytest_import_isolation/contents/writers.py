@@ -67,7 +67,7 @@ class Writers:
         written = [file for file in files if self._sources.writes_attribute(file, change.name)]
         if not written:
             return NOBODY
-        if self._other_writer(change) is None:
+        if self._other_writer(change) is None and not self._may_write_by_itself(change):
             return TEST
         # Both could: a statement that stores the very attribute of the module's own name decides.
         return TEST if any(self._says_home(file, change) for file in written) else APPLICATION
@@ -95,6 +95,11 @@ class Writers:
         if change.space.is_class:
             return change.name in writes.attributes
         return change.name in writes.own
+
+    def _may_write_by_itself(self, change: ContentChange) -> bool:
+        """Tell whether the module can write to globals whose names it does not say."""
+        file = _file_of(change.space.home)
+        return file is not None and not change.space.is_class and self._sources.of(file).is_dynamic
 
     def _other_writer(self, change: ContentChange) -> str | None:
         """Return a file of the application's that can write to an attribute of that name."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Generator, Iterator
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ class Output:
                 self._workers[node.gateway.id] = f"sent no report{reason}"
                 return
             report = parse_report(sent[_WORKER_KEY])
-            parts = Parts.from_builtins(json.loads(sent[_PARTS_KEY])) if _PARTS_KEY in sent else None
+            parts = Parts.from_builtins(loads(sent[_PARTS_KEY])) if _PARTS_KEY in sent else None
         except (AttributeError, KeyError, TypeError, ValueError) as mistake:
             self._workers[node.gateway.id] = f"sent a report that cannot be read ({mistake})"
             return
@@ -145,9 +145,9 @@ class Output:
         if self._is_worker:
             # Strings: what crosses the process boundary is builtins only.
             output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
-            output[_WORKER_KEY] = json.dumps(report.as_builtins())
+            output[_WORKER_KEY] = dumps(report.as_builtins())
             if self._participation is not None:
-                output[_PARTS_KEY] = json.dumps(self._participation.parts.as_builtins())
+                output[_PARTS_KEY] = dumps(self._participation.parts.as_builtins())
             return
         self._reports.append(report)
         self._verdict = self._judge()
@@ -168,7 +168,7 @@ class Output:
         report = self._verdict.report
         if self._render_page is not None and file.suffix == _PAGE:
             return self._render_page(report, self._config.rootpath)
-        return json.dumps(report.as_builtins(), indent=2) + "\n"
+        return dumps(report.as_builtins(), indent=2) + "\n"
 
     def _judge(self) -> Verdict:
         report, root = self._merged(), self._config.rootpath

@@ -6,11 +6,11 @@ the page makes text nodes of them, never markup.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from html import escape
+from json import dumps
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -65,7 +65,7 @@ def _hash(text: str) -> str:
 
 def _block(data: object) -> str:
     """Return JSON that can stand in a script element: in ASCII, and without what HTML gives a meaning."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from json import dumps, loads
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
@@ -124,7 +124,7 @@ def read_baseline(text: str) -> frozenset[Key]:
         ReportError: it is none; the message goes on after the name of the file.
     """
     try:
-        data = json.loads(text)
+        data = loads(text)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"it is no JSON ({error}); {_REPAIR}") from None
     known = data.get("known") if isinstance(data, dict) else None
@@ -144,7 +144,7 @@ def write_baseline(keys: Iterable[Key]) -> str:
     known: dict[str, dict[str, list[str]]] = {}
     for key in sorted(set(keys)):
         known.setdefault(key.file, {}).setdefault(key.kind, []).append(key.name)
-    return json.dumps({"version": BASELINE_VERSION, "known": known}, indent=2) + "\n"
+    return dumps({"version": BASELINE_VERSION, "known": known}, indent=2) + "\n"
 
 
 class Policy(NamedTuple):

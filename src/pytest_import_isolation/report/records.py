@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
+from json import loads
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.errors import ReportError
@@ -263,7 +263,7 @@ def parse_report(text: str) -> Report:
         ReportError: it holds none.
     """
     try:
-        data = json.loads(text)
+        data = loads(text)
         if not isinstance(data, dict):
             raise ReportError("this is no import leak report")
         return Report.from_builtins(data)
