@@ -81,16 +81,8 @@ class Writers:
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
         file = _file_of(change.space.home)
-        if file is None or change.submodule is not None:
+        if file is None or change.submodule is not None or change.name not in self._sources.text(file):
             return False
-        text = self._sources.text(file)
-        if change.name not in text:
-            return (
-                bool(text)
-                and self._sources.of(file).is_dynamic
-                and not change.space.is_class
-                and not is_mock(change.after)
-            )
         writes = self._sources.of(file)
         if change.space.is_class:
             return change.name in writes.attributes
