@@ -238,3 +238,17 @@ def test_mistakes(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError) as caught:
         IsolatedImportContext(**given)
     assert message in str(caught.value)
+
+
+@pytest.mark.skipif("zlib" in sys.builtin_module_names, reason="no other one can be imported")
+def test_what_another_module_of_its_name_needs_while_it_is_imported_is_not_the_parked_one(
+    tmp_path: Path,
+) -> None:
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("zlib.py", "FOUND = True\n" * 9)
+    with IsolatedImportContext(unloaded=["zlib"]):
+        sys.path.insert(0, str(archive))
+        # It can be unpacked by zlib alone, which is itself, as without a window.
+        with pytest.raises(ImportError):
+            importlib.import_module("zlib")

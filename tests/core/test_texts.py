@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def test_a_source_is_read_as_python_reads_it(tmp_path: Path, content: bytes, tex
     file.write_bytes(content)
     assert text_of(file) == text
     ast.parse(text_of(file))
+
+
+def test_an_encoding_that_cannot_be_imported_now_is_known_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes(b"# coding: mac-iceland\nx = 1\n")
+    with monkeypatch.context() as patching:
+        patching.setattr(sys, "meta_path", [])
+        assert text_of(file) == "# coding: mac-iceland\nx = 1\n"
+    assert "x".encode("mac-iceland") == b"x"
+    assert text_of(file) == "# coding: mac-iceland\nx = 1\n"
 
 
 def test_what_cannot_be_read_has_no_text(tmp_path: Path) -> None:

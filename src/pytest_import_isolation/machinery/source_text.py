@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
-from importlib.util import decode_source
 from pathlib import Path
+from typing import Final
+
+from pytest_import_isolation.machinery.modules import loaded_namespace
+
+_DECLARATION: Final = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+#: The encodings for which the interpreter needs no module.
+_BUILT_IN: Final = ("utf-8", "utf8", "utf_8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1")
 
 
 def text_of(path: Path) -> str:
@@ -13,12 +21,35 @@ def text_of(path: Path) -> str:
         source = path.read_bytes()
     except (OSError, ValueError):
         return ""
+    encoding = _encoding_of(source)
     try:
-        return decode_source(source)  # by the encoding that it declares
-    except (ValueError, SyntaxError):
+        text = source.decode(encoding) if encoding else ""
+    except (ValueError, LookupError):
         return ""
-    except Exception:  # it imports tokenize, and a test may have left no way to import
-        return source.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding_of(source: bytes) -> str | None:
+    """Return the encoding that a source declares; None if there is none of that name.
+
+    Latin 1 stands for one by which nobody has decoded anything yet: to look an encoding up imports it, and
+    what cannot be imported at that moment is unknown for ever.
+    """
+    if source.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    declared = next(filter(None, map(_DECLARATION.match, source.split(b"\n", 2)[:2])), None)
+    if declared is None:
+        return "utf-8"
+    name = declared[1].decode("ascii", "replace").lower()
+    if name in _BUILT_IN:
+        return name
+    spelled = name.replace("-", "_")
+    known = loaded_namespace("encodings").get("_cache")
+    if type(known) is dict and (known.get(name) or known.get(spelled)) is not None:
+        return name
+    home = loaded_namespace("encodings.aliases").get("aliases", {}).get(spelled, spelled)
+    folder = os.path.dirname(str(loaded_namespace("encodings").get("__file__")))
+    return "latin-1" if os.path.isfile(os.path.join(folder, f"{home}.py")) else None
 
 
 def imports_name(source: str, name: str) -> bool:
