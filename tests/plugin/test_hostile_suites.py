@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
-
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import strategies as st  # noqa: E402
-from tests.plugin.conftest import Run, Suite  # noqa: E402
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from tests.plugin.conftest import Run, Suite
 
 if TYPE_CHECKING:
     from tests.plugin.fork_server import ForkServer
@@ -175,8 +174,8 @@ def _outcomes(run: Run) -> dict[str, list[str]]:
 
 
 # To make a failing suite smaller takes minutes.
-@hypothesis.settings(max_examples=60 if _MANY else 2, phases=[hypothesis.Phase.generate])
-@hypothesis.given(data=st.data())
+@settings(max_examples=60 if _MANY else 2, phases=[Phase.generate])
+@given(data=st.data())
 def test_whatever_a_suite_does(data: Any, places: Iterator[Path], fork_server: ForkServer | None) -> None:
     project = data.draw(st.composite(_Project)())
     suite = Suite(next(places), fork_server)
