@@ -408,3 +408,42 @@ def test_what_an_outer_window_loaded_does_not_come_back_in_place_of_its_shadow(
             assert importlib.import_module("numpy") is real
         """
     )
+
+
+def test_what_compiled_code_imports_by_itself_stays_with_what_called_it(run_script: Script) -> None:
+    """Compiled code may ask once in a process, and look in sys.modules from then on, as that of mypyc does."""
+    out = run_script(
+        """
+        import datetime, sys
+        from pytest_import_isolation import IsolatedImportContext
+        from pytest_import_isolation.parking.finder import FINDER
+
+        with IsolatedImportContext():
+            import _strptime
+        assert "_strptime" not in sys.modules  # a statement will ask again
+        FINDER.lot.drop(lambda name: True)
+        with IsolatedImportContext() as context:
+            datetime.datetime.strptime("1", "%d")
+        assert "_strptime" in sys.modules
+        print(context.changes)
+        """
+    )
+    assert "kept _strptime" in out
+    assert "compiled code imported it, which does so once" in out
+
+
+@pytest.mark.neighbours("mypy")
+def test_a_package_that_is_compiled_as_a_whole_works_in_one_window_after_the_other(
+    run_script: Script,
+) -> None:
+    out = run_script(
+        """
+        from mypy import api  # compiled, as mypy.main is, which it asks for when it is called
+        from pytest_import_isolation import IsolatedImportContext
+
+        for _ in range(2):
+            with IsolatedImportContext():
+                print(api.run(["--version"])[0])
+        """
+    )
+    assert out.count("compiled: yes") == 2
