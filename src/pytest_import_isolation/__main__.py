@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = _find_cycles(options)
         elif command == "trace":
             _trace(options)
+        elif command == "lint":
+            status = _lint(options)
         elif command == "schema":
             from pytest_import_isolation.report.schema import read_schema
 
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
     tracing.add_argument("--json", action="store_true", help="print JSON")
+    _add_lint(commands)
     commands.add_parser("schema", help="print the JSON Schema of the reports")
     return parser
 
@@ -116,6 +119,29 @@ def _add_cycles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--exhaustive", action="store_true", help="import every module first, not only those that can matter"
     )
     finding.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    linting = commands.add_parser(
+        "lint", help="tell what test files will do to the import state, without executing them"
+    )
+    linting.add_argument("paths", metavar="PATH", nargs="+", help="a test file, or a folder")
+    linting.add_argument(
+        "--format", choices=("text", "json", "github", "sarif"), default="text", help="how to print findings"
+    )
+    linting.add_argument(
+        "--baseline", metavar="known.json", type=Path, help="findings that are known: only others count"
+    )
+    linting.add_argument(
+        "--write-baseline", action="store_true", help="write what is found into the file of --baseline"
+    )
+    linting.add_argument("--strict", action="store_true", help="exit status 1 for warnings too")
+    linting.add_argument(
+        "--from-report",
+        metavar="report.json",
+        type=Path,
+        help="raise what a run confirmed, as the report of pytest --import-leak-file tells it",
+    )
 
 
 def _read_all(files: Iterable[Path]) -> Report:
@@ -184,6 +210,18 @@ def _trace(options: argparse.Namespace) -> None:
         return
     _print(map(Line, trace.tree().splitlines()))
     _print([Line(f"{package} loads {count(len(trace), 'module')} in {measured.times[0]:.0f} ms", "good")])
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from pytest_import_isolation.lint.command import run
+
+    report = None if options.from_report is None else _read(options.from_report)
+    return run(
+        options,
+        report,
+        lambda text, style: _print([Line(text, style)]),
+        lambda text, style: print(text, file=sys.stderr),
+    )
 
 
 def _print(lines: Iterable[Line]) -> None:
