@@ -126,7 +126,8 @@ def guard_of(patcher: Patcher) -> Guard:
 def _call_at_end(run: Run, method: str, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
     function = arguments.get(0, "function")
     if method in _ENTERS:
-        run.lasting += enter(run, function, node, scope, guard_of)
+        guards = enter(run, function, node, scope, guard_of)
+        run.lasting += guards  # after the call, which may add some itself
         return UNKNOWN
     with run.cleaning():
         call(run, function, Arguments(arguments.positional[1:], arguments.named), node, scope)

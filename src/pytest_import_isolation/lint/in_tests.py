@@ -51,16 +51,31 @@ def _is_harmless(trace: Trace, index: int) -> bool:
         return isinstance(value, (Real, Saved)) or (
             isinstance(value, Thing) and value.is_known and value.path.lstrip(".") in event.names
         )
+    if event.kind == RELOAD:
+        # It executes a copy that leaves again.
+        removed = [at for at, other in enumerate(before) if other.kind == REMOVE and overlap(other.names, event.names)]
+        return any(before[at].is_guarded() or undone(trace.events, at) is not None for at in removed)
     if event.kind != REMOVE or overlap(event.names, trace.source.imported):
         return False
     # It takes away what it had brought, and nobody imports that again.
     brought = [other for other in before if other.kind == WRITE and not puts_back(other)]
     imports = [other for other in before if other.kind == IMPORT]
     after = [other for other in trace.events[index + 1 :] if other.kind == IMPORT]
-    return any(overlap(other.names, event.names) and "*" not in event.names for other in brought) or (
+    if _writes_its_file(trace, event):
+        return True
+    return any(
+        other.names == event.names or (overlap(other.names, event.names) and "*" not in event.names)
+        for other in brought
+    ) or (
         any(_loads(other, event.names) for other in imports)
         and not any(_loads(other, event.names) for other in after)
     )
+
+
+def _writes_its_file(trace: Trace, event: Event) -> bool:
+    """Tell whether a test removes a module whose file it writes, so that nobody else can have it."""
+    text = trace.function_text
+    return all("*" not in name and f"{name.rpartition('.')[2]}.py" in text for name in event.names)
 
 
 def _message(event: Event, name: str) -> str:
@@ -138,6 +153,7 @@ def evicted(trace: Trace) -> Iterator[Located]:
         for base in other.names
         for name in candidates_of(other, base)
     } | trace.source.imported
+    told: set[str] = set()
     for index, event in enumerate(trace.events):
         patches = [guard for guard in event.guards if guard.kind == PATCH]
         if event.kind != IMPORT or not patches or not event.own or event.cleanup or _has_window(event):
@@ -146,7 +162,8 @@ def evicted(trace: Trace) -> Iterator[Located]:
         removed = [name for other in trace.events[:index] if other.kind == REMOVE for name in other.names]
         for base in event.names:
             name = _evicted_name(trace, event, base, faked, loaded, removed)
-            if name is not None:
+            if name is not None and name not in told:
+                told.add(name)
                 message = (
                     f"patch.dict(sys.modules) around it throws {name} out at its end, and the next import executes "
                     "a second copy; use fakes= of the marker, or the fake_module fixture"

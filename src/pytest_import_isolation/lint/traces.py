@@ -34,6 +34,8 @@ class Trace(NamedTuple):
     #: The function; None for the body of the file.
     function: str | None
     events: tuple[Event, ...]
+    #: The text of the function.
+    function_text: str = ""
 
 
 def trace_body(source: Source) -> Trace:
@@ -56,7 +58,7 @@ def trace_functions(source: Source) -> Iterator[Trace]:
         if _is_entry(source, member):
             run = Run(invoke)
             _execute(run, around, member)
-            yield Trace(source, name, tuple(run.trace))
+            yield Trace(source, name, tuple(run.trace), source.text_of(member.node))
 
 
 def _is_entry(source: Source, member: Member) -> bool:
@@ -98,9 +100,11 @@ def _execute(run: Run, around: Surroundings, member: Member) -> None:
 def _enter(run: Run, fixture: Fixture, instance: Instance | None) -> None:
     scope: Scope = fixture.source.scope
     owner = instance if fixture.owner is not None else None
-    run.lasting += mark_guards(run, fixture.node.decorator_list, scope)
+    marks = mark_guards(run, fixture.node.decorator_list, scope)
+    run.lasting += marks
     routine = Routine(fixture.node, scope, owner)
-    run.lasting += enter_generator(run, routine, Arguments(), None, scope)
+    guards = enter_generator(run, routine, Arguments(), None, scope)
+    run.lasting += guards  # after the call, which may add some itself
 
 
 def _set_up(
