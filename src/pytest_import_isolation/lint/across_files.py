@@ -34,7 +34,7 @@ def clashes(bodies: Iterable[Trace]) -> Iterator[Located]:
         for trace, event, origin in uses:
             other = next((one for one, _, its in uses if its != origin), None)
             if other is not None:
-                message = f"gets another {name} than {other.source.name}, whichever file is collected first; {_CURE}"
+                message = f"gets another {name} than {other.source.name} means; {_CURE}"
                 yield located(trace, event, "IL104", name, message)
     for name, uses in sorted(registered.items()):
         for trace, event, _ in uses:

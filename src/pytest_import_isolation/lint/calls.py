@@ -36,13 +36,27 @@ from pytest_import_isolation.lint.values import (
 
 #: Methods that have a function called at the end.
 _CLEANUPS: Final = frozenset(
-    ("addCleanup", "addClassCleanup", "addModuleCleanup", "addAsyncCleanup", "addfinalizer", "callback")
-    + ("push", "push_async_callback", "unittest.addModuleCleanup", "add_cleanup", "finalize")
+    [
+        "addCleanup",
+        "addClassCleanup",
+        "addModuleCleanup",
+        "addAsyncCleanup",
+        "addfinalizer",
+        "callback",
+        "push",
+        "push_async_callback",
+    ]
 )
 #: Methods that enter a context until the end.
 _ENTERS: Final = frozenset(
-    ("enter_context", "enter_async_context", "enterContext", "enterClassContext", "enterModuleContext")
-    + ("enterAsyncContext", "useFixture")
+    [
+        "enter_context",
+        "enter_async_context",
+        "enterContext",
+        "enterClassContext",
+        "enterModuleContext",
+        "enterAsyncContext",
+    ]
 )
 
 
@@ -83,12 +97,11 @@ def _last_name(node: ast.expr) -> str:
 
 def _call_thing(run: Run, function: Thing, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
     path, last = function.path, function.path.rpartition(".")[2]
-    if path.startswith("sys."):
-        container, _, method = path[4:].partition(".")
-        if container == "modules" and method:
-            return entries_method(run, method, arguments, node, scope)
-        if container in CONTAINERS and method:
-            return list_method(run, container, method, arguments, node, scope)
+    container, _, method = path.removeprefix("sys.").partition(".")
+    if path.startswith("sys.modules.") and method:
+        return entries_method(run, method, arguments, node, scope)
+    if path.startswith("sys.") and container in CONTAINERS and method:
+        return list_method(run, container, method, arguments, node, scope)
     handler = FUNCTIONS.get(path)
     if handler is not None:
         return handler(run, arguments, node, scope)
@@ -102,15 +115,21 @@ def _call_thing(run: Run, function: Thing, arguments: Arguments, node: ast.Call,
         if not function.is_known:  # pytest-mock: it begins at once, and ends with the test
             run.lasting += (guard_of(patcher),)
         return patcher
+    return _call_other(run, function, last, arguments, node, scope)
+
+
+def _call_other(
+    run: Run, function: Thing, last: str, arguments: Arguments, node: ast.Call, scope: Scope
+) -> Value:
     if last in _CLEANUPS or last in _ENTERS:
         return _call_at_end(run, last, arguments, node, scope)
     if last == "stopall":
         run.emit(STOP, (ANY,), node, scope)
     if function.is_known:
-        found = scope.source.find(path)
+        found = scope.source.find(function.path)
         if found is not None:
             return call(run, found, arguments, node, scope)
-    if makes_fake(path):
+    if makes_fake(function.path):
         return Fake(statement_text(node, 40))
     return Real() if last == "load_module" else UNKNOWN
 

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, report: Report | None, show: Print, complai
         fixed = sum(max(0, known[key] - counted.get(key, 0)) for key in gone)
         if fixed:
             complain(
-                f"{baseline}: {count(fixed, 'known finding')} no longer there; --write-baseline takes them out",
+                f"{baseline}: {count(fixed, 'known finding')} gone; --write-baseline takes them out",
                 "",
             )
         findings = new

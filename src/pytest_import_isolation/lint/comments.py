@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pytest_import_isolation.lint.findings import Located
@@ -12,7 +12,7 @@ _COMMENT: Final = re.compile(r"#\s*import-leak:\s*ok\b(?P<rest>[^#]*)")
 _RULE: Final = re.compile(r"\bIL\d+\b")
 
 
-def is_accepted(found: Located, lines_of: dict[str, Sequence[str]]) -> bool:
+def is_accepted(found: Located, lines_of: Mapping[str, Sequence[str]]) -> bool:
     """Tell whether a comment in the lines of a finding accepts it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What calls of known functions do to the import state: the methods of ``sys.modules``, reloads, imports, attributes."""
+"""What calls of known functions do: the methods of ``sys.modules``, reloads, imports, attributes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def entries_method(run: Run, method: str, arguments: Arguments, node: ast.Call, 
         return Saved()
     elif method in ("clear", "popitem"):
         run.emit(REMOVE, (ANY,), node, scope)
-    elif method == "get" or method == "copy":
+    elif method in ("get", "copy"):
         return Saved()
     elif method in ("keys", "__iter__"):
         return Items((_EVERY,))
@@ -172,8 +172,17 @@ FUNCTIONS: Final[dict[str, _Handler]] = {
 
 #: Classes and functions of unittest.mock that make a fake, wherever they are imported from.
 _MOCKS: Final = frozenset(
-    ("Mock", "MagicMock", "AsyncMock", "NonCallableMock", "NonCallableMagicMock", "PropertyMock")
-    + ("create_autospec", "sentinel", "ModuleType", "SimpleNamespace")
+    [
+        "Mock",
+        "MagicMock",
+        "AsyncMock",
+        "NonCallableMock",
+        "NonCallableMagicMock",
+        "PropertyMock",
+        "create_autospec",
+        "ModuleType",
+        "SimpleNamespace",
+    ]
 )
 
 
@@ -182,7 +191,7 @@ def makes_fake(function: str) -> bool:
     return function.rpartition(".")[2] in _MOCKS
 
 
-def patcher_of(function: str, arguments: Arguments, node: ast.Call) -> Patcher | None:
+def patcher_of(function: str, arguments: Arguments, node: ast.AST | None) -> Patcher | None:
     """Return the context manager that a call makes, if it puts import state back at its end."""
     path = function.lstrip("?")
     first = arguments.get(0, "in_dict" if path.endswith("dict") else "target")
@@ -228,7 +237,7 @@ def monkeypatch_method(run: Run, method: str, arguments: Arguments, node: ast.Ca
         names = names_of(second)
         if method == "delitem":
             raising = next((one.value for one in node.keywords if one.arg == "raising"), None)
-            raising = raising or (node.args[2] if len(node.args) > 2 else None)
+            raising = raising or next(iter(node.args[2:]), None)
             lenient = isinstance(raising, ast.Constant) and raising.value is False
             run.emit(HIDE, names, node, scope, Text(("lenient",)) if lenient else UNKNOWN)
         elif run.is_module:

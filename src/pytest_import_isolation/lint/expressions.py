@@ -113,7 +113,7 @@ def family(kind: Kind) -> list[Kind]:
     found = [kind]
     for one in found:
         for base in one.node.bases:
-            value = _dotted(base, one.scope)
+            value: Value | None = _dotted(base, one.scope)
             if isinstance(value, Thing) and value.is_known:
                 value = one.scope.source.find(value.path)
             if isinstance(value, Kind) and all(value.node is not other.node for other in found):

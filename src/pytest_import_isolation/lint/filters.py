@@ -34,33 +34,41 @@ def _demanded(test: ast.expr, scope: Scope) -> tuple[str, tuple[str, ...]] | Non
         if len(known) == len(parts) and len({part[0] for part in known}) == 1:
             return known[0][0], tuple(option for part in known for option in part[1])
         return None
-    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], (ast.Eq, ast.In)):
-        below = ""
-        left = test.left
-        if isinstance(left, (ast.Subscript, ast.Call)):  # name.split(".")[0], name.partition(".")[0]
-            inner = left.value if isinstance(left, ast.Subscript) else left
-            if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
-                if inner.func.attr not in ("split", "partition"):
-                    return None
-                left, below = inner.func.value, ".*"
-        if isinstance(left, ast.Name):
-            options = _strings(test.comparators[0], scope)
-            if options:
-                return left.id, (*options, *(f"{one}{below}" for one in options if below))
+    if isinstance(test, ast.Compare):
+        return _compared(test, scope)
+    return _called(test, scope) if isinstance(test, ast.Call) else None
+
+
+def _compared(test: ast.Compare, scope: Scope) -> tuple[str, tuple[str, ...]] | None:
+    if len(test.ops) != 1 or not isinstance(test.ops[0], (ast.Eq, ast.In)):
         return None
-    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.func.attr == "startswith":
-        if isinstance(test.func.value, ast.Name) and test.args:
-            options = _strings(test.args[0], scope)
-            return (test.func.value.id, tuple(f"{one}*" for one in options)) if options else None
-    if isinstance(test, ast.Call) and getattr(test.func, "id", "") == "any" and test.args:
-        inside = test.args[0]
-        if isinstance(inside, ast.GeneratorExp) and len(inside.generators) == 1:
-            loop = inside.generators[0]
-            options = _strings(loop.iter, scope)
-            if options and isinstance(loop.target, ast.Name):
-                inner_scope = Scope(scope.source, scope)
-                inner_scope.bind(loop.target.id, Text(options))
-                return _demanded(inside.elt, inner_scope)
+    left, below = test.left, ""
+    if isinstance(left, (ast.Subscript, ast.Call)):  # name.split(".")[0], name.partition(".")[0]
+        inner = left.value if isinstance(left, ast.Subscript) else left
+        if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute)):
+            return None
+        if inner.func.attr not in ("split", "partition"):
+            return None
+        left, below = inner.func.value, ".*"
+    options = _strings(test.comparators[0], scope) if isinstance(left, ast.Name) else ()
+    if not options or not isinstance(left, ast.Name):
+        return None
+    return left.id, (*options, *(f"{one}{below}" for one in options if below))
+
+
+def _called(test: ast.Call, scope: Scope) -> tuple[str, tuple[str, ...]] | None:
+    function, first = test.func, next(iter(test.args), None)
+    if isinstance(function, ast.Attribute) and function.attr == "startswith":
+        options = () if first is None else _strings(first, scope)
+        if options and isinstance(function.value, ast.Name):
+            return function.value.id, tuple(f"{one}*" for one in options)
+    elif getattr(function, "id", "") == "any" and isinstance(first, ast.GeneratorExp):
+        loop = first.generators[0]
+        options = _strings(loop.iter, scope)
+        if options and isinstance(loop.target, ast.Name):
+            inner_scope = Scope(scope.source, scope)
+            inner_scope.bind(loop.target.id, Text(options))
+            return _demanded(first.elt, inner_scope)
     return None
 
 

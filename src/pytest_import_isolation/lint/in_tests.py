@@ -40,7 +40,8 @@ def not_undone(trace: Trace) -> Iterator[Located]:
             if restore is None:
                 yield located(trace, single, "IL105", name, _message(event, name))
             elif not restore.cleanup:
-                message = f"is undone in line {restore.place.line}, but not if something fails before; {_cure(event, name)}"
+                cure = _cure(event, name)
+                message = f"is undone in line {restore.place.line}, unless something fails before; {cure}"
                 yield located(trace, single, "IL105", name, message, INFO)
 
 
@@ -53,7 +54,11 @@ def _is_harmless(trace: Trace, index: int) -> bool:
         )
     if event.kind == RELOAD:
         # It executes a copy that leaves again.
-        removed = [at for at, other in enumerate(before) if other.kind == REMOVE and overlap(other.names, event.names)]
+        removed = [
+            at
+            for at, other in enumerate(before)
+            if other.kind == REMOVE and overlap(other.names, event.names)
+        ]
         return any(before[at].is_guarded() or undone(trace.events, at) is not None for at in removed)
     if event.kind != REMOVE or overlap(event.names, trace.source.imported):
         return False
@@ -165,8 +170,8 @@ def evicted(trace: Trace) -> Iterator[Located]:
             if name is not None and name not in told:
                 told.add(name)
                 message = (
-                    f"patch.dict(sys.modules) around it throws {name} out at its end, and the next import executes "
-                    "a second copy; use fakes= of the marker, or the fake_module fixture"
+                    f"patch.dict(sys.modules) around it throws {name} out at its end, and the next import "
+                    "executes a second copy; use fakes= of the marker, or the fake_module fixture"
                 )
                 yield located(trace, event, "IL107", name, message)
 
@@ -206,7 +211,7 @@ def _is_module(trace: Trace, name: str) -> bool:
 
 
 def lenient_removals(trace: Trace) -> Iterator[Located]:
-    """IL108: ``monkeypatch.delitem(..., raising=False)`` that has nothing to put back if nothing was loaded."""
+    """IL108: ``monkeypatch.delitem(..., raising=False)`` that may have nothing to put back."""
     for index, event in enumerate(trace.events):
         if event.kind != HIDE or type(event.value).__name__ != "Text" or not event.own or _has_window(event):
             continue

@@ -64,7 +64,7 @@ def _read(file: str, sections: Sequence[str]) -> tuple[str, ...] | None:
 
 def _read_toml(text: str, sections: Sequence[str]) -> tuple[str, ...] | None:
     try:
-        import tomllib
+        import tomllib  # type: ignore[import-not-found, unused-ignore]
     except ImportError:  # Python 3.10
         return _read_toml_text(text, sections)
     try:

@@ -13,7 +13,7 @@ from pytest_import_isolation.lint.findings import Finding, Located, Problem
 from pytest_import_isolation.lint.in_tests import evicted, lenient_removals, not_undone, stale_attributes
 from pytest_import_isolation.lint.project import Project
 from pytest_import_isolation.lint.scopes import Scope
-from pytest_import_isolation.lint.sources import Source, Unreadable
+from pytest_import_isolation.lint.sources import Source, UnreadableError
 from pytest_import_isolation.lint.test_files import HELPER, find_files
 from pytest_import_isolation.lint.traces import Trace, trace_body, trace_functions
 
@@ -89,7 +89,7 @@ class _Linter:
                 return []
             traces = [(body, _FOR_BODIES), *((trace, _FOR_FUNCTIONS) for trace in trace_functions(source))]
             return [one for trace, rules in traces for rule in rules for one in rule(trace)]
-        except Unreadable as error:
+        except UnreadableError as error:
             self._problems[source.name] = Problem(source.name, error.line, error.reason)
         except RecursionError:
             self._problems[source.name] = Problem(source.name, 1, "it is nested too deeply")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from pytest_import_isolation.lint.definitions import Kind, Routine
 from pytest_import_isolation.lint.scopes import Scope
-from pytest_import_isolation.lint.sources import Source, Unreadable
+from pytest_import_isolation.lint.sources import Source, UnreadableError
 from pytest_import_isolation.lint.test_files import CONFTEST, HELPER, TEST
 from pytest_import_isolation.lint.values import Thing, Value
 
@@ -39,11 +39,11 @@ class Project:
             try:
                 if source.has_words or (source.role == TEST and self._calls_helper(source)):
                     yield source
-            except Unreadable:
+            except UnreadableError:
                 yield source
 
     def _calls_helper(self, source: Source) -> bool:
-        return self._helper_words is not None and self._helper_words.search(source.text) is not None
+        return not self._helper_names.isdisjoint(source.import_words)
 
     @cached_property
     def _helper_names(self) -> frozenset[str]:
@@ -52,14 +52,9 @@ class Project:
             try:
                 if source.role == HELPER and source.has_words:
                     found |= source.interesting
-            except Unreadable:
+            except UnreadableError:
                 continue
         return frozenset(name for name in found if not name.startswith("__") and not name.startswith("test"))
-
-    @cached_property
-    def _helper_words(self) -> re.Pattern[str] | None:
-        names = "|".join(map(re.escape, sorted(self._helper_names)))
-        return re.compile(rf"\bimport\b[^#]*\b(?:{names})\b") if names else None
 
     def interesting_names(self, source: Source) -> frozenset[str]:
         """Return the names of functions in other files that change import state."""
@@ -95,7 +90,7 @@ class Project:
                     source = None
                 elif source is not None:
                     self.names_of(source)
-            except (Unreadable, RecursionError):
+            except (UnreadableError, RecursionError):
                 source = None
             self._conftests[folder] = source
         return self._conftests[folder]
@@ -109,8 +104,11 @@ class Project:
         name = os.path.basename(helper.path)[:-3]
         if name == "__init__":  # pytest imports it with the first file beside it
             return any(source.folder == helper.folder for source in self._users)
-        pattern = re.compile(rf"^\s*(?:import|from)\b.*\b{re.escape(name)}\b", re.M)
-        return any(pattern.search(source.text) is not None for source in self._users)
+        return name in self._imported_words
+
+    @cached_property
+    def _imported_words(self) -> frozenset[str]:
+        return frozenset(word for source in self._users for word in source.import_words)
 
     @cached_property
     def _users(self) -> list[Source]:
@@ -119,7 +117,7 @@ class Project:
             try:
                 if source.role != HELPER and source.text:
                     found.append(source)
-            except Unreadable:
+            except UnreadableError:
                 continue
         return found
 
@@ -133,10 +131,8 @@ class Project:
         key = (source.folder, path)
         if key not in self._found:
             self._found[key] = None  # while it is looked for: files may import each other
-            try:
+            with suppress(UnreadableError, RecursionError):
                 self._found[key] = self._find(source, path)
-            except (Unreadable, RecursionError):
-                pass
         return self._found[key]
 
     def _find(self, source: Source, path: str) -> Value | None:

@@ -10,7 +10,7 @@ from pytest_import_isolation.lint.values import UNKNOWN, Fake, Thing, Value, is_
 
 #: Builtins that the rules ask for by name.
 _BUILTINS: Final = frozenset(
-    (
+    [
         "__import__",
         "any",
         "delattr",
@@ -22,8 +22,17 @@ _BUILTINS: Final = frozenset(
         "iter",
         "list",
         "map",
-    )
-    + ("object", "reversed", "set", "setattr", "sorted", "str", "tuple", "type", "vars", "zip")
+        "object",
+        "reversed",
+        "set",
+        "setattr",
+        "sorted",
+        "str",
+        "tuple",
+        "type",
+        "vars",
+        "zip",
+    ]
 )
 
 
@@ -44,6 +53,9 @@ class File(Protocol):
 
     def find(self, path: str) -> Value | None:
         """Return a function or class of another file by its dotted path."""
+
+    def absolute(self, module: str) -> str:
+        """Return the name of a module that a relative import names."""
 
 
 class Scope:
@@ -91,7 +103,7 @@ class Scope:
         Args:
             name: the name.
             value: the value.
-            is_fallback: whether this is done only when something failed, as in ``except ImportError: x = None``.
+            is_fallback: whether only a failure leads here, as in ``except ImportError: x = None``.
         """
         scope = self.module if name in self.globals else self
         before = scope.names.get(name)

@@ -20,11 +20,13 @@ _WORDS: Final = re.compile(r"\b(?:modules|reload|reload_module|meta_path|path_ho
 _ATTRIBUTE: Final = re.compile(
     r"^[ \t]*(?:(?!self\b|cls\b)(\w+)(?:\.\w+)+(?:\s*:[^=\n]+)?\s*=(?!=)|(?:set|del)attr\(\s*(\w+))", re.M
 )
+# An import statement: what follows its first word, with the lines that brackets join.
+_IMPORT: Final = re.compile(r"^[ \t]*(?:from|import)[ \t]+([^\n(]*(?:\([^)]*\))?)", re.M)
 _DEFINITION: Final = re.compile(r"^(?:async\s+def|def|class|@)", re.M)
 _LEVEL: Final = re.compile(r"^\S", re.M)
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A file that cannot be linted; the message says why."""
 
     def __init__(self, line: int, reason: str) -> None:
@@ -68,16 +70,16 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The text; raises :class:`Unreadable`."""
+        """The text; raises :class:`UnreadableError`."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read()
             encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
             return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
         except OSError as error:
-            raise Unreadable(1, f"it cannot be read: {error.strerror}") from None
+            raise UnreadableError(1, f"it cannot be read: {error.strerror}") from None
         except (SyntaxError, LookupError, UnicodeDecodeError) as error:
-            raise Unreadable(1, f"it is no text that Python reads: {error}") from None
+            raise UnreadableError(1, f"it is no text that Python reads: {error}") from None
 
     @cached_property
     def lines(self) -> list[str]:
@@ -86,32 +88,40 @@ class Source:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """The syntax tree; raises :class:`Unreadable`."""
+        """The syntax tree; raises :class:`UnreadableError`."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the text, such as an invalid escape
                 return ast.parse(self.text)
         except SyntaxError as error:
-            raise Unreadable(error.lineno or 1, f"it is no Python of this version: {error.msg}") from None
+            raise UnreadableError(
+                error.lineno or 1, f"it is no Python of this version: {error.msg}"
+            ) from None
         except (ValueError, RecursionError, MemoryError) as error:
-            raise Unreadable(1, f"it is no Python of this version: {error or 'nested too deeply'}") from None
+            raise UnreadableError(
+                1, f"it is no Python of this version: {error or 'nested too deeply'}"
+            ) from None
 
     @cached_property
     def has_words(self) -> bool:
         """Whether the text may change import state."""
         return _WORDS.search(self.text) is not None or self._may_write_attributes()
 
+    @cached_property
+    def import_words(self) -> frozenset[str]:
+        """The words of the import statements, all parts of dotted names for themselves."""
+        return frozenset(re.findall(r"\w+", " ".join(_IMPORT.findall(self.text))))
+
     def _may_write_attributes(self) -> bool:
         for match in _ATTRIBUTE.finditer(self.text):
-            name = match[1] or match[2]
-            if not re.search(rf"^\s*(?:import|from)\b.*\b{name}\b", self.text, re.M):
+            if (match[1] or match[2]) not in self.import_words:
                 continue
             if match[0][:1] not in " \t" or self._is_in_module_body(match.start()):
                 return True
         return False
 
     def _is_in_module_body(self, start: int) -> bool:
-        """Tell whether the indented line at a position belongs to a statement such as a module-level ``if``."""
+        """Tell whether an indented line belongs to a statement such as a module-level ``if``."""
         heads = [match.start() for match in _LEVEL.finditer(self.text, max(0, start - 20000), start)]
         return bool(heads) and _DEFINITION.match(self.text, heads[-1]) is None
 
@@ -123,6 +133,25 @@ class Source:
     def find(self, path: str) -> Value | None:
         """Return a function or class of another file by its dotted path."""
         return self.project.find(self, path)
+
+    def absolute(self, module: str) -> str:
+        """Return the name of a module that a relative import names; dots stay where there is no package."""
+        name = module.lstrip(".")
+        level = len(module) - len(name)
+        package = self._package
+        if not 0 < level <= len(package):
+            return module
+        return ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
+
+    @cached_property
+    def _package(self) -> list[str]:
+        """The names of the packages that the file lies in, the outermost first."""
+        found: list[str] = []
+        folder = self.folder
+        while os.path.isfile(os.path.join(folder, "__init__.py")):
+            found.insert(0, os.path.basename(folder))
+            folder = os.path.dirname(folder)
+        return found
 
     @cached_property
     def interesting(self) -> frozenset[str]:

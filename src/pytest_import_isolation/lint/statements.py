@@ -154,7 +154,7 @@ def _import(run: Run, node: ast.Import, scope: Scope) -> None:
 
 
 def _import_from(run: Run, node: ast.ImportFrom, scope: Scope) -> None:
-    base = "." * node.level + (node.module or "")
+    base = scope.source.absolute("." * node.level + (node.module or ""))
     joint = "" if base.endswith(".") else "."
     for alias in node.names:
         path = f"{base}{joint}{alias.name}"
