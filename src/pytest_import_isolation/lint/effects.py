@@ -67,7 +67,9 @@ def write_attribute(run: Run, owner: Value, name: str, value: Value, node: ast.A
     if isinstance(owner, Thing) and owner.path == "sys" and name in CONTAINERS:
         run.emit(REBIND, (name,), node, scope, value)
     elif isinstance(owner, Thing) and owner.is_known:
-        run.emit(ATTRIBUTE, (f"{owner.path}.{name}",), node, scope, value, is_literal=owner.is_module)
+        run.emit(
+            ATTRIBUTE, (f"{owner.path}.{name}",), node, scope, value, is_literal=scope.source.is_module(owner)
+        )
 
 
 def entries_method(run: Run, method: str, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
@@ -254,6 +256,5 @@ def monkeypatch_method(run: Run, method: str, arguments: Arguments, node: ast.Ca
         return True
     if method == "undo" and run.is_module:
         run.emit(WRITE, (ANY,), node, scope, Saved())
-        run.emit(REMOVE, (ANY,), node, scope)
         return True
     return False

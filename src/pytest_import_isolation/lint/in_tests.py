@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +20,6 @@ from pytest_import_isolation.lint.events import (
 )
 from pytest_import_isolation.lint.findings import INFO, Located
 from pytest_import_isolation.lint.located import located
-from pytest_import_isolation.lint.project import folders_for
 from pytest_import_isolation.lint.restores import puts_back, undone
 from pytest_import_isolation.lint.traces import Trace
 from pytest_import_isolation.lint.values import Real, Saved, Thing, overlap
@@ -184,7 +182,7 @@ def _evicted_name(
         return None
     candidates = candidates_of(event, base)
     sure = [name for name in candidates if name.count(".") <= base.count(".")]
-    maybe = [name for name in candidates if name not in sure and _is_module(trace, name)]
+    maybe = [name for name in candidates if name not in sure and trace.source.has_file(name)]
     for name in (*reversed(sure), *maybe):
         if name.partition(".")[0] in sys.stdlib_module_names or name.partition(".")[0] in _RUNNING:
             continue
@@ -197,17 +195,6 @@ def _evicted_name(
 
 #: Loaded in every run.
 _RUNNING = frozenset(("pytest", "_pytest", "pluggy", "pytest_import_isolation"))
-
-
-def _is_module(trace: Trace, name: str) -> bool:
-    """Tell whether a dotted name is a file of the project."""
-    parts = name.lstrip(".").split(".")
-    for folder in folders_for(trace.source.folder, name):
-        for base in (folder, os.path.join(folder, "src")):
-            path = os.path.join(base, *parts)
-            if os.path.isfile(f"{path}.py") or os.path.isfile(os.path.join(path, "__init__.py")):
-                return True
-    return False
 
 
 def lenient_removals(trace: Trace) -> Iterator[Located]:

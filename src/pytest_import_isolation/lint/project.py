@@ -9,12 +9,9 @@ from functools import cached_property
 
 from pytest_import_isolation.lint.definitions import Kind, Routine
 from pytest_import_isolation.lint.scopes import Scope
-from pytest_import_isolation.lint.sources import Source, UnreadableError
+from pytest_import_isolation.lint.sources import Source, UnreadableError, folders_for
 from pytest_import_isolation.lint.test_files import CONFTEST, HELPER, TEST
 from pytest_import_isolation.lint.values import Thing, Value
-
-#: How far above a file the folder is looked for from which an import starts.
-_ABOVE = 8
 
 
 class Project:
@@ -152,22 +149,6 @@ class Project:
                 if file in self.sources:
                     return self.sources[file]
         return None
-
-
-def folders_for(folder: str, module: str) -> Iterator[str]:
-    """Yield the folders in which the first part of a module may lie."""
-    level = len(module) - len(module.lstrip("."))
-    if level:
-        for _ in range(level - 1):
-            folder = os.path.dirname(folder)
-        yield folder
-        return
-    for _ in range(_ABOVE):
-        yield folder
-        above = os.path.dirname(folder)
-        if above == folder:
-            return
-        folder = above
 
 
 def _name(path: str, root: str) -> str:

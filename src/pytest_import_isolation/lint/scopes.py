@@ -54,6 +54,13 @@ class File(Protocol):
     def find(self, path: str) -> Value | None:
         """Return a function or class of another file by its dotted path."""
 
+    @property
+    def modules(self) -> set[str]:
+        """What it imports that must be modules."""
+
+    def is_module(self, thing: Thing) -> bool:
+        """Tell whether something is a module for certain."""
+
     def absolute(self, module: str) -> str:
         """Return the name of a module that a relative import names."""
 

@@ -8,11 +8,12 @@ import os
 import re
 import tokenize
 import warnings
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
 
 from pytest_import_isolation.lint.scopes import Scope
-from pytest_import_isolation.lint.values import Value
+from pytest_import_isolation.lint.values import Thing, Value
 
 #: Without one of these a text changes no import state.
 _WORDS: Final = re.compile(r"\b(?:modules|reload|reload_module|meta_path|path_hooks)\b|\bsys\b.*\bpath\b")
@@ -24,6 +25,10 @@ _ATTRIBUTE: Final = re.compile(
 _IMPORT: Final = re.compile(r"^[ \t]*(?:from|import)[ \t]+([^\n(]*(?:\([^)]*\))?)", re.M)
 _DEFINITION: Final = re.compile(r"^(?:async\s+def|def|class|@)", re.M)
 _LEVEL: Final = re.compile(r"^\S", re.M)
+
+
+#: How far above a file the folder is looked for from which an import starts.
+_ABOVE: Final = 8
 
 
 class UnreadableError(Exception):
@@ -67,6 +72,8 @@ class Source:
         self.scope = Scope(self)
         #: Modules that the body of the file imports.
         self.imported: set[str] = set()
+        #: What any import statement of the file says to be a module.
+        self.modules: set[str] = set()
 
     @cached_property
     def text(self) -> str:
@@ -134,6 +141,22 @@ class Source:
         """Return a function or class of another file by its dotted path."""
         return self.project.find(self, path)
 
+    def is_module(self, thing: Thing) -> bool:
+        """Tell whether something is a module for certain: by an import statement, or by a file."""
+        if thing.is_module or any(f"{one}.".startswith(f"{thing.path}.") for one in self.modules):
+            return True
+        return self.has_file(thing.path)
+
+    def has_file(self, module: str) -> bool:
+        """Tell whether there is a source file of a module, seen from the folders above."""
+        parts = module.lstrip(".").split(".")
+        for folder in folders_for(self.folder, module):
+            for base in (folder, os.path.join(folder, "src")):
+                path = os.path.join(base, *parts)
+                if os.path.isfile(f"{path}.py") or os.path.isfile(os.path.join(path, "__init__.py")):
+                    return True
+        return False
+
     def absolute(self, module: str) -> str:
         """Return the name of a module that a relative import names; dots stay where there is no package."""
         name = module.lstrip(".")
@@ -191,3 +214,19 @@ class Source:
     def folder(self) -> str:
         """Where it lies."""
         return os.path.dirname(self.path)
+
+
+def folders_for(folder: str, module: str) -> Iterator[str]:
+    """Yield the folders in which the first part of a module may lie."""
+    level = len(module) - len(module.lstrip("."))
+    if level:
+        for _ in range(level - 1):
+            folder = os.path.dirname(folder)
+        yield folder
+        return
+    for _ in range(_ABOVE):
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return
+        folder = above

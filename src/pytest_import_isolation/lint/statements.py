@@ -143,11 +143,12 @@ def _delete(run: Run, node: ast.Delete, scope: Scope) -> None:
             owner = evaluate(run, target.value, scope)
             if isinstance(owner, Thing) and owner.is_known:
                 names = (f"{owner.path}.{target.attr}",)
-                run.emit(ATTRIBUTE, names, node, scope, is_literal=owner.is_module)
+                run.emit(ATTRIBUTE, names, node, scope, is_literal=scope.source.is_module(owner))
 
 
 def _import(run: Run, node: ast.Import, scope: Scope) -> None:
     for alias in node.names:
+        scope.source.modules.add(alias.name)
         bound = alias.asname or alias.name.partition(".")[0]
         scope.bind(bound, Thing(alias.name if alias.asname else bound, is_module=True))
     run.emit(IMPORT, tuple(alias.name for alias in node.names), node, scope)
@@ -155,6 +156,7 @@ def _import(run: Run, node: ast.Import, scope: Scope) -> None:
 
 def _import_from(run: Run, node: ast.ImportFrom, scope: Scope) -> None:
     base = scope.source.absolute("." * node.level + (node.module or ""))
+    scope.source.modules.add(base)
     joint = "" if base.endswith(".") else "."
     for alias in node.names:
         path = f"{base}{joint}{alias.name}"
