@@ -21,12 +21,17 @@ def write(root: Path, files: Mapping[str, str]) -> None:
         file.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
 
 
+def _path(name: str) -> str:
+    """Return the path that a keyword stands for: ``a__test_b`` is ``a/test_b.py``."""
+    return name.replace("____init__", "/!").replace("__", "/").replace("!", "__init__") + ".py"
+
+
 @pytest.fixture
 def findings(tmp_path: Path) -> Lint:
     """Lint files; a text alone is that of ``test_it.py``."""
 
     def findings(text: str = "", **files: str) -> list[Finding]:
-        named = {name.replace("__", "/") + ".py": source for name, source in files.items()}
+        named = {_path(name): source for name, source in files.items()}
         write(tmp_path, {**({"test_it.py": text} if text else {}), **named})
         return list(lint([str(tmp_path)], str(tmp_path)).findings)
 

@@ -248,11 +248,12 @@ def monkeypatch_method(run: Run, method: str, arguments: Arguments, node: ast.Ca
             run.lasting += (Guard(ITEM, names),)
         return True
     if method in ("setattr", "delattr"):
-        sys_path = names_of(first)[0] if isinstance(first, Text) else ""
-        if first == Thing("sys", is_module=True):
-            run.lasting += (Guard(OBJECT, names_of(second)),)
-        elif sys_path.startswith("sys."):
-            run.lasting += (Guard(OBJECT, (sys_path[4:],)),)
+        named = isinstance(first, Text)
+        path = names_of(first)[0] if named else f"{getattr(first, 'path', '?')}.{names_of(second)[0]}"
+        if path.startswith("sys."):
+            run.lasting += (Guard(OBJECT, (path[4:],)),)
+        elif not run.is_module:
+            run.emit(ATTRIBUTE, (path,), node, scope)
         return True
     if method == "undo" and run.is_module:
         run.emit(WRITE, (ANY,), node, scope, Saved())

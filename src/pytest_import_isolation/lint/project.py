@@ -40,24 +40,29 @@ class Project:
                 yield source
 
     def _calls_helper(self, source: Source) -> bool:
-        return not self._helper_names.isdisjoint(source.import_words)
+        words = source.import_words
+        return any(
+            not names.isdisjoint(words) or (module in words and any(name in source.text for name in names))
+            for module, names in self._helpers.items()
+        )
 
     @cached_property
-    def _helper_names(self) -> frozenset[str]:
-        found: set[str] = set()
+    def _helpers(self) -> dict[str, frozenset[str]]:
+        """The functions of helpers that change import state, by the name of the module."""
+        found: dict[str, frozenset[str]] = {}
         for source in self.sources.values():
-            try:
+            with suppress(UnreadableError):
                 if source.role == HELPER and source.has_words:
-                    found |= source.interesting
-            except UnreadableError:
-                continue
-        return frozenset(name for name in found if not name.startswith("__") and not name.startswith("test"))
+                    name = os.path.basename(source.path)[:-3]
+                    names = {one for one in source.interesting if not one.startswith(("__", "test"))}
+                    found[name] = found.get(name, frozenset()) | names
+        return found
 
     def interesting_names(self, source: Source) -> frozenset[str]:
         """Return the names of functions in other files that change import state."""
         if source.role == HELPER:
             return frozenset()
-        found = set(self._helper_names)
+        found = {name for names in self._helpers.values() for name in names}
         for conftest in self.conftests(source):
             if conftest is not source:
                 found |= {member.node.name for member in conftest.members} & conftest.interesting

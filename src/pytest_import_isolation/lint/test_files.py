@@ -68,11 +68,20 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         parts = {file: _part(file) for file in files}
         has_tests = TEST in parts.values()
         is_below = folder in inherited
-        if is_below or (has_tests and os.path.basename(folder).lower().startswith("test")):
+        if is_below or (has_tests and _is_for_tests(os.path.basename(folder).lower())):
             inherited.update(os.path.join(folder, name) for name in folders)
         for file, part in parts.items():
             if part is not None or has_tests or is_below:
                 yield file, part or HELPER
+
+
+def _is_for_tests(name: str) -> bool:
+    """Tell whether a folder of this name holds nothing but tests and what they need."""
+    return (
+        name in ("test", "tests", "testing")
+        or name.endswith(("_test", "_tests"))
+        or name.startswith("tests_")
+    )
 
 
 def _is_skipped(folder: str) -> bool:
