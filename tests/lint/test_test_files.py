@@ -53,7 +53,7 @@ def test_a_file_that_is_named_has_the_same_part(tmp_path: Path) -> None:
 
 
 def test_a_path_that_does_not_exist_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="lint: .*nowhere: there is no such file or folder"):
+    with pytest.raises(ParameterError, match=r"lint: .*nowhere: there is no such file or folder"):
         find_files([str(tmp_path / "nowhere")])
 
 
