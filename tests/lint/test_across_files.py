@@ -34,6 +34,12 @@ def test_one_name_in_two_folders_is_told_in_both_files(line: str, imports: str, 
     assert "gets another handler than b/test_b.py means" in found[0].message
 
 
+def test_relative_imports_are_no_bare_names(findings: Lint) -> None:
+    text = "import sys\nsys.path.insert(0, {!r})\nfrom .stubs import x\nfrom . import stubs\n"
+    packages = dict.fromkeys(("a____init__", "b____init__", "a__stubs", "b__stubs"), "")
+    assert findings(a__test_a=text.format("/la/a"), b__test_b=text.format("/la/b"), **packages) == []
+
+
 def test_one_file_for_both_is_no_clash(findings: Lint) -> None:
     text = "import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parents[1] / 'src'))\nimport handler\n"
     assert findings(a__test_a=text, b__test_b=text, src__handler="") == []

@@ -515,6 +515,17 @@ _RIGHT = {
         def test_other():
             importlib.reload(shop)
         """,
+    "names that say it": """
+        from project.testing import keep_sys_modules
+
+        @pytest.mark.usefixtures("rollback_sysmodules")
+        def test_it():
+            sys.modules.pop("shop")
+
+        def test_other():
+            with keep_sys_modules():
+                sys.modules.pop("shop")
+        """,
     "pytester": """
         def test_it(pytester):
             sys.modules["boto"] = MagicMock()

@@ -55,7 +55,7 @@ def _note_imports(trace: Trace, uses: _Uses) -> None:
     for event in trace.events:
         if event.kind == PATH:
             folders += [name for name in event.names if "*" not in name]
-        elif event.kind == IMPORT and folders:
+        elif event.kind == IMPORT and folders and not event.text.startswith("from ."):
             for base in event.names:
                 name = base.partition(".")[0]
                 if not name or name in seen or name in sys.stdlib_module_names or "*" in name:

@@ -210,6 +210,8 @@ def patcher_of(function: str, arguments: Arguments, node: ast.AST | None) -> Pat
     if path.endswith("MonkeyPatch.context"):
         return Patcher(ENTRIES, node=node)
     last = path.rpartition(".")[2]
+    if names_entries(last):
+        return Patcher(ENTRIES, node=node)
     if last in _OWN or _PROCESS_WORDS.intersection(last.split("_")):
         return Patcher(WINDOW, node=node)
     if is_entries_named and is_entries(first) and not path.startswith(("sys.", "builtins.", "copy.")):
@@ -225,6 +227,11 @@ _OWN: Final = frozenset(
 )
 #: In the name of a mark, decorator or context: what is in it has a process, or an import state, of its own.
 _PROCESS_WORDS: Final = frozenset(("subprocess", "forked", "isolated"))
+
+
+def names_entries(name: str) -> bool:
+    """Tell whether a fixture or context of an unknown text says by its name that it keeps ``sys.modules``."""
+    return "sys_modules" in name.lower() or "sysmodules" in name.lower()
 
 
 def is_own(name: str) -> bool:

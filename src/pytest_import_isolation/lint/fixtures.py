@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pytest_import_isolation.lint.calls import guard_of
 from pytest_import_isolation.lint.definitions import Kind, Routine
-from pytest_import_isolation.lint.effects import is_own, patcher_of
+from pytest_import_isolation.lint.effects import is_own, names_entries, patcher_of
 from pytest_import_isolation.lint.events import ENTRIES, OBJECT, WINDOW, Guard
 from pytest_import_isolation.lint.expressions import evaluate, family
 from pytest_import_isolation.lint.run import Run
@@ -117,9 +117,10 @@ class Surroundings:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "pytestmark":
                 yield from used_fixtures([node.value, *getattr(node.value, "elts", ())])
 
-    def requested(self, member: Member, kind: Kind | None) -> set[str]:
-        """Return the names of fixtures that a function asks for, known or not."""
-        return set(self._requested(member, [] if kind is None else [one.node for one in family(kind)]))
+    def unknown_fixtures(self, member: Member, kind: Kind | None) -> set[str]:
+        """Return the names of fixtures that a function asks for and whose text is not known."""
+        asked = self._requested(member, [] if kind is None else [one.node for one in family(kind)])
+        return set(asked) - self._fixtures.keys()
 
     def set_ups(self, kind: Kind | None) -> Iterator[tuple[Routine, Routine | None]]:
         """Yield set-up functions that are called before a test, each with the one that undoes it."""
@@ -163,6 +164,8 @@ def fixture_guards(names: set[str]) -> tuple[Guard, ...]:
     guards: list[Guard] = []
     if any(map(is_own, names)):
         guards.append(Guard(WINDOW))
+    if any(map(names_entries, names)):
+        guards.append(Guard(ENTRIES))
     if names & _RESTORING:
         guards += [Guard(ENTRIES), Guard(OBJECT, ("path", "modules", "meta_path"))]
     return tuple(guards)

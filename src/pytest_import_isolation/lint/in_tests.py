@@ -77,8 +77,11 @@ def _is_harmless(trace: Trace, index: int) -> bool:
 
 def _writes_its_file(trace: Trace, event: Event) -> bool:
     """Tell whether a test removes a module whose file it writes, so that nobody else can have it."""
-    text = trace.function_text
-    return all("*" not in name and f"{name.rpartition('.')[2]}.py" in text for name in event.names)
+    source = trace.source
+    return all(
+        "*" not in name and f"{name.rpartition('.')[2]}.py" in source.text and not source.has_file(name)
+        for name in event.names
+    )
 
 
 def _message(event: Event, name: str) -> str:

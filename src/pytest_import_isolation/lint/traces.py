@@ -34,8 +34,6 @@ class Trace(NamedTuple):
     #: The function; None for the body of the file.
     function: str | None
     events: tuple[Event, ...]
-    #: The text of the function.
-    function_text: str = ""
 
 
 def trace_body(source: Source) -> Trace:
@@ -58,7 +56,7 @@ def trace_functions(source: Source) -> Iterator[Trace]:
         if _is_entry(source, member):
             run = Run(invoke)
             _execute(run, around, member)
-            yield Trace(source, name, tuple(run.trace), source.text_of(member.node))
+            yield Trace(source, name, tuple(run.trace))
 
 
 def _is_entry(source: Source, member: Member) -> bool:
@@ -80,7 +78,7 @@ def _execute(run: Run, around: Surroundings, member: Member) -> None:
     run.lasting = (
         *mark_guards(run, marks, source.scope),
         *value_guards(source.scope.names.get("pytestmark", UNKNOWN)),
-        *fixture_guards(around.requested(member, kind)),
+        *fixture_guards(around.unknown_fixtures(member, kind)),
     )
     is_test = node.name.startswith("test")
     undoing = list(_set_up(run, around, kind, instance, is_test)) if is_test else _opposite(source, member)
