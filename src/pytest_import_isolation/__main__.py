@@ -30,9 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line by default.
 
     Returns:
-        The exit status: 2 for a user's mistake, 1 if ``cycles`` finds some, else 0, whatever reports say.
+        The exit status: 2 for a user's mistake, 1 if ``cycles`` or ``lint`` find some or ``blame`` finds nobody,
+        else 0, whatever reports say.
     """
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # What follows is pytest's, and argparse would take options of the same names for ours.
+    place = given.index("--") if given[:1] == ["blame"] and "--" in given else len(given)
+    options, rest = _parser().parse_args(given[:place]), given[place + 1 :]
     status = 0
     try:
         command: str = options.command
@@ -47,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _trace(options)
         elif command == "lint":
             status = _lint(options)
+        elif command == "blame":
+            status = _blame(options, rest)
         elif command == "schema":
             from pytest_import_isolation.report.schema import read_schema
 
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     tracing.add_argument("package", metavar="PACKAGE", help="a module name, such as app")
     tracing.add_argument("--json", action="store_true", help="print JSON")
     _add_lint(commands)
+    _add_blame(commands)
     commands.add_parser("schema", help="print the JSON Schema of the reports")
     return parser
 
@@ -144,6 +151,29 @@ def _add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
 
 
+def _add_blame(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    blaming = commands.add_parser(
+        "blame",
+        help="prove why a test has another outcome in the whole run than alone",
+        usage="%(prog)s [-h] [--report FILE] [--json FILE] [--max-runs N] NODEID [-- PYTEST ARGUMENTS]",
+    )
+    blaming.add_argument("nodeid", metavar="NODEID", help="a test, or a file that cannot be collected")
+    blaming.add_argument(
+        "--report", metavar="FILE", type=Path, help="take the suspects from this report of an earlier run"
+    )
+    blaming.add_argument("--json", metavar="FILE", type=Path, help="also write the verdict to this file")
+    blaming.add_argument(
+        "--max-runs", metavar="N", type=_positive, default=100, help="give up after N runs (default: 100)"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def _read_all(files: Iterable[Path]) -> Report:
     return merge(map(_read, files))
 
@@ -169,10 +199,7 @@ def _merge(files: Sequence[Path], output: Path) -> None:
         text = render_page(report, Path.cwd())
     else:
         text = json.dumps(report.as_builtins(), indent=2) + "\n"
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReportError(f"{output}: it cannot be written: {error.strerror}") from None
+    _write(output, text)
     summary = report.summary
     print(
         f"{output}: {count(len(files), 'report')}, {count(summary['error'], 'error')}, "
@@ -192,6 +219,34 @@ def _find_cycles(options: argparse.Namespace) -> int:
     else:
         _print(map(Line, render_cycles(found, os.getcwd())))
     return 0 if found.is_clean else 1
+
+
+def _blame(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from pytest_import_isolation.blame.investigation import Investigation
+    from pytest_import_isolation.blame.runner import Runner
+    from pytest_import_isolation.blame.suite import Suite
+    from pytest_import_isolation.blame.text import render_verdict
+
+    report = None if options.report is None else _read(options.report)
+
+    def tell(line: str) -> None:
+        _print([Line(line)])
+        sys.stdout.flush()
+
+    with Runner(arguments) as runner:
+        suite = Suite(runner, options.nodeid, options.max_runs, tell)
+        verdict = Investigation(suite, arguments, report).run()
+    _print(render_verdict(verdict))
+    if options.json is not None:
+        _write(options.json, json.dumps(verdict.as_builtins(), indent=2) + "\n")
+    return 0 if verdict.is_proven else 1
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReportError(f"{file}: it cannot be written: {error.strerror}") from None
 
 
 def _trace(options: argparse.Namespace) -> None:

@@ -35,5 +35,9 @@ class ReportError(ImportIsolationError, ValueError):
     """A report, a baseline or an entry of an allow list that cannot be read."""
 
 
+class BlameError(ImportIsolationError, RuntimeError):
+    """A question about a test that no run of pytest can answer."""
+
+
 class ImportIsolationWarning(UserWarning):
     """Base of all warnings that this package gives."""
