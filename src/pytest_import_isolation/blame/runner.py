@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
-from pytest_import_isolation.blame.requests import CRASHED, Answer, Outcome, Request
+from pytest_import_isolation.blame.requests import Answer, Request
 from pytest_import_isolation.errors import BlameError
 
 #: What runs inside of pytest, the name of its option, and our own plugin.
@@ -26,8 +26,6 @@ REFUSED: Final = 98
 
 _ENTRY_POINT: Final = "pytest_import_isolation"
 _TAIL: Final = 12  # lines
-#: Statuses of pytest that are no outcome of tests: an internal error, a mistake in the command.
-_BROKEN: Final = (3, 4)
 
 
 class Runner:
@@ -79,10 +77,7 @@ class Runner:
                 log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
             )
             raise BlameError(f"blame: pytest ended with status {status} and ran nothing" + _end(lines))
-        found = Answer.load(answer.read_text(encoding="utf-8"))
-        if status in _BROKEN and found.outcome.word == CRASHED:
-            return found._replace(outcome=Outcome(CRASHED))
-        return found
+        return Answer.load(answer.read_text(encoding="utf-8"))
 
     def read(self, name: str) -> str:
         """Return the text of a file that a run wrote into the folder of this runner, empty if it did not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
@@ -119,6 +119,17 @@ class FoundLeaks:
         """
         for leak in self._taints.take(by, self.first_importers):
             self.record(leak, worst, SingleChange("entry", leak.name, ABSENT, sys.modules.get(leak.name)))
+
+    def record_kept_taints(self, kept: Mapping[str, tuple[str, str]], by: Polluter) -> None:
+        """Add the modules that a test had executed with a fake of its own, and that stay after it.
+
+        Args:
+            kept: what each of them asked for, and why it stays.
+            by: the test.
+        """
+        for name, (fake, why) in kept.items():
+            leak = self._taints.leak_of_kept(name, fake, why, by)
+            self.record(leak, change=SingleChange("entry", name, ABSENT, sys.modules.get(name)))
 
     def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> None:
         """Add a leak that is found when somebody meets it.

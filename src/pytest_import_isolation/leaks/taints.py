@@ -68,6 +68,21 @@ class Taints:
             if name in first and not is_initializing(module):
                 yield self._leak(taint, by(SingleChange("entry", name, before, module)))
 
+    def leak_of_kept(self, name: str, fake: str, why: str, by: Polluter) -> Leak:
+        """Return the leak of a module that a test had executed with a fake of its own, and that stays.
+
+        Args:
+            name: the module.
+            fake: what it asked for.
+            why: what refers to it.
+            by: the test.
+        """
+        first = self._first_imports.leak(name, by)
+        detail = f"It was first imported while {fake} was faked or blocked, and stays after that: {why}."
+        return make_leak(
+            "tainted", name, by, detail, location=first.location, chain=first.chain, case="tainted-by-mark"
+        )
+
     def _inferred(self) -> Iterator[Taint]:
         """Yield the modules that hold a fake which nobody saw being placed, or something of it."""
         parts = {id(part): fake for fake in self._unobserved for part in _parts_of(fake.change.after)}

@@ -274,6 +274,9 @@ class _PartialRun:
             self._outcomes.append(Outcome(_word(report), _failure(call.excinfo, report, self._shorten)))
         return report
 
+    def _expects_victims(self) -> bool:
+        return any(self._is_victim(nodeid) for nodeid in self._request.tests or ())
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
         """Write the answer."""
@@ -282,6 +285,9 @@ class _PartialRun:
         finally:
             if self._outcomes:
                 self._answer = self._answer._replace(outcome=_worst(self._outcomes))
+            elif self._answer.victims and self._request.tests is not None and not self._expects_victims():
+                # It is a file that could not be collected in the whole run, and can be now.
+                self._answer = self._answer._replace(outcome=Outcome("passed"))
             seeds = {
                 name: getattr(self._config.option, name)
                 for name in _SEEDS

@@ -21,6 +21,7 @@ from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.adoption import adopting, follow_contents, follow_from
@@ -331,6 +332,8 @@ class ItemWindows:
             self._boundaries.record_contained(window.differences())
             self._boundaries.record_contained_contents(window.written())
         forgotten = context.stop_with_inner()
+        if self._boundaries is not None and window.kept_taints:
+            self._boundaries.found.record_kept_taints(window.kept_taints, Polluter(nodeid, "call"))
         self._executions.note(context.changes, nodeid, window.forgotten_packages)
         for inner in forgotten:
             opened_by = inner.opened_by

@@ -152,6 +152,7 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
             leaving_again, decisions = {}, _decide(window, new_modules)
         removal.decisions.update(decisions)
         outcomes = {name: decision.outcome for name, decision in removal.decisions.items()}
+        window.note_kept_taints(new_modules, removal.decisions)
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
         outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
         window.installations.settle(difference, outcomes)
@@ -222,6 +223,8 @@ def _decide(
             must_stay=window.reason_to_stay,
             placed=window.placed,
             tainted=tainted_in(open_windows),
+            own_taint=window.tainted.keys(),
+            is_test_code=window.is_test_code,
             running=namespaces_on_other_threads(),
             lazy_names=lambda survivor: lazy_names(survivor, window.log.images, window.waiting),
             is_superseded=lambda name: (

@@ -47,6 +47,10 @@ class Circumstances(NamedTuple):
     placed: Mapping[Any, object]
     #: Modules that asked for something faked or blocked while they were executed, and what they asked for.
     tainted: Mapping[str, str]
+    #: Those that asked for what this window itself faked or blocked.
+    own_taint: Set[str]
+    #: Tells whether a module is a test file or a conftest.
+    is_test_code: Callable[[object], bool]
     #: Namespaces that other threads are executing, by identity, with the thread's name.
     running: Mapping[int, str]
     #: For a survivor, the names that importlib or a lazy ``__getattr__`` put there, which do not count.
@@ -102,6 +106,7 @@ class _Deciding:
                 self.verdicts[name] = Verdict(Origin.FAKE, f"it is another name for {own_name}")
         self.new_modules = NewModules(self.real)
         self.decisions: dict[Any, Decision] = {}
+        self.unclean = self._unclean()
 
     def run(self) -> dict[Any, Decision]:
         for name in self.all:
@@ -197,6 +202,8 @@ class _Deciding:
                 if not space:
                     continue
             lazy: frozenset[str] | None = None
+            # A test holds what it saw with its fake; nobody else shall get that.
+            not_kept = self.unclean if self.unclean and self.given.is_test_code(module) else ()
             for home, key in self.new_modules.references(space):
                 if f"{name}.{key}" == home:
                     continue  # the attribute that importlib writes for a submodule
@@ -204,8 +211,27 @@ class _Deciding:
                     lazy = frozenset(self.given.lazy_names(name))
                 if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
                     continue
-                if key not in lazy and not self._is_for_itself(home):
+                if key not in lazy and home not in not_kept and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _unclean(self) -> Set[str]:
+        """Return the modules that hold something of what this window faked or blocked."""
+        found = {name for name in self.given.own_taint if name in self.real}
+        waiting = bool(found)
+        while waiting:
+            more = {
+                name
+                for name, module in self.real.items()
+                if name not in found
+                and self.verdicts[name].origin is Origin.FIRST_PARTY
+                and any(
+                    home in found and (f"{name}.{key}" != home or self._is_part(home, name))
+                    for home, key in self.new_modules.references(namespace(module) or {})
+                )
+            }
+            found |= more
+            waiting = bool(more)
+        return found
 
     def _is_for_itself(self, name: str) -> bool:
         """Tell whether no reference is a reason to keep a module."""

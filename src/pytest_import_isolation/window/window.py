@@ -23,7 +23,7 @@ from pytest_import_isolation.window.absent_modules import AbsentModules
 from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import Waiting
 from pytest_import_isolation.window.module_contents import WindowContents
-from pytest_import_isolation.window.outcomes import Outcome
+from pytest_import_isolation.window.outcomes import Decision, Outcome
 from pytest_import_isolation.window.own_items import OwnItems
 from pytest_import_isolation.window.parameters import Parameters
 
@@ -144,6 +144,8 @@ class Window:
         self.shadowed = _NO_PATTERNS
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
+        #: Those of them that stayed after it since something refers to them, with what they asked for and why.
+        self.kept_taints: dict[str, tuple[str, str]] = {}
         #: Names of first-party modules that waited for their first use when it was opened.
         self.waiting: Waiting = {}
         #: What a user should hear about it, and at which line.
@@ -190,6 +192,25 @@ class Window:
     def test_files(self) -> list[str]:
         """Return the files whose code runs in it in its own name."""
         return self._test_files if self.opened_by is None else [self.opened_by.file, *self._test_files]
+
+    def is_test_code(self, module: object) -> bool:
+        """Tell whether a module is a test file, a conftest, or the file that opened this window."""
+        file = (namespace(module) or {}).get("__file__")
+        return isinstance(file, str) and (file in self.test_files() or self.origins.is_test_file(file))
+
+    def note_kept_taints(self, modules: Mapping[Any, object], decisions: Mapping[Any, Decision]) -> None:
+        """Take note of modules that stay although they hold what this window faked or blocked.
+
+        Args:
+            modules: that were loaded in it.
+            decisions: what becomes of them.
+        """
+        for name, taint in self.tainted.items():
+            decision = decisions.get(name)
+            if decision is None or decision.outcome is not Outcome.KEEP:
+                continue
+            if not self.reason_to_stay(name, modules[name]):  # else somebody asked for it
+                self.kept_taints[name] = (taint, decision.reason)
 
     def admit(self, modules: Mapping[Any, object], difference: Difference) -> None:
         """Let modules belong to the state around it, with what they installed.
