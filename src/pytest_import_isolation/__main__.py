@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line by default.
 
     Returns:
-        The exit status: 2 for a user's mistake, 1 if ``cycles`` or ``lint`` find some or ``blame`` finds nobody,
-        else 0, whatever reports say.
+        The exit status: 2 for a user's mistake, 1 if ``cycles`` or ``lint`` find some or ``blame`` proves
+        nothing, else 0, whatever reports say.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # What follows is pytest's, and argparse would take options of the same names for ours.

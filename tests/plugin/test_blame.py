@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -31,7 +30,7 @@ class Case(NamedTuple):
     verdict: str
     polluters: list[str]
     #: Options that work.
-    cures: list[str] = []
+    cures: Sequence[str] = ()
     more: Mapping[str, Any] = {}
 
 
@@ -344,7 +343,9 @@ def blamer(suite: Suite) -> Blamer:
     return Blamer(suite)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else [slow]) for name in CASES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [slow]) for name in CASES]
+)
 def test_the_reason_is_found(name: str, blamer: Blamer) -> None:
     case = CASES[name]
     blamer.write(case.files)
@@ -368,7 +369,7 @@ def test_the_reason_is_found(name: str, blamer: Blamer) -> None:
     )
     assert {name: verdict[name] for name in case.more} == dict(case.more)
     if case.cures:
-        assert [cure["option"] for cure in verdict["cures"] if cure["works"]] == case.cures
+        assert [cure["option"] for cure in verdict["cures"] if cure["works"]] == list(case.cures)
     proven = case.verdict in ("polluted", "needs-others")
     assert answer.status == (0 if proven else 1)
     lines = answer.output.splitlines()

@@ -9,7 +9,7 @@ from pytest_import_isolation.blame.command import shortest_command
 from pytest_import_isolation.blame.cures import Attempts
 from pytest_import_isolation.blame.requests import BAD, GOOD, Outcome
 from pytest_import_isolation.blame.search import Search
-from pytest_import_isolation.blame.suite import Exhausted, Suite
+from pytest_import_isolation.blame.suite import ExhaustedError, Suite
 from pytest_import_isolation.blame.suspects import FILE, TEST, Unit, leaks_of, suspects
 from pytest_import_isolation.blame.verdicts import (
     BISECTION,
@@ -30,11 +30,11 @@ from pytest_import_isolation.report.records import SEVERITIES, Leak, Report
 _MOST_SETS: Final = 3
 
 
-class _Flaky(Exception):
+class _FlakyError(Exception):
     """One run came to two outcomes."""
 
 
-class _Unfound(Exception):
+class _UnfoundError(Exception):
     """The search ended without a set that shows it."""
 
 
@@ -74,11 +74,11 @@ class Investigation:
         verdict = Verdict(self._suite.whole.name, UNPROVEN)
         try:
             return self._decide(verdict)
-        except _Flaky:
+        except _FlakyError:
             verdict = verdict._replace(verdict=FLAKY, remarks=("the same run came to two outcomes",))
-        except Exhausted:
+        except ExhaustedError:
             verdict = verdict._replace(remarks=("there were as many runs as --max-runs allows",))
-        except _Unfound:
+        except _UnfoundError:
             verdict = verdict._replace(
                 remarks=("no selection of tests and files that was tried shows it, only the whole does",)
             )
@@ -121,7 +121,7 @@ class Investigation:
 
     def _expect(self, outcome: Outcome, known: Outcome) -> None:
         if outcome.kind != known.kind:
-            raise _Flaky
+            raise _FlakyError
 
     def _is_same_error(self, outcome: Outcome) -> bool:
         if self._whole.failure is None or outcome.failure is None:
@@ -186,7 +186,7 @@ class Investigation:
 
         found = Search(shows, border=_file_of).run(tests)
         if not found:
-            raise _Unfound
+            raise _UnfoundError
         others = [unit for unit in files if unit.file not in {one.file for one in found}]
         search = Search[Unit](lambda units: self._asks([*units, *found], f"search of files, {_span(units)}"))
         search.learn(others, shown=True)
@@ -196,7 +196,7 @@ class Investigation:
         def shows(units: Sequence[Unit]) -> bool:
             shown = self._asks(units, f"search of {what}, {_span(units)}")
             if not self._is_stable:
-                # A part that shows it is a second sight of it; else it is seen again before there are more runs.
+                # A part that shows it is a second sight of it; else it is seen again before more runs.
                 if not shown:
                     self._repeat_whole()
                 self._is_stable = True

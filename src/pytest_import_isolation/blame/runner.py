@@ -1,4 +1,4 @@
-"""Running parts of the suite: each in a fork of one pytest that is ready to begin, or in a process of its own."""
+"""Running parts of the suite, each in a fork of one pytest that is ready, or in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +105,8 @@ class Runner:
         try:
             if self._process is None:
                 self._start()
-            assert self._requests is not None and self._statuses is not None
+            assert self._requests is not None
+            assert self._statuses is not None
             self._requests.write(request.dump().encode() + b"\n")
             self._requests.flush()
             line = self._statuses.readline()
@@ -142,10 +143,8 @@ class Runner:
     def _stop(self) -> None:
         for pipe in (self._requests, self._statuses):
             if pipe is not None:
-                try:
+                with suppress(OSError):  # the process is gone, and what was not sent with it
                     pipe.close()
-                except OSError:
-                    pass  # the process is gone, and what was not sent with it
         if self._process is not None:
             self._process.wait()
         self._process = self._requests = self._statuses = None

@@ -18,8 +18,9 @@ _MISSES: Final = 3
 class Search(Generic[T]):
     """A search over units in their order.
 
-    No units do not show the outcome, and more of them most often show what fewer do. Halves are asked for alone, which is quick
-    where one unit decides; where several do, the shortest prefix that still shows it ends with the last of them.
+    No units do not show the outcome, and more of them most often show what fewer do. Halves are asked for
+    alone, which is quick where one unit decides; where several do, the shortest prefix that still shows it
+    ends with the last of them.
 
     Args:
         shows: tells whether units show the outcome.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.blame.requests import ABSENT, Answer, Outcome, Request
 from pytest_import_isolation.blame.runner import Runner
@@ -19,7 +18,7 @@ from pytest_import_isolation.wording import count
 _REPORT: Final = "report.json"
 
 
-class Exhausted(Exception):
+class ExhaustedError(Exception):
     """As many runs were made as are allowed."""
 
 
@@ -199,7 +198,7 @@ class Suite:
 
     def _run(self, request: Request, purpose: str, size: str) -> Answer:
         if self.runs >= self._most:
-            raise Exhausted
+            raise ExhaustedError
         answer = self._runner.run(request)
         if not size:
             files = sum(unit_of_file(file).kind == FILE for file in answer.executed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -25,8 +26,8 @@ _ordering_key = pytest.StashKey["_Ordering"]()
 _DESTINATION: Final = "import_isolation_partial_run"
 _CONFTEST: Final = "conftest.py"
 
-#: Options of pytest and of plugins that would stop a run, choose or spread its tests, or write over files of the
-#: user's own runs.
+#: Options of pytest and of plugins that would stop a run, choose or spread its tests, or write over files
+#: of the user's own runs.
 _QUIET: Final = {
     "collectonly": False,
     "continue_on_collection_errors": True,
@@ -315,10 +316,8 @@ def _names(victim: str, config: pytest.Config) -> list[str]:
     path = Path(os.path.normpath(config.invocation_params.dir / file))
     names = [victim]
     if path.exists():
-        try:
+        with suppress(ValueError):  # outside of rootdir, node ids are what pytest makes of the path
             names.insert(0, f"{path.relative_to(config.rootpath).as_posix()}{separator}{test}")
-        except ValueError:
-            pass  # outside of rootdir, node ids are what pytest makes of the path
     return list(dict.fromkeys(names))
 
 

@@ -62,8 +62,8 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "{name} gets the real module then."
     ),
     "tainted-by-mark": (
-        "Name what refers to {name} in fresh= of the same mark, too: then both are executed anew, and both are "
-        "forgotten after the test."
+        "Name what refers to {name} in fresh= of the same mark, too: "
+        "then both are executed anew, and both are forgotten after the test."
     ),
     "path-added": _PATH,
     "path-removed": _CONTEXT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_import_isolation.contents.findings import NOTHING, Findings
@@ -97,6 +98,8 @@ class Window:
     contents: WindowContents | None = None
     #: Tells what the unloading proves; None if nothing was unloaded.
     older: Older | None = None
+    #: Tainted modules that stayed after it since something refers to them: what they asked for, and why.
+    kept_taints: Mapping[str, tuple[str, str]] = MappingProxyType({})
     #: Whether a fixture of a wider scope opened it: then it may be closed in the window of a test.
     is_wide = False
 
@@ -144,8 +147,6 @@ class Window:
         self.shadowed = _NO_PATTERNS
         #: Modules that asked for something faked or blocked while they were executed, and what that was.
         self.tainted: dict[str, str] = {}
-        #: Those of them that stayed after it since something refers to them, with what they asked for and why.
-        self.kept_taints: dict[str, tuple[str, str]] = {}
         #: Names of first-party modules that waited for their first use when it was opened.
         self.waiting: Waiting = {}
         #: What a user should hear about it, and at which line.
@@ -205,12 +206,13 @@ class Window:
             modules: that were loaded in it.
             decisions: what becomes of them.
         """
-        for name, taint in self.tainted.items():
-            decision = decisions.get(name)
-            if decision is None or decision.outcome is not Outcome.KEEP:
-                continue
-            if not self.reason_to_stay(name, modules[name]):  # else somebody asked for it
-                self.kept_taints[name] = (taint, decision.reason)
+        self.kept_taints = {
+            name: (taint, decisions[name].reason)
+            for name, taint in self.tainted.items()
+            if name in decisions
+            and decisions[name].outcome is Outcome.KEEP
+            and not self.reason_to_stay(name, modules[name])  # else somebody asked for it
+        }
 
     def admit(self, modules: Mapping[Any, object], difference: Difference) -> None:
         """Let modules belong to the state around it, with what they installed.
