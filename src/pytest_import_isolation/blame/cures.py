@@ -47,7 +47,8 @@ class Attempts:
         """
         effects = effects_of(leaks)
         cures: list[Cure] = []
-        for attempt in self._attempts(imports=not effects):
+        # What imports nothing and leaves no leak is the same in a window.
+        for attempt in self._attempts(imports=bool(leaks) and not effects):
             works = self._is_cured(
                 self._suite.run(
                     self._units, f"with {attempt.name}", options=attempt.options, marked=attempt.marked
@@ -56,8 +57,11 @@ class Attempts:
             cures.append(Cure(attempt.name, works))
             if works:
                 break
-        remarks = [f"isolation of imports cannot cure this: it is {listing(effects)}"] if effects else []
-        return cures, remarks
+        if effects:
+            return cures, [f"isolation of imports cannot cure this: it is {listing(effects)}"]
+        if not leaks:
+            return cures, ["isolation of imports cannot cure this: it left no change of imports"]
+        return cures, []
 
     def _attempts(self, *, imports: bool) -> Iterator[_Attempt]:
         modes = self._suite.whole.modes

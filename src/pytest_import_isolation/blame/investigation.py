@@ -10,7 +10,7 @@ from pytest_import_isolation.blame.cures import Attempts
 from pytest_import_isolation.blame.requests import BAD, GOOD, Outcome
 from pytest_import_isolation.blame.search import Search
 from pytest_import_isolation.blame.suite import ExhaustedError, Suite
-from pytest_import_isolation.blame.suspects import FILE, TEST, Unit, leaks_of, suspects
+from pytest_import_isolation.blame.suspects import FILE, TEST, Unit, leaks_of, suspects, unit_of_file
 from pytest_import_isolation.blame.verdicts import (
     BISECTION,
     FAILS_ALONE,
@@ -24,7 +24,7 @@ from pytest_import_isolation.blame.verdicts import (
     Verdict,
     names_of,
 )
-from pytest_import_isolation.report.records import SEVERITIES, Leak, Report
+from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Report
 
 #: How many sets of polluters are looked for, each of which is enough.
 _MOST_SETS: Final = 3
@@ -173,7 +173,20 @@ class Investigation:
 
     def _search_tests(self, tests: Sequence[Unit], files: Sequence[Unit]) -> list[Unit]:
         found = Search(self._asker("tests"), border=_file_of).run(tests)
-        return found or self._search_with_files(tests, files)
+        if not found:
+            return self._search_with_files(tests, files)
+        return self._collected_only(found) if len(found) > 1 else found
+
+    def _collected_only(self, units: list[Unit]) -> list[Unit]:
+        """Put a file in the place of a test, where it is enough that the file is collected."""
+        for place, unit in enumerate(units):
+            others = [*units[:place], *units[place + 1 :]]
+            if unit.file in {self._suite.whole.file, *(one.file for one in others)}:
+                continue
+            without = [*units[:place], unit_of_file(unit.file), *units[place + 1 :]]
+            if self._asks(without, f"{unit.file} collected only"):
+                units = without
+        return units
 
     def _search_with_files(self, tests: Sequence[Unit], files: Sequence[Unit]) -> list[Unit]:
         """Search tests while everything is collected, and then the files that this takes."""
@@ -272,7 +285,7 @@ class Investigation:
 
 def _location_of(leaks: Sequence[Leak], victims: Collection[str]) -> tuple[str, int] | None:
     """Return the statement of the leak that the victim met, else of the worst that has one."""
-    located = [leak for leak in leaks if leak.location is not None]
+    located = [leak for leak in leaks if leak.severity != INFO]
     located.sort(
         key=lambda leak: (
             not any(exposure.nodeid in victims for exposure in leak.exposed),

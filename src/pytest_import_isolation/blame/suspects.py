@@ -33,8 +33,8 @@ def unit_of_file(file: str) -> Unit:
 
 
 def leaks_of(report: Report, unit: Unit) -> list[Leak]:
-    """Return what a unit left."""
-    return [leak for leak in report.leaks if leak.severity != INFO and leak.polluter.nodeid == unit.name]
+    """Return what a unit left, first imports included."""
+    return [leak for leak in report.leaks if leak.polluter.nodeid == unit.name]
 
 
 def suspects(report: Report, tests: Sequence[Unit], files: Sequence[str], victim: str) -> list[Unit]:
@@ -78,7 +78,8 @@ def suspects(report: Report, tests: Sequence[Unit], files: Sequence[str], victim
 
 
 def effects_of(leaks: Sequence[Leak]) -> list[str]:
-    """Return the names of side effects, if there is nothing else: isolation undoes none of them."""
-    if any(leak.kind != "effect" for leak in leaks):
+    """Return the names of side effects, if there is no leak beside them: isolation undoes none of them."""
+    told = [leak for leak in leaks if leak.severity != INFO]
+    if any(leak.kind != "effect" for leak in told):
         return []
-    return list(dict.fromkeys(leak.name for leak in leaks))
+    return list(dict.fromkeys(leak.name for leak in told))
