@@ -28,6 +28,8 @@ from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Repor
 
 #: How many sets of polluters are looked for, each of which is enough.
 _MOST_SETS: Final = 3
+#: After so many parts that do not show it, the whole is run again before the search goes on.
+_MISSES: Final = 2
 
 
 class _FlakyError(Exception):
@@ -56,6 +58,7 @@ class Investigation:
         self._alone = Outcome("passed")
         #: Whether both outcomes were seen twice.
         self._is_stable = False
+        self._misses = 0
         self._alone_is_stable = False
         self._pair = Outcome("passed")
         #: Sets of units, each of which is enough, and whether there are more.
@@ -208,11 +211,12 @@ class Investigation:
     def _asker(self, what: str) -> Callable[[Sequence[Unit]], bool]:
         def shows(units: Sequence[Unit]) -> bool:
             shown = self._asks(units, f"search of {what}, {_span(units)}")
-            if not self._is_stable:
-                # A part that shows it is a second sight of it; else it is seen again before more runs.
+            self._misses += not shown
+            # A part that shows it is a second sight of it; without one, the whole is seen again.
+            if not self._is_stable and (shown or self._misses == _MISSES):
+                self._is_stable = True
                 if not shown:
                     self._repeat_whole()
-                self._is_stable = True
             return shown
 
         return shows

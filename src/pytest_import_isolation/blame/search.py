@@ -13,6 +13,8 @@ T = TypeVar("T")
 #: After so many halves in a row that do not show it, what lies before an interval is asked for, too: it may
 #: take two units together, one of them before.
 _MISSES: Final = 3
+#: After so many parts that show it, each with what lies before, it is asked whether that shows it by itself.
+_HITS: Final = 3
 
 
 class Search(Generic[T]):
@@ -69,23 +71,25 @@ class Search(Generic[T]):
             kept: what comes after them.
         """
         # units[base:high] shows it; units[base:firm] does not, and units[base:low] is not thought to.
-        base = low = firm = misses = 0
+        base = low = firm = misses = hits = 0
         high = len(units)
         while True:
-            if high - low <= 1:
-                if low == firm or self._ask([units[high - 1], *kept]):
-                    return units[base:high]
-                # The last is not enough, so that the halves that were asked for alone prove little.
+            is_one = high - low <= 1
+            if is_one and (low == firm or self._ask([units[high - 1], *kept])):
+                return units[base:high]
+            # If one is not enough, the halves that were asked for alone prove little.
+            if is_one or (hits >= _HITS and low > firm):
                 if self._ask([*units[base:low], *kept]):
                     high, low = low, firm
                 else:
                     firm = low
-                misses = _MISSES
+                misses, hits = _MISSES, 0
                 continue
             middle = self._split(units, low, high)
             start = base if misses >= _MISSES else low
             if self._ask([*units[start:middle], *kept]):
-                base, high, misses = start, middle, min(misses, _MISSES) if start < low else 0
+                hits += start < low
+                base, high, misses = start, middle, misses if start < low else 0
                 firm = max(firm, base)
             else:
                 firm = middle if start == base else firm
