@@ -195,8 +195,8 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
     ),
 }  # fmt: skip
 
-#: What somebody else's test shows: a name clash, a module that another file's fake tainted, no advice at all.
-_ELSEWHERE: Final = {"name-clash", "tainted-by-others", "loaded"}
+#: What somebody else's test shows: a name clash, a module that another file's fake tainted, what other code holds of a fake of a mark, no advice at all.
+_ELSEWHERE: Final = {"name-clash", "tainted-by-others", "tainted-by-mark", "loaded"}
 #: What must have been loaded before for a leak of that kind.
 _LOADED: Final = {"replaced", "replaced-by-fake", "removed"}
 

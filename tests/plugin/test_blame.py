@@ -376,3 +376,139 @@ def test_the_reason_is_found(name: str, blamer: Blamer) -> None:
     assert sum(line.startswith("run ") for line in lines) == verdict["runs"]
     if verdict["command"] is not None:
         assert blamer.failed(verdict["command"]) is (case.verdict != "needs-others")
+
+
+def _small(blamer: Blamer, **files: str) -> None:
+    """Write a suite of three files, in which what test_a leaves makes a test of test_b fail."""
+    blamer.suite.write(
+        {
+            "pytest.ini": "[pytest]\n",
+            "test_a.py": _text(_IMPORT_OS, {1: "os.environ['LEFT'] = 'here'"}),
+            "test_b.py": _text(_IMPORT_OS, {1: "assert 'LEFT' not in os.environ"}),
+            **_with(**files),
+        }
+    )
+
+
+def test_the_order_is_the_runs_own_even_if_workers_share_the_tests(blamer: Blamer) -> None:
+    _small(blamer)
+    answer = blamer.ask("test_b.py::test_1", "--", "-n", "2", "-x", plugins=("xdist",))
+    assert answer.verdict["polluters"] == ["test_a.py::test_1"]
+    assert answer.verdict["command"] == (
+        "pytest -p xdist -n 2 -x -n0 --maxfail=0 test_a.py::test_1 test_b.py::test_1"
+    )
+
+
+def test_the_order_that_a_conftest_gives_to_the_tests_holds(blamer: Blamer) -> None:
+    _small(
+        blamer,
+        conftest="def pytest_collection_modifyitems(items): items.reverse()",
+        test_c=_text(_IMPORT_OS, {3: "os.environ['LEFT'] = 'here'"}),
+    )
+    answer = blamer.ask("test_b.py::test_1")
+    assert answer.verdict["polluters"] == ["test_c.py::test_3"]
+
+
+@pytest.mark.neighbours("pytest_randomly")
+def test_a_plugin_that_shuffles_does_so_only_if_its_seed_is_named(blamer: Blamer) -> None:
+    _small(blamer)
+    answer = blamer.ask("test_b.py::test_1", plugins=("randomly",))
+    assert answer.verdict["polluters"] == ["test_a.py::test_1"]
+    assert answer.verdict["command"] == (
+        "pytest -p randomly --randomly-dont-reorganize test_a.py::test_1 test_b.py::test_1"
+    )
+    seen = set()
+    for seed in range(20):
+        shuffled = blamer.ask("test_b.py::test_1", "--", f"--randomly-seed={seed}", plugins=("randomly",))
+        seen.add(shuffled.verdict["verdict"])
+        if len(seen) > 1:
+            break
+    assert seen == {"polluted", "passes-in-whole"}
+
+
+def test_a_report_names_the_suspects_and_the_runs_are_limited(blamer: Blamer) -> None:
+    _small(blamer)
+    blamer.suite.run({}, "--import-leak-effects", "-p", "no:cacheprovider")
+    answer = blamer.ask("test_b.py::test_1", "--report", "report.json")
+    assert (answer.verdict["by"], answer.verdict["polluters"]) == ("suspect", ["test_a.py::test_1"])
+    limited = blamer.ask("test_b.py::test_1", "--max-runs", "3")
+    assert (limited.status, limited.verdict["verdict"], limited.verdict["runs"]) == (1, "unproven", 3)
+    assert "There were as many runs as --max-runs allows." in limited.output
+
+
+def test_mistakes_are_told_and_nothing_is_written(blamer: Blamer) -> None:
+    _small(blamer)
+    for arguments, said in {
+        (
+            "test_b.py::test_l",
+        ): "the whole run has no such test and no such file (did you mean 'test_b.py::test_",
+        ("test_b.py::test_1", "--", "--no-such-option"): "unrecognized arguments: --no-such-option",
+        ("test_b.py::test_1", "--max-runs", "0"): "--max-runs",
+        ("test_b.py::test_1", "--report", "none.json"): "none.json: it cannot be read",
+    }.items():
+        answer = blamer.ask(*arguments)
+        assert (answer.status, answer.verdict) == (2, {})
+        assert said in answer.output
+        assert "Traceback" not in answer.output
+
+
+def test_the_users_cache_and_reports_stay_as_they_are(blamer: Blamer) -> None:
+    _small(blamer)
+    blamer.suite.write({"pytest.ini": "[pytest]\naddopts = --junitxml=out.xml --lf\n"})
+    blamer.ask("test_b.py::test_1")
+    assert not (blamer.suite.root / ".pytest_cache").exists()
+    assert not (blamer.suite.root / "out.xml").exists()
+
+
+def test_without_forks_each_run_is_a_process(blamer: Blamer) -> None:
+    _small(blamer)
+    blamer.suite.write(
+        {
+            "src/ask.py": """
+        import sys
+        from pytest_import_isolation.blame import runner
+        from pytest_import_isolation.__main__ import main
+
+        plain = runner.Runner.__init__
+        runner.Runner.__init__ = lambda self, arguments: plain(self, arguments, forks=False)
+        sys.exit(main(sys.argv[1:]))
+        """
+        }
+    )
+    done = blamer.suite.tool(
+        "src/ask.py", "blame", "test_b.py::test_1", env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "    test_a.py::test_1\n" in done.stdout
+
+
+_HINT = "Then this proves what changes its outcome:"
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "workers"])
+def test_the_first_failure_that_nothing_explains_names_the_command_once(
+    suite: Suite, options: tuple[str, ...]
+) -> None:
+    run = suite.run(
+        {
+            "test_a.py": "def test_a(): pass",
+            "test_b.py": "def test_b(): assert 0\ndef test_c(): assert 0",
+            "test_d.py": "def test_d(): assert 0",
+        },
+        *options,
+        plugins=("xdist",) if options else (),
+    )
+    assert run.output.count(_HINT) == 1
+    assert "python -m pytest_import_isolation blame test_" in run.output
+    assert "--import-leak" not in run.output.partition(_HINT)[2].partition("\n")[2].partition("\n")[0]
+
+
+def test_a_failure_that_a_leak_explains_and_one_of_the_first_test_name_no_command(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": "import sys, types\nsys.modules['csv'] = types.ModuleType('csv')\ndef test_a(): assert 0",
+            "test_b.py": "def test_b(): from csv import reader",
+        }
+    )
+    assert run.outcomes == {"failed": 2}
+    assert _HINT not in run.output

@@ -116,3 +116,54 @@ def test_what_other_code_holds_stays_and_is_told_and_the_advice_cures_it(suite: 
     )
     cured = suite.run({"test_it.py": _LAZY.format(more=', fresh="depot.lazy"')}, env=env)
     assert cured.kinds == []
+
+
+# What docs/how-to/migrating.md says of an import that stays at the top of the file.
+_HEAD = """
+import sys
+import pytest
+from unittest import mock
+from pytest_import_isolation import IsolatedImportContext
+
+FAKES = {"nocloud": {"client": lambda: 1}}
+
+with IsolatedImportContext(fakes=FAKES):
+    from depot import cloud
+"""
+
+
+def test_a_context_around_the_import_at_the_top_leaves_nothing_and_a_mark_keeps_strings_right(
+    suite: Suite,
+) -> None:
+    run = suite.run(
+        {
+            **_DEPOT,
+            "test_a.py": _HEAD
+            + """
+def test_it():
+    assert cloud.Client.made_by() == 1
+    assert not {"depot.cloud", "nocloud"} & sys.modules.keys()
+""",
+            "test_b.py": _HEAD
+            + """
+pytestmark = pytest.mark.isolated_imports(fakes={**FAKES, "depot.cloud": cloud})
+
+def test_late_and_by_a_string():
+    with mock.patch("depot.cloud.Client", "patched"):
+        from depot.cloud import Client
+        assert Client == cloud.Client == "patched"
+    import nocloud
+    assert nocloud.client() == 1
+""",
+            "test_c.py": """
+import pytest
+
+def test_it_is_not_installed():
+    with pytest.raises(ModuleNotFoundError, match="nocloud"):
+        from depot import cloud
+""",
+        },
+        env={"PYTHONPATH": suite.python_path},
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []

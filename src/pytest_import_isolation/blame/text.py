@@ -19,7 +19,7 @@ from pytest_import_isolation.report.text import Line
 from pytest_import_isolation.wording import count, plain
 
 _HEADS: Final = {
-    POLLUTED: "{victim} has another outcome because of:",
+    POLLUTED: "{victim} fails because of:",
     NEEDS_OTHERS: "{victim} passes only together with:",
     FAILS_ALONE: "{victim} fails alone, too: no other test is the reason.",
     PASSES_IN_WHOLE: "{victim} has the same outcome in the whole run and alone, and does not fail.",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.window.parameters import Parameters
     from pytest_import_isolation.window.window import Window
 
-_TITLE = "import isolation"
+TITLE = "import isolation"
 _FRESH = (
     "{name} failed in its second execution in this process: this test executes it anew. If it can be "
     "executed only once, for example because it registers itself somewhere, keep it loaded:\n\n{remedy}"
@@ -97,7 +97,7 @@ class Executions:
             return
         for name in _modules_in(failure.value) if self._forgotten else ():
             if name in self._forgotten:
-                add_section(report, _TITLE, _sentence(name, self._forgotten[name]))
+                add_section(report, TITLE, _sentence(name, self._forgotten[name]))
                 return
         text = str(report.longrepr) if self._restored else ""
         for name, (how, who) in self._restored.items():
@@ -120,7 +120,7 @@ class Executions:
             if window.absent.hides(name) and name in window.around.modules and name not in window.placed:
                 remedy = _remedy(name, window.parameters)
                 if remedy:
-                    add_section(report, _TITLE, _FRESH.format(name=name, remedy=remedy))
+                    add_section(report, TITLE, _FRESH.format(name=name, remedy=remedy))
                 return
 
 

@@ -1,0 +1,68 @@
+"""Naming the command ``blame`` once, beside the first failure of a test that no leak explains."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import pytest
+
+from pytest_import_isolation.leaks.hints import EXECUTED_TITLE, GUARD_TITLE, TITLE
+from pytest_import_isolation.plugin.executions import TITLE as EXECUTION_TITLE
+from pytest_import_isolation.plugin.sections import add_section
+from pytest_import_isolation.wording import plain
+
+BLAME_TITLE: Final = "does it pass alone?"
+_EXPLAINED: Final = frozenset((TITLE, GUARD_TITLE, EXECUTED_TITLE, EXECUTION_TITLE))
+#: Options of the report, which ``blame`` sets for itself; some take a value.
+_OWN: Final = "--import-leak"
+_WITH_VALUE: Final = ("--import-leak-allow", "--import-leak-baseline", "--import-leak-file")
+
+
+class BlameHint:
+    """The hook that adds the section; on the controller if there are workers.
+
+    Args:
+        config: the run.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._first = ""
+        self._is_told = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add the section to the first failure that nothing explains; a test that ran first did so alone."""
+        self._first = self._first or report.nodeid
+        if self._is_told or not report.failed or report.nodeid == self._first:
+            return
+        if hasattr(self._config, "workerinput"):
+            return
+        sections = [*getattr(report.longrepr, "sections", ()), *report.sections]
+        if _EXPLAINED.isdisjoint(section[0] for section in sections):
+            self._is_told = True
+            add_section(report, BLAME_TITLE, blame_hint(report.nodeid, self._config.invocation_params.args))
+
+
+def blame_hint(nodeid: str, arguments: Sequence[str]) -> str:
+    """Return the text of the section.
+
+    Args:
+        nodeid: the test that failed.
+        arguments: those of the run.
+    """
+    command = f"python -m pytest_import_isolation blame {shlex.quote(nodeid)}"
+    others = shlex.join(_without_own(arguments))
+    if others:
+        command += f" -- {others}"
+    return f"Then this proves what changes its outcome:\n    {plain(command)}"
+
+
+def _without_own(arguments: Sequence[str]) -> Iterator[str]:
+    is_value = False
+    for argument in arguments:
+        if not is_value and not argument.startswith(_OWN):
+            yield argument
+        is_value = argument in _WITH_VALUE
