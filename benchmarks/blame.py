@@ -94,7 +94,9 @@ def _blame(folder: Path, failing: str, env: dict[str, str]) -> dict[str, float]:
 
 
 def _detect(folder: Path, failing: str, env: dict[str, str]) -> dict[str, float]:
-    command = [sys.executable, "-m", "detect_test_pollution", "--failing-test", failing, "--tests", "."]
+    # As its script does: it hands its own name to pytest.
+    program = f"import sys, {_MODULE}; sys.exit({_MODULE}.main())"
+    command = [sys.executable, "-c", program, "--failing-test", failing, "--tests", "."]
     cpu, output = _cpu(command, folder, env)
     if "the polluting test is" not in output:
         raise AssertionError(output)
