@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.errors import ImportIsolationError, ParameterError, ReportError
+from pytest_import_isolation.report.folding import fold
+from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.merging import merge
 from pytest_import_isolation.report.records import Report, parse_report
-from pytest_import_isolation.report.text import Line, render
+from pytest_import_isolation.report.text import render
 from pytest_import_isolation.report.who import who
 from pytest_import_isolation.wording import count
 
@@ -175,7 +177,7 @@ def _positive(text: str) -> int:
 
 
 def _read_all(files: Iterable[Path]) -> Report:
-    return merge(map(_read, files))
+    return fold(merge(map(_read, files)))
 
 
 def _read(file: Path) -> Report:

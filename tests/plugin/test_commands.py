@@ -98,7 +98,7 @@ def test_show_prints_what_pytest_prints(write: Write, ask: Callable[..., Answer]
     )
     assert (
         "first imports (1):\n  wave by test_a.py::test (call), at test_a.py:3\n"
-        in ask("show", "-v", "a.json")[1]
+        in ask("show", "-vv", "a.json")[1]
     )
     write("b.json", _TWO)
     out = ask("show", "a.json", "b.json")[1]
@@ -282,7 +282,7 @@ def test_the_commands_load_no_pytest_and_stop_when_nobody_reads(suite: Suite) ->
     assert _command(suite, code=code).stdout == "False False\n"
     leaks = [_leak("loaded", f"module{n}\udcff", "test_a.py") for n in range(200)]
     (suite.root / "r.json").write_text(json.dumps(Report(tuple(leaks)).as_builtins()), encoding="utf-8")
-    shown = _command(suite, "show", "-v", "r.json")
+    shown = _command(suite, "show", "-vv", "r.json")
     assert shown.returncode == 0
     assert "  module7\\udcff by test_a.py (call), at test_a.py:3\n" in shown.stdout
     closed = _command(

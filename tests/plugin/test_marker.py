@@ -294,6 +294,43 @@ def test_a_mistake_is_a_usage_error_that_names_the_test(suite: Suite, arguments:
     assert "INTERNALERROR" not in run.output
 
 
+def test_all_mistakes_are_told_at_once_each_with_its_test(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_it.py": """
+                import pytest
+
+                @pytest.mark.isolated_imports(freshh="a")
+                @pytest.mark.parametrize("number", range(30))
+                def test_typo(number):
+                    pass
+
+                @pytest.mark.isolated_imports(path=3)
+                class TestIt:
+                    @pytest.mark.isolated_imports(1)
+                    def test_positional(self):
+                        pass
+
+                @pytest.mark.isolated_imports(fresh="a", keep="a")
+                @pytest.mark.parametrize("number", range(30))
+                def test_contradiction(number):
+                    pass
+            """,
+            "test_other.py": "import pytest\npytestmark = pytest.mark.isolated_imports(fakes=[1])\ndef test(): pass\n",
+        },
+        report=False,
+    )
+    assert run.status == 4
+    told = [line.partition(": @")[0] for line in run.output.splitlines() if line.startswith("ERROR: ")]
+    assert told == [
+        "ERROR: test_it.py::test_typo[0]",
+        "ERROR: test_it.py::TestIt::test_positional",
+        "ERROR: test_it.py::TestIt",
+        "ERROR: test_it.py::test_contradiction[0]",
+        "ERROR: test_other.py",
+    ]
+
+
 def test_a_mistake_on_a_class_or_a_module_names_that(suite: Suite) -> None:
     text = """
         import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -145,10 +146,86 @@ def test_quiet_options_shorten_the_report_and_no_header_changes_nothing_of_it(su
     assert told("--no-header") == full
     assert told("-q") == [
         "error: fake-left boto, boto.session by test_alarm.py (collect), at test_alarm.py:5",
-        "error: removed shop.db by test_shop.py::test_reload (call), at test_shop.py:6",
-        full[-1],
+        full[-1].replace("1 warning", "1 warning, 1 contained"),
     ]
     quiet = suite.run({}, "--import-leak-report", "-qq", report=False).output
-    assert full[-1] in _first_imports(quiet).splitlines()
+    assert "import leaks: 3 errors, 1 warning, 1 contained (" in quiet
     assert "error: " not in quiet
     assert "= import leaks =" not in quiet
+
+
+def test_without_a_value_each_file_is_isolated_and_the_last_line_says_what_was_contained(
+    suite: Suite,
+) -> None:
+    files = {f"tests/{name}": text for name, text in _SUITE.items() if name != "conftest.py"}
+    run = suite.run(files, "--isolate-imports", "tests", report=False)
+    assert (run.status, run.outcomes) == (0, {"passed": 3})
+    assert (
+        "\n2 files were isolated: tests/test_alarm.py (boto, boto.session), tests/test_shop.py (undone, shop.db); "
+        "--import-leak-report names the lines\n"
+    ) in run.output
+
+
+def test_paths_are_those_from_where_one_stands_and_a_statement_in_many_tests_is_told_once(
+    suite: Suite,
+) -> None:
+    run = suite.run(
+        {
+            "part/pytest.ini": "[pytest]",
+            "part/conftest.py": """\
+                import sys
+                import pytest
+
+                @pytest.fixture
+                def fake():
+                    sys.modules["boto"] = object()
+            """,
+            "part/test_many.py": """\
+                import sys
+                import pytest
+                from unittest.mock import patch
+
+                @pytest.mark.parametrize("number", range(9))
+                def test_it(fake, number):
+                    import colorsys
+                    assert sys.modules.pop("boto") and colorsys
+                    sys.modules["boto"] = object()
+
+                def test_meets():
+                    import boto
+
+                def test_block():
+                    import types
+                    with patch.dict(sys.modules):
+                        import wave, chunked
+                    import held
+
+                def test_fails():
+                    import boto
+                    assert boto.loads
+            """,
+            "part/chunked.py": "",
+            "part/held.py": "",
+        },
+        *("--rootdir=part", "-c", "part/pytest.ini", "-vv", "--import-leak-file=part/report.json", "part"),
+        report=False,
+        env={"COLUMNS": "200"},
+    )
+    report = json.loads((suite.root / "part" / "report.json").read_text(encoding="utf-8"))
+    leaks = [leak for leak in report["leaks"] if leak["severity"] != "info"]
+    assert [
+        (leak["kind"], leak["name"], leak.get("count"), leak["location"]["file"]) for leak in leaks[:1]
+    ] == [("fake-left", "boto", 9, "test_many.py")]
+    assert leaks[0]["polluter"]["nodeid"] == "test_many.py::test_it[0]"
+    section = run.section
+    assert (
+        "by part/test_many.py::test_it[0] (call), the first of 9 such changes, at part/test_many.py:9"
+        in section
+    )
+    assert "part/test_many.py::test_meets (call) at part/test_many.py:12: passed" in section
+    assert "colorsys by part/test_many.py::test_it[0] (call), at part/test_many.py:7" in section
+    assert "pytest_import_isolation." not in section
+    assert (
+        "python -m pytest_import_isolation who boto part/report.json tells who imported it first"
+        in run.output
+    )

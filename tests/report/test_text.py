@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.records import (
     Exposure,
     Leak,
@@ -14,7 +15,7 @@ from pytest_import_isolation.report.records import (
     Report,
     make_leak,
 )
-from pytest_import_isolation.report.text import Line, render
+from pytest_import_isolation.report.text import render
 
 
 def _leak(kind: str, name: str, nodeid: str = "test_a.py::test", **more: Any) -> Leak:
@@ -292,18 +293,111 @@ def test_contained_and_allowed_changes_are_named_shortly_and_listed_if_verbose()
     assert "\n  fake-left accepted, by test_a.py::test (call)\n" in verbose
 
 
-def test_first_imports_are_listed_if_verbose_up_to_a_number() -> None:
+def test_first_imports_are_listed_if_it_is_very_verbose() -> None:
     place = Location("app/user.py", 1, exact=True)
     report = Report(tuple(_leak("loaded", f"m{n}", location=place) for n in range(203)))
-    lines = _text(report, verbosity=1).splitlines()
+    lines = _text(report, verbosity=2).splitlines()
     assert lines[0] == "first imports (203):"
     assert lines[1] == "  m0 by test_a.py::test (call), at app/user.py:1"
-    assert lines[200] == "  m199 by test_a.py::test (call), at app/user.py:1"
-    assert lines[201:] == [
-        "  ... and 3 more, all of them in the file of --import-leak-file",
+    assert lines[203:] == [
+        "  m202 by test_a.py::test (call), at app/user.py:1",
         "no import leaks (203 first imports)",
     ]
-    assert _text(Report(), verbosity=1) == "no import leaks (0 first imports)"
+    assert _text(report, verbosity=1) == "no import leaks (203 first imports); -vv lists first imports"
+    assert _text(Report(), verbosity=1) == _text(Report(), verbosity=2) == "no import leaks (0 first imports)"
+
+
+def test_advice_is_given_once_for_each_group_if_verbose() -> None:
+    place = Location("test_a.py", 3, exact=True)
+    report = Report(
+        (
+            _leak("fake-left", "aws", "test_a.py::one", location=place),
+            _leak("fake-left", "boto", "test_a.py::two", location=place._replace(line=5)),
+            _leak("fake-left", "boto", "test_b.py::two"),
+        )
+    )
+    _is(
+        _text(report, verbosity=1),
+        """
+        error: fake-left aws
+            by test_a.py::one (call), at test_a.py:3
+            Detail.
+            Advice.
+        error: fake-left boto
+            by test_a.py::two (call), at test_a.py:5
+            Detail.
+        error: fake-left boto
+            by test_b.py::two (call)
+            Detail.
+            Advice.
+        import leaks: 3 errors, 0 warnings (0 first imports)
+        """,
+    )
+
+
+def test_nobody_is_told_twice_to_be_exposed() -> None:
+    met = (_exposure("test_b.py::test"), _exposure("test_c.py::test", "passed"))
+    report = Report(
+        (
+            _leak("fake-left", "aws", "test_a.py::one", exposed=met),
+            _leak("fake-left", "boto", "test_a.py::two", exposed=met),
+            _leak("fake-left", "cloud", "test_a.py::three", exposed=met[:1]),
+        )
+    )
+    _is(
+        _text(report, verbosity=1),
+        """
+        error: fake-left aws
+            by test_a.py::one (call)
+            Detail.
+            exposed: 2, of these 1 failed:
+                test_b.py::test (call) at test_b.py:1: failed
+                test_c.py::test (call) at test_c.py:1: passed
+            Advice.
+        error: fake-left boto
+            by test_a.py::two (call)
+            Detail.
+            exposed: 2, of these 1 failed: the same as above
+        error: fake-left cloud
+            by test_a.py::three (call)
+            Detail.
+            exposed: test_b.py::test (call) at test_b.py:1: failed
+        import leaks: 3 errors, 0 warnings (0 first imports)
+        """,
+    )
+
+
+@pytest.mark.parametrize("kind", ["reloaded", "tainted", "replaced", "stale-attribute", "name-clash"])
+def test_a_sentence_that_is_the_message_is_never_left_out(kind: str) -> None:
+    leaks = [
+        _leak(kind, f"m{n}", f"test_{n:02}.py::test", severity="error")._replace(detail=f"Held by {n}.")
+        for n in range(20)
+    ]
+    leaks.append(leaks[0]._replace(detail="Held by another."))
+    lines = _text(Report(tuple(leaks))).splitlines()
+    told = [at for at, line in enumerate(lines) if line.startswith("error: ")]
+    assert len(told) > 4
+    assert all(lines[at + 2].startswith("    Held by ") for at in told)
+    verbose = _text(Report(tuple(leaks)), verbosity=1)
+    assert all(f"    {leak.detail}\n" in verbose for leak in leaks)
+
+
+def test_what_explains_most_failures_is_named_first_in_its_group() -> None:
+    quiet = [_leak("fake-left", f"m{n}") for n in range(30)]
+    needed = _leak("fake-left", "needed", exposed=(_exposure("test_b.py::test"),))._replace(detail="Needed.")
+    text = _text(Report((*quiet, needed, quiet[0])))
+    assert text.startswith("error: fake-left needed, m0, m1,")
+    assert "\n    needed: Needed.\n" in text
+
+
+def test_a_leak_that_stands_for_many_says_how_many() -> None:
+    leak = _leak("fake-left", "boto", location=Location("conftest.py", 3, exact=True), count=122)
+    first = "by test_a.py::test (call), the first of 122 such changes, at conftest.py:3"
+    assert f"    {first}\n" in _text(Report((leak,)))
+    other = _leak("fake-left", "aws", "test_a.py::other")
+    assert "by test_a.py::test (call) and 1 more of this file, 123 changes in all, at" in _text(
+        Report((leak, other)), width=200
+    )
 
 
 def test_an_incomplete_report_says_so_and_names_the_workers() -> None:
@@ -323,7 +417,7 @@ def test_warnings_alone_make_a_yellow_verdict() -> None:
     assert [line.style for line in render(Report((_leak("path-added", "/x"),)))][-1] == "warning"
 
 
-def test_quiet_is_a_line_for_each_group_of_errors_and_the_verdict() -> None:
+def test_quiet_is_a_line_for_the_worst_leaks_and_the_verdict() -> None:
     place = Location("test_a.py", 3, exact=True)
     report = Report(
         (
@@ -340,6 +434,14 @@ def test_quiet_is_a_line_for_each_group_of_errors_and_the_verdict() -> None:
     met = report._replace(leaks=(report.leaks[0]._replace(exposed=(_exposure("test_b.py::test"),)),))
     assert "test_a.py:3; exposed: test_b.py::test (failed)\n" in _text(met, verbosity=-1)
     assert _text(Report(), verbosity=-2) == ""
-    quiet = _text(_MANY, verbosity=-1).splitlines()
-    assert len(quiet) == 12
-    assert quiet[10] == "... and 13 more"
+    assert _text(_MANY, verbosity=-1).splitlines() == [
+        "error: fake-left m0 by test_00.py::test (call)",
+        "import leaks: 23 errors, 0 warnings (0 first imports)",
+    ]
+    undone = Report((_leak("path-added", "/x"), _leak("removed", "x", contained=True)))
+    assert _text(undone, verbosity=-1).splitlines() == [
+        "warning: path-added /x by test_a.py::test (call)",
+        "import leaks: 0 errors, 1 warning, 1 contained (0 first imports)",
+    ]
+    clean = undone._replace(leaks=undone.leaks[1:])
+    assert _text(clean, verbosity=-1) == "no import leaks, 1 contained (0 first imports)"

@@ -9,7 +9,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.ownership import Ownership
-from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.report.records import Leak, Polluter, eviction_detail, make_leak
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -54,8 +54,7 @@ class Evictions:
                 "evicted",
                 lost[0],
                 polluter,
-                f"{_with_others(lost)} first imported here, and no entry is left: "
-                "the next import executes a second copy.",
+                eviction_detail(_with_others(lost)),
                 location=location
                 or self._places.guess(polluter, "modules", package)
                 or self._first_imports.location(lost[0], exact=False),

@@ -31,8 +31,8 @@ with plain_imports():
         missing_modules,
         trace_imports,
     )
-    from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
-    from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
+    from pytest_import_isolation.plugin.marker import DESCRIPTION, is_marked
+    from pytest_import_isolation.plugin.options import Settings, add_options, give_back_path, read_settings
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
@@ -72,10 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(
     hookwrapper=True
 )  # one of the new style is a frame in the traceback of a conftest that fails
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None, Any, None]:
     """Begin to watch, and to isolate, before the first conftest is loaded."""
     # Only the known arguments are parsed yet. A plugin that is loaded late misses this hook.
     option = early_config.known_args_namespace
+    give_back_path(args, option)
     early_config.stash[_settings_key] = read_settings(early_config, option)
     suite = _start(early_config)
     if suite is None:
@@ -112,20 +113,20 @@ def pytest_collection_modifyitems(
     yield
     try:
         isolates = settings_of(config).isolate is not None
-        if isolates or any(parameters_of(item) is not None for item in items):
+        if isolates or any(map(is_marked, items)):
             item_windows(config).prepare(items)
     except pytest.UsageError as error:
         if hasattr(config, "workeroutput"):
-            config.workeroutput[_MISTAKE] = str(error)
+            config.workeroutput[_MISTAKE] = [*map(str, error.args)]
         raise
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """End the run with the mistake that an xdist worker found in a mark."""
-    mistake = getattr(node, "workeroutput", {}).get(_MISTAKE)
-    if mistake is not None:
-        raise pytest.UsageError(mistake)
+    """End the run with the mistakes that an xdist worker found in marks."""
+    mistakes = getattr(node, "workeroutput", {}).get(_MISTAKE)
+    if mistakes is not None:
+        raise pytest.UsageError(*mistakes)
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -216,6 +217,12 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
         from pytest_import_isolation.plugin.suite import SuiteIsolation
 
     parts = _parts(config)
+    if not settings.report:
+        with plain_imports():
+            from pytest_import_isolation.plugin.contained import Contained
+
+        parts.executions.contained = contained = Contained(config, parts.runner)
+        manager.register(contained, "import-isolation-contained")
     suite = SuiteIsolation(
         settings,
         parts.runner,

@@ -15,6 +15,7 @@ from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.writing import put_in
 
 if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.contained import Contained
     from pytest_import_isolation.window.parameters import Parameters
     from pytest_import_isolation.window.window import Window
 
@@ -39,6 +40,8 @@ class Executions:
 
     def __init__(self, manager: pytest.PytestPluginManager) -> None:
         self._manager = manager
+        #: Takes what was undone, if that is told.
+        self.contained: Contained | None = None
         manager.register(self, "import-executions")
         self._forgotten: dict[str, str] = {}
         self._packages: dict[str, object] = {}
@@ -55,6 +58,8 @@ class Executions:
         """
         if not changes:
             return
+        if self.contained is not None:
+            self.contained.note(changes, who)
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
         self._packages.update(packages)

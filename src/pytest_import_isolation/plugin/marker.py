@@ -34,17 +34,29 @@ DESCRIPTION = (
 )
 
 
-def parameters_of(item: pytest.Item) -> Parameters | None:
+def is_marked(item: pytest.Item) -> bool:
+    """Tell whether a test is isolated on its own."""
+    return item.get_closest_marker(MARKER) is not None or FIXTURE in getattr(item, "fixturenames", ())
+
+
+def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters | None:
     """Return the combined parameters of all ``isolated_imports`` marks of a test, or None without a mark.
 
     The nearest mark wins for each fake; patterns add up.
 
-    Raises:
-        pytest.UsageError: a mark has a parameter that does not exist or cannot be used.
+    Args:
+        item: the test.
+        mistakes: takes what is wrong with a mark, such as a parameter that does not exist.
     """
     combined: Parameters | None = None
     for node, mark in item.iter_markers_with_node(MARKER):
-        parameters = _parse(node, mark)
+        if id(mark) in mistakes:  # which other tests have too
+            continue
+        try:
+            parameters = _parse(node, mark)
+        except pytest.UsageError as error:
+            mistakes[id(mark)] = str(error)
+            continue
         combined = parameters if combined is None else combined.under(parameters)
     if combined is None and FIXTURE in getattr(item, "fixturenames", ()):
         from pytest_import_isolation.window.parameters import Parameters

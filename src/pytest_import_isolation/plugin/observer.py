@@ -18,7 +18,7 @@ from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
@@ -30,11 +30,13 @@ from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root
-from pytest_import_isolation.report.records import WARNING, Polluter, Report
+from pytest_import_isolation.report.records import INFO, WARNING, Polluter, Report
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.wording import count
+
+_OWN = "pytest_import_isolation"
 
 
 class Observer:
@@ -221,7 +223,12 @@ class Observer:
         if failures:
             looks = count(failures, "look")
             self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
-        leaks = self.boundaries.found.with_exposures()
+        # Nobody asks who imported this plugin.
+        leaks = tuple(
+            leak
+            for leak in self.boundaries.found.with_exposures()
+            if leak.severity != INFO or top_level(leak.name) != _OWN
+        )
         self._output.finish(session, Report(leaks, complete=not self._interrupted))
         return (yield)
 

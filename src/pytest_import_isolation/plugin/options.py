@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _SUFFIXES = (".json", ".html")
 _MODES = ("off", "file", "test")
 _CONTENTS = ("off", "report", "undo")
+#: The mode of ``--isolate-imports`` without a value.
+_BARE = "file"
 
 
 class Settings(NamedTuple):
@@ -106,12 +110,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--isolate-imports",
+        nargs="?",
+        const=_BARE,
         default=None,
         metavar="off|file|test",
-        help="Isolate all tests. file: only a test file itself sees the changes that its collection and its "
-        "tests make to sys.modules, sys.path and the import hooks. test: in addition, each test is undone on "
-        "its own, as if it were marked with isolated_imports. off: only marked tests are isolated. Default: "
-        "off. Ini key: isolate_imports.",
+        help="Isolate all tests. file, or no value: only a test file itself sees the changes that its "
+        "collection and its tests make to sys.modules, sys.path and the import hooks. test: in addition, "
+        "each test is undone on its own, as if it were marked with isolated_imports. off: only marked tests "
+        "are isolated. Default: off. Ini key: isolate_imports.",
     )
     group.addoption(
         "--import-isolation-contents",
@@ -184,6 +190,23 @@ def add_options(parser: pytest.Parser) -> None:
         type="linelist",
         default=[],
     )
+
+
+def give_back_path(args: list[str], option: argparse.Namespace) -> None:
+    """Let a path follow ``--isolate-imports`` without a value; argparse takes it for the value.
+
+    Args:
+        args: the arguments, which are parsed once more after this.
+        option: what they were parsed to.
+    """
+    taken = option.isolate_imports
+    if taken is None or taken in _MODES or not os.path.exists(taken.partition("::")[0]):
+        return
+    for at, pair in enumerate(itertools.pairwise(args)):
+        if pair == ("--isolate-imports", taken):
+            args[at] = f"--isolate-imports={_BARE}"
+            option.isolate_imports = _BARE
+            option.file_or_dir.insert(0, taken)
 
 
 def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings:

@@ -12,6 +12,9 @@ import pytest
 
 from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.report.folding import fold
+from pytest_import_isolation.report.groups import groups_of
+from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.merging import merge
 from pytest_import_isolation.report.policy import (
     Parts,
@@ -22,8 +25,9 @@ from pytest_import_isolation.report.policy import (
     read_baseline,
     write_baseline,
 )
-from pytest_import_isolation.report.records import ERROR, WARNING, Report, parse_report
-from pytest_import_isolation.report.text import Line, render
+from pytest_import_isolation.report.records import ERROR, MODULE_KINDS, WARNING, Report, parse_report
+from pytest_import_isolation.report.seen_from import relocation, seen_from
+from pytest_import_isolation.report.text import render
 from pytest_import_isolation.wording import count, listing
 
 _WORKER_KEY = "import_leak_report"
@@ -150,7 +154,8 @@ class Output:
                 output[_PARTS_KEY] = dumps(self._participation.parts.as_builtins())
             return
         self._reports.append(report)
-        self._verdict = self._judge()
+        verdict = self._judge()  # which knows each test by its node id: repetition is told once after that
+        self._verdict = verdict._replace(report=fold(verdict.report))
         for file in self._settings.files:
             self._write(file, self._text_for(file), "the import leak report")
         if self._settings.write_baseline and self._settings.baseline is not None:
@@ -228,11 +233,11 @@ class Output:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the report."""
-        verbosity = self._config.get_verbosity()
+        verbosity, invocation = self._config.get_verbosity(), self._config.invocation_params.dir
         if verbosity > _VERDICT_ONLY:
             terminalreporter.section("import leaks")
         for line in render(
-            self._verdict.report,
+            seen_from(self._verdict.report, relocation(self._config.rootpath, invocation)),
             verbosity=verbosity,
             width=getattr(getattr(terminalreporter, "_tw", None), "fullwidth", 80),
             notes=self._notes(),
@@ -241,11 +246,23 @@ class Output:
             terminalreporter.write_line(line.text, **_MARKUP.get(line.style, {}))
         if verbosity > _VERDICT_ONLY:
             for file in self._written:
-                terminalreporter.write_line(f"written to {file}")
+                terminalreporter.write_line(f"written to {_seen_from(invocation, file)}")
+            self._tell_of_who(terminalreporter, invocation)
         for failure in self._failures:
             terminalreporter.write_line(f"ERROR: {failure}", **_MARKUP[ERROR])
         if os.environ.get("GITHUB_ACTIONS") == "true":
             self._annotate(terminalreporter)
+
+    def _tell_of_who(self, terminalreporter: pytest.TerminalReporter, here: Path) -> None:
+        """Name the command that knows more of the worst leak, if it can read a report."""
+        file = next((file for file in self._written if file.suffix == ".json"), None)
+        leak = next((group[0] for group in groups_of(self._verdict.report)), None)
+        if file is None or leak is None or leak.kind not in MODULE_KINDS:
+            return
+        terminalreporter.write_line(
+            f"python -m pytest_import_isolation who {leak.name} {_seen_from(here, file)} "
+            "tells who imported it first"
+        )
 
     def _notes(self) -> Iterator[Line]:
         for remark in self._remarks:
@@ -283,3 +300,8 @@ class Output:
         if self._reason and terminal is not None:
             terminal.write_line(f"import leaks: exit status 1: {self._reason}", **_MARKUP[ERROR])
         return result
+
+
+def _seen_from(here: Path, file: Path) -> Path:
+    """Return the path of a file as short as it can be given in a directory."""
+    return file.relative_to(here) if file.is_relative_to(here) else file

@@ -30,7 +30,7 @@ from pytest_import_isolation.window.context import IsolatedImportContext, warn_o
 from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import Parameters, contradiction
 from pytest_import_isolation.window.window import Window, open_windows
-from pytest_import_isolation.wording import listing
+from pytest_import_isolation.wording import count, listing
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
@@ -41,6 +41,8 @@ context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
 _refusal_key = pytest.StashKey[str | BaseException]()
 _FAKE_FILE_SYSTEMS = frozenset(("fs", "fs_class", "fs_module", "fs_session"))
+#: How many wrong marks are told.
+_MOST_MISTAKES = 20
 _NO_PARAMETERS = Parameters.parse(MARKER, {})
 
 
@@ -159,21 +161,29 @@ class ItemWindows:
         return ItemContext(parameters, self._settings, self._runner, self._origins, site, after)
 
     def prepare(self, items: list[pytest.Item]) -> None:
-        """Parse the marks of every test, so that a mistake ends the run before it begins.
+        """Parse the marks of every test, so that mistakes end the run before it begins.
 
         Raises:
-            pytest.UsageError: a mark cannot be used.
+            pytest.UsageError: marks cannot be used; it has a message for each.
         """
+        mistakes: dict[object, str] = {}
         for item in items:
-            parameters = parameters_of(item)
+            parameters = parameters_of(item, mistakes)
             if parameters is None and self._settings.isolate == "test":
                 parameters = _NO_PARAMETERS
             if parameters is not None:
                 mistake = contradiction(parameters.fresh, parameters.keep + self._settings.keep)
                 if mistake:
                     who = f"{item.nodeid}: @pytest.mark.{MARKER}"
-                    raise pytest.UsageError(f"{who}: {mistake}")
+                    # The other parameters of the test have the same marks.
+                    mistakes.setdefault((item.nodeid.partition("[")[0], mistake), f"{who}: {mistake}")
                 item.stash[_parameters_key] = parameters
+        if mistakes:
+            more = len(mistakes) - _MOST_MISTAKES
+            told = [*mistakes.values()][:_MOST_MISTAKES]
+            raise pytest.UsageError(
+                *told, *([f"... and {count(more, 'more wrong mark')}"] if more > 0 else [])
+            )
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.advice import templates
 from pytest_import_isolation.report.records import SEVERITIES, Event, Leak, Report
-from pytest_import_isolation.report.text import render
+from pytest_import_isolation.report.text import verdict_of
 
 _FOLDER: Final = Path(__file__).with_name("html_page")
 #: How many lines are shown before and after the statement of a polluter, and those that it led to.
@@ -41,7 +41,7 @@ def render_page(report: Report, root: Path) -> str:
         report: what to show.
         root: to which its files are relative; lines are shown of those that are there.
     """
-    *_, verdict = render(report, verbosity=-1)
+    verdict = verdict_of(report)
     style, script = _part("style.css"), _part("script.js")
     return Template(_part("template.html")).substitute(
         verdict=escape(verdict.text),

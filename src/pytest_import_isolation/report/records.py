@@ -58,6 +58,14 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+#: Kinds whose name is that of a module, which somebody imported first.
+MODULE_KINDS: Final = frozenset(
+    (
+        *("fake-left", "replaced", "removed", "blocked-left", "name-clash", "stale-attribute", "tainted"),
+        *("evicted", "reloaded", "twice-loaded"),
+    )
+)
+
 _FIRST_IMPORT: Final = "{name} was imported for the first time"
 
 
@@ -69,6 +77,15 @@ def first_import_detail(name: str, more: str) -> str:
         more: what else is known, each part with a comma before it.
     """
     return f"{_FIRST_IMPORT.format(name=name)}{more}."
+
+
+def eviction_detail(names: str) -> str:
+    """Return the sentence of modules that were evicted.
+
+    Args:
+        names: which, with a verb: ``"It was"``.
+    """
+    return f"{names} first imported here, and no entry is left: the next import executes a second copy."
 
 
 def more_of_first_import(leak: Leak) -> str:
@@ -126,6 +143,8 @@ class Leak(NamedTuple):
     #: An isolated test made it, and it was undone.
     contained: bool = False
     exposed: tuple[Exposure, ...] = ()
+    #: How many changes this stands for: the same in several tests, or several modules that a block evicted.
+    count: int = 1  # type: ignore[assignment]  # nobody counts the fields of a leak
 
     @property
     def is_harmful(self) -> bool:
@@ -224,7 +243,7 @@ class Report(NamedTuple):
             "complete": self.complete,
             "workers": dict(self.workers),
             "summary": self.summary,
-            "leaks": [_as_builtins(leak) for leak in self.leaks],
+            "leaks": [_without_defaults(_as_builtins(leak)) for leak in self.leaks],
             # Fields that most reports have not.
             **(
                 {"events": [_as_builtins(event) for event in self.history.events]}
@@ -275,6 +294,11 @@ def parse_report(text: str) -> Report:
         raise ReportError(f"this is no JSON: {error}") from None
 
 
+def _without_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record without those that came later and have their usual value."""
+    return {key: value for key, value in data.items() if _LATER.get(key, ...) != value}
+
+
 def _as_builtins(record: Any) -> Any:
     if hasattr(record, "_asdict"):
         return {key: _as_builtins(value) for key, value in record._asdict().items()}
@@ -298,7 +322,15 @@ def _leak(data: Mapping[str, Any]) -> Leak:
 
 
 #: The types of the fields of all records that are no records themselves; the others are strings.
-_TYPES: Final[Mapping[str, type]] = {"line": int, "exact": bool, "allowed": bool, "contained": bool}
+_TYPES: Final[Mapping[str, type]] = {
+    "line": int,
+    "exact": bool,
+    "allowed": bool,
+    "contained": bool,
+    "count": int,
+}
+#: Fields that reports of an earlier release have not, with what they mean there.
+_LATER: Final[Mapping[str, Any]] = {"count": 1}
 _RECORDS: Final = frozenset(("polluter", "location", "chain", "exposed"))
 _DURATIONS: Final = frozenset(("start", "seconds"))
 
@@ -310,7 +342,7 @@ def _is_duration(value: object) -> bool:
 
 def _record(cls: Any, data: Mapping[str, Any]) -> Any:
     """Return a record; fields that a later release added are left out."""
-    values = {name: data[name] for name in cls._fields}
+    values = {name: data.get(name, _LATER[name]) if name in _LATER else data[name] for name in cls._fields}
     for name, value in values.items():
         if name in _RECORDS:
             continue

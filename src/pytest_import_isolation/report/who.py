@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.records import Leak, Report, more_of_first_import
-from pytest_import_isolation.report.text import Line, place_of, polluter_of
+from pytest_import_isolation.report.text import place_of, polluter_of
 from pytest_import_isolation.wording import count, suggestion
 
 

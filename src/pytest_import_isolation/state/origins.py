@@ -80,6 +80,13 @@ def describe(module: object) -> str:
     return "a bare ModuleType()"
 
 
+def is_made_by_hand(description: str) -> bool:
+    """Tell whether :func:`describe` said this of something that no import makes."""
+    return not description.startswith(
+        ("the module of ", "a built-in module", "a frozen module", "a namespace package", "a module without")
+    )
+
+
 def is_pytest_filler(space: Mapping[str, object]) -> bool:
     """Tell whether a namespace is that of an empty module that pytest puts between rootdir and a test."""
     text = space.get("__doc__")

@@ -1,0 +1,81 @@
+"""Repetition is one leak: what one statement does again and again, and all that one block evicts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final
+
+from pytest_import_isolation.report.advice import advise
+from pytest_import_isolation.report.records import INFO, Leak, Report, eviction_detail
+from pytest_import_isolation.wording import listing
+
+_EVICTED: Final = "evicted"
+_MOST_NAMES: Final = 6
+_BAD: Final = ("failed", "error")
+# pytest gives each test a temporary directory of its own.
+_TEMPORARY: Final = re.compile(r"/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?[^/]+")
+
+
+def fold(report: Report) -> Report:
+    """Return a report in which each leak that was made several times is there once, with how often it was."""
+    evicted = _joined(report.leaks, _block_of, _of_one_block)
+    return report._replace(leaks=tuple(_joined(evicted, _statement_of, _together)))
+
+
+def _joined(
+    leaks: Iterable[Leak],
+    key_of: Callable[[Leak], Hashable],
+    join: Callable[[list[Leak]], Leak],
+) -> list[Leak]:
+    """Return leaks in their order, those with the same key joined in the place of the first."""
+    groups: dict[Hashable, list[Leak]] = {}
+    for number, leak in enumerate(leaks):
+        key = None if leak.severity == INFO else key_of(leak)
+        groups.setdefault(number if key is None else (key,), []).append(leak)
+    return [group[0] if len(group) == 1 else join(group) for group in groups.values()]
+
+
+def _block_of(leak: Leak) -> Hashable:
+    """Return what all modules have in common that one block evicted; None for any other leak."""
+    if leak.kind != _EVICTED or leak.location is None or not leak.detail.endswith(eviction_detail("")):
+        return None
+    place = leak.location
+    return leak.polluter, leak.severity, place.file, place.line, leak.allowed, leak.contained
+
+
+def _of_one_block(group: list[Leak]) -> Leak:
+    group = sorted(group, key=_failures, reverse=True)
+    names = [leak.name for leak in group]
+    first = _together(group)
+    return first._replace(
+        detail=eviction_detail(f"It and {listing(names[1:], _MOST_NAMES)} were"),
+        advice=advise(_EVICTED, first.polluter.nodeid).format(name=listing(names, _MOST_NAMES)),
+    )
+
+
+def _statement_of(leak: Leak) -> Hashable:
+    """Return what a leak has in common with the same one that another test made."""
+    place, (nodeid, phase) = leak.location, leak.polluter
+    # Parameters are in brackets.
+    where = (place.file, place.line) if place is not None else nodeid.partition("[")[0]
+    name = _TEMPORARY.sub("/*", leak.name)
+    what = (
+        leak.kind,
+        leak.severity,
+        name,
+        leak.detail.replace(leak.name, name),
+        leak.allowed,
+        leak.contained,
+    )
+    return what, phase, where
+
+
+def _together(group: list[Leak]) -> Leak:
+    """Return the first of several leaks, with all who met one of them."""
+    met = dict.fromkeys(exposure for leak in group for exposure in leak.exposed)
+    return group[0]._replace(exposed=tuple(met), count=sum(leak.count for leak in group))
+
+
+def _failures(leak: Leak) -> int:
+    return sum(exposure.outcome in _BAD for exposure in leak.exposed)
