@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def _met(leak: dict[str, Any]) -> list[tuple[str, str, str, int, str]]:
 
 def _sections(run: Run) -> list[str]:
     """Return the texts of the sections in failures."""
-    parts = run.output.split(" import leaks that this met ")[1:]
+    parts = re.split(r" import leaks[^\n]*: something imported here had been changed ", run.output)[1:]
     found = []
     for part in parts:
         lines = part.splitlines()[1:]

@@ -234,7 +234,7 @@ def test_a_baseline_is_written_and_then_only_new_leaks_count(suite: Suite) -> No
     run = suite.run({**_LEAKY, **_WARNING}, _BASELINE, _WRITE, _FAIL)
     assert run.status == 0
     assert "baseline: 3 known leaks (3 new, 0 fixed)" in run.section
-    assert f"written to known.json" in run.section
+    assert "written to known.json" in run.section
     assert _known(suite) == {
         "test_a.py": {"fake-left": ["at_collection"]},
         "test_b.py": {"fake-left": ["in_test"]},

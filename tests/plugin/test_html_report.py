@@ -73,7 +73,7 @@ def _outcomes(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def test_a_page_is_written_with_the_order_and_the_times_of_the_run(suite: Suite) -> None:
     run = suite.run(_SUITE, _PAGE, "--continue-on-collection-errors")
-    assert f"written to report.html\n" in run.output
+    assert "written to report.html\n" in run.output
     assert run.outcomes == {"failed": 1, "passed": 2, "skipped": 1, "xfailed": 1, "error": 2}
     # The clock is no frame of anybody's traceback.
     assert "slow/broken.py:1: in <module>" in run.output

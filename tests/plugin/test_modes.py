@@ -65,7 +65,7 @@ def test_ini_keys(suite: Suite) -> None:
     run = suite.run({}, report=False, ini="import_leak_file =\n    one.json\n    deep/two.json")
     assert "import leaks: 2 errors, 0 warnings" in run.output
     assert (suite.root / "one.json").read_text() == (suite.root / "deep/two.json").read_text()
-    assert f"written to deep/two.json\n" in run.output
+    assert "written to deep/two.json\n" in run.output
     run = suite.run({}, report=True, ini="import_leak_file = other.json")  # the flag wins
     assert not (suite.root / "other.json").exists()
     assert len(run.leaks) == 2

@@ -10,11 +10,25 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.leaks.hints import Met, executed_hint, guard_hint, hint, old_objects, state_of
+from pytest_import_isolation.leaks.hints import (
+    SOFT_TITLE,
+    TITLE,
+    Met,
+    executed_hint,
+    guard_hint,
+    hint,
+    old_objects,
+    state_of,
+    title_of,
+)
 from pytest_import_isolation.report.records import Exposure, Leak, Location, Polluter, make_leak
 
 _BY = Polluter("test_a.py::test_a", "call")
 _CONTAIN = "To contain it, run pytest with --isolate-imports=file, or change the file that left it:"
+_WORDS = (
+    "The words are explained at https://github.com/pytest-import-isolation/pytest-import-isolation/blob/main/"
+    "docs/reference/glossary.md"
+)
 _FAKES = (
     "Fake it for the tests that need it only: mark them with "
     '@pytest.mark.isolated_imports(fakes={"%s": {...}}), or use the fake_module fixture.'
@@ -22,10 +36,18 @@ _FAKES = (
 
 
 def _met(
-    name: str, kind: str = "fake-left", *, line: int = 3, through_file: bool = False, **parts: Any
+    name: str,
+    kind: str = "fake-left",
+    *,
+    line: int = 3,
+    through_file: bool = False,
+    touched: bool = True,
+    failures: int = 0,
+    **parts: Any,
 ) -> Met:
     leak = make_leak(kind, name, _BY, "What happened.", **parts)
-    return Met(leak, Exposure("test_b.py::t", "call", "test_b.py", line, "failed"), through_file, f"<{name}>")
+    exposure = Exposure("test_b.py::t", "call", "test_b.py", line, "failed")
+    return Met(leak, exposure, through_file, f"<{name}>", touched, failures)
 
 
 @pytest.fixture
@@ -45,24 +67,25 @@ def entries() -> Iterator[dict[str, Any]]:
     ],
 )
 def test_one_leak(location: Location | None, place: str) -> None:
-    assert hint([_met("torchy", location=location)], "") == "\n".join(
+    assert hint([_met("torchy", location=location)]) == "\n".join(
         [
             "torchy: <torchy>.",
             f"    fake-left by test_a.py::test_a (call){place}",
             "    imported here at test_b.py:3",
             _CONTAIN,
             f"    {_FAKES % 'torchy'}",
+            _WORDS,
         ]
     )
 
 
 @pytest.mark.parametrize("kind", ["tainted", "name-clash", "reloaded"])
 def test_kinds_that_need_it_are_explained(kind: str) -> None:
-    assert hint([_met("torchy", kind)], "").splitlines()[3] == "    What happened."
+    assert hint([_met("torchy", kind)]).splitlines()[3] == "    What happened."
 
 
 def test_two_leaks_are_explained_and_the_others_named() -> None:
-    text = hint([_met(f"m{number}", line=number) for number in range(1, 10)], "")
+    text = hint([_met(f"m{number}", line=number) for number in range(1, 10)])
     assert text == dedent(f"""\
         m1: <m1>.
             fake-left by test_a.py::test_a (call)
@@ -72,23 +95,50 @@ def test_two_leaks_are_explained_and_the_others_named() -> None:
             imported here at test_b.py:2
         ... and 7 more leaked names: m3, m4, m5, m6, m7, m8, ...
         {_CONTAIN}
-            {_FAKES % "m1"}""")
+            {_FAKES % "m1"}
+        {_WORDS}""")
 
 
-def test_what_the_failure_names_comes_first_then_what_was_imported_here_then_the_fake_itself() -> None:
+def test_what_the_failure_touches_comes_first_then_what_was_imported_here_then_the_fake_itself() -> None:
     met = [
-        _met("far", through_file=True),
-        _met("keeper", "tainted"),
-        _met("near"),
+        _met("far", through_file=True, touched=False),
+        _met("keeper", "tainted", touched=False),
+        _met("rare", touched=False, failures=1),
+        _met("near", touched=False, failures=2),
         _met("named.sub", through_file=True),
     ]
-    text = hint(met, "AttributeError: module 'named' has no attribute 'x'")
+    assert title_of(met) == TITLE
+    text = hint(met)
     assert [line for line in text.splitlines() if line.endswith(">.")] == [
         "named.sub: <named.sub>.",
         "near: <near>.",
     ]
-    assert "... and 2 more leaked names: keeper, far" in text
-    assert text.endswith(_FAKES % "named.sub")
+    assert "... and 3 more leaked names: rare, keeper, far" in text
+    assert text.endswith(f"{_FAKES % 'named.sub'}\n{_WORDS}")
+
+
+def test_where_the_failure_touches_nothing_the_section_is_softer() -> None:
+    met = [_met("torchy", touched=False)]
+    assert title_of(met) == SOFT_TITLE
+    assert "may matter" in SOFT_TITLE
+    assert hint(met).splitlines()[:2] == [
+        "Neither the traceback nor the error touches what had been changed.",
+        "torchy: <torchy>.",
+    ]
+
+
+def test_a_kind_that_is_no_change_of_a_module_is_told_with_its_sentence() -> None:
+    met = _met("path", "path-added")
+    assert hint([met]).splitlines()[0] == "path: What happened."
+    assert "<path>" not in hint([met])
+
+
+def test_paths_are_those_that_the_user_sees() -> None:
+    met = _met("torchy", location=Location("test_a.py", 5, exact=True)).seen_from(lambda path: f"../{path}")
+    assert hint([met]).splitlines()[1:3] == [
+        "    fake-left by ../test_a.py::test_a (call), at ../test_a.py:5",
+        "    imported here at ../test_b.py:3",
+    ]
 
 
 def test_the_state_says_what_an_import_gives(entries: dict[str, Any]) -> None:
@@ -98,6 +148,15 @@ def test_the_state_says_what_an_import_gives(entries: dict[str, Any]) -> None:
     entries["hinted"] = package = ModuleType("hinted")
     entries["hinted.sub"] = package.sub = ModuleType("hinted.sub")  # type: ignore[attr-defined]
     assert state_of("hinted.sub") == "sys.modules['hinted.sub'] is a bare ModuleType()"
+    for name in ("hinted", "hinted.sub"):
+        entries[name].__file__ = f"/{name}.py"
+    package.sub = ModuleType("hinted.sub")  # type: ignore[attr-defined]
+    package.sub.__file__ = "/hinted.sub.py"
+    assert state_of("hinted.sub") == (
+        "sys.modules['hinted.sub'] is the module of /hinted.sub.py, "
+        "and 'hinted.sub' as an attribute of its package is another copy of it"
+    )
+    del entries["hinted.sub"].__file__
     del package.sub
     assert state_of("hinted.sub") == (
         "sys.modules['hinted.sub'] is a bare ModuleType(), "

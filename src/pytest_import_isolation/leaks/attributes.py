@@ -6,7 +6,7 @@ import sys
 
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT, parent_of
-from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.state.origins import describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
 
 
@@ -17,7 +17,11 @@ def judge_attribute(change: SingleChange) -> Finding | None:
     if entry is not change.before or entry is change.after:
         return None
     parent, child = parent_of(change.key)
-    now = "it is gone" if change.after is ABSENT else f"it is {describe(change.after)} now"
+    now = (
+        "it is gone"
+        if change.after is ABSENT
+        else f"it is {describe_beside(change.after, change.before)} now"
+    )
     return Finding(
         "stale-attribute",
         f"The attribute {child} of {parent} was the module in sys.modules, and {now}: "

@@ -9,7 +9,7 @@ from types import ModuleType
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, top_level
 from pytest_import_isolation.parking.ownership import can_be_imported
-from pytest_import_isolation.state.origins import Origin, Origins, describe
+from pytest_import_isolation.state.origins import Origin, Origins, describe, describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
 
 
@@ -60,7 +60,7 @@ def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
         return Finding(
             "fake-left", f"Its entry in sys.modules is {describe(after)}: every later import gets that."
         )
-    return _replaced(before, describe(after))._replace(case="replaced-by-fake")
+    return _replaced(before, describe_beside(after, before))._replace(case="replaced-by-fake")
 
 
 def _replaced(before: object, now: str) -> Finding:
@@ -78,4 +78,4 @@ def _second_copy(before: object, after: object) -> str:
     other = (namespace(before) or {}).get("__file__")
     if type(file) is str and type(other) is str and file == other:
         return "a second copy of it"
-    return describe(after)
+    return describe_beside(after, before)

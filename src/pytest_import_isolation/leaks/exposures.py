@@ -306,6 +306,10 @@ class Exposures:
             for watched, met in list(self.met_by(nodeid)):
                 self._meet(watched, met._replace(nodeid=nodeid, phase=phase))
 
+    def has_failed(self, nodeid: str) -> bool:
+        """Tell whether a test or file that met something failed."""
+        return self._outcomes.get(nodeid) in FAILURES
+
     def met_by(self, nodeid: str) -> Iterator[tuple[WatchedChange, Exposure]]:
         """Yield the leaks that a test or file met, itself or, for a test, through its file."""
         above = [nodeid, *_above(nodeid)]

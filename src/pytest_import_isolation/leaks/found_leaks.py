@@ -13,8 +13,8 @@ from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
-from pytest_import_isolation.machinery.modules import ABSENT
-from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Exposure, Leak, Polluter
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors
+from pytest_import_isolation.report.records import ERROR, INFO, MODULE_KINDS, WARNING, Exposure, Leak, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 
@@ -170,6 +170,7 @@ class FoundLeaks:
         outcome: str,
         holders: Sequence[tuple[str, dict[str, Any]]] = (),
         failure: str = "",
+        touches: Callable[[str], bool] = bool,
     ) -> list[Met]:
         """Take note of what a phase of a test, or the collection of a file, came to.
 
@@ -179,6 +180,7 @@ class FoundLeaks:
             outcome: see :meth:`.exposures.Exposures.note_outcome`.
             holders: names and namespaces in which objects of an older execution of a module may be held.
             failure: the text of the failure.
+            touches: tells whether the failure touches a module.
 
         Returns:
             For a failure, the leaks that were met.
@@ -193,11 +195,19 @@ class FoundLeaks:
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
                 self._state(leak, holders),
+                self._is_touched(leak, touches),
+                sum(self._exposures.has_failed(other) for other in watched.met),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for leak in map(self.leaks.__getitem__, watched.leaks)
             if not leak.contained
         ]
+
+    @staticmethod
+    def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
+        """Tell whether a failure touches what was changed, or the module that it was changed in."""
+        names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
+        return any(map(touches, names))
 
     @staticmethod
     def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, top_level
-from pytest_import_isolation.report.records import Exposure, Leak
-from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.report.records import MODULE_KINDS, Exposure, Leak
+from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
+from pytest_import_isolation.state.origins import describe, describe_beside
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.wording import count, listing, plain
 
-TITLE: Final = "import leaks that this met"
+TITLE: Final = "import leaks: something imported here had been changed"
+#: Where neither the traceback nor the error touches what had been changed.
+SOFT_TITLE: Final = "import leaks that may matter: something imported here had been changed"
 GUARD_TITLE: Final = "modules that were loaded before"
 EXECUTED_TITLE: Final = "modules that were executed before"
 
@@ -21,8 +24,17 @@ _FULL: Final = 2
 #: How many modules that were loaded, or executed, before a failing test are told.
 _MOST_LOADED: Final = 3
 _NAMES: Final = 6
+_UNTOUCHED: Final = "Neither the traceback nor the error touches what had been changed."
+_WORDS: Final = (
+    "The words are explained at https://github.com/pytest-import-isolation/pytest-import-isolation/blob/main/"
+    "docs/reference/glossary.md"
+)
 _CONTAIN: Final = "--isolate-imports=file"
 _MOST_HOLDINGS: Final = 3
+#: Kinds of which what is in ``sys.modules`` says all; the sentence of any other kind is told.
+_SAID_BY_THE_STATE: Final = frozenset(
+    ("fake-left", "removed", "blocked-left", "evicted", "replaced", "stale-attribute", "twice-loaded")
+)
 
 
 class Met(NamedTuple):
@@ -34,6 +46,17 @@ class Met(NamedTuple):
     through_file: bool
     #: What stands in ``sys.modules``, and on the package above it, at the moment of the failure.
     state: str
+    #: Whether the failure touches it: its traceback passes through the module, uses it, or names it.
+    touched: bool = False
+    #: How many tests and files met it that failed.
+    failures: int = 0
+
+    def seen_from(self, relocate: Relocate | None) -> Met:
+        """Return the same with other paths."""
+        if relocate is None:
+            return self
+        (leak,) = leaks_seen_from([self.leak], relocate)
+        return self._replace(leak=leak, exposure=self.exposure._replace(file=relocate(self.exposure.file)))
 
 
 def state_of(name: str) -> str:
@@ -45,7 +68,7 @@ def state_of(name: str) -> str:
     bound = bound_value(name)
     if bound is entry:
         return said
-    return f"{said}, and {name!r} as an attribute of its package is {describe(bound)}"
+    return f"{said}, and {name!r} as an attribute of its package is {describe_beside(bound, entry)}"
 
 
 def old_objects(name: str, holders: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[str]:
@@ -71,31 +94,38 @@ def state_with_holdings(name: str, holders: Iterable[tuple[str, dict[str, Any]]]
     return f"{state_of(name)}; {listing(held, _MOST_HOLDINGS)} came from another execution of it"
 
 
-def hint(met: Sequence[Met], failure: str) -> str:
+def title_of(met: Sequence[Met]) -> str:
+    """Return the title of the section."""
+    return TITLE if any(one.touched for one in met) else SOFT_TITLE
+
+
+def hint(met: Sequence[Met]) -> str:
     """Return the text of the section.
 
     Args:
-        met: the leaks that were met.
-        failure: the text of the failure; leaks that it names come first.
+        met: the leaks that were met; those that the failure touches come first.
     """
     # What it imported itself comes before what its file imported, the fake before what took it over.
     ordered = sorted(
         met,
         key=lambda one: (
-            not _is_named(one.leak.name, failure),
+            not one.touched,
             one.through_file,
             one.leak.kind == "tainted",
+            -one.failures,
         ),
     )
-    lines: list[str] = []
-    for leak, exposure, _, state in ordered[:_FULL]:
+    lines: list[str] = [] if ordered[0].touched else [_UNTOUCHED]
+    for leak, exposure, _, state, *_ in ordered[:_FULL]:
+        is_module = leak.kind in MODULE_KINDS
         lines += [
-            f"{leak.name}: {state}.",
+            f"{leak.name}: {state}." if is_module else f"{leak.name}: {leak.detail}",
             f"    {leak.kind} by {leak.polluter.nodeid} ({leak.polluter.phase}){_place(leak)}",
             f"    imported here at {exposure.file}:{exposure.line}",
         ]
-        lines += [f"    {leak.detail}"] if leak.kind in ("tainted", "name-clash", "reloaded") else []
-    names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:]))
+        lines += [f"    {leak.detail}"] if is_module and leak.kind not in _SAID_BY_THE_STATE else []
+    told = {one.leak.name for one in ordered[:_FULL]}
+    names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:] if one.leak.name not in told))
     if names:
         lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
     first = ordered[0].leak
@@ -104,7 +134,7 @@ def hint(met: Sequence[Met], failure: str) -> str:
     else:
         how = "--isolate-imports=test" if _is_of_one_file(ordered[0]) else _CONTAIN
         lines.append(f"To contain it, run pytest with {how}, or change the file that left it:")
-    lines.append(f"    {first.advice}")
+    lines += [f"    {first.advice}", _WORDS]
     return "\n".join(map(plain, lines))
 
 
@@ -165,7 +195,3 @@ def _place(leak: Leak) -> str:
         return ""
     probably = "" if leak.location.exact else "probably "
     return f", {probably}at {leak.location.file}:{leak.location.line}"
-
-
-def _is_named(name: str, failure: str) -> bool:
-    return name in failure or top_level(name) in failure

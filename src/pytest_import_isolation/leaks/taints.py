@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.touched import parts_of
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
-from pytest_import_isolation.machinery.modules import home_of, is_initializing, namespace
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -85,7 +86,7 @@ class Taints:
 
     def _inferred(self) -> Iterator[Taint]:
         """Yield the modules that hold a fake which nobody saw being placed, or something of it."""
-        parts = {id(part): fake for fake in self._unobserved for part in _parts_of(fake.change.after)}
+        parts = {id(part): fake for fake in self._unobserved for part in parts_of(fake.change.after)}
         for name in self._imported if parts else []:
             for value in list((namespace(sys.modules.get(name)) or {}).values()):
                 fake = parts.get(id(value))
@@ -108,18 +109,3 @@ class Taints:
             chain=first.chain,
             case="tainted-by-others" if whose else None,
         )
-
-
-def _parts_of(fake: object) -> Iterator[object]:
-    """Yield a fake, and what a module can have taken from it: classes, functions, mocks."""
-    if fake is None:
-        return
-    yield fake
-    own = namespace(fake) or {}
-    children = own.get("_mock_children")  # a Mock keeps its attributes there
-    yield from list(children.values()) if type(children) is dict else []
-    name = own.get("__name__")
-    for value in list(own.values()):
-        home = home_of(value)
-        if home is not None and type(name) is str and home[0] == name:
-            yield value

@@ -29,8 +29,10 @@ from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
 from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.plugin.sections import SectionStyle
 from pytest_import_isolation.plugin.sources import Sources, import_root
 from pytest_import_isolation.report.records import INFO, WARNING, Polluter, Report
+from pytest_import_isolation.report.seen_from import relocation
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -91,7 +93,9 @@ class Observer:
             entry_before=lambda name: self.boundaries.base.modules.get(name, ABSENT),
             must_stay=settings.keep.match,
         )
-        self._sections = LeakSections(watch.found, loaded_before)
+        relocate = relocation(config.rootpath, config.invocation_params.dir)
+        self._sections = LeakSections(watch.found, loaded_before, relocate)
+        config.pluginmanager.register(SectionStyle(), "import-leak-section-style")
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.plugin.sections import MARKUP
 from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.groups import groups_of
 from pytest_import_isolation.report.lines import Line
@@ -36,12 +37,6 @@ _PARTS_KEY = "import_leak_parts"
 _PAGE = ".html"
 #: The verbosity of ``-qq``.
 _VERDICT_ONLY = -2
-_MARKUP: dict[str, dict[str, bool]] = {
-    ERROR: {"red": True, "bold": True},
-    WARNING: {"yellow": True},
-    "good": {"green": True},
-    "advice": {"cyan": True},
-}
 
 
 class Output:
@@ -243,13 +238,13 @@ class Output:
             notes=self._notes(),
             guards=self._settings.fail,
         ):
-            terminalreporter.write_line(line.text, **_MARKUP.get(line.style, {}))
+            terminalreporter.write_line(line.text, **MARKUP.get(line.style, {}))
         if verbosity > _VERDICT_ONLY:
             for file in self._written:
                 terminalreporter.write_line(f"written to {_seen_from(invocation, file)}")
             self._tell_of_who(terminalreporter, invocation)
         for failure in self._failures:
-            terminalreporter.write_line(f"ERROR: {failure}", **_MARKUP[ERROR])
+            terminalreporter.write_line(f"ERROR: {failure}", **MARKUP[ERROR])
         if os.environ.get("GITHUB_ACTIONS") == "true":
             self._annotate(terminalreporter)
 
@@ -298,7 +293,7 @@ class Output:
         result = yield
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._reason and terminal is not None:
-            terminal.write_line(f"import leaks: exit status 1: {self._reason}", **_MARKUP[ERROR])
+            terminal.write_line(f"import leaks: exit status 1: {self._reason}", **MARKUP[ERROR])
         return result
 
 

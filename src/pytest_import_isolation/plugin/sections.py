@@ -1,8 +1,29 @@
-"""Sections that are added to the report of a failure."""
+"""Sections that are added to the report of a failure, and how the terminal shows them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Generator, Iterator
+from typing import Final
+
 import pytest
+
+from pytest_import_isolation.report.lines import Line, wrapped
+from pytest_import_isolation.report.records import ERROR, WARNING
+
+#: What the titles of all sections begin with, and what those say that are the most likely reason.
+_TITLES: Final = ("import leaks", "import isolation", "modules that were ")
+_LIKELY: Final = "import leaks:"
+_INDENT: Final = "    "
+#: A line that says what is in the place of a module.
+_STATE: Final = re.compile(r"\S+: sys\.modules\[")
+#: How the styles of the report look.
+MARKUP: Final[dict[str, dict[str, bool]]] = {
+    ERROR: {"red": True, "bold": True},
+    WARNING: {"yellow": True},
+    "good": {"green": True},
+    "advice": {"cyan": True},
+}
 
 
 def add_section(report: pytest.TestReport | pytest.CollectReport, title: str, text: str) -> None:
@@ -18,3 +39,65 @@ def add_section(report: pytest.TestReport | pytest.CollectReport, title: str, te
         add(title, text, "-")
     else:  # a collection error is a plain text, and --show-capture=no hides what is added beside it
         report.sections.append((title, text))
+
+
+class SectionStyle:
+    """Wraps and colours the sections for the terminal; files get them as they are."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, object, object]:
+        """Give the sections their colours while the failures are printed."""
+        writer = getattr(terminalreporter, "_tw", None)
+        if writer is None:  # that of another pytest
+            return (yield)
+        undo = []
+        for sections in _sections_of(terminalreporter):
+            for at, (title, text, *more) in enumerate(sections):
+                if title.startswith(_TITLES):
+                    undo.append((sections, at, sections[at]))
+                    styled = style(text, writer.fullwidth, writer.markup, is_likely=title.startswith(_LIKELY))
+                    sections[at] = (title, styled, *more)
+        try:
+            return (yield)
+        finally:
+            for sections, at, before in undo:
+                sections[at] = before
+
+
+def _sections_of(terminalreporter: pytest.TerminalReporter) -> Iterator[list[tuple[str, ...]]]:
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            for owner in (getattr(report, "longrepr", None), report):
+                sections = getattr(owner, "sections", None)
+                if type(sections) is list:
+                    yield sections
+
+
+def style(text: str, width: int, markup: Callable[..., str], *, is_likely: bool) -> str:
+    """Return the text of a section, wrapped and coloured.
+
+    Args:
+        text: what it says.
+        width: of the terminal.
+        markup: colours a text, or leaves it as it is.
+        is_likely: whether it is the most likely reason of the failure.
+    """
+    return "\n".join(
+        markup(part.text, **MARKUP.get(part.style, {}))
+        for line in _styled(text, ERROR if is_likely else WARNING)
+        for part in wrapped(line, width, _INDENT * (2 if line.text.startswith(_INDENT) else 1))
+    )
+
+
+def _styled(text: str, state: str) -> Iterator[Line]:
+    is_advice = False
+    for line in text.split("\n"):
+        is_fact = line.startswith(_INDENT)
+        if _STATE.match(line):
+            yield Line(line, state)
+        else:
+            yield Line(line, "advice" if is_advice and is_fact else "")
+        if not is_fact:
+            is_advice = line.endswith(":")

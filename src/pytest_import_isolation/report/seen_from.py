@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -42,13 +42,15 @@ def relocation(root: Path, here: Path) -> Relocate | None:
 
 def seen_from(report: Report, relocate: Relocate | None) -> Report:
     """Return a report with other paths, also in its node ids and sentences."""
-    if relocate is None:
-        return report
-    return report._replace(leaks=tuple(leak_seen_from(leak, relocate) for leak in report.leaks))
+    return report if relocate is None else report._replace(leaks=leaks_seen_from(report.leaks, relocate))
 
 
-def leak_seen_from(leak: Leak, relocate: Relocate) -> Leak:
-    """Return a leak with other paths."""
+def leaks_seen_from(leaks: Iterable[Leak], relocate: Relocate | None) -> tuple[Leak, ...]:
+    """Return leaks with other paths."""
+    return tuple(leaks) if relocate is None else tuple(_leak(leak, relocate) for leak in leaks)
+
+
+def _leak(leak: Leak, relocate: Relocate) -> Leak:
     place = leak.location
     return leak._replace(
         polluter=leak.polluter._replace(nodeid=_nodeid(leak.polluter.nodeid, relocate)),

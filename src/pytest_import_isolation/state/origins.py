@@ -80,6 +80,19 @@ def describe(module: object) -> str:
     return "a bare ModuleType()"
 
 
+def describe_beside(module: object, other: object) -> str:
+    """Say what :func:`describe` says; of two things of which it says the same, that they are two.
+
+    Args:
+        module: what is described.
+        other: another object, which was described a moment ago.
+    """
+    said = describe(module)
+    if module is other or said != describe(other):
+        return said
+    return "another copy of it" if said.startswith("the module of ") else f"another {said.partition(' ')[2]}"
+
+
 def is_made_by_hand(description: str) -> bool:
     """Tell whether :func:`describe` said this of something that no import makes."""
     return not description.startswith(
