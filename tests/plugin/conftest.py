@@ -126,6 +126,8 @@ class Suite:
         self.root = root
         self._server = server
         self._marked = marked
+        #: How wide the terminal of the runs is, if that matters.
+        self.columns: int | None = None
 
     @property
     def python_path(self) -> str:
@@ -186,7 +188,8 @@ class Suite:
         if report:
             arguments.append("--import-leak-file=report.json")
         arguments += options
-        environment = {**_environment(measured=measured), **env}
+        width = {} if self.columns is None else {"COLUMNS": str(self.columns)}
+        environment = {**_environment(measured=measured), **width, **env}
         if sys.platform == "emscripten":
             if plugins or interpreter or stdin is not None:
                 pytest.skip("WebAssembly has not processes")

@@ -9,6 +9,13 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
+
+@pytest.fixture(autouse=True)
+def _wide(suite: Suite) -> None:
+    """Let no line of a section be wrapped."""
+    suite.columns = 1000
+
+
 _ORDERS = {
     "orders/utils.py": "name = 'orders'\n",
     "orders/test_orders.py": """\

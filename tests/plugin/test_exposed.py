@@ -11,6 +11,13 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
+
+@pytest.fixture(autouse=True)
+def _wide(suite: Suite) -> None:
+    """Let no line of a section be wrapped."""
+    suite.columns = 1000
+
+
 _TREE = {
     "app/__init__.py": "",
     "app/db.py": "class Connection: pass\n",
@@ -178,7 +185,7 @@ def test_whoever_imports_a_leaked_name_is_exposed_and_the_polluter_is_not(suite:
         "    imported here at app/studio.py:1",
         "    It was first imported while torchy was a unittest.mock.MagicMock, and still depends on that.",
     ]
-    assert lazily.splitlines()[4:7] == [
+    assert lazily.splitlines()[:3] == [  # the failure compares what came from it
         "lazy_fake: sys.modules['lazy_fake'] is a unittest.mock.MagicMock.",
         "    fake-left by test_a.py (collect), at test_a.py:4",
         "    imported here at app/audio.py:8",

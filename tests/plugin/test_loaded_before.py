@@ -10,6 +10,13 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
+
+@pytest.fixture(autouse=True)
+def _wide(suite: Suite) -> None:
+    """Let no line of a section be wrapped."""
+    suite.columns = 1000
+
+
 _EXECUTED = "modules that were executed before"
 _LOADED = "modules that were loaded before"
 

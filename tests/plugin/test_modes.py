@@ -109,7 +109,7 @@ def test_several_files(suite: Suite) -> None:
     written = [suite.root / name for name in ("report.json", "a.json", "new/folder/b.json")]
     assert len({file.read_text() for file in written}) == 1
     for file in written:
-        assert f"written to {file}\n" in run.output
+        assert f"written to {file.relative_to(suite.root)}\n" in run.output
 
 
 @pytest.mark.parametrize("plugins", [(), ("xdist",)])
@@ -189,7 +189,7 @@ def test_marked_tests_are_isolated_in_xdist_workers(suite: Suite) -> None:
     assert run.outcomes == {"passed": 8}
     assert {leak["kind"] for leak in run.leaks} == {"fake-left"}
     assert all(leak["contained"] for leak in run.leaks)
-    assert run.report["summary"]["contained"] == 8
+    assert sum(leak.get("count", 1) for leak in run.leaks) == 8
 
 
 def test_a_crashed_worker_is_named_and_the_report_incomplete(suite: Suite) -> None:
@@ -309,7 +309,7 @@ def test_stopping_early_collecting_only_and_collecting_nothing(suite: Suite) -> 
 
 @pytest.mark.parametrize(
     "options",
-    [("-p", "no:terminal"), ("-q",), ("-qq",), ("-v",), ("-p", "no:doctest", "-p", "no:logging"), ("-s",)],
+    [("-p", "no:terminal"), ("-q",), ("-qq",), ("-vv",), ("-p", "no:doctest", "-p", "no:logging"), ("-s",)],
     ids=" ".join,
 )
 def test_other_options_of_pytest(suite: Suite, options: tuple[str, ...]) -> None:
@@ -318,7 +318,7 @@ def test_other_options_of_pytest(suite: Suite, options: tuple[str, ...]) -> None
     assert sorted(run.kinds) == [("fake-left", "at_collection"), ("fake-left", "in_test")]
     assert "INTERNALERROR" not in run.output
     assert ("import leaks: 2 errors, 0 warnings" in run.output) is ("no:terminal" not in options)
-    assert ("first imports (" in run.output) is ("-v" in options)
+    assert ("first imports (" in run.output) is ("-vv" in options)
 
 
 def test_a_plugin_loaded_by_a_conftest_watches_from_then_on(suite: Suite) -> None:

@@ -560,6 +560,47 @@ def test_an_application_that_plants_other_names_answers_for_them(suite: Suite) -
     assert run.kinds == [("fake-left", "colorsys")]
 
 
+_PRIVATE: Final = """
+    import importlib.util
+    import sys
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location("user_private", path)
+        sys.modules["user_private"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+    def load_and_forget(path):
+        load(path)
+        del sys.modules["user_private"]
+"""
+
+
+def test_a_file_that_a_tool_executes_under_a_private_name_is_information(suite: Suite) -> None:
+    using = """
+        import tool
+
+        def test_one(tmp_path):
+            for name in ("one", "two"):
+                (tmp_path / f"{name}.py").write_text("import wave")
+                tool.load(tmp_path / f"{name}.py")
+
+        def test_other(tmp_path):
+            (tmp_path / "three.py").write_text("")
+            tool.load(tmp_path / "three.py")
+
+        def test_forgotten(tmp_path):
+            (tmp_path / "four.py").write_text("")
+            tool.load_and_forget(tmp_path / "four.py")
+    """
+    run = suite.run({"lib/site-packages/tool.py": _PRIVATE, "tests/test_a.py": using}, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+    assert {leak["severity"] for leak in run.report["leaks"] if leak["name"] == "user_private"} == {"info"}
+    own = suite.run({"lib/site-packages/tool.py": "", "tests/tool.py": _PRIVATE}, ini="pythonpath = tests\n")
+    assert own.outcomes == {"passed": 3}
+    assert ("replaced", "user_private") in own.kinds
+
+
 def test_test_code_answers_for_what_it_plants_at_import_and_by_a_library(suite: Suite) -> None:
     run = suite.run(
         {

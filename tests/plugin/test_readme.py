@@ -41,6 +41,7 @@ def test_the_leaking_test_and_its_report_are_those_of_the_first_example(examples
 
 
 def test_the_three_leaking_examples_fail_and_the_report_says_why(examples: Any) -> None:
+    examples.columns = 200
     run = examples.run({}, "stubbed", "lambdas", "guards", "--continue-on-collection-errors")
     assert run.outcomes == {"failed": 2, "passed": 3, "error": 1}
     assert sorted((leak["kind"], leak["polluter"]["nodeid"]) for leak in run.leaks) == [

@@ -28,8 +28,7 @@ def test_a_section_is_wrapped_and_coloured_as_the_report_is() -> None:
         "    fake-left by test_alarm.py (collect), at test_alarm.py:5",
         "To contain it, run pytest with --isolate-imports=file, or",
         "    change the file:",
-        "<cyan>    Use",
-        '<cyan>        @pytest.mark.isolated_imports(fakes={"boto": {...}}).',
+        '<cyan>    Use @pytest.mark.isolated_imports(fakes={"boto": {...}}).',
         "The words are explained.",
     ]
     assert style(_TEXT, 60, _marked, is_likely=False).startswith("<yellow>boto: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from pathlib import PurePath
 from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
@@ -24,6 +25,21 @@ def is_real(name: object, module: object, origins: Origins) -> bool:
         return True
     # Cython enters a module of a package under its last name, too.
     return str(own_name).rpartition(".")[2] == name and origins.verdict(name, module).is_extension
+
+
+def has_private_name(name: object, module: object) -> bool:
+    """Tell whether a file was executed under a name that no import statement gives it.
+
+    Tools do so with files that a user writes for them: each under the same name, one after the other.
+    """
+    if not can_be_imported(name):
+        return True
+    file = (namespace(module) or {}).get("__file__")
+    if type(file) is not str or type(name) is not str:
+        return False
+    path = PurePath(file)
+    spelled = path.parent.name if path.stem == "__init__" else path.name.partition(".")[0]
+    return spelled != name.rpartition(".")[2]
 
 
 def is_first_import(change: SingleChange, origins: Origins) -> bool:

@@ -8,7 +8,7 @@ from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
-from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.parking.ownership import Ownership, can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, eviction_detail, make_leak
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -43,7 +43,8 @@ class Evictions:
         alive = {
             name
             for name in evicted
-            if self._first_imports.asked_by_tests(name)
+            if can_be_imported(name)
+            and self._first_imports.asked_by_tests(name)
             # A library that throws out what it imported a moment ago knows why.
             and not self._ownership.blameless_maker(SingleChange("entry", name, evicted[name], ABSENT))
         }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from pytest_import_isolation.leaks.attributes import judge_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
-from pytest_import_isolation.leaks.entries import is_first_import, judge_entry
+from pytest_import_isolation.leaks.entries import has_private_name, is_first_import, judge_entry
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
@@ -49,6 +50,8 @@ class Judge:
             return self._first_imports.leak_of_made(change, polluter, maker)
         if self._was_installed_by_a_library(change):
             return None
+        if self._was_executed_by_a_tool(change, polluter):
+            return None if change.after is ABSENT else self._first_imports.leak(change.key, polluter)
         found = self._judge(change)
         if found is None:
             return None
@@ -100,6 +103,17 @@ class Judge:
         if owner is None or self._origins.is_first_party(owner, modules.get(owner)):
             return False
         return self._places.file_that_says(change, change.what) is None
+
+    def _was_executed_by_a_tool(self, change: SingleChange, polluter: Polluter) -> bool:
+        """Tell whether code that is not the user's executed a user's file under a private name of its own."""
+        modules = [module for module in (change.before, change.after) if module is not ABSENT]
+        return (
+            change.what == "entry"
+            and all(issubclass(type(module), ModuleType) for module in modules)
+            and all(has_private_name(change.key, module) for module in modules)
+            and not self._places.says(change, "modules")
+            and "modules" not in self._places.text_of(polluter)
+        )
 
     def _judge(self, change: SingleChange) -> Finding | None:
         if change.what == "entry":

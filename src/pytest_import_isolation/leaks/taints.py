@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Container, Iterator
 from typing import Any, Final
 
+from pytest_import_isolation.leaks.entries import has_private_name
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.touched import parts_of
@@ -66,7 +67,7 @@ class Taints:
             module, before = sys.modules.get(name), self._entry_before(name)
             if module is before:
                 continue  # a second copy was executed, and the first is back
-            if name in first and not is_initializing(module):
+            if name in first and not is_initializing(module) and not has_private_name(name, module):
                 yield self._leak(taint, by(SingleChange("entry", name, before, module)))
 
     def leak_of_kept(self, name: str, fake: str, why: str, by: Polluter) -> Leak:

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Mapping
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
 
@@ -33,11 +34,20 @@ class TwiceLoaded:
         Args:
             importers: who imported each module.
         """
-        files = {name: file for name in importers if (file := self._first_party_file(name))}
+        files = {
+            name: file
+            for name in importers
+            if can_be_imported(name) and (file := self._first_party_file(name))
+        }
         for name, file in files.items():
             for other in self._names_with_file(name, file, files):
                 module = sys.modules.get(other)
-                if other in (name, "__main__") or module is sys.modules.get(name) or _file_of(module) != file:
+                if (
+                    not can_be_imported(other)
+                    or other in (name, "__main__")
+                    or module is sys.modules.get(name)
+                    or _file_of(module) != file
+                ):
                     continue
                 detail = (
                     f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "

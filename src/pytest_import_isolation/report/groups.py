@@ -14,7 +14,7 @@ INDENT: Final = "    "
 _LINES: Final = 6
 _BAD: Final = ("failed", "error")
 #: What their sentence says is said by the kind and the name; that of any other kind is never left out.
-_PLAIN_KINDS: Final = frozenset(
+PLAIN_KINDS: Final = frozenset(
     (
         *("fake-left", "removed", "blocked-left", "evicted"),
         *("path-added", "path-removed", "path-moved"),
@@ -42,7 +42,7 @@ def groups_of(report: Report) -> list[list[Leak]]:
     groups: dict[object, list[Leak]] = {}
     for leak in report.leaks:
         if leak.is_harmful:
-            message = "" if leak.kind in _PLAIN_KINDS else leak.detail.replace(leak.name, _NAME)
+            message = "" if leak.kind in PLAIN_KINDS else leak.detail.replace(leak.name, _NAME)
             groups.setdefault((leak.kind, leak.severity, file_of(leak), message), []).append(leak)
     return _sorted(groups.values())
 
@@ -71,13 +71,26 @@ def tell(group: list[Leak], width: int, *, verbose: bool) -> Group:
 
 def _sorted(groups: Iterable[list[Leak]]) -> list[list[Leak]]:
     """Return groups, and the leaks in each, the worst first: what explains most failures."""
+    return sorted((sorted(group, key=lambda leak: harm_of([leak])) for group in groups), key=harm_of)
 
-    def harm(group: list[Leak]) -> tuple[int, int, int]:
-        met = met_of(group)
-        failed = sum(exposure.outcome in _BAD for exposure in met)
-        return SEVERITIES.index(group[0].severity), -failed, -len(met)
 
-    return sorted((sorted(group, key=lambda leak: harm([leak])) for group in groups), key=harm)
+def harm_of(group: list[Leak]) -> tuple[int, int, int]:
+    """Return what is the less the worse some leaks are: by their severity, and by who met them."""
+    met = met_of(group)
+    failed = sum(exposure.outcome in _BAD for exposure in met)
+    return min(SEVERITIES.index(leak.severity) for leak in group), -failed, -len(met)
+
+
+def worst_file(report: Report) -> tuple[str, int] | None:
+    """Return the file that harms most, and how many of those who met its leaks failed; None for no harm."""
+    files: dict[str, list[Leak]] = {}
+    for leak in report.leaks:
+        if leak.is_harmful:
+            files.setdefault(file_of(leak), []).append(leak)
+    if not files:
+        return None
+    worst = min(files.values(), key=lambda group: (*harm_of(group), -len(group)))
+    return file_of(worst[0]), -harm_of(worst)[1]
 
 
 def file_of(leak: Leak) -> str:
@@ -117,7 +130,7 @@ def _told(group: list[Leak], width: int, before: Sequence[list[Leak]], *, verbos
         indented = (Line(f"{INDENT}{line.text}", line.style) for line in lines)
         return head + [part for line in indented for part in wrapped(line, width, INDENT * 2)]
 
-    is_plain = first.kind in _PLAIN_KINDS
+    is_plain = first.kind in PLAIN_KINDS
     return Group(group, told([*facts, *advice]), told([facts[0], *facts[2 if is_plain else 1 :]]))
 
 

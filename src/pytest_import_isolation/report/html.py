@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.advice import templates
+from pytest_import_isolation.report.groups import PLAIN_KINDS, worst_file
 from pytest_import_isolation.report.records import SEVERITIES, Event, Leak, Report
 from pytest_import_isolation.report.text import verdict_of
 
@@ -45,6 +46,7 @@ def render_page(report: Report, root: Path) -> str:
     style, script = _part("style.css"), _part("script.js")
     return Template(_part("template.html")).substitute(
         verdict=escape(verdict.text),
+        worst=escape(_worst(report)),
         level=verdict.style,
         style=style,
         style_hash=_hash(style),
@@ -52,6 +54,15 @@ def render_page(report: Report, root: Path) -> str:
         script_hash=_hash(script),
         data=_block(page_data(report, root)),
     )
+
+
+def _worst(report: Report) -> str:
+    """Return who harms most, as a part of the verdict; nothing if nobody does."""
+    found = worst_file(report)
+    if found is None:
+        return ""
+    file, failed = found
+    return f"The worst: {file or 'the test run'}{f' ({failed} failed that met it)' if failed else ''}"
 
 
 def _part(name: str) -> str:
@@ -98,6 +109,7 @@ def page_data(report: Report, root: Path) -> dict[str, Any]:
         "complete": report.complete,
         "workers": dict(report.workers),
         "timed": bool(report.history.events),
+        "plain": sorted(PLAIN_KINDS),
         "leaks": [_row(leak, text, exposures) for leak in leaks],
         "events": [
             [
@@ -137,6 +149,7 @@ def _row(leak: Leak, text: _Table, exposures: _Table) -> list[Any]:
             exposures((text(met.nodeid), text(met.phase), text(met.file), met.line, text(met.outcome)))
             for met in leak.exposed
         ],
+        *([leak.count] if leak.count > 1 else []),
     ]
 
 

@@ -23,13 +23,16 @@ for (const event of events) {
   if (!workersOf.has(event.nodeid)) workersOf.set(event.nodeid, new Set());
   workersOf.get(event.nodeid).add(event.worker);
 }
+const plainKinds = new Set(data.plain);
 const leaks = data.leaks.map((row, number) => {
   const name = text[row[2]];
   return {
     number, kind: text[row[0]], severity: SEVERITIES[row[1]], name, nodeid: text[row[3]], phase: text[row[4]],
     place: row[5] ? { file: text[row[5][0]], line: row[5][1], exact: row[5][2] === 1 } : null,
     chain: row[6].map(([module, file, line]) => ({ module: text[module], file: text[file], line })),
-    detail: named(text[row[7]], name), advice: named(text[row[8]], name),
+    detail: named(text[row[7]], name), advice: named(text[row[8]], name), count: row[11] || 1,
+    // Leaks with different sentences are apart where the sentence is the message, as in the terminal.
+    message: plainKinds.has(text[row[0]]) ? 0 : row[7],
     state: ["", "allowed", "contained"][row[9]],
     exposed: row[10].map((one) => exposures[one]),
     file: fileOf(text[row[3]]) || RUN,
@@ -47,23 +50,29 @@ const $ = (id) => document.getElementById(id);
 function make(tag, options = {}, ...children) {
   const element = document.createElement(tag);
   for (const [key, value] of Object.entries(options)) {
-    if (key === "class") element.className = value;
+    if (key === "class") element.className = value || "";
     else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  for (const child of children) if (child !== null && child !== undefined && child !== "") element.append(child);
   return element;
 }
-const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+const grouped = new Intl.NumberFormat("en");  // toLocaleString() makes one anew for each number
+const count = (number, what) => `${grouped.format(number)} ${what}${number === 1 ? "" : "s"}`;
 const empty = (sentence) => make("p", { class: "empty" }, sentence);
 const pill = (style, words) => make("span", { class: `pill ${style}` }, words);
-const code = (words) => make("code", {}, words);
+// A path or a node id, which breaks after what separates its parts.
+const breakable = (words) => words.split(/(?<=\/|::|_)/).flatMap((part, at) => at ? [make("wbr"), part] : [part]);
+const code = (words) => make("code", {}, ...breakable(words));
 const duration = (ms) => ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : ms >= 10 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
 function add(map, key, value) {
   if (map.has(key)) map.get(key).push(value);
   else map.set(key, [value]);
 }
+// To ask for a width lays the page out, so that is done once.
+let pageWidth = document.documentElement.clientWidth;
+addEventListener("resize", () => { pageWidth = document.documentElement.clientWidth; });
 // Shows the first of many, and the rest on request; returns the button for that, if it takes one.
 function some(parent, items, most, render, what) {
   let shown = 0;
@@ -121,7 +130,7 @@ function readFilters() {
 function update() {
   readFilters();
   visible = leaks.filter(matches);
-  $("shown").textContent = leaks.length ? `${visible.length.toLocaleString("en")} of ${count(leaks.length, "leak")}` : "";
+  $("shown").textContent = leaks.length ? `${grouped.format(visible.length)} of ${count(leaks.length, "leak")}` : "";
   showCards();
   showMatrix();
   showTimeline();
@@ -135,7 +144,7 @@ function prepareFilters() {
     const number = numbers.get(value) || 0;
     if (!number && !on) continue;
     const box = make("input", { type: "checkbox", value, checked: on || isHarmless });
-    $("severities").append(make("label", {}, box, `${label} (${number.toLocaleString("en")})`));
+    $("severities").append(make("label", {}, box, `${label} (${grouped.format(number)})`));
   }
   const kinds = new Map();
   for (const leak of leaks) kinds.set(leak.kind, (kinds.get(leak.kind) || 0) + 1);
@@ -157,18 +166,30 @@ function prepareFilters() {
 
 // Above all
 
+const hasExposed = leaks.some((leak) => leak.exposed.length);
+// What can never show anything is left out, and the way there.
+function collapse() {
+  const isUsed = { polluters: true, matrix: hasExposed, timeline: leaks.length > 0 || events.length > 0, imports: nodes.length > 0 };
+  for (const [id, used] of Object.entries(isUsed)) {
+    $(id).hidden = !used;
+    document.querySelector(`.sections a[href="#${id}"]`).hidden = !used;
+  }
+  $("filters").hidden = !leaks.length;
+  $("rows").hidden = !leaks.length;
+  document.querySelector(".sections").hidden = Object.values(isUsed).filter(Boolean).length < 3;
+}
 function showHead() {
   const summary = data.summary;
   const polluters = new Set(leaks.filter((leak) => !leak.state && leak.severity !== "info").map((leak) => leak.file));
   const met = new Map();
   for (const leak of leaks) if (!leak.state) for (const one of leak.exposed) if (!met.get(one.nodeid)) met.set(one.nodeid, BAD.has(one.outcome));
   const failed = [...met.values()].filter(Boolean).length;
-  const fact = (number, words) => make("span", {}, make("b", {}, number.toLocaleString("en")), ` ${words}`);
+  const fact = (number, words, always = leaks.length > 0) => number || always ? make("span", {}, make("b", {}, grouped.format(number)), ` ${words}`) : "";
   $("facts").append(
     fact(polluters.size, polluters.size === 1 ? "polluting file" : "polluting files"),
     fact(met.size, met.size === 1 ? "test or file met a leak" : "tests and files met a leak"),
     fact(failed, "of them failed"),
-    fact(summary.allowed, "allowed"), fact(summary.contained, "contained by isolation"),
+    fact(summary.allowed, "allowed", false), fact(summary.contained, "contained by isolation", false),
     fact(data.imports.length, data.imports.length === 1 ? "first import" : "first imports"),
   );
   const gaps = Object.entries(data.workers).filter(([, state]) => state !== "ok").map(([worker, state]) => `worker ${worker}: ${state}`);
@@ -208,6 +229,11 @@ function harmOf(group) {
     failed: [...met.values()].filter(Boolean).length, met: met.size,
   };
 }
+// What explains most failures first.
+function sortedByHarm(group) {
+  const failures = new Map(group.map((leak) => [leak, leak.exposed.filter((one) => BAD.has(one.outcome)).length]));
+  return [...group].sort((a, b) => failures.get(b) - failures.get(a) || b.exposed.length - a.exposed.length);
+}
 const byHarm = (a, b) => a.worst - b.worst || b.failed - a.failed || b.met - a.met || b.leaks.length - a.leaks.length;
 
 function showCards() {
@@ -225,17 +251,18 @@ function showCards() {
   let open = 0;
   cards.forEach((card, index) => {
     card.rank = index + 1;
-    card.isOpen = chosenOf.get(card.file) ?? (!index || (index < 5 && open + card.leaks.length <= 10));
-    open += card.leaks.length;
+    card.groups = new Set(card.leaks.map(groupKey)).size;
+    card.isOpen = chosenOf.get(card.file) ?? (!index || (index < 5 && open + card.groups <= 10));
+    open += card.groups;
     cardOf.set(card.file, card);
   });
-  const more = some(place, cards, 200, (card) => card.element || makeCard(card), "polluting file");
+  const more = some(place, cards, 60, (card) => card.element || makeCard(card), "polluting file");
   if (more) place.append(more);
 }
 function makeCard(card) {
   const tally = (severity) => card.leaks.filter((leak) => !leak.state && leak.severity === severity).length;
   const summary = make("summary", { onclick: () => chosenOf.set(card.file, !card.element.open) },
-    make("span", { class: "rank" }, `${card.rank}`), make("span", { class: "file" }, card.file),
+    make("span", { class: "rank" }, `${card.rank}`), make("span", { class: "file" }, ...breakable(card.file)),
     tally("error") ? pill("error", count(tally("error"), "error")) : null,
     tally("warning") ? pill("warning", count(tally("warning"), "warning")) : null,
     ...["allowed", "contained"].map((state) => {
@@ -251,15 +278,14 @@ function makeCard(card) {
   if (card.element.open) card.fill();
   return card.element;
 }
+// As in the terminal: leaks of one kind by one file are together.
+const groupKey = (leak) => `${leak.kind} ${leak.severity} ${leak.state} ${leak.message}`;
 function makeBody(card) {
   const groups = new Map();
-  for (const leak of card.leaks) {
-    const place = leak.place ? `${leak.place.file}:${leak.place.line}` : leak.number;
-    add(groups, JSON.stringify([leak.kind, leak.severity, leak.nodeid, leak.phase, leak.state, place]), leak);
-  }
-  const sorted = [...groups.values()].map((group) => ({ leaks: group, ...harmOf(group) })).sort(byHarm);
+  for (const leak of card.leaks) add(groups, groupKey(leak), leak);
+  const sorted = [...groups.values()].map((group) => ({ leaks: sortedByHarm(group), ...harmOf(group) })).sort(byHarm);
   const body = make("div");
-  const more = some(body, sorted, 50, makeLeak, "statement");
+  const more = some(body, sorted, 50, makeLeak, "group");
   if (more) body.append(more);
   return body;
 }
@@ -267,17 +293,27 @@ function makeLeak(group) {
   const first = group.leaks[0];
   const title = make("h3", {}, pill(first.severity, first.severity), " ", make("span", { class: "kind" }, first.kind), " ");
   const names = [...new Set(group.leaks.map((leak) => leak.name))];
-  names.slice(0, 12).forEach((name, index) => title.append(index ? ", " : "", code(name)));
-  if (names.length > 12) title.append(` and ${names.length - 12} more`);
+  const list = make("span");
+  const more = some(list, names, 12, (name) => make("span", {}, name === names[0] ? "" : ", ", code(name)), "name");
+  title.append(list, more ? " " : "", more || "");
   if (first.state) title.append(" ", pill("", first.state));
-  const where = first.place ? `, ${first.place.exact ? "at" : "probably at"} ${first.place.file}:${first.place.line}` : "";
+  const places = [...new Map(group.leaks.filter((leak) => leak.place).map((leak) => [`${leak.place.file}:${leak.place.line}`, leak])).values()];
+  const others = new Set(group.leaks.map((leak) => leak.nodeid)).size - 1;
+  const times = group.leaks.reduce((sum, leak) => sum + leak.count, 0);
+  const how = (others ? ` and ${others} more of this file` : "") +
+    (times === group.leaks.length ? "" : group.leaks.length > 1 ? `, ${times} changes in all` : `, the first of ${times} such changes`);
+  const where = !first.place ? [] : [
+    `, ${places.every((leak) => leak.place.exact) ? "at" : "probably at"} `, code(`${first.place.file}:${first.place.line}`),
+    places.length > 1 ? ` and ${places.length - 1} more ${places.length === 2 ? "place" : "places"}` : "",
+  ];
   const details = new Map();
   for (const leak of group.leaks) add(details, leak.detail, leak.name);
   const sentences = [...details].slice(0, 6).map(([detail, of]) =>
     make("p", {}, details.size > 1 ? `${of[0]}${of.length > 1 ? ", …" : ""}: ${detail}` : detail));
   if (details.size > 6) sentences.push(make("p", {}, `… and ${details.size - 6} more.`));
-  const parts = [title, make("p", { class: "by" }, "by ", code(first.nodeid || RUN), ` (${first.phase})${where}`), ...sentences];
+  const parts = [title, make("p", { class: "by" }, "by ", code(first.nodeid || RUN), ` (${first.phase})${how}`, ...where), ...sentences];
   if (first.place) parts.push(makeSource(first.place, 3));
+  if (places.length > 1) parts.push(makePlaces(places));
   if (first.chain.length > 1 || (first.chain.length && !first.place)) parts.push(makeWay(first));
   parts.push(make("p", { class: "advice" }, first.advice));
   const met = new Map();
@@ -291,13 +327,20 @@ function makeLeak(group) {
     "data-leaks": `,${group.leaks.map((leak) => leak.number).join()},`,
   }, ...parts);
 }
+function makePlaces(places) {
+  const list = make("ol", {});
+  const rest = places.slice(1);
+  const fill = () => { if (!list.childElementCount) list.append(...rest.map((leak) => make("li", {}, code(`${leak.place.file}:${leak.place.line}`), " ", code(leak.name)))); };
+  const details = make("details", { class: "way places", ontoggle: fill }, make("summary", {}, count(rest.length, "more place")), list);
+  return details;
+}
 function makeSource({ file, line }, around) {
   const lines = sources.get(file);
   const numbers = Object.keys(lines || {}).map(Number).filter((number) => Math.abs(number - line) <= around);
   if (!numbers.includes(line)) return null;
   const pre = make("pre", {}, ...numbers.map((number) =>
-    make(number === line ? "mark" : "span", {}, make("span", { class: "no" }, `${number}`), lines[number])));
-  return make("figure", { class: "source" }, make("figcaption", {}, `${file}:${line}`), pre);
+    make(number === line ? "mark" : "span", { class: Math.abs(number - line) > 1 ? "far" : null }, make("span", { class: "no" }, `${number}`), lines[number])));
+  return make("figure", { class: "source" }, make("figcaption", {}, ...breakable(`${file}:${line}`)), pre);
 }
 function makeWay(leak) {
   const list = make("ol", {}, ...leak.chain.map((link) => make("li", {}, code(`${link.file}:${link.line}`), " → ", code(link.module))));
@@ -311,7 +354,7 @@ function makeVictims(met, failed) {
   const more = some(body, met, 6, (one) => make("tr", {},
     make("td", {}, pill(one.outcome, one.outcome)), make("td", {}, code(one.nodeid)),
     make("td", { class: "phase" }, one.phase), make("td", {}, code(`${one.file}:${one.line}`))), "row");
-  const table = make("table", { class: "plain" },
+  const table = make("table", { class: "plain victims" },
     make("caption", {}, `Met by ${met.length === 1 ? "one test or file" : `${met.length} tests or files`}${failed ? `, of which ${failed} failed` : ", none failed"}`),
     make("thead", {}, make("tr", {}, ...["Outcome", "Test or file", "Phase", "Imported at"].map((title) => make("th", { scope: "col" }, title)))), body);
   return make("div", {}, table, more);
@@ -344,7 +387,7 @@ function go(leak) {
 const linkTo = (leak, words) => make("a", {
   href: `#leak-${leak.number}`,
   onclick: (event) => { event.preventDefault(); history.replaceState(null, "", `#leak-${leak.number}`); go(leak); },
-}, words);
+}, ...breakable(words));
 function followHash() {
   const found = /^#leak-(\d+)$/.exec(location.hash);
   if (found && leaks[found[1]]) go(leaks[found[1]]);
@@ -353,6 +396,8 @@ function followHash() {
 // Matrix
 
 const MOST = 40;
+// Whether the matrix has files too whose leaks made no test fail.
+let showsHarmless = false;
 const LONGEST = 38;
 // Returns a function that leaves out the folders that all files have in common, and the front of what is long.
 function shortener(files) {
@@ -367,7 +412,11 @@ function showMatrix() {
   const cells = new Map();
   const columns = new Map();
   const rows = new Map();
-  for (const leak of visible) for (const met of leak.exposed) {
+  const harmful = new Set();
+  for (const leak of visible) if (leak.exposed.some((met) => BAD.has(met.outcome))) harmful.add(leak.file);
+  const isShort = harmful.size > 0 && !showsHarmless;
+  const harmless = new Set(visible.filter((leak) => leak.exposed.length && !harmful.has(leak.file)).map((leak) => leak.file));
+  for (const leak of visible) if (!isShort || harmful.has(leak.file)) for (const met of leak.exposed) {
     const to = fileOf(met.nodeid) || RUN;
     if (!cells.has(leak.file)) cells.set(leak.file, new Map());
     const row = cells.get(leak.file);
@@ -389,7 +438,7 @@ function showMatrix() {
   const short = shortener([...from, ...to]);
   const head = make("tr", {}, make("td", {}, "polluter ↓  met it →"),
     ...to.map((file) => make("th", { scope: "col", title: file }, make("div", {}, short(file)))));
-  const body = from.map((file) => make("tr", {}, make("th", { scope: "row", title: file }, short(file)), ...to.map((other) => {
+  const body = from.map((file) => make("tr", {}, make("th", { scope: "row", title: file }, make("bdi", { dir: "ltr" }, short(file))), ...to.map((other) => {
     const cell = cells.get(file).get(other);
     if (!cell) return make("td", { class: "none" });
     const failed = [...cell.met.values()].filter(Boolean).length;
@@ -402,7 +451,11 @@ function showMatrix() {
   const table = make("table", { class: to.length > 15 ? "matrix wide" : "matrix", role: "grid", "aria-labelledby": "matrix-title" },
     make("thead", {}, head), make("tbody", {}, ...body));
   rove(table);
-  place.replaceChildren(table, hidden.length ? make("p", { class: "module" }, `The ${MOST} worst; not shown: ${hidden.map(([number, what]) => `${count(number, `${what} file`)}`).join(", ")}. Search to narrow it down.`) : "");
+  $("matrix").classList.toggle("small", from.length <= 5);  // on paper, it says what the cards say
+  place.replaceChildren(table, hidden.length ? make("p", { class: "module" }, `The ${MOST} worst; not shown: ${hidden.map(([number, what]) => `${count(number, `${what} file`)}`).join(", ")}. Search to narrow it down.`) : "",
+    harmful.size && harmless.size ? make("button", {
+      type: "button", class: "more", "aria-pressed": `${showsHarmless}`, onclick: () => { showsHarmless = !showsHarmless; showMatrix(); document.querySelector("#table > .more").focus(); },
+    }, `also ${count(harmless.size, "polluting file")} without victims`) : "");
 }
 
 // Timeline
@@ -481,7 +534,9 @@ function prepareTimeline() {
     tools.append(...buttons);
   }
   const key = (style, words) => make("span", { class: "key" }, make("span", { class: `mark ${style}` }), words);
-  tools.append(key("began error", "a leak began"), key("met", "was met"), key("met bad", "was met, and the test failed"));
+  const bar = (style, words) => make("span", { class: "key" }, make("span", { class: `bar ${style}` }), words);
+  tools.append(key("began error", "a leak began"), key("met", "was met"), key("met bad", "was met, and the test failed"),
+    bar("collect", "collection of a file"), bar("", "its tests"), bar("bad", "some of them failed"));
 }
 function makeLane(worker, lane, began, met) {
   const strip = make("div", { class: "strip", role: "toolbar", "aria-label": `Timeline${worker ? ` of ${worker}` : ""}` });
@@ -491,16 +546,24 @@ function makeLane(worker, lane, began, met) {
   let run = null;
   const runs = [];
   const marks = document.createDocumentFragment();
+  const taken = new Set();
+  // One mark where several would lie on each other.
+  const put = (at, style) => {
+    const key = `${style} ${Math.round(at * 500)}`;
+    if (!taken.has(key)) { taken.add(key); marks.append(mark(at, style)); }
+  };
   lane.forEach((event, index) => {
     const file = fileOf(event.nodeid);
     const [left, width] = spot(event, index);
     if (run && run.file === file && run.test === event.test) { run.end = left + width; run.events.push(event); }
     else { run = { file, test: event.test, start: left, end: left + width, events: [event] }; runs.push(run); }
     const leaking = began.get(event);
-    if (leaking) marks.append(mark(left + width / 2, `began ${leaking.some((leak) => leak.severity === "error") ? "error" : "warning"}`));
+    if (leaking) put(left + width / 2, `began ${leaking.some((leak) => leak.severity === "error") ? "error" : "warning"}`);
     const meeting = met.get(event);
-    if (meeting) marks.append(mark(left + width / 2, `met${meeting.some((one) => BAD.has(one.outcome)) ? " bad" : ""}`));
+    if (meeting) put(left + width / 2, `met${meeting.some((one) => BAD.has(one.outcome)) ? " bad" : ""}`);
   });
+  // A label takes some pixels of its own.
+  const roomFor = 64 / Math.max(200, roomOf() - 100);
   for (const one of runs) {
     const failed = one.events.filter((event) => BAD.has(event.outcome)).length;
     const took = one.events.reduce((sum, event) => sum + event.took, 0);
@@ -513,7 +576,7 @@ function makeLane(worker, lane, began, met) {
     const button = make("button", {
       type: "button", class: `${one.test ? "" : "collect"}${failed ? " bad" : ""}`, title: sentence, "aria-label": sentence,
       onclick: () => goToRow(one.events.find((event) => began.has(event) || met.has(event)) || one.events[0]),
-    }, one.end - one.start > 0.06 ? one.file.split("/").pop() : "");
+    }, one.end - one.start > roomFor ? one.file.split("/").pop() : "");
     button.style.left = `${one.start * 100}%`;
     button.style.width = `${(one.end - one.start) * 100}%`;
     strip.append(button);
@@ -537,18 +600,18 @@ function makeRow(row) {
       make("td", { class: "n" }, "…"), make("td", { class: "quiet", colspan: isWide ? 5 : 4 }, `${what}, in which no leak began and none was met`));
   }
   const event = row.event;
-  const list = (items, render) => {
+  const list = (label, items, render) => {
     const place = make("ul");
     const more = some(place, items, 3, (item) => make("li", {}, ...render(item)), "leak");
-    return make("td", {}, place, more);
+    return make("td", { "data-label": items.length ? label : null }, place, more);
   };
   return make("tr", event ? { id: `event-${event.number}` } : {},
     make("td", { class: "n" }, event ? `${event.place}` : ""),
-    isWide ? make("td", {}, event ? event.worker : "") : null,
-    make("td", {}, !event ? "" : event.test ? "test" : "collect"),
+    isWide ? make("td", { class: "short" }, event ? event.worker : "") : null,
+    make("td", { class: "short" }, !event ? "" : event.test ? "test" : "collect"),
     make("td", {}, event ? code(event.nodeid) : row.words, " ", event && event.outcome !== "unknown" ? pill(event.outcome, event.outcome) : ""),
-    list(row.began, (leak) => [linkTo(leak, `${leak.kind} ${leak.name}`)]),
-    list(row.met, (one) => [linkTo(one.leak, one.leak.name), ` of ${one.leak.nodeid || RUN}`]));
+    list("began here: ", row.began, (leak) => [linkTo(leak, `${leak.kind} ${leak.name}`)]),
+    list("met here: ", row.met, (one) => [linkTo(one.leak, one.leak.name), " of ", ...breakable(one.leak.nodeid || RUN)]));
 }
 function goToRow(event) {
   let row = $(`event-${event.number}`);
@@ -630,6 +693,7 @@ function prepareIcicle() {
   $("icicle").addEventListener("focusin", (event) => { const node = nodeAt(event.target); if (node) { active = node; tell(node); } });
 }
 // The last part of a name where the whole has no room.
+const roomOf = () => Math.min(1280, pageWidth - 40);
 function labelOf(node, width) {
   const isLong = node.name.length * 7 > width;
   return isLong ? node.name.split(node.isFile ? "/" : ".").pop() : node.name;
@@ -670,7 +734,7 @@ function showIcicle() {
       class: `${node.depth % 2 ? "" : "even"} ${severity}${isFound ? " found" : ""}${width < 0.02 ? " thin" : ""}`,
       role: "treeitem", tabindex: "-1", "aria-level": `${row + 1}`, "aria-label": describe(node) + (severity ? `, ${severity}` : ""),
       "aria-expanded": node.children.length ? "true" : null,
-    }, width < 0.02 ? "" : labelOf(node, width * place.clientWidth));
+    }, width < 0.02 ? "" : labelOf(node, width * roomOf()));
     box.style.left = `${left * 100}%`;
     box.style.width = `${width * 100}%`;
     box.style.top = `${row * HEIGHT}px`;
@@ -743,6 +807,7 @@ $("close-all").addEventListener("click", () => openAll(false));
 
 prepareTheme();
 showHead();
+collapse();
 prepareFilters();
 prepareTimeline();
 prepareIcicle();
