@@ -725,7 +725,7 @@ def test_many_leaks_are_shown_by_and_by(browser: Browser, tmp_path: Path) -> Non
     assert browser.texts("#table > p") == [
         "The 40 worst; not shown: 260 polluting files, 260 exposed files. Search to narrow it down."
     ]
-    assert len(browser.texts("#rows tbody tr")) == 200
+    assert len(browser.texts("#rows tbody tr")) == 60
     browser.click(".strip button", 299)
     assert len(browser.texts("#rows tbody tr")) == 600
     assert browser.complaints == []

@@ -511,7 +511,7 @@ function showTimeline() {
     return;
   }
   const body = make("tbody");
-  const more = some(body, rows, 200, makeRow, "row");
+  const more = some(body, rows, 60, makeRow, "row");
   $("rows").replaceChildren(make("table", { class: "plain" },
     make("caption", { class: "hidden" }, "Files and tests in order, with the leaks that began in them and those that they met"),
     make("thead", {}, make("tr", {}, ...[["#", "number"], ...(lanesOf.size > 1 ? [["Worker", "short"]] : []), ["Phase", "short"],
