@@ -48,7 +48,7 @@ class Evictions:
             # A library that throws out what it imported a moment ago knows why.
             and not self._ownership.blameless_maker(SingleChange("entry", name, evicted[name], ABSENT))
         }
-        for package in sorted({top_level(name) for name in alive}):
+        for package in sorted({top_level(name) for name in alive}, key=self._depth):
             lost = sorted(name for name in alive if top_level(name) == package)
             location, chain = self._places.of_removal(polluter, lost[0])
             yield make_leak(
@@ -61,6 +61,10 @@ class Evictions:
                 or self._first_imports.location(lost[0], exact=False),
                 chain=chain,
             )
+
+    def _depth(self, name: str) -> tuple[int, str]:
+        """Return what is the less the nearer a module is to the statement that led to its import."""
+        return sum(1 for _ in self._log.chain(name)), name
 
     def of_own_victim(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module that somebody imported, threw out, and imported again.

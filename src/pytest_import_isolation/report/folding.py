@@ -45,6 +45,7 @@ def _block_of(leak: Leak) -> Hashable:
 
 
 def _of_one_block(group: list[Leak]) -> Leak:
+    """Return one leak for all, by the name of what failures needed most, else of the first."""
     group = sorted(group, key=_failures, reverse=True)
     names = [leak.name for leak in group]
     first = _together(group)
