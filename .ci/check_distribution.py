@@ -84,6 +84,23 @@ def check_wheel(files: dict[str, bytes]) -> None:
     require("links of the page on PyPI that lead nowhere", re.findall(r"\]\((?!https?://|#)[^)]*\)", page))
 
 
+def check_reproducible(wheel: Path, sdist: Path, place: Path) -> None:
+    """Check that another build, of the same files at another place and time, is the same byte by byte."""
+    tree = place / "tree"
+    tree.mkdir(parents=True)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tree, filter="data")
+    [copy] = tree.iterdir()
+    for path in copy.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, folder=copy)
+    for file in (wheel, sdist):
+        require(
+            "another build differs",
+            [] if (place / file.name).read_bytes() == file.read_bytes() else file.name,
+        )
+
+
 def main(folder: Path, arguments: list[str]) -> None:
     """Build, compare, and test."""
     for old in [*folder.glob(f"{PACKAGE}-*.whl"), *folder.glob(f"{PACKAGE}-*.tar.gz")]:
@@ -100,6 +117,7 @@ def main(folder: Path, arguments: list[str]) -> None:
             "the wheel of the sdist is another one than that of the tree", contents(wheel) != contents(other)
         )
         check_wheel(contents(wheel))
+        check_reproducible(wheel, sdist, place / "again")
 
         with tarfile.open(sdist) as archive:
             archive.extractall(place, filter="data")

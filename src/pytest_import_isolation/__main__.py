@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to write: JSON, or a page for the browser if the name ends in .html",
     )
     showing.add_argument(
-        "-v", "--verbose", action="count", default=0, help="tell every leak, and list first imports"
+        "-v", "--verbose", action="count", default=0, help="tell every leak; -vv lists first imports, too"
     )
     _add_cycles(commands)
     tracing = commands.add_parser(
