@@ -111,7 +111,7 @@ class Judge:
             change.what == "entry"
             and all(issubclass(type(module), ModuleType) for module in modules)
             and all(has_private_name(change.key, module) for module in modules)
-            and not self._places.says(change, "modules")
+            and self._places.file_that_says(change, "modules") is None
             and "modules" not in self._places.text_of(polluter)
         )
 
