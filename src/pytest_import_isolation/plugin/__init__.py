@@ -182,12 +182,14 @@ def _parts(config: pytest.Config) -> _Parts:
             from pytest_import_isolation.plugin.executions import Executions
             from pytest_import_isolation.plugin.interruptions import Interruptions
             from pytest_import_isolation.plugin.runner import Runner
+            from pytest_import_isolation.plugin.sections import SectionStyle
             from pytest_import_isolation.state.origins import Origins
 
         origins = Origins(settings_of(config).first_party)
         executions = Executions(config.pluginmanager)
         interruptions = Interruptions()
         config.pluginmanager.register(interruptions, "import-isolation-interruptions")
+        config.pluginmanager.register(SectionStyle(), "import-isolation-section-style")
         config.stash[_parts_key] = _Parts(origins, Runner(config, origins), executions, interruptions)
     return config.stash[_parts_key]
 

@@ -29,7 +29,6 @@ from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.plugin.sections import SectionStyle
 from pytest_import_isolation.plugin.sources import Sources, import_root
 from pytest_import_isolation.report.records import INFO, WARNING, Polluter, Report
 from pytest_import_isolation.report.seen_from import relocation
@@ -95,7 +94,6 @@ class Observer:
         )
         relocate = relocation(config.rootpath, config.invocation_params.dir)
         self._sections = LeakSections(watch.found, loaded_before, relocate)
-        config.pluginmanager.register(SectionStyle(), "import-leak-section-style")
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")

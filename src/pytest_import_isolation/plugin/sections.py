@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_import_isolation.report.lines import Line, wrapped
-from pytest_import_isolation.report.records import ERROR, WARNING
+if TYPE_CHECKING:
+    from pytest_import_isolation.report.lines import Line
 
 #: What the titles of all sections begin with, and what those say that are the most likely reason.
 _TITLES: Final = ("import leaks", "import isolation", "modules that were ")
@@ -19,8 +19,8 @@ _INDENT: Final = "    "
 _STATE: Final = re.compile(r"\S+: sys\.modules\[")
 #: How the styles of the report look.
 MARKUP: Final[dict[str, dict[str, bool]]] = {
-    ERROR: {"red": True, "bold": True},
-    WARNING: {"yellow": True},
+    "error": {"red": True, "bold": True},
+    "warning": {"yellow": True},
     "good": {"green": True},
     "advice": {"cyan": True},
 }
@@ -84,14 +84,18 @@ def style(text: str, width: int, markup: Callable[..., str], *, is_likely: bool)
         markup: colours a text, or leaves it as it is.
         is_likely: whether it is the most likely reason of the failure.
     """
+    from pytest_import_isolation.report.lines import wrapped  # this module is loaded without the report, too
+
     return "\n".join(
         markup(part.text, **MARKUP.get(part.style, {}))
-        for line in _styled(text, ERROR if is_likely else WARNING)
+        for line in _styled(text, "error" if is_likely else "warning")
         for part in wrapped(line, width, _INDENT * (2 if line.text.startswith(_INDENT) else 1))
     )
 
 
 def _styled(text: str, state: str) -> Iterator[Line]:
+    from pytest_import_isolation.report.lines import Line
+
     is_advice = False
     for line in text.split("\n"):
         is_fact = line.startswith(_INDENT)
