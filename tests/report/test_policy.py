@@ -146,6 +146,16 @@ def test_only_errors_that_are_neither_allowed_nor_contained_fail() -> None:
     assert _judge(_leak(), fails=False).failures == ()
 
 
+def test_tests_are_accepted_one_by_one_and_what_the_others_repeat_is_one_error() -> None:
+    leaks = [_leak(nodeid=f"test_a.py::test[{number}]") for number in range(9)]
+    verdict = _judge(*leaks, allow=("*:boto in test_a.py::test[3]",), fails=True)
+    assert [(leak.polluter.nodeid, leak.count, leak.allowed) for leak in verdict.report.leaks] == [
+        ("test_a.py::test[0]", 8, False),
+        ("test_a.py::test[3]", 1, True),
+    ]
+    assert verdict.failures == ("1 error not allowed",)
+
+
 def test_a_worker_that_sent_nothing_fails() -> None:
     report = Report((_leak(),), complete=False, workers={"gw1": "sent no report", "gw0": "ok"})
     verdict = judge(report, Policy(fails=True), "/root", lambda file: False)

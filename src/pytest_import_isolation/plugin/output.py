@@ -13,7 +13,6 @@ import pytest
 from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.sections import MARKUP
-from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.groups import groups_of
 from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.merging import merge
@@ -149,8 +148,7 @@ class Output:
                 output[_PARTS_KEY] = dumps(self._participation.parts.as_builtins())
             return
         self._reports.append(report)
-        verdict = self._judge()  # which knows each test by its node id: repetition is told once after that
-        self._verdict = verdict._replace(report=fold(verdict.report))
+        self._verdict = self._judge()
         for file in self._settings.files:
             self._write(file, self._text_for(file), "the import leak report")
         if self._settings.write_baseline and self._settings.baseline is not None:

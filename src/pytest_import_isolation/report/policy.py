@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.records import ERROR, INFO, KINDS, Leak, Report
 from pytest_import_isolation.wording import count, suggestion
 
@@ -161,7 +162,7 @@ class Policy(NamedTuple):
 class Verdict(NamedTuple):
     """A report under a policy."""
 
-    #: The report, in which what is accepted is marked as allowed.
+    #: The report, in which what is accepted is marked as allowed, and repetition is told once.
     report: Report
     #: Entries of the allow list that matched nothing.
     unused: tuple[Allowance, ...] = ()
@@ -201,7 +202,8 @@ def judge(report: Report, policy: Policy, root: str, took_part: Callable[[str], 
             kept.add(key)
         accepted = bool(by) or key in known or (policy.writes and not leak.contained)
         leaks.append(leak._replace(allowed=leak.allowed or (accepted and not leak.contained)))
-    judged = report._replace(leaks=tuple(leaks))
+    # Up to here each test is known by its node id; what many of them did alike is told once.
+    judged = fold(report._replace(leaks=tuple(leaks)))
     gone = known - seen
     fixed = {key for key in gone if took_part(key.file)}
     return Verdict(
