@@ -576,7 +576,7 @@ function makeLane(worker, lane, began, met) {
     const button = make("button", {
       type: "button", class: `${one.test ? "" : "collect"}${failed ? " bad" : ""}`, title: sentence, "aria-label": sentence,
       onclick: () => goToRow(one.events.find((event) => began.has(event) || met.has(event)) || one.events[0]),
-    }, one.end - one.start > roomFor ? one.file.split("/").pop() : "");
+    }, one.end - one.start > roomFor ? one.file.split("/").pop().replace(/^test_|\.py$/g, "") : "");
     button.style.left = `${one.start * 100}%`;
     button.style.width = `${(one.end - one.start) * 100}%`;
     strip.append(button);
