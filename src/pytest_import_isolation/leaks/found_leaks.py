@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
@@ -41,6 +41,8 @@ class FoundLeaks:
         self.leaks: list[Leak] = []
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
+        # By the numbers of leaks, who met them in another process.
+        self._met_elsewhere: dict[int, list[Exposure]] = {}
 
     def record(self, leak: Leak, worst: str = ERROR, change: SingleChange | None = None) -> None:
         """Add a leak; note who meets it from now on, if it is an error.
@@ -151,9 +153,47 @@ class FoundLeaks:
         """Return all leaks with those who were exposed to them."""
         met = self._exposures.by_leak()
         return tuple(
-            leak._replace(exposed=tuple(map(self._shortened, met.get(number, ()))))
+            leak._replace(exposed=(*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met)))
             for number, leak in enumerate(self.leaks)
         )
+
+    def _elsewhere(self, number: int, met: Mapping[int, tuple[Exposure, ...]]) -> Iterator[Exposure]:
+        if number in self._met_elsewhere:
+            here = {exposure.nodeid for exposure in met.get(number, ())}
+            yield from (one for one in self._met_elsewhere[number] if one.nodeid not in here)
+
+    # Other processes that run tests of this run
+
+    def since(
+        self, number: int, nodeids: Collection[str]
+    ) -> tuple[tuple[Leak, ...], dict[int, tuple[Exposure, ...]]]:
+        """Return the leaks that were found last, and by the numbers of older ones who met them.
+
+        Args:
+            number: of the first leak that counts.
+            nodeids: the tests that count.
+        """
+        leaks = self.with_exposures()
+        older = ((n, tuple(e for e in leak.exposed if e.nodeid in nodeids)) for n, leak in enumerate(leaks[:number]))
+        return leaks[number:], {n: exposed for n, exposed in older if exposed}
+
+    def add_contained(self, leaks: Iterable[Leak]) -> None:
+        """Add what was found in a process that has ended: nobody can meet it, and modules left with it."""
+        known = set(self.leaks)
+        for leak in leaks:
+            if leak.severity != INFO:
+                found = leak._replace(contained=True)
+            elif leak.kind == "loaded" and leak.name in self.first_importers:
+                continue
+            else:
+                found = leak
+                self.first_importers.setdefault(leak.name, leak.polluter)
+            if found not in known:
+                self.leaks.append(found)
+
+    def add_exposures(self, number: int, exposures: Iterable[Exposure]) -> None:
+        """Take note of those who met a leak in another process."""
+        self._met_elsewhere.setdefault(number, []).extend(exposures)
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self._places.shorten(exposure.file))

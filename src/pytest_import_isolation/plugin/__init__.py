@@ -31,7 +31,7 @@ with plain_imports():
         missing_modules,
         trace_imports,
     )
-    from pytest_import_isolation.plugin.marker import DESCRIPTION, parameters_of
+    from pytest_import_isolation.plugin.marker import DESCRIPTION, asks_for_process, parameters_of
     from pytest_import_isolation.plugin.options import Settings, add_options, read_settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.executions import Executions
     from pytest_import_isolation.plugin.interruptions import Interruptions
     from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
@@ -61,6 +62,7 @@ _windows_key = pytest.StashKey["ItemWindows"]()
 _parts_key = pytest.StashKey["_Parts"]()
 _OBSERVER = "import-leak-observer"
 _SUITE = "import-isolation-of-the-suite"
+_PROCESSES = "import-isolation-processes"
 _MISTAKE = "import_isolation_mistake"
 
 
@@ -107,6 +109,11 @@ def pytest_collection_modifyitems(
         isolates = settings_of(config).isolate is not None
         if isolates or any(parameters_of(item) is not None for item in items):
             item_windows(config).prepare(items)
+        process = config.pluginmanager.get_plugin(_PROCESSES)
+        if process is None and any(map(asks_for_process, items)):
+            process = _start_processes(config)
+        if process is not None:
+            process.prepare(items)
     except pytest.UsageError as error:
         if hasattr(config, "workeroutput"):
             config.workeroutput[_MISTAKE] = str(error)
@@ -218,4 +225,17 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
     )
     manager.register(suite, _SUITE)
     item_windows(config)
+    if settings.isolate.startswith("process"):
+        _start_processes(config)
     return suite
+
+
+def _start_processes(config: pytest.Config) -> ProcessTests:
+    """Register what runs tests in processes of their own."""
+    with plain_imports():
+        from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
+
+    suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
+    tests = ProcessTests(config, settings_of(config), None if suite is None else suite.runs)
+    config.pluginmanager.register(tests, _PROCESSES)
+    return tests

@@ -1,0 +1,107 @@
+"""What a forked child does: it runs the protocol of a test, or of several, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import random
+import sys
+from typing import Any, NoReturn
+
+import pytest
+
+from pytest_import_isolation.plugin.processes.errors import describe
+from pytest_import_isolation.plugin.processes.events import Forwarder
+from pytest_import_isolation.plugin.processes.gathering import ChildState
+from pytest_import_isolation.processes.child import Parent, leave
+
+
+class ChildSession:
+    """Runs tests in a forked child.
+
+    Args:
+        session: the run, as the parent has it.
+        forwarder: tells the events.
+        parent: the parent of this process.
+        stacks: the file to which stacks go if this process crashes; -1 for none.
+        randomness: the state of :mod:`random` in the parent, which Python replaces in a child.
+    """
+
+    def __init__(
+        self, session: pytest.Session, forwarder: Forwarder, parent: Parent, stacks: int, randomness: Any
+    ) -> None:
+        self._session = session
+        self._forwarder = forwarder
+        self._parent = parent
+        self._nodeids: set[str] = set()
+        if stacks != -1:
+            faulthandler.enable(stacks)
+        if randomness is not None:
+            random.setstate(randomness)
+        disinherit(session)
+        self._state = ChildState(session)
+        forwarder.begin(parent)
+
+    def run_all(self, item: pytest.Item, nextitem: pytest.Item | None, items: list[pytest.Item]) -> NoReturn:
+        """Run a test and those that the parent names after it.
+
+        Args:
+            item: the first test.
+            nextitem: the one after it, None if there is none.
+            items: those that the parent gives numbers of.
+        """
+        try:
+            while self._run(item, nextitem) and nextitem is not None:
+                self._parent.tell("waits")
+                command = self._parent.ask()
+                if command is None or command[0] != "run":
+                    break
+                number, next_number = command[1:]
+                item, nextitem = items[number], None if next_number == -1 else items[next_number]
+            self._end()
+        except OSError:  # the parent is gone
+            leave(1)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            leave(2)
+
+    def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Run a test; tell whether the next one may follow."""
+        self._nodeids.add(item.nodeid)
+        self._forwarder.expect(item.nodeid)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        except BaseException as error:  # Ctrl-C, pytest.exit() and internal errors end the run
+            self._tell(error)
+            return False
+        return True
+
+    def _tell(self, error: BaseException) -> None:
+        self._parent.tell("raised", *describe(error))
+
+    def _end(self) -> NoReturn:
+        """Tear down what is still set up, tell what only the end knows, and leave."""
+        try:
+            self._session._setupstate.teardown_exact(None)
+        except BaseException as error:
+            self._tell(error)
+        self._parent.tell("state", self._state.gather(self._nodeids))
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            with contextlib.suppress(Exception):  # a test may have closed it
+                stream.flush()  # type: ignore[union-attr]
+        self._parent.tell("done")
+        leave()
+
+
+def disinherit(session: pytest.Session) -> None:
+    """Let the parent alone tear down what was set up there."""
+    stack = session._setupstate.stack
+    if not stack:
+        return
+    for node, (_, error) in list(stack.items()):
+        stack[node] = ([], error)
+    for definitions in session._fixturemanager._arg2fixturedefs.values():
+        for definition in definitions:
+            definition._finalizers.clear()
