@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_import_isolation.processes.child import Parent
+from pytest_import_isolation.processes.frames import unpickled
 
 #: The hooks whose events are told. In the child only those see them who need them there.
 _TOLD: Final = (
@@ -89,7 +92,8 @@ class Forwarder:
         """Tell what a phase came to."""
         if self._parent is not None:
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-            self._parent.tell("report", report if data is None else data)
+            failed = _failed_subtests(self._config).get(_key(report), 0)
+            self._parent.tell("report", data, _whole(report), failed)
 
     def pytest_runtest_logfinish(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
         """Tell that a test is over."""
@@ -106,6 +110,17 @@ class Forwarder:
         """Tell a warning."""
         if self._parent is not None:
             self._parent.tell("warning", *_warning_as_builtins(warning_message), when, nodeid, location)
+
+
+def _whole(report: object) -> bytes:
+    """Return a report of another type than pytest's own as a whole, as far as that can be done.
+
+    What pytest makes of it for another process is not always what it was.
+    """
+    if type(report) is not pytest.TestReport:
+        with contextlib.suppress(Exception):  # it may hold anything
+            return pickle.dumps(report)
+    return b""
 
 
 class _TerminalFile:
@@ -178,6 +193,20 @@ def _warning(module: str, name: str, text: str, args: tuple[Any, ...], *place: A
     return warnings.WarningMessage(message, type(message), *place)
 
 
+def _failed_subtests(config: pytest.Config) -> dict[Any, int]:
+    """Return how many subtests of each test failed: pytest asks for that where it shows the test."""
+    try:
+        from _pytest.subtests import failed_subtests_key
+
+        return config.stash[failed_subtests_key]
+    except (ImportError, KeyError):  # this pytest has no subtests, or counts them elsewhere
+        return {}
+
+
+def _key(report: Any) -> Any:
+    return getattr(report, "id", report.nodeid)
+
+
 class Replay:
     """Lets the plugins of this process see the events that a child tells.
 
@@ -217,10 +246,15 @@ class Replay:
     def _start(self, nodeid: str, location: Any) -> None:
         self._hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
 
-    def _report(self, data: Any) -> None:
-        report = data
-        if type(data) is dict:
+    def _report(self, data: Any, whole: bytes, failed_subtests: int) -> None:
+        report = unpickled(whole) if whole else None
+        if report is None:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
+        if report is None:
+            return
+        vars(report).pop("$report_type", None)  # pytest leaves it there
+        if failed_subtests:
+            _failed_subtests(self._config)[_key(report)] = failed_subtests
         self._note_phase(report)
         self._hook.pytest_runtest_logreport(report=report)
 
