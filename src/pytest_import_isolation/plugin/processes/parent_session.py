@@ -60,9 +60,9 @@ class ProcessTests:
             if mode is not None:
                 item.stash[mode_key] = mode
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Be the outermost of those around each test; bring what children measured home at the end."""
+        """Be the outermost of those around each test; bring what was measured home before plugins save it."""
         self._begin(session)
         protocol = _Protocol(self)
         self._config.pluginmanager.register(protocol, "import-isolation-processes-protocol")
