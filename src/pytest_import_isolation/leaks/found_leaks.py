@@ -41,6 +41,8 @@ class FoundLeaks:
         self.leaks: list[Leak] = []
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
+        # What was found in other processes, once each.
+        self._from_elsewhere: set[Leak] = set()
         # By the numbers of leaks, who met them in another process.
         self._met_elsewhere: dict[int, list[Exposure]] = {}
 
@@ -179,7 +181,6 @@ class FoundLeaks:
 
     def add_contained(self, leaks: Iterable[Leak]) -> None:
         """Add what was found in a process that has ended: nobody can meet it, and modules left with it."""
-        known = set(self.leaks)
         for leak in leaks:
             if leak.severity != INFO:
                 found = leak._replace(contained=True)
@@ -188,7 +189,8 @@ class FoundLeaks:
             else:
                 found = leak
                 self.first_importers.setdefault(leak.name, leak.polluter)
-            if found not in known:
+            if found not in self._from_elsewhere:
+                self._from_elsewhere.add(found)
                 self.leaks.append(found)
 
     def add_exposures(self, number: int, exposures: Iterable[Exposure]) -> None:

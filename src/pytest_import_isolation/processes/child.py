@@ -9,6 +9,7 @@ import select
 import signal
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from pytest_import_isolation.processes.frames import Frames, decode, encode, read_frame, read_some, write_all
@@ -51,12 +52,6 @@ class Ending(NamedTuple):
         return os.WEXITSTATUS(self.status)
 
 
-def leave(code: int = 0) -> NoReturn:
-    """End this process at once: nothing that is registered with :mod:`atexit` is called."""
-    _exit(code)
-    raise AssertionError
-
-
 class Parent:
     """The parent of this process.
 
@@ -79,6 +74,24 @@ class Parent:
         write_all(self._events, encode(message))
         if self._waits:
             os.read(self._commands, 1)
+
+    def leave_after(self, run: Callable[[], object]) -> NoReturn:
+        """Do what this process is for, and end it at once: nothing goes on that the parent does as well.
+
+        Nothing is called that is registered with :mod:`atexit`.
+        """
+        code = 0
+        try:
+            run()
+        except BrokenPipeError:  # the parent is gone
+            code = 1
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            code = 1
+        finally:
+            _exit(code)
 
     def ask(self) -> Any:
         """Wait for the next command; None means that there are no more."""

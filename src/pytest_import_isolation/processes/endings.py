@@ -12,6 +12,9 @@ from pytest_import_isolation.processes.child import GRACE, Ending
 #: What pytest-timeout prints before its thread ends the process.
 _PYTEST_TIMEOUT: Final = re.compile(r"\+ Timeout \+")
 _FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>\d+) in ')
+#: A frame of pytest, of pluggy, or of this package.
+_RUNNER: Final = re.compile(r'  File "[^"]*[/\\](_pytest|pluggy|pytest_import_isolation)[/\\]')
+_OWN_FOLDER: Final = f"{os.sep}pytest_import_isolation{os.sep}"
 #: More of it is no stack that somebody reads.
 _MOST: Final = 100_000
 
@@ -70,11 +73,26 @@ class StacksFile:
         text = os.read(self.descriptor, _MOST)
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.ftruncate(self.descriptor, 0)
-        return text.decode("utf-8", "replace").strip()
+        return _without_runner(text.decode("utf-8", "replace").strip())
 
     def close(self) -> None:
         """Close it."""
         self._file.close()
+
+
+def _without_runner(stacks: str) -> str:
+    """Return stacks without what called the test, as pytest shows a traceback."""
+    lines = stacks.splitlines()
+    ours = next((number for number, line in enumerate(lines) if _OWN_FOLDER in line), None)
+    if ours is None:
+        return stacks
+    first = ours
+    while first and _RUNNER.match(lines[first - 1]):
+        first -= 1
+    last = ours
+    while last + 1 < len(lines) and lines[last + 1].startswith("  File "):
+        last += 1
+    return "\n".join((*lines[:first], *lines[last + 1 :])).strip()
 
 
 def place_in(stacks: str, files: tuple[str, ...]) -> Place | None:

@@ -6,14 +6,14 @@ import contextlib
 import faulthandler
 import random
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.gathering import ChildState
-from pytest_import_isolation.processes.child import Parent, leave
+from pytest_import_isolation.processes.child import Parent
 
 
 class ChildSession:
@@ -42,30 +42,22 @@ class ChildSession:
         self._state = ChildState(session)
         forwarder.begin(parent)
 
-    def run_all(self, item: pytest.Item, nextitem: pytest.Item | None, items: list[pytest.Item]) -> NoReturn:
-        """Run a test and those that the parent names after it.
+    def run_all(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Run a test and those that the parent names after it, and end.
 
         Args:
             item: the first test.
             nextitem: the one after it, None if there is none.
-            items: those that the parent gives numbers of.
         """
-        try:
-            while self._run(item, nextitem) and nextitem is not None:
-                self._parent.tell("waits")
-                command = self._parent.ask()
-                if command is None or command[0] != "run":
-                    break
-                number, next_number = command[1:]
-                item, nextitem = items[number], None if next_number == -1 else items[next_number]
-            self._end()
-        except OSError:  # the parent is gone
-            leave(1)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            leave(2)
+        items = self._session.items
+        while self._run(item, nextitem) and nextitem is not None:
+            self._parent.tell("waits")
+            command = self._parent.ask()
+            if command is None or command[0] != "run":
+                break
+            number, next_number = command[1:]
+            item, nextitem = items[number], None if next_number == -1 else items[next_number]
+        self._end()
 
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Run a test; tell whether the next one may follow."""
@@ -81,8 +73,8 @@ class ChildSession:
     def _tell(self, error: BaseException) -> None:
         self._parent.tell("raised", *describe(error))
 
-    def _end(self) -> NoReturn:
-        """Tear down what is still set up, tell what only the end knows, and leave."""
+    def _end(self) -> None:
+        """Tear down what is still set up, and tell what only the end knows."""
         try:
             self._session._setupstate.teardown_exact(None)
         except BaseException as error:
@@ -92,16 +84,21 @@ class ChildSession:
             with contextlib.suppress(Exception):  # a test may have closed it
                 stream.flush()  # type: ignore[union-attr]
         self._parent.tell("done")
-        leave()
 
 
 def disinherit(session: pytest.Session) -> None:
     """Let the parent alone tear down what was set up there."""
     stack = session._setupstate.stack
-    if not stack:
-        return
-    for node, (_, error) in list(stack.items()):
+    for node, (finalizers, error) in list(stack.items()):
         stack[node] = ([], error)
-    for definitions in session._fixturemanager._arg2fixturedefs.values():
-        for definition in definitions:
-            definition._finalizers.clear()
+        for finalizer in finalizers:
+            definition = _finished_by(finalizer)
+            if definition is not None:
+                # A fixture with another parameter ends those that use it: here they are forgotten, no more.
+                definition._finalizers[:] = filter(_finished_by, definition._finalizers)
+
+
+def _finished_by(finalizer: object) -> Any:
+    """Return the definition of the fixture that a finalizer ends, or None."""
+    owner = getattr(getattr(finalizer, "func", None), "__self__", None)
+    return owner if isinstance(owner, pytest.FixtureDef) else None

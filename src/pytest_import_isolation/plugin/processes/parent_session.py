@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.plugin.marker import parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.processes.child_session import ChildSession
 from pytest_import_isolation.plugin.processes.crashes import Crash
@@ -18,6 +19,11 @@ from pytest_import_isolation.plugin.processes.events import Forwarder, Replay
 from pytest_import_isolation.plugin.processes.following import GONE, WAITS, Followed, follow_end
 from pytest_import_isolation.plugin.processes.gathering import ParentState
 from pytest_import_isolation.plugin.processes.modes import FILE, Mode, mode_key, mode_of
+from pytest_import_isolation.plugin.processes.refusals import (
+    refuse_loaded_extensions,
+    refuse_other_plugins,
+    refuse_without_fork,
+)
 from pytest_import_isolation.processes.child import Child, Ending, Parent, fork
 from pytest_import_isolation.processes.endings import StacksFile
 
@@ -57,8 +63,15 @@ class ProcessTests:
         """
         for item in items:
             mode = mode_of(item, self._settings)
-            if mode is not None:
-                item.stash[mode_key] = mode
+            if mode is None:
+                continue
+            who = f"{item.nodeid}: process={mode.kind!r}"
+            refuse_other_plugins(self._config, who)
+            refuse_without_fork(mode, who)
+            parameters = parameters_of(item)
+            if parameters is not None:
+                refuse_loaded_extensions(mode, parameters.fresh, item.nodeid)
+            item.stash[mode_key] = mode
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -141,13 +154,19 @@ class ProcessTests:
         randomness = random.getstate()
         there = fork(commands=nextitem is not None, waits=self._waits)
         if isinstance(there, Parent):
-            self._is_child = True
-            if self._runs is not None:
-                self._runs.is_child = True
-            descriptor = self._stacks.descriptor
-            child = ChildSession(self._session, self._forwarder, there, descriptor, randomness)
-            child.run_all(item, nextitem, self._session.items)
+            there.leave_after(lambda: self._be_child(there, item, nextitem, randomness))
         return there
+
+    def _be_child(
+        self, parent: Parent, item: pytest.Item, nextitem: pytest.Item | None, randomness: object
+    ) -> None:
+        assert self._session is not None
+        assert self._stacks is not None
+        self._is_child = True
+        if self._runs is not None:
+            self._runs.is_child = True
+        child = ChildSession(self._session, self._forwarder, parent, self._stacks.descriptor, randomness)
+        child.run_all(item, nextitem)
 
     def _flush(self) -> None:
         """Print now what both processes would print."""
