@@ -12,6 +12,7 @@ May use:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,12 +58,17 @@ __all__ = [
     "trace_imports",
 ]
 
+#: ``sys.path`` before the suite changed it.
+_path_at_start = sys.path.copy()
+
 _settings_key = pytest.StashKey[Settings]()
 _windows_key = pytest.StashKey["ItemWindows"]()
 _parts_key = pytest.StashKey["_Parts"]()
 _OBSERVER = "import-leak-observer"
 _SUITE = "import-isolation-of-the-suite"
 _PROCESSES = "import-isolation-processes"
+#: An option that a process has which runs a test for another one.
+_IN_CHILD = "import_isolation_in_child"
 _MISTAKE = "import_isolation_mistake"
 
 
@@ -109,6 +115,8 @@ def pytest_collection_modifyitems(
         isolates = settings_of(config).isolate is not None
         if isolates or any(parameters_of(item) is not None for item in items):
             item_windows(config).prepare(items)
+        if getattr(config.option, _IN_CHILD, False):
+            return
         process = config.pluginmanager.get_plugin(_PROCESSES)
         if process is None and any(map(asks_for_process, items)):
             process = _start_processes(config)
@@ -236,6 +244,7 @@ def _start_processes(config: pytest.Config) -> ProcessTests:
         from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
 
     suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
-    tests = ProcessTests(config, settings_of(config), None if suite is None else suite.runs)
+    runs = None if suite is None else suite.runs
+    tests = ProcessTests(config, settings_of(config), runs, _path_at_start)
     config.pluginmanager.register(tests, _PROCESSES)
     return tests

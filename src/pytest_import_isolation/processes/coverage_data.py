@@ -62,7 +62,8 @@ class ChildCoverage:
     """
 
     def __init__(self, running: Any) -> None:
-        self._running = running
+        #: The object that measures.
+        self.running = running
         self._collector = collector = running._collector
         for measured in list(collector.data.values()):  # the parent has it
             measured.clear()
@@ -72,7 +73,7 @@ class ChildCoverage:
     def gather(self) -> tuple[list[Measured], list[str]]:
         """Return what was measured, and the packages that are measured and were not met."""
         self._collector.flush_data()
-        unmatched = getattr(getattr(self._running, "_inorout", None), "source_pkgs_unmatched", ())
+        unmatched = getattr(getattr(self.running, "_inorout", None), "source_pkgs_unmatched", ())
         return self._recorder.measured, list(unmatched)
 
 

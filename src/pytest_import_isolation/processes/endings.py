@@ -11,6 +11,7 @@ from pytest_import_isolation.processes.child import GRACE, Ending
 
 #: What pytest-timeout prints before its thread ends the process.
 _PYTEST_TIMEOUT: Final = re.compile(r"\+ Timeout \+")
+UNCOLLECTED: Final = "a cold process collected the file of this test and did not find the test"
 _FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>\d+) in ')
 #: A frame of pytest, of pluggy, or of this package.
 _RUNNER: Final = re.compile(r'  File "[^"]*[/\\](_pytest|pluggy|pytest_import_isolation)[/\\]')

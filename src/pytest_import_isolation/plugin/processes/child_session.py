@@ -14,6 +14,7 @@ from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.gathering import ChildState
 from pytest_import_isolation.processes.child import Parent
+from pytest_import_isolation.processes.coverage_data import ChildCoverage
 
 
 class ChildSession:
@@ -25,10 +26,17 @@ class ChildSession:
         parent: the parent of this process.
         stacks: the file to which stacks go if this process crashes; -1 for none.
         randomness: the state of :mod:`random` in the parent, which Python replaces in a child.
+        measured: what coverage measures here, if it was started here.
     """
 
     def __init__(
-        self, session: pytest.Session, forwarder: Forwarder, parent: Parent, stacks: int, randomness: Any
+        self,
+        session: pytest.Session,
+        forwarder: Forwarder,
+        parent: Parent,
+        stacks: int,
+        randomness: Any,
+        measured: ChildCoverage | None = None,
     ) -> None:
         self._session = session
         self._forwarder = forwarder
@@ -39,7 +47,7 @@ class ChildSession:
         if randomness is not None:
             random.setstate(randomness)
         disinherit(session)
-        self._state = ChildState(session)
+        self._state = ChildState(session, measured)
         forwarder.begin(parent)
 
     def run_all(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.processes.child import Ending
-from pytest_import_isolation.processes.endings import Place, place_in, words_for
+from pytest_import_isolation.processes.endings import Place, place_in
 
 
 class Crash:
@@ -16,12 +15,13 @@ class Crash:
 
     Args:
         item: the test.
+        phase: the one that ran.
         began: when the test began, in seconds of :func:`time.time`.
     """
 
-    def __init__(self, item: pytest.Item, began: float) -> None:
+    def __init__(self, item: pytest.Item, phase: str, began: float) -> None:
         self._item = item
-        self._phase = "setup"
+        self._phase = phase
         self._began = began
         #: What the process printed, by title.
         self._sections: list[tuple[str, str]] = []
@@ -35,21 +35,14 @@ class Crash:
             if text:
                 self._sections.append((f"Captured {name} {self._phase}", text))
 
-    def reports(
-        self, phase: str, ending: Ending, stacks: str, seconds: float | None, printed: str
-    ) -> list[pytest.TestReport]:
+    def reports(self, words: str, stacks: str) -> list[pytest.TestReport]:
         """Return the reports of the test from the phase on that was not finished.
 
         Args:
-            phase: the one that ran.
-            ending: how the process ended.
+            words: what happened.
             stacks: what faulthandler wrote.
-            seconds: how many it was allowed.
-            printed: what its terminal got.
         """
-        self._phase = phase
         self._take_output()
-        words = words_for(ending, self._phase, seconds, printed)
         place = place_in(stacks, (str(self._item.path),))
         text = f"{words}\n\n{stacks}" if stacks else words
         crashed = self._report(self._phase, "failed", self._longrepr(words, text, place))

@@ -10,6 +10,7 @@ import pytest
 from pytest_import_isolation.plugin.processes.errors import raised_again
 from pytest_import_isolation.plugin.processes.events import Replay
 from pytest_import_isolation.plugin.processes.gathering import ParentState
+from pytest_import_isolation.plugin.processes.modes import COLD, Mode
 from pytest_import_isolation.processes.child import Child
 
 #: The test is over, and the child waits for the next one.
@@ -31,15 +32,27 @@ class Followed:
         state: takes what the child knows at its end.
         child: the process.
         item: the test.
+        mode: how it runs.
     """
 
-    def __init__(self, config: pytest.Config, state: ParentState, child: Child, item: pytest.Item) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        state: ParentState,
+        child: Child,
+        item: pytest.Item,
+        mode: Mode,
+    ) -> None:
         self._state = state
         self._child = child
+        self._seconds = mode.timeout
+        child.limit(None if mode.kind == COLD else mode.timeout)
         #: Lets the plugins see the events.
         self.replay = Replay(config, item)
         #: What ends the run: Ctrl-C, pytest.exit(), or the error of a plugin that saw an event.
         self.error: BaseException | None = None
+        #: Why a cold process could not find the test, None if it could.
+        self.uncollected: str | None = None
         self._was_told = False
 
     def follow(self) -> str:
@@ -67,6 +80,10 @@ class Followed:
             self._was_told = True
             self._child.limit(None)
             self.error = self.error or raised_again(*values)
+        elif kind == "begun":  # what a cold process does before is not the test's
+            self._child.limit(self._seconds)
+        elif kind == "uncollected":
+            self.uncollected = values[0]
         elif kind == "state":
             self._state.add(values[0])
         elif self.error is None or self._was_told:

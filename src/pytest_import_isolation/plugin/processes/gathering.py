@@ -33,12 +33,13 @@ class ChildState:
 
     Args:
         session: the run.
+        measured: what coverage measures here, if it was started here.
     """
 
-    def __init__(self, session: pytest.Session) -> None:
+    def __init__(self, session: pytest.Session, measured: ChildCoverage | None = None) -> None:
         self._session = session
-        running = running_coverage()
-        self._coverage = None if running is None else ChildCoverage(running)
+        running = None if measured else running_coverage()
+        self._coverage = measured if running is None else ChildCoverage(running)
         self._found = _found(session.config)
         self._leaks = 0 if self._found is None else len(self._found.leaks)
         self._history = _history(session.config)

@@ -15,20 +15,21 @@ from pytest_import_isolation.plugin.marker import parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.processes.child_session import ChildSession
 from pytest_import_isolation.plugin.processes.crashes import Crash
-from pytest_import_isolation.plugin.processes.events import Forwarder, Replay
+from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.following import GONE, WAITS, Followed, follow_end
 from pytest_import_isolation.plugin.processes.gathering import ParentState
-from pytest_import_isolation.plugin.processes.modes import FILE, Mode, mode_key, mode_of
+from pytest_import_isolation.plugin.processes.modes import COLD, FILE, Mode, mode_key, mode_of
 from pytest_import_isolation.plugin.processes.refusals import (
     refuse_loaded_extensions,
     refuse_other_plugins,
     refuse_without_fork,
 )
 from pytest_import_isolation.processes.child import Child, Ending, Parent, fork
-from pytest_import_isolation.processes.endings import StacksFile
+from pytest_import_isolation.processes.endings import UNCOLLECTED, StacksFile, words_for
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.file_runs import FileRuns
+    from pytest_import_isolation.processes.cold import ColdServer
 
 
 class ProcessTests:
@@ -38,9 +39,12 @@ class ProcessTests:
         config: the run.
         settings: its options.
         runs: knows the worlds in which tests run, if the whole suite is isolated.
+        path: ``sys.path`` before the suite changed it.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, runs: FileRuns | None) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, runs: FileRuns | None, path: list[str]
+    ) -> None:
         self._config = config
         self._settings = settings
         self._runs = runs
@@ -51,6 +55,8 @@ class ProcessTests:
         self._state: ParentState | None = None
         self._stacks: StacksFile | None = None
         self._waits = False
+        self._path = path
+        self._cold: ColdServer | None = None
         self._numbers: dict[int, int] = {}
         # The process that runs the tests of a file, while it waits for the next one.
         self._child: Child | None = None
@@ -99,9 +105,11 @@ class ProcessTests:
         self.end_file()
         if self._state is not None:
             self._state.coverage.write()
+        if self._cold is not None:
+            self._cold.stop()
         if self._stacks is not None:
             self._stacks.close()
-        self._session = self._state = self._stacks = None
+        self._session = self._state = self._stacks = self._cold = None
         self._numbers.clear()
 
     def wants(self, item: pytest.Item) -> Mode | None:
@@ -117,12 +125,13 @@ class ProcessTests:
         follower = nextitem if self._shares(item, mode, nextitem) else None
         began = time.time()
         child, self._child = self._child, None
-        if child is None:
+        if mode.kind == COLD:
+            child = self._start_cold(item)
+        elif child is None:
             child = self._fork(item, follower)
         else:
             child.command("run", self._numbers[id(item)], self._number_of(follower))
-        followed = Followed(self._config, self._state, child, item)
-        child.limit(mode.timeout)
+        followed = Followed(self._config, self._state, child, item, mode)
         outcome = followed.follow()
         child.limit(None)
         if outcome == WAITS:
@@ -130,7 +139,7 @@ class ProcessTests:
         else:
             ending = child.end()
             if outcome == GONE and followed.error is None:
-                self._report_crash(item, followed.replay, ending, mode, began)
+                self._report_crash(item, followed, ending, mode, began)
         self._end_test(item, nextitem)
         if followed.error is not None:
             self.end_file()
@@ -157,6 +166,25 @@ class ProcessTests:
             there.leave_after(lambda: self._be_child(there, item, nextitem, randomness))
         return there
 
+    def _start_cold(self, item: pytest.Item) -> Child:
+        from pytest_import_isolation.plugin.processes.cold_request import modules_to_import, request_for
+        from pytest_import_isolation.processes.cold import ColdServer
+
+        assert self._session is not None
+        assert self._stacks is not None
+        self._flush()
+        if self._cold is None:
+            self._cold = ColdServer(
+                f"{__package__}.cold_session:run",
+                self._path,
+                modules_to_import(self._config),
+                self._stacks.descriptor,
+                str(self._config.invocation_params.dir),
+            )
+        before = self._session.items[: self._numbers.get(id(item), 0)]
+        number = sum(other.nodeid == item.nodeid for other in before)
+        return self._cold.start(request_for(item, number), waits=self._waits)
+
     def _be_child(
         self, parent: Parent, item: pytest.Item, nextitem: pytest.Item | None, randomness: object
     ) -> None:
@@ -177,12 +205,16 @@ class ProcessTests:
             stream.flush()
 
     def _report_crash(
-        self, item: pytest.Item, replay: Replay, ending: Ending, mode: Mode, began: float
+        self, item: pytest.Item, followed: Followed, ending: Ending, mode: Mode, began: float
     ) -> None:
         assert self._stacks is not None
+        replay, stacks = followed.replay, self._stacks.take()
         phase = "teardown" if replay.phase == "end" else replay.phase
-        crash = Crash(item, began)
-        for report in crash.reports(phase, ending, self._stacks.take(), mode.timeout, replay.printed):
+        if followed.uncollected is not None:
+            words, stacks = UNCOLLECTED, followed.uncollected
+        else:
+            words = words_for(ending, phase, mode.timeout, replay.printed)
+        for report in Crash(item, phase, began).reports(words, stacks):
             item.ihook.pytest_runtest_logreport(report=report)
         if not replay.is_finished:
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
