@@ -176,7 +176,10 @@ class FoundLeaks:
             nodeids: the tests that count.
         """
         leaks = self.with_exposures()
-        older = ((n, tuple(e for e in leak.exposed if e.nodeid in nodeids)) for n, leak in enumerate(leaks[:number]))
+        older = (
+            (n, tuple(e for e in leak.exposed if e.nodeid in nodeids))
+            for n, leak in enumerate(leaks[:number])
+        )
         return leaks[number:], {n: exposed for n, exposed in older if exposed}
 
     def add_contained(self, leaks: Iterable[Leak]) -> None:

@@ -86,12 +86,18 @@ class Parent:
         except BrokenPipeError:  # the parent is gone
             code = 1
         except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            code = 1
+            self.leave_with_traceback()
         finally:
             _exit(code)
+
+    def leave_with_traceback(self) -> NoReturn:
+        """End this process at once for the error that is being handled."""
+        import traceback
+
+        try:
+            traceback.print_exc()
+        finally:
+            _exit(1)
 
     def ask(self) -> Any:
         """Wait for the next command; None means that there are no more."""
@@ -241,15 +247,15 @@ def fork(*, commands: bool, waits: bool) -> Child | Parent:
     """
     events_in, events_out = os.pipe()
     commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
-    # A collection in the child would write to all that it shares with this process, and so copy it.
-    gc.freeze()
     process = _fork()
     if process == 0:
+        # A collection would write to all that this process shares with its parent, and so copy it. The parent
+        # goes on to collect: frozen there and thawed, young garbage would be taken for old.
+        gc.freeze()
         os.close(events_in)
         if commands_out != -1:
             os.close(commands_out)
         return Parent(events_out, commands_in, waits=waits)
-    gc.unfreeze()
     os.close(events_out)
     if commands_in != -1:
         os.close(commands_in)

@@ -46,6 +46,8 @@ class ChildSession:
             faulthandler.enable(stacks)
         if randomness is not None:
             random.setstate(randomness)
+        #: The test after the one that runs.
+        self.nextitem: pytest.Item | None = None
         disinherit(session)
         self._state = ChildState(session, measured)
         forwarder.begin(parent)
@@ -57,26 +59,42 @@ class ChildSession:
             item: the first test.
             nextitem: the one after it, None if there is none.
         """
+        self.expect(item, nextitem)
+        self.go_on(self._run(item, nextitem))
+
+    def expect(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Take note which test runs now, and which one then."""
+        self._nodeids.add(item.nodeid)
+        self._forwarder.expect(item.nodeid)
+        self.nextitem = nextitem
+
+    def go_on(self, error: BaseException | None) -> None:
+        """Run what the parent names next, and end.
+
+        Args:
+            error: what the first test raised through pytest's protocol, which ends the run.
+        """
         items = self._session.items
-        while self._run(item, nextitem) and nextitem is not None:
+        while error is None and self.nextitem is not None:
             self._parent.tell("waits")
             command = self._parent.ask()
             if command is None or command[0] != "run":
                 break
             number, next_number = command[1:]
             item, nextitem = items[number], None if next_number == -1 else items[next_number]
+            self.expect(item, nextitem)
+            error = self._run(item, nextitem)
+        if error is not None:
+            self._tell(error)
         self._end()
 
-    def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """Run a test; tell whether the next one may follow."""
-        self._nodeids.add(item.nodeid)
-        self._forwarder.expect(item.nodeid)
+    def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> BaseException | None:
+        """Run a test; return what ends the run: Ctrl-C, pytest.exit() or an internal error."""
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
-        except BaseException as error:  # Ctrl-C, pytest.exit() and internal errors end the run
-            self._tell(error)
-            return False
-        return True
+        except BaseException as error:
+            return error
+        return None
 
     def _tell(self, error: BaseException) -> None:
         self._parent.tell("raised", *describe(error))

@@ -154,6 +154,8 @@ class _Loop:
             return True
         os.chdir(self._folder)
         self._parent.tell("begun")
-        child = ChildSession(session, Forwarder(session.config), self._parent, self._stacks, None, self._measured)
+        child = ChildSession(
+            session, Forwarder(session.config), self._parent, self._stacks, None, self._measured
+        )
         child.run_all(session.items[0], None)
         return True

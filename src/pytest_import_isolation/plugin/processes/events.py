@@ -14,6 +14,13 @@ import pytest
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.frames import unpickled
 
+try:
+    from _pytest.subtests import failed_subtests_key
+
+    _subtests_key: Any = failed_subtests_key
+except ImportError:  # this pytest has no subtests, or counts them elsewhere
+    _subtests_key = None
+
 #: The hooks whose events are told. In the child only those see them who need them there.
 _TOLD: Final = (
     "pytest_runtest_logstart",
@@ -41,24 +48,36 @@ class Forwarder:
         self._config = config
         self._parent: Parent | None = None
         self._is_begun = ""
+        self._kept: dict[str, list[Any]] = {}
+        self._old: list[Any] = []
         config.pluginmanager.register(self, "import-isolation-event-forwarder")
 
     def begin(self, parent: Parent) -> None:
         """Tell all events from now on, and let nobody else in this process see them."""
         self._parent = parent
+        for name, kept in (self._kept or self.choose()).items():
+            caller = getattr(self._config.hook, name)
+            # Its own list: to unregister plugins would be events, and slow. The old one stays alive, since to free
+            # it is to write to all that is in it.
+            self._old.append(caller._hookimpls)
+            caller._hookimpls = kept
+        self._divert_terminal(parent)
+        self._divert_junit(parent)
+
+    def choose(self) -> dict[str, list[Any]]:
+        """Choose who sees the events in a child: in the parent, where that copies no memory."""
         hook, manager = self._config.hook, self._config.pluginmanager
-        for name in _TOLD:
-            caller = getattr(hook, name)
-            # Its own list: a plugin that is unregistered is another event, and slow.
-            caller._hookimpls[:] = [
+        self._kept = {
+            name: [
                 one
-                for one in caller.get_hookimpls()
+                for one in getattr(hook, name).get_hookimpls()
                 if isinstance(one.plugin, pytest.Session)
                 or type(one.plugin).__module__.startswith(_OURS)
                 or manager.get_name(one.plugin) in _NEED_THEM
             ]
-        self._divert_terminal(parent)
-        self._divert_junit(parent)
+            for name in _TOLD
+        }
+        return self._kept
 
     def expect(self, nodeid: str) -> None:
         """Let the next event be the begin of a test, which the parent has told already."""
@@ -90,7 +109,14 @@ class Forwarder:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell what a phase came to."""
-        if self._parent is not None:
+        if self._parent is None:
+            return
+        if type(report) is pytest.TestReport and (report.longrepr is None or type(report.longrepr) is tuple):
+            # As it is: most reports have nothing that pytest would have to make another form of.
+            fields = {**vars(report), "nodeid": report.nodeid}
+            fields.pop("_id", None)
+            self._parent.tell("plain", fields, _failed_subtests(self._config).get(_key(report), 0))
+        else:
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
             failed = _failed_subtests(self._config).get(_key(report), 0)
             self._parent.tell("report", data, _whole(report), failed)
@@ -195,12 +221,10 @@ def _warning(module: str, name: str, text: str, args: tuple[Any, ...], *place: A
 
 def _failed_subtests(config: pytest.Config) -> dict[Any, int]:
     """Return how many subtests of each test failed: pytest asks for that where it shows the test."""
-    try:
-        from _pytest.subtests import failed_subtests_key
-
-        return config.stash[failed_subtests_key]
-    except (ImportError, KeyError):  # this pytest has no subtests, or counts them elsewhere
+    if _subtests_key is None:
         return {}
+    failed: dict[Any, int] = config.stash.get(_subtests_key, {})
+    return failed
 
 
 def _key(report: Any) -> Any:
@@ -228,6 +252,7 @@ class Replay:
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._start,
             "report": self._report,
+            "plain": self._plain,
             "finish": self._finish,
             "warning": self._warn,
             "terminal": self._print,
@@ -250,8 +275,13 @@ class Replay:
         report = unpickled(whole) if whole else None
         if report is None:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
-        if report is None:
-            return
+        if report is not None:
+            self._log(report, failed_subtests)
+
+    def _plain(self, fields: dict[str, Any], failed_subtests: int) -> None:
+        self._log(pytest.TestReport(**fields), failed_subtests)
+
+    def _log(self, report: Any, failed_subtests: int) -> None:
         vars(report).pop("$report_type", None)  # pytest leaves it there
         if failed_subtests:
             _failed_subtests(self._config)[_key(report)] = failed_subtests

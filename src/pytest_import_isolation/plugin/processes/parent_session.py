@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Generator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,7 +50,11 @@ class ProcessTests:
         self._settings = settings
         self._runs = runs
         self._forwarder = Forwarder(config)
-        self._is_child = False
+        #: What a child runs, None in the parent.
+        self.child_session: ChildSession | None = None
+        self._parent: Parent | None = None
+        # Whether processes are forked inside of the wrappers around a test.
+        self._forks_inside = False
         # What a run of tests has, from its begin on.
         self._session: pytest.Session | None = None
         self._state: ParentState | None = None
@@ -97,6 +102,8 @@ class ProcessTests:
         self._stacks = StacksFile()
         self._numbers = {id(item): number for number, item in enumerate(session.items)}
         self._waits = _must_wait(self._config)
+        self._forwarder.choose()
+        self._forks_inside = are_simple(self._config)
         factory: Any = getattr(self._config, "_tmp_path_factory", None)
         if factory is not None:
             factory.getbasetemp()  # each child would make one of its own
@@ -114,13 +121,21 @@ class ProcessTests:
 
     def wants(self, item: pytest.Item) -> Mode | None:
         """Return how a test runs elsewhere, or None."""
-        return None if self._is_child else item.stash.get(mode_key, None)
+        return None if self.child_session is not None else item.stash.get(mode_key, None)
+
+    def forks_inside(self, mode: Mode) -> bool:
+        """Tell whether a test's process begins inside of the wrappers around the test.
+
+        So it does if these wrappers are known not to mind that they begin in one process and end in two.
+        """
+        return self._forks_inside and mode.kind != COLD and self._child is None
 
     def run(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> None:
         """Run a test in another process."""
         assert self._state is not None
-        if self._runs is not None:
-            self._runs.begin_test(item)
+        runs = None if self.forks_inside(mode) else self._runs  # its own wrapper is around this then
+        if runs is not None:
+            runs.begin_test(item)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         follower = nextitem if self._shares(item, mode, nextitem) else None
         began = time.time()
@@ -128,7 +143,9 @@ class ProcessTests:
         if mode.kind == COLD:
             child = self._start_cold(item)
         elif child is None:
-            child = self._fork(item, follower)
+            child = self._fork(item, follower, mode)
+            if child is None:
+                return
         else:
             child.command("run", self._numbers[id(item)], self._number_of(follower))
         followed = Followed(self._config, self._state, child, item, mode)
@@ -141,6 +158,8 @@ class ProcessTests:
             if outcome == GONE and followed.error is None:
                 self._report_crash(item, followed, ending, mode, began)
         self._end_test(item, nextitem)
+        if runs is not None:
+            runs.end_test(item, nextitem)
         if followed.error is not None:
             self.end_file()
             raise followed.error
@@ -156,15 +175,42 @@ class ProcessTests:
     def _number_of(self, item: pytest.Item | None) -> int:
         return -1 if item is None else self._numbers[id(item)]
 
-    def _fork(self, item: pytest.Item, nextitem: pytest.Item | None) -> Child:
+    def _fork(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
+        """Start a process; return None in that process if the test goes on there by itself."""
+        self._flush()
+        randomness, is_inside = random.getstate(), self.forks_inside(mode)
+        there = fork(commands=nextitem is not None, waits=self._waits)
+        if isinstance(there, Child):
+            return there
+        if is_inside:
+            self._parent = there
+            try:
+                self._be_child(there, randomness).expect(item, nextitem)
+            except BaseException:
+                there.leave_with_traceback()
+            return None
+        there.leave_after(lambda: self._be_child(there, randomness).run_all(item, nextitem))
+
+    def _be_child(self, parent: Parent, randomness: object) -> ChildSession:
         assert self._session is not None
         assert self._stacks is not None
-        self._flush()
-        randomness = random.getstate()
-        there = fork(commands=nextitem is not None, waits=self._waits)
-        if isinstance(there, Parent):
-            there.leave_after(lambda: self._be_child(there, item, nextitem, randomness))
-        return there
+        if self._runs is not None:
+            self._runs.is_child = True
+        self.child_session = ChildSession(
+            self._session, self._forwarder, parent, self._stacks.descriptor, randomness
+        )
+        return self.child_session
+
+    def leave_child(self, error: BaseException | None) -> None:
+        """Go on with other tests and end, if this is a child whose first test is over.
+
+        Args:
+            error: what it raised.
+        """
+        parent, self._parent = self._parent, None
+        session = self.child_session
+        if parent is not None and session is not None:
+            parent.leave_after(lambda: session.go_on(error))
 
     def _start_cold(self, item: pytest.Item) -> Child:
         from pytest_import_isolation.plugin.processes.cold_request import modules_to_import, request_for
@@ -184,17 +230,6 @@ class ProcessTests:
         before = self._session.items[: self._numbers.get(id(item), 0)]
         number = sum(other.nodeid == item.nodeid for other in before)
         return self._cold.start(request_for(item, number), waits=self._waits)
-
-    def _be_child(
-        self, parent: Parent, item: pytest.Item, nextitem: pytest.Item | None, randomness: object
-    ) -> None:
-        assert self._session is not None
-        assert self._stacks is not None
-        self._is_child = True
-        if self._runs is not None:
-            self._runs.is_child = True
-        child = ChildSession(self._session, self._forwarder, parent, self._stacks.descriptor, randomness)
-        child.run_all(item, nextitem)
 
     def _flush(self) -> None:
         """Print now what both processes would print."""
@@ -226,8 +261,6 @@ class ProcessTests:
             self.end_file()
         if session._setupstate.stack:
             self._tear_down(item, nextitem)
-        if self._runs is not None:
-            self._runs.end_test(item, nextitem)
 
     def _tear_down(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Tear down here what tests before set up here, and the next one does not need."""
@@ -250,10 +283,11 @@ class ProcessTests:
 
 
 class _Protocol:
-    """The two wrappers around the protocol of a test; no other plugin's wrapper is around these.
+    """What is around and in the place of the protocol of a test; no other plugin's wrapper is around these.
 
-    The inner one runs the test elsewhere and raises, so that the wrappers inside of it never begin. The outer
-    one makes the result of that. Methods are registered in the order of their names, the outermost last.
+    A child begins in the middle, inside of all wrappers, if that is right for them. Or it begins in the second
+    wrapper, which raises in the parent, so that the wrappers inside of it never begin there, and the outermost
+    makes the result of that. Methods are registered in the order of their names, the outermost last.
 
     Args:
         tests: runs tests elsewhere.
@@ -262,33 +296,85 @@ class _Protocol:
     def __init__(self, tests: ProcessTests) -> None:
         self._tests = tests
 
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_1_middle(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> object:
+        """Run a test elsewhere; in the child, run it."""
+        mode = self._tests.wants(item)
+        if mode is None:
+            return None
+        self._tests.run(item, nextitem, mode)
+        child = self._tests.child_session
+        return True if child is None else self._run_here(item, child.nextitem)
+
+    def _run_here(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
+        """Do what pytest does after this implementation, with another next test."""
+        given = {"item": item, "nextitem": nextitem}
+        for one in reversed(item.config.hook.pytest_runtest_protocol.get_hookimpls()):
+            if one.plugin is not self and not one.wrapper and not one.hookwrapper:
+                result = one.function(*[given[name] for name in one.argnames])
+                if result is not None:
+                    return result
+        return None
+
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
-    def pytest_runtest_protocol_1_inner(
+    def pytest_runtest_protocol_2_inner(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
-        """Run a test elsewhere."""
+        """Run a test elsewhere, if its wrappers must not begin here."""
         mode = self._tests.wants(item)
-        if mode is not None:
+        if mode is not None and not self._tests.forks_inside(mode):
             self._tests.run(item, nextitem, mode)
             raise _Done
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
-    def pytest_runtest_protocol_2_outer(self) -> Generator[None, object, object]:
-        """Say that a test was run."""
+    def pytest_runtest_protocol_3_outer(self) -> Generator[None, object, object]:
+        """Say that a test was run; leave a child in which one ran."""
         try:
-            return (yield)
+            result = yield
         except _Done:
             return True
+        except BaseException as error:
+            self._tests.leave_child(error)
+            raise
+        self._tests.leave_child(None)
+        return result
 
 
 class _Done(Exception):  # noqa: N818 - it is no error
     """A test ran elsewhere: no other plugin of this process has anything to do for it."""
 
 
+def are_simple(config: pytest.Config) -> bool:
+    """Tell whether all that is around a test may begin in one process and end in its child too.
+
+    So it is for what pytest itself has there, unless it keeps an eye on the time.
+    """
+    try:
+        if float(config.getini("faulthandler_timeout") or 0) > 0:
+            return False
+    except ValueError:  # pytest has not this plugin
+        pass
+    return all(
+        _is_simple(one.plugin)
+        for one in config.hook.pytest_runtest_protocol.get_hookimpls()
+        if one.wrapper or one.hookwrapper
+    )
+
+
+def _is_simple(plugin: object) -> bool:
+    name = getattr(plugin, "__name__", "") if isinstance(plugin, ModuleType) else type(plugin).__module__
+    return name.startswith("_pytest.") or name == "pytest_import_isolation.plugin.suite"
+
+
 def _must_wait(config: pytest.Config) -> bool:
     """Tell whether what children print directly must not come before what this process prints of them."""
-    option, live = config.option, getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None)
+    option, live = (
+        config.option,
+        getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None),
+    )
     return bool(
         getattr(option, "usepdb", False)
         or getattr(option, "trace", False)
