@@ -650,7 +650,7 @@ def test_tests_of_other_plugins_give_the_events_that_they_give_in_one_process(su
     for mode in ("process", "process-file"):
         suite.run({}, f"--isolate-imports={mode}", plugins=plugins, report=False, ini=ini)
         _assert_same(_events(suite), plain)
-        assert len({pid for _, pid in _processes(suite)}) == (5 if mode == "process" else 1)
+        assert len({pid for _, pid in _processes(suite)}) == (4 if mode == "process" else 1)
 
 
 # The leak report

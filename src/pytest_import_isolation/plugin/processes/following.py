@@ -103,22 +103,28 @@ class Followed:
             self._child.interrupt(0)
 
 
-def follow_end(child: Child, state: ParentState) -> None:
+def follow_end(child: Child, state: ParentState, *, is_interrupted: bool = False) -> None:
     """Let a child that has nothing more to do end, and take what it knows.
 
     Args:
         child: the process; it was told to end.
         state: takes what it knows.
+        is_interrupted: whether Ctrl-C was typed, which it may not have heard.
     """
+    if is_interrupted:
+        child.interrupt(_SHORTLY)
     while True:
         try:
             message = child.receive()
+            if message is None or message[0] == DONE:
+                child.end()
+                return
+            if message[0] == WAITS:
+                child.command("end")
+            elif message[0] == "raised":
+                child.limit(None)
+            elif message[0] == "state":
+                state.add(message[1])
+            child.handled()
         except KeyboardInterrupt:
             child.send_signal(signal.SIGKILL)
-            continue
-        if message is None or message[0] == DONE:
-            child.end()
-            return
-        if message[0] == "state":
-            state.add(message[1])
-        child.handled()

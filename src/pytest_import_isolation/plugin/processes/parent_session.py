@@ -139,18 +139,19 @@ class ProcessTests:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         follower = nextitem if self._shares(item, mode, nextitem) else None
         began = time.time()
-        child, self._child = self._child, None
-        if mode.kind == COLD:
-            child = self._start_cold(item)
-        elif child is None:
-            child = self._fork(item, follower, mode)
-            if child is None:
-                return
-        else:
-            child.command("run", self._numbers[id(item)], self._number_of(follower))
-        followed = Followed(self._config, self._state, child, item, mode)
-        outcome = followed.follow()
-        child.limit(None)
+        started, self._child = self._child, None
+        child = started or self._start(item, follower, mode)
+        if child is None:
+            return
+        try:
+            if started is not None:
+                child.command("run", self._numbers[id(item)], self._number_of(follower))
+            followed = Followed(self._config, self._state, child, item, mode)
+            outcome = followed.follow()
+            child.limit(None)
+        except BaseException:  # Ctrl-C outside of what follows the child
+            follow_end(child, self._state, is_interrupted=True)
+            raise
         if outcome == WAITS:
             self._child = child
         else:
@@ -174,6 +175,9 @@ class ProcessTests:
 
     def _number_of(self, item: pytest.Item | None) -> int:
         return -1 if item is None else self._numbers[id(item)]
+
+    def _start(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
+        return self._start_cold(item) if mode.kind == COLD else self._fork(item, nextitem, mode)
 
     def _fork(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
         """Start a process; return None in that process if the test goes on there by itself."""
