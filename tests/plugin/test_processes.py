@@ -522,7 +522,9 @@ def test_x_stops_after_the_test_and_its_module_is_torn_down(suite: Suite, mode: 
 
 
 def test_processes_of_xdist_workers_fork_too(suite: Suite) -> None:
-    files = {f"test_{n}.py": "import os\n\ndef test_dies(): os.abort()\n\ndef test_runs(): pass\n" for n in "ab"}
+    files = {
+        f"test_{n}.py": "import os\n\ndef test_dies(): os.abort()\n\ndef test_runs(): pass\n" for n in "ab"
+    }
     run = suite.run(
         {"conftest.py": _RECORDER, **files}, "-n2", "--isolate-imports=process-file", plugins=("xdist",)
     )
@@ -601,7 +603,12 @@ def test_coverage_measures_what_it_measures_in_one_process(suite: Suite, core: s
 
 @pytest.mark.neighbours("coverage")
 def test_coverage_run_measures_children(suite: Suite) -> None:
-    suite.write({**_MEASURED, ".coveragerc": "[run]\nbranch = true\ndynamic_context = test_function\nsource_pkgs = app, late\n"})
+    suite.write(
+        {
+            **_MEASURED,
+            ".coveragerc": "[run]\nbranch = true\ndynamic_context = test_function\nsource_pkgs = app, late\n",
+        }
+    )
     found = []
     for mode in ("off", "process-file"):
         options = ("-m", "pytest", "-p", "no:cacheprovider", f"--isolate-imports={mode}")
@@ -689,7 +696,10 @@ def test_a_child_tells_its_leaks_as_contained_and_its_victims_what_they_met(suit
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ('process="files"', "process is True (a process for this test), \"file\", \"cold\" or False, not 'files'"),
+        (
+            'process="files"',
+            'process is True (a process for this test), "file", "cold" or False, not \'files\'',
+        ),
         ("process=True, timeout=0", "timeout is a number of seconds above 0, not 0"),
         ("proces=True", "has no parameter 'proces' (did you mean 'process'?)"),
     ],
@@ -748,4 +758,7 @@ def test_without_fork_the_message_says_what_else_there_is(suite: Suite) -> None:
 def test_an_unusable_timeout_in_the_ini_file_is_a_usage_error(suite: Suite) -> None:
     run = suite.run("def test_it(): pass\n", ini="import_isolation_process_timeout = soon\n", report=False)
     assert run.status == 4
-    assert "import_isolation_process_timeout in the ini file is a number of seconds above 0, not 'soon'" in run.output
+    assert (
+        "import_isolation_process_timeout in the ini file is a number of seconds above 0, not 'soon'"
+        in run.output
+    )

@@ -259,7 +259,8 @@ def _mode(config: pytest.Config, option: argparse.Namespace) -> str | None:
 
         who = "isolate_imports in the ini file" if given is None else "--isolate-imports"
         raise pytest.UsageError(
-            f"{who}: expected off, file, test, process or process-file, not {mode!r}{suggestion(mode, _MODES)}"
+            f"{who}: expected off, file, test, process or process-file, not {mode!r}"
+            f"{suggestion(mode, _MODES)}"
         )
     return None if mode == "off" else mode
 

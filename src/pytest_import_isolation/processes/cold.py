@@ -30,7 +30,7 @@ class ColdServer:
     """Starts the server, and asks it for processes. It is a child of this process.
 
     Args:
-        target: ``module:function`` to be called in each process, with its parent, a request and the file for stacks.
+        target: ``module:function`` to be called in each process, with its parent, a request and ``stacks``.
         path: ``sys.path`` there.
         modules: what to import once, before all processes.
         stacks: the file to which stacks go.

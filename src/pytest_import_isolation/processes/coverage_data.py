@@ -86,7 +86,7 @@ class ParentCoverage:
         self._unmatched: set[str] | None = None
 
     def add(self, measured: Iterable[Measured], unmatched: Iterable[str]) -> None:
-        """Take what :meth:`ChildCoverage.gather` returned; writing it at once would take longer than a test."""
+        """Take what :meth:`ChildCoverage.gather` returned; to write it each time takes longer than a test."""
         for what, context, values in measured:
             if what == "tracers":
                 self._tracers.update(values)

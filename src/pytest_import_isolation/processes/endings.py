@@ -47,7 +47,10 @@ def words_for(ending: Ending, phase: str, seconds: float | None, printed: str) -
     if ending.code == 1 and _PYTEST_TIMEOUT.search(printed):
         return f"pytest-timeout ended the process of this test {where} (timeout_method=thread does that)"
     if ending.code is not None:
-        return f"the process of this test ended {where} with exit status {ending.code}, as os._exit({ending.code}) does"
+        return (
+            f"the process of this test ended {where} with exit status {ending.code}, as "
+            f"os._exit({ending.code}) does"
+        )
     return f"the process of this test ended {where}, and another function took its exit status"
 
 

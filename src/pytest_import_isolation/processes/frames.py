@@ -24,10 +24,11 @@ def encode(value: object) -> bytes:
     Args:
         value: builtins as a rule.
     """
+    plain: Any = value
     try:
-        body = marshal.dumps(value)
+        body = marshal.dumps(plain)
     except ValueError:
-        body = marshal.dumps(_plain(value, _DEEPEST))
+        body = marshal.dumps(_plain(plain, _DEEPEST))
     return len(body).to_bytes(_LENGTH, "big") + body
 
 

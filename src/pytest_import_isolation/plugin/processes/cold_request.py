@@ -37,7 +37,7 @@ _LEFT_OUT: Final = ("no:pytest_cov",)
 
 
 def modules_to_import(config: pytest.Config) -> list[str]:
-    """Return the plugins of the run that are installed, or named with ``-p``: they are no part of the suite."""
+    """Return the plugins that are installed, or named with ``-p``: they are no part of the suite."""
     installed = {id(plugin) for plugin, _ in config.pluginmanager.list_plugin_distinfo()}
     named = set(config.option.plugins or ())
     return [
@@ -78,7 +78,7 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
     }
 
 
-def _can_be_told(value: object) -> bool:
+def _can_be_told(value: Any) -> bool:
     try:
         marshal.dumps(value)
     except ValueError:
@@ -91,7 +91,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _coverage_settings(config: pytest.Config) -> tuple[dict[str, Any], bool] | None:
-    """Return the settings of coverage in this process, and whether each test is a context; None without it."""
+    """Return the settings of coverage here, and whether each test is a context; None without it."""
     running = running_coverage()
     if running is None:
         return None

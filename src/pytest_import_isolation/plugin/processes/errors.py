@@ -47,6 +47,6 @@ def raised_again(kind: str, text: str, code: int | None, file: str, line: int) -
     try:
         exec(compile(source, file, "exec"), {"error": error})
     except BaseException as raised:
-        assert raised.__traceback__ is not None
-        return raised.with_traceback(raised.__traceback__.tb_next)
+        here = raised.__traceback__
+        return raised.with_traceback(None if here is None else here.tb_next)
     return error

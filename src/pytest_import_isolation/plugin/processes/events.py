@@ -28,8 +28,8 @@ _TOLD: Final = (
     "pytest_runtest_logfinish",
     "pytest_warning_recorded",
 )
-#: Plugins of pytest that take note of an event for what comes next in the same process: the session whether to
-#: stop, the others the same for --stepwise, and which phase a live log belongs to.
+#: Plugins of pytest that take note of an event for what comes next in the same process: whether to stop with
+#: --stepwise, and which phase a live log belongs to. So does the session, with --maxfail.
 _NEED_THEM: Final = frozenset(("stepwiseplugin", "logging-plugin"))
 _OURS: Final = __name__.partition(".")[0] + "."
 
@@ -57,8 +57,8 @@ class Forwarder:
         self._parent = parent
         for name, kept in (self._kept or self.choose()).items():
             caller = getattr(self._config.hook, name)
-            # Its own list: to unregister plugins would be events, and slow. The old one stays alive, since to free
-            # it is to write to all that is in it.
+            # Its own list: to unregister plugins would be events, and slow. The old one stays alive, since to
+            # free it is to write to all that is in it.
             self._old.append(caller._hookimpls)
             caller._hookimpls = kept
         self._divert_terminal(parent)
@@ -86,14 +86,16 @@ class Forwarder:
     def _divert_terminal(self, parent: Parent) -> None:
         terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         writer = getattr(terminal, "_tw", None)
-        if hasattr(writer, "_file"):
+        if writer is not None and hasattr(writer, "_file"):
             writer._file = _TerminalFile(writer._file, parent)
 
     def _divert_junit(self, parent: Parent) -> None:
         junit = junit_of(self._config)
         if junit is not None:
             junit.add_global_property = lambda name, value: parent.tell("property", name, value)
-            junit.node_reporter = lambda report: _JunitReporter(parent, getattr(report, "nodeid", report))
+            junit.node_reporter = lambda report: _JunitReporter(
+                parent, str(getattr(report, "nodeid", report))
+            )
 
     # The hooks
 

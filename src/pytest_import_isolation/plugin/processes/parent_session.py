@@ -289,9 +289,9 @@ class ProcessTests:
 class _Protocol:
     """What is around and in the place of the protocol of a test; no other plugin's wrapper is around these.
 
-    A child begins in the middle, inside of all wrappers, if that is right for them. Or it begins in the second
-    wrapper, which raises in the parent, so that the wrappers inside of it never begin there, and the outermost
-    makes the result of that. Methods are registered in the order of their names, the outermost last.
+    A child begins in the middle, inside of all wrappers, if that is right for them. Or it begins in the
+    second wrapper, which raises in the parent, so that the wrappers inside of it never begin there, and the
+    outermost makes the result of that. Methods are registered by their names, the outermost last.
 
     Args:
         tests: runs tests elsewhere.
@@ -301,9 +301,7 @@ class _Protocol:
         self._tests = tests
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
-    def pytest_runtest_protocol_1_middle(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> object:
+    def pytest_runtest_protocol_1_middle(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
         """Run a test elsewhere; in the child, run it."""
         mode = self._tests.wants(item)
         if mode is None:

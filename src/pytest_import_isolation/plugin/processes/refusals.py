@@ -48,8 +48,8 @@ def refuse_without_fork(mode: Mode, who: str) -> None:
     """
     if mode.kind != COLD and not hasattr(os, "fork"):
         raise pytest.UsageError(
-            f'{who} needs os.fork, which this system lacks; @pytest.mark.{MARKER}(process="cold") runs a test '
-            "in a new process here, and --isolate-imports=test isolates all tests in this one"
+            f"{who} needs os.fork, which this system lacks; --isolate-imports=test isolates all tests in one "
+            "process"
         )
 
 
@@ -65,8 +65,8 @@ def refuse_loaded_extensions(mode: Mode, fresh: Patterns, nodeid: str) -> None:
         name = next(_loaded_extensions(Patterns(pattern)), None)
         if name is not None:
             raise pytest.UsageError(
-                f"{nodeid}: @pytest.mark.{MARKER}: fresh={pattern!r} covers the extension module {name}, which "
-                "is loaded already, and so it is in a process that is forked from this one; "
+                f"{nodeid}: @pytest.mark.{MARKER}: fresh={pattern!r} covers the extension module {name}, "
+                "which is loaded already, and so it is in a process that is forked from this one; "
                 'process="cold" runs the test in one that has not loaded it'
             )
 
