@@ -15,7 +15,6 @@ TEST: Final = "test"
 FILE: Final = "file"
 COLD: Final = "cold"
 _BY_OPTION: Final = {"process": TEST, "process-file": FILE}
-_EXPECTED: Final = 'True (a process for this test), "file", "cold" or False'
 
 
 class Mode(NamedTuple):
@@ -63,7 +62,9 @@ def _kind(value: object, who: str) -> str | None:
         return None
     if type(value) is str and value in (FILE, COLD):
         return value
-    raise pytest.UsageError(f"{who} is {_EXPECTED}, not {value!r}")
+    raise pytest.UsageError(
+        f'{who} is True (a process for this test), "file", "cold" or False, not {value!r}'
+    )
 
 
 def seconds(value: object, who: str) -> float:

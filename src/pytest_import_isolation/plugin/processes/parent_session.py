@@ -78,7 +78,7 @@ class ProcessTests:
                 continue
             who = f"{item.nodeid}: process={mode.kind!r}"
             refuse_other_plugins(self._config, who)
-            refuse_without_fork(mode, who)
+            refuse_without_fork(who)
             parameters = parameters_of(item)
             if parameters is not None:
                 refuse_loaded_extensions(mode, parameters.fresh, item.nodeid)

@@ -40,13 +40,13 @@ def refuse_other_plugins(config: pytest.Config, who: str) -> None:
             )
 
 
-def refuse_without_fork(mode: Mode, who: str) -> None:
+def refuse_without_fork(who: str) -> None:
     """Refuse to fork where that cannot be done.
 
     Raises:
         pytest.UsageError: a test wants it.
     """
-    if mode.kind != COLD and not hasattr(os, "fork"):
+    if not hasattr(os, "fork"):
         raise pytest.UsageError(
             f"{who} needs os.fork, which this system lacks; --isolate-imports=test isolates all tests in one "
             "process"
