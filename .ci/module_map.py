@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "pytest_import_isolation"
 PAGE = ROOT / ".github" / "CONTRIBUTING.md"
+HEAD = ["| module | idea |", "|---|---|"]
 BEGIN, END = "<!-- modules: written by .ci/module_map.py -->\n", "<!-- end of modules -->\n"
 
 
@@ -39,9 +40,21 @@ def row(file: Path) -> str:
     return f"| [`{name}`](../src/{SOURCE.name}/{name}) | {idea(file).replace('|', chr(92) + '|')} |"
 
 
+def table(wing: Path, seen: set[Path]) -> list[str]:
+    """Return the lines of a wing, and of the folders in it: a folder's contract is named with a hyphen."""
+    name = wing.relative_to(SOURCE).as_posix()
+    inside = layers(name.replace("/", "-"))
+    files = [wing / f"{module}.py" for module in inside if not (wing / module).is_dir()]
+    seen.update(files, [wing / "__init__.py"])
+    lines = ["", f"**`{name}/`** {idea(wing / '__init__.py')}", "", *HEAD, *map(row, files)]
+    for module in inside:
+        if (wing / module).is_dir():
+            lines += table(wing / module, seen)
+    return lines
+
+
 def rows() -> list[str]:
     """Return the lines of the tables: one for the top, and one for each wing."""
-    head = ["| module | idea |", "|---|---|"]
     top = [SOURCE / "__init__.py"]
     lines: list[str] = []
     seen: set[Path] = set()
@@ -50,14 +63,12 @@ def rows() -> list[str]:
         if not wing.is_dir():
             top.append(wing.with_suffix(".py"))
             continue
-        files = [wing / f"{module}.py" for module in layers(name)]
-        lines += ["", f"**`{name}/`** {idea(wing / '__init__.py')}", "", *head, *map(row, files)]
-        seen.update(files, [wing / "__init__.py"])
+        lines += table(wing, seen)
     seen.update(top)
     forgotten = set(SOURCE.rglob("*.py")) - seen
     if forgotten:
         sys.exit(f"in no layer of .importlinter: {', '.join(sorted(file.name for file in forgotten))}")
-    return [*head, *map(row, top), *lines]
+    return [*HEAD, *map(row, top), *lines]
 
 
 def main() -> None:

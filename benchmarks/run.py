@@ -28,7 +28,9 @@ from benchmarks.paired import Spread
 from benchmarks.suites import Plan, SuiteError, Workshop
 from benchmarks.tables import Section, markdown, merged, terminal
 
-NAMES = ("window", "trivial", "app", "fresh", "parked", "load", "scale", "big", "cycles", "blame")
+NAMES = (
+    *("window", "trivial", "processes", "app", "fresh", "parked", "load", "scale", "big", "cycles", "blame"),
+)
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _HEAD = """\

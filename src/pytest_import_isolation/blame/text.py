@@ -15,7 +15,7 @@ from pytest_import_isolation.blame.verdicts import (
     UNPROVEN,
     Verdict,
 )
-from pytest_import_isolation.report.text import Line
+from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.wording import count, plain
 
 _HEADS: Final = {

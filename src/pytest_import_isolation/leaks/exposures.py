@@ -264,8 +264,7 @@ class Exposures:
                 continue
             for name, space in holders:
                 if name == watched.name or watched.is_held_by(space):
-                    file = space.get("__file__")
-                    file = file if type(file) is str else name
+                    file = found if type(found := space.get("__file__")) is str else name
                     self._meet(watched, Exposure(nodeid, phase, file, line_of_import(file, last), _UNKNOWN))
                     break
 

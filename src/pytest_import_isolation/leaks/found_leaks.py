@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
@@ -14,7 +14,15 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
-from pytest_import_isolation.report.records import ERROR, INFO, MODULE_KINDS, WARNING, Exposure, Leak, Polluter
+from pytest_import_isolation.report.records import (
+    ERROR,
+    INFO,
+    MODULE_KINDS,
+    WARNING,
+    Exposure,
+    Leak,
+    Polluter,
+)
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 
@@ -44,6 +52,10 @@ class FoundLeaks:
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
         self._suspects: set[int] = set()
+        # What was found in other processes, once each.
+        self._from_elsewhere: set[Leak] = set()
+        # By the numbers of leaks, who met them in another process.
+        self._met_elsewhere: dict[int, list[Exposure]] = {}
 
     def record(self, leak: Leak, worst: str = ERROR, change: SingleChange | None = None) -> None:
         """Add a leak; note who meets it from now on, if it is an error.
@@ -226,11 +238,52 @@ class FoundLeaks:
         met = self._exposures.by_leak()
         told: list[Leak] = []
         for number, leak in enumerate(self.leaks):
-            exposed = tuple(map(self._shortened, met.get(number, ())))
+            exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))
             has_failed = any(exposure.outcome in FAILURES for exposure in exposed)
             severity = ERROR if number in self._suspects and has_failed else leak.severity
             told.append(leak._replace(exposed=exposed, severity=severity))
         return tuple(told)
+
+    def _elsewhere(self, number: int, met: Mapping[int, tuple[Exposure, ...]]) -> Iterator[Exposure]:
+        if number in self._met_elsewhere:
+            here = {exposure.nodeid for exposure in met.get(number, ())}
+            yield from (one for one in self._met_elsewhere[number] if one.nodeid not in here)
+
+    # Other processes that run tests of this run
+
+    def since(
+        self, number: int, nodeids: Collection[str]
+    ) -> tuple[tuple[Leak, ...], dict[int, tuple[Exposure, ...]]]:
+        """Return the leaks that were found last, and by the numbers of older ones who met them.
+
+        Args:
+            number: of the first leak that counts.
+            nodeids: the tests that count.
+        """
+        leaks = self.with_exposures()
+        older = (
+            (n, tuple(e for e in leak.exposed if e.nodeid in nodeids))
+            for n, leak in enumerate(leaks[:number])
+        )
+        return leaks[number:], {n: exposed for n, exposed in older if exposed}
+
+    def add_contained(self, leaks: Iterable[Leak]) -> None:
+        """Add what was found in a process that has ended: nobody can meet it, and modules left with it."""
+        for leak in leaks:
+            if leak.severity != INFO:
+                found = leak._replace(contained=True)
+            elif leak.kind == "loaded" and leak.name in self.first_importers:
+                continue
+            else:
+                found = leak
+                self.first_importers.setdefault(leak.name, leak.polluter)
+            if found not in self._from_elsewhere:
+                self._from_elsewhere.add(found)
+                self.leaks.append(found)
+
+    def add_exposures(self, number: int, exposures: Iterable[Exposure]) -> None:
+        """Take note of those who met a leak in another process."""
+        self._met_elsewhere.setdefault(number, []).extend(exposures)
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self._places.shorten(exposure.file))

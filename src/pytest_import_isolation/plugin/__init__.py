@@ -12,6 +12,7 @@ May use:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +32,7 @@ with plain_imports():
         missing_modules,
         trace_imports,
     )
-    from pytest_import_isolation.plugin.marker import DESCRIPTION, is_marked
+    from pytest_import_isolation.plugin.marker import DESCRIPTION, asks_for_process, is_marked
     from pytest_import_isolation.plugin.options import Settings, add_options, give_back_path, read_settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.executions import Executions
     from pytest_import_isolation.plugin.interruptions import Interruptions
     from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
     from pytest_import_isolation.plugin.windows import ItemWindows
@@ -56,11 +58,17 @@ __all__ = [
     "trace_imports",
 ]
 
+#: ``sys.path`` before the suite changed it.
+_path_at_start = sys.path.copy()
+
 _settings_key = pytest.StashKey[Settings]()
 _windows_key = pytest.StashKey["ItemWindows"]()
 _parts_key = pytest.StashKey["_Parts"]()
 _OBSERVER = "import-leak-observer"
 _SUITE = "import-isolation-of-the-suite"
+_PROCESSES = "import-isolation-processes"
+#: An option that a process has which runs a test for another one.
+_IN_CHILD = "import_isolation_in_child"
 _MISTAKE = "import_isolation_mistake"
 
 
@@ -115,6 +123,13 @@ def pytest_collection_modifyitems(
         isolates = settings_of(config).isolate is not None
         if isolates or any(map(is_marked, items)):
             item_windows(config).prepare(items)
+        if getattr(config.option, _IN_CHILD, False):
+            return
+        process = config.pluginmanager.get_plugin(_PROCESSES)
+        if process is None and any(map(asks_for_process, items)):
+            process = _start_processes(config)
+        if process is not None:
+            process.prepare(items)
     except pytest.UsageError as error:
         if hasattr(config, "workeroutput"):
             config.workeroutput[_MISTAKE] = [*map(str, error.args)]
@@ -235,4 +250,18 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
     )
     manager.register(suite, _SUITE)
     item_windows(config)
+    if settings.isolate.startswith("process"):
+        _start_processes(config)
     return suite
+
+
+def _start_processes(config: pytest.Config) -> ProcessTests:
+    """Register what runs tests in processes of their own."""
+    with plain_imports():
+        from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
+
+    suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
+    runs = None if suite is None else suite.runs
+    tests = ProcessTests(config, settings_of(config), runs, _path_at_start)
+    config.pluginmanager.register(tests, _PROCESSES)
+    return tests

@@ -108,7 +108,7 @@ class Executions:
         for name, (how, who) in self._restored.items():
             last = name.rpartition(".")[2]
             if who != report.nodeid and re.search(rf"\b{re.escape(last)}\b", text):
-                add_section(report, _TITLE, _RESTORED.format(name=name, how=how, who=who))
+                add_section(report, TITLE, _RESTORED.format(name=name, how=how, who=who))
                 return
 
     def explain_fresh(

@@ -30,6 +30,8 @@ class FileRuns:
         self._runs: dict[Path, World] = {}
         # How many tests of each file are still to be run.
         self._to_do: Counter[Path] = Counter()
+        #: Whether this process runs tests for another one, which puts the worlds in place and away.
+        self.is_child = False
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
         """Count the tests of each file."""
@@ -45,6 +47,8 @@ class FileRuns:
 
     def end_test(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Put the world of a test's file away if the next test is of another file."""
+        if self.is_child:
+            return
         path = _path_of(item)
         self._to_do[path] -= 1
         if nextitem is None or _path_of(nextitem) != path:

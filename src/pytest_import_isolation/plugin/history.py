@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -48,6 +48,17 @@ class HistoryRecorder:
         name, start = token
         if error is None:
             self._imports.setdefault(name, max(0.0, self._clock() - start))
+
+    def add(self, events: Iterable[Event], imports: Mapping[str, float]) -> None:
+        """Take what another process saw that ran tests of this one.
+
+        Args:
+            events: in their order; both processes have the same clock.
+            imports: seconds by module.
+        """
+        self._events += events
+        for name, seconds in imports.items():
+            self._imports.setdefault(name, seconds)
 
     # The hooks
 

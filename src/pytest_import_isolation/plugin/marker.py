@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from pytest_import_isolation.window.parameters import Parameters
 
 MARKER = "isolated_imports"
+#: The parameters that are about the process of a test, and open no window by themselves.
+PROCESS_NAMES = ("process", "timeout")
 FIXTURE = "isolated_imports"
 
 DESCRIPTION = (
     f"{MARKER}(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., distributions=..., "
-    "finders=..., path_hooks=...): undo the changes that the test makes to "
+    "finders=..., path_hooks=..., process=..., timeout=...): undo the changes that the test makes to "
     "sys.modules, sys.path and the import hooks. Every parameter is optional. "
     "fresh: modules that are executed anew on their next import; unloaded: modules that are absent at first "
     "and can be imported as usual ('*' means all, and executes first-party modules anew); missing: modules "
@@ -30,7 +32,10 @@ DESCRIPTION = (
     "fakes: a mapping of module names to attributes, source text or objects; path: directories to put before "
     "sys.path; distributions: True also hides, from importlib.metadata, the distributions that deliver the "
     "missing modules; "
-    "finders, path_hooks: lists of import hooks that are asked before all others."
+    "finders, path_hooks: lists of import hooks that are asked before all others; "
+    "process: True runs the test in a process of its own, 'file' all tests of the file that have this in one "
+    "process, 'cold' in one in which nothing of the suite was imported yet; timeout: seconds after which "
+    "that process is ended. With these two alone imports are not undone: they go with the process."
 )
 
 
@@ -52,6 +57,8 @@ def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters 
     for node, mark in item.iter_markers_with_node(MARKER):
         if id(mark) in mistakes:  # which other tests have too
             continue
+        if mark.kwargs and not mark.args and mark.kwargs.keys() <= set(PROCESS_NAMES):
+            continue
         try:
             parameters = _parse(node, mark)
         except pytest.UsageError as error:
@@ -63,6 +70,11 @@ def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters 
 
         return Parameters.parse(MARKER, {})
     return combined
+
+
+def asks_for_process(item: pytest.Item) -> bool:
+    """Tell whether a mark of a test is about its process."""
+    return any(name in mark.kwargs for mark in item.iter_markers(MARKER) for name in PROCESS_NAMES)
 
 
 def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
@@ -77,7 +89,8 @@ def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:
             f'for example @pytest.mark.{MARKER}(fresh="myapp.settings")'
         )
     try:
-        parameters = Parameters.parse(who, mark.kwargs)
+        given = {name: value for name, value in mark.kwargs.items() if name not in PROCESS_NAMES}
+        parameters = Parameters.parse(who, given, PROCESS_NAMES)
     except ImportIsolationError as error:
         raise pytest.UsageError(str(error)) from None
     try:

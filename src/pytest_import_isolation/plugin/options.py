@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.report.policy import Allowance
 
 _SUFFIXES = (".json", ".html")
-_MODES = ("off", "file", "test")
+_MODES = ("off", "file", "test", "process", "process-file")
 _CONTENTS = ("off", "report", "undo")
 #: The mode of ``--isolate-imports`` without a value.
 _BARE = "file"
@@ -30,8 +31,10 @@ class Settings(NamedTuple):
     files: tuple[Path, ...]
     keep: Patterns
     first_party: Patterns
-    #: ``"file"``, ``"test"`` or, for neither, None.
+    #: One of the modes, None for ``off``.
     isolate: str | None = None
+    #: How many seconds a test may take that runs in another process, None for any number.
+    process_timeout: float | None = None
     #: Whether a leak of severity error that is not allowed fails the run.
     fail: bool = False
     #: Leaks that are accepted.
@@ -113,11 +116,12 @@ def add_options(parser: pytest.Parser) -> None:
         nargs="?",
         const=_BARE,
         default=None,
-        metavar="off|file|test",
+        metavar="off|file|test|process|process-file",
         help="Isolate all tests. file, or no value: only a test file itself sees the changes that its "
         "collection and its tests make to sys.modules, sys.path and the import hooks. test: in addition, "
-        "each test is undone on its own, as if it were marked with isolated_imports. off: only marked tests "
-        "are isolated. Default: off. Ini key: isolate_imports.",
+        "each test is undone on its own, as if it were marked with isolated_imports. process: as file, and "
+        "each test runs in a process of its own; process-file: one process for each file. off: only marked "
+        "tests are isolated. Default: off. Ini key: isolate_imports.",
     )
     group.addoption(
         "--import-isolation-contents",
@@ -135,8 +139,15 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "isolate_imports",
-        "Isolate all tests: off, file or test, as --isolate-imports does. Default: off.",
+        "Isolate all tests: off, file, test, process or process-file, as --isolate-imports does. Default: "
+        "off.",
         default="off",
+    )
+    parser.addini(
+        "import_isolation_process_timeout",
+        "How many seconds a test may take that runs in a process of its own. Then that process is ended, and "
+        "the test fails with its stacks. Default: any number. No option; a mark's timeout overrules it.",
+        default="",
     )
     parser.addini(
         "import_leak_report",
@@ -237,6 +248,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         keep=keep,
         first_party=first_party,
         isolate=_mode(config, option),
+        process_timeout=_process_timeout(config),
         fail=fail,
         allow=allow,
         baseline=baseline,
@@ -299,6 +311,19 @@ def _choice(config: pytest.Config, option: argparse.Namespace, name: str, choice
         expected = f"{', '.join(others)} or {last}"
         raise pytest.UsageError(f"{who}: expected {expected}, not {chosen!r}{suggestion(chosen, choices)}")
     return chosen
+
+
+def _process_timeout(config: pytest.Config) -> float | None:
+    text = str(config.getini("import_isolation_process_timeout")).strip()
+    try:
+        seconds = float(text) if text else None
+    except ValueError:
+        seconds = 0.0
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise pytest.UsageError(
+            f"import_isolation_process_timeout in the ini file is a number of seconds above 0, not {text!r}"
+        )
+    return seconds
 
 
 def _usable_file(config: pytest.Config, name: str) -> Path:

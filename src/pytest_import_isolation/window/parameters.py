@@ -47,12 +47,13 @@ class Parameters(NamedTuple):
         return any(self)
 
     @classmethod
-    def parse(cls, who: str, given: Mapping[str, Any]) -> Parameters:
+    def parse(cls, who: str, given: Mapping[str, Any], others: Sequence[str] = ()) -> Parameters:
         """Check and parse parameters.
 
         Args:
             who: what they were given to, for the messages.
             given: values by parameter name; those not given are empty.
+            others: names of what else it takes, parsed elsewhere.
 
         Raises:
             ParameterError: a parameter does not exist or is of an unusable type.
@@ -60,8 +61,9 @@ class Parameters(NamedTuple):
         """
         for name in given:
             if name not in NAMES:
+                names = (*NAMES, *others)
                 raise ParameterError(
-                    f"{who} has no parameter {name!r}{suggestion(name, NAMES)}; it takes {', '.join(NAMES)}"
+                    f"{who} has no parameter {name!r}{suggestion(name, names)}; it takes {', '.join(names)}"
                 )
         fresh, keep = (Patterns(given.get(name, ()), f"{who}: {name}") for name in ("fresh", "keep"))
         text = contradiction(fresh, keep)

@@ -1,0 +1,101 @@
+"""What a child knows at its end beside the reports of its tests: lines, leaks, history, a wish to stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_import_isolation.processes.coverage_data import ChildCoverage, ParentCoverage, running_coverage
+from pytest_import_isolation.report.records import Event, Exposure, Report
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.leaks.found_leaks import FoundLeaks
+    from pytest_import_isolation.plugin.history import HistoryRecorder
+
+_OBSERVER: Final = "import-leak-observer"
+_HISTORY: Final = "import-leak-history"
+_WISHES: Final = ("shouldstop", "shouldfail")
+
+
+def _found(config: pytest.Config) -> FoundLeaks | None:
+    observer: Any = config.pluginmanager.get_plugin(_OBSERVER)
+    return None if observer is None else observer.boundaries.found
+
+
+def _history(config: pytest.Config) -> HistoryRecorder | None:
+    recorder: HistoryRecorder | None = config.pluginmanager.get_plugin(_HISTORY)
+    return recorder
+
+
+class ChildState:
+    """Takes note of what there is when a child begins, and of what it adds.
+
+    Args:
+        session: the run.
+        measured: what coverage measures here, if it was started here.
+    """
+
+    def __init__(self, session: pytest.Session, measured: ChildCoverage | None = None) -> None:
+        self._session = session
+        running = None if measured else running_coverage()
+        self._coverage = measured if running is None else ChildCoverage(running)
+        self._found = _found(session.config)
+        self._leaks = 0 if self._found is None else len(self._found.leaks)
+        self._history = _history(session.config)
+        self._events = 0 if self._history is None else len(self._history.history.events)
+
+    def gather(self, nodeids: set[str]) -> dict[str, Any]:
+        """Return what was added, as builtins.
+
+        Args:
+            nodeids: the tests that ran here.
+        """
+        state: dict[str, Any] = {}
+        for name in _WISHES:
+            if getattr(self._session, name, False):
+                state[name] = getattr(self._session, name)
+        if self._coverage is not None:
+            state["coverage"] = self._coverage.gather()
+        if self._found is not None:
+            leaks, met = self._found.since(self._leaks, nodeids)
+            if leaks:
+                state["leaks"] = Report(leaks).as_builtins()
+            if met:
+                state["met"] = {number: list(map(tuple, exposures)) for number, exposures in met.items()}
+        if self._history is not None:
+            events, imports = self._history.history
+            state["history"] = list(map(tuple, events[self._events :])), dict(imports)
+        return state
+
+
+class ParentState:
+    """Adds what children knew to what this process knows.
+
+    Args:
+        session: the run.
+    """
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        #: What children measured.
+        self.coverage = ParentCoverage()
+
+    def add(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`ChildState.gather` returned in a child."""
+        config = self._session.config
+        for name in _WISHES:
+            if state.get(name) and not getattr(self._session, name, False):
+                setattr(self._session, name, state[name])
+        if "coverage" in state:
+            self.coverage.add(*state["coverage"])
+        found = _found(config)
+        if found is not None:
+            if "leaks" in state:
+                found.add_contained(Report.from_builtins(state["leaks"]).leaks)
+            for number, exposures in state.get("met", {}).items():
+                found.add_exposures(number, [Exposure(*values) for values in exposures])
+        history = _history(config)
+        if history is not None and "history" in state:
+            events, imports = state["history"]
+            history.add([Event(*values) for values in events], imports)

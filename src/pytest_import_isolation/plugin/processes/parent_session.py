@@ -1,0 +1,385 @@
+"""The hooks of the parent: each test that wants a process gets one, and its events are seen here."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+from collections.abc import Generator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_import_isolation.plugin.marker import parameters_of
+from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.plugin.processes.child_session import ChildSession
+from pytest_import_isolation.plugin.processes.crashes import Crash
+from pytest_import_isolation.plugin.processes.events import Forwarder
+from pytest_import_isolation.plugin.processes.following import GONE, WAITS, Followed, follow_end
+from pytest_import_isolation.plugin.processes.gathering import ParentState
+from pytest_import_isolation.plugin.processes.modes import COLD, FILE, Mode, mode_key, mode_of
+from pytest_import_isolation.plugin.processes.refusals import (
+    refuse_loaded_extensions,
+    refuse_other_plugins,
+    refuse_without_fork,
+)
+from pytest_import_isolation.processes.child import Child, Ending, Parent, fork
+from pytest_import_isolation.processes.endings import UNCOLLECTED, StacksFile, words_for
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.file_runs import FileRuns
+    from pytest_import_isolation.processes.cold import ColdServer
+
+
+class ProcessTests:
+    """The hooks that run tests in processes of their own.
+
+    Args:
+        config: the run.
+        settings: its options.
+        runs: knows the worlds in which tests run, if the whole suite is isolated.
+        path: ``sys.path`` before the suite changed it.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, runs: FileRuns | None, path: list[str]
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._runs = runs
+        self._forwarder = Forwarder(config)
+        #: What a child runs, None in the parent.
+        self.child_session: ChildSession | None = None
+        self._parent: Parent | None = None
+        # Whether processes are forked inside of the wrappers around a test.
+        self._forks_inside = False
+        # What a run of tests has, from its begin on.
+        self._session: pytest.Session | None = None
+        self._state: ParentState | None = None
+        self._stacks: StacksFile | None = None
+        self._waits = False
+        self._path = path
+        self._cold: ColdServer | None = None
+        self._numbers: dict[int, int] = {}
+        # The process that runs the tests of a file, while it waits for the next one.
+        self._child: Child | None = None
+
+    def prepare(self, items: list[pytest.Item]) -> None:
+        """Parse the marks of every test, so that a mistake ends the run before it begins.
+
+        Raises:
+            pytest.UsageError: a mark cannot be used.
+        """
+        for item in items:
+            mode = mode_of(item, self._settings)
+            if mode is None:
+                continue
+            who = f"{item.nodeid}: process={mode.kind!r}"
+            refuse_other_plugins(self._config, who)
+            refuse_without_fork(who)
+            parameters = parameters_of(item, {})  # mistakes are told already
+            if parameters is not None:
+                refuse_loaded_extensions(mode, parameters.fresh, item.nodeid)
+            item.stash[mode_key] = mode
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Be the outermost of those around each test; bring what was measured home before plugins save it."""
+        self._begin(session)
+        protocol = _Protocol(self)
+        self._config.pluginmanager.register(protocol, "import-isolation-processes-protocol")
+        try:
+            return (yield)
+        finally:
+            self._config.pluginmanager.unregister(protocol)
+            self._end()
+
+    def _begin(self, session: pytest.Session) -> None:
+        self._session = session
+        self._state = ParentState(session)
+        self._stacks = StacksFile()
+        self._numbers = {id(item): number for number, item in enumerate(session.items)}
+        self._waits = _must_wait(self._config)
+        self._forwarder.choose()
+        self._forks_inside = are_simple(self._config)
+        factory: Any = getattr(self._config, "_tmp_path_factory", None)
+        if factory is not None:
+            factory.getbasetemp()  # each child would make one of its own
+
+    def _end(self) -> None:
+        self.end_file()
+        if self._state is not None:
+            self._state.coverage.write()
+        if self._cold is not None:
+            self._cold.stop()
+        if self._stacks is not None:
+            self._stacks.close()
+        self._session = self._state = self._stacks = self._cold = None
+        self._numbers.clear()
+
+    def wants(self, item: pytest.Item) -> Mode | None:
+        """Return how a test runs elsewhere, or None."""
+        return None if self.child_session is not None else item.stash.get(mode_key, None)
+
+    def forks_inside(self, mode: Mode) -> bool:
+        """Tell whether a test's process begins inside of the wrappers around the test.
+
+        So it does if these wrappers are known not to mind that they begin in one process and end in two.
+        """
+        return self._forks_inside and mode.kind != COLD and self._child is None
+
+    def run(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> None:
+        """Run a test in another process."""
+        assert self._state is not None
+        runs = None if self.forks_inside(mode) else self._runs  # its own wrapper is around this then
+        if runs is not None:
+            runs.begin_test(item)
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        follower = nextitem if self._shares(item, mode, nextitem) else None
+        began = time.time()
+        started, self._child = self._child, None
+        child = started or self._start(item, follower, mode)
+        if child is None:
+            return
+        try:
+            if started is not None:
+                child.command("run", self._numbers[id(item)], self._number_of(follower))
+            followed = Followed(self._config, self._state, child, item, mode)
+            outcome = followed.follow()
+            child.limit(None)
+        except BaseException:  # Ctrl-C outside of what follows the child
+            follow_end(child, self._state, is_interrupted=True)
+            raise
+        if outcome == WAITS:
+            self._child = child
+        else:
+            ending = child.end()
+            if outcome == GONE and followed.error is None:
+                self._report_crash(item, followed, ending, mode, began)
+        self._end_test(item, nextitem)
+        if runs is not None:
+            runs.end_test(item, nextitem)
+        if followed.error is not None:
+            self.end_file()
+            raise followed.error
+
+    def _shares(self, item: pytest.Item, mode: Mode, other: pytest.Item | None) -> bool:
+        """Tell whether the next test runs in the process of this one."""
+        if mode.kind != FILE or other is None:
+            return False
+        its = other.stash.get(mode_key, None)
+        known = id(item) in self._numbers and id(other) in self._numbers
+        return known and its is not None and its.kind == FILE and its.path == mode.path
+
+    def _number_of(self, item: pytest.Item | None) -> int:
+        return -1 if item is None else self._numbers[id(item)]
+
+    def _start(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
+        return self._start_cold(item) if mode.kind == COLD else self._fork(item, nextitem, mode)
+
+    def _fork(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
+        """Start a process; return None in that process if the test goes on there by itself."""
+        self._flush()
+        randomness, is_inside = random.getstate(), self.forks_inside(mode)
+        there = fork(commands=nextitem is not None, waits=self._waits)
+        if isinstance(there, Child):
+            return there
+        if is_inside:
+            self._parent = there
+            try:
+                self._be_child(there, randomness).expect(item, nextitem)
+            except BaseException:
+                there.leave_with_traceback()
+            return None
+        there.leave_after(lambda: self._be_child(there, randomness).run_all(item, nextitem))
+
+    def _be_child(self, parent: Parent, randomness: object) -> ChildSession:
+        assert self._session is not None
+        assert self._stacks is not None
+        if self._runs is not None:
+            self._runs.is_child = True
+        self.child_session = ChildSession(
+            self._session, self._forwarder, parent, self._stacks.descriptor, randomness
+        )
+        return self.child_session
+
+    def leave_child(self, error: BaseException | None) -> None:
+        """Go on with other tests and end, if this is a child whose first test is over.
+
+        Args:
+            error: what it raised.
+        """
+        parent, self._parent = self._parent, None
+        session = self.child_session
+        if parent is not None and session is not None:
+            parent.leave_after(lambda: session.go_on(error))
+
+    def _start_cold(self, item: pytest.Item) -> Child:
+        from pytest_import_isolation.plugin.processes.cold_request import modules_to_import, request_for
+        from pytest_import_isolation.processes.cold import ColdServer
+
+        assert self._session is not None
+        assert self._stacks is not None
+        self._flush()
+        if self._cold is None:
+            self._cold = ColdServer(
+                f"{__package__}.cold_session:run",
+                self._path,
+                modules_to_import(self._config),
+                self._stacks.descriptor,
+                str(self._config.invocation_params.dir),
+            )
+        before = self._session.items[: self._numbers.get(id(item), 0)]
+        number = sum(other.nodeid == item.nodeid for other in before)
+        return self._cold.start(request_for(item, number), waits=self._waits)
+
+    def _flush(self) -> None:
+        """Print now what both processes would print."""
+        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.flush()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+
+    def _report_crash(
+        self, item: pytest.Item, followed: Followed, ending: Ending, mode: Mode, began: float
+    ) -> None:
+        assert self._stacks is not None
+        replay, stacks = followed.replay, self._stacks.take()
+        phase = "teardown" if replay.phase == "end" else replay.phase
+        if followed.uncollected is not None:
+            words, stacks = UNCOLLECTED, followed.uncollected
+        else:
+            words = words_for(ending, phase, mode.timeout, replay.printed)
+        for report in Crash(item, phase, began).reports(words, stacks):
+            item.ihook.pytest_runtest_logreport(report=report)
+        if not replay.is_finished:
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _end_test(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        session = item.session
+        if session.shouldstop or session.shouldfail:
+            nextitem = None
+            self.end_file()
+        if session._setupstate.stack:
+            self._tear_down(item, nextitem)
+
+    def _tear_down(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Tear down here what tests before set up here, and the next one does not need."""
+        call = pytest.CallInfo.from_call(
+            lambda: item.session._setupstate.teardown_exact(nextitem),
+            when="teardown",
+            reraise=(KeyboardInterrupt, pytest.exit.Exception),
+        )
+        if call.excinfo is not None:
+            report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+            item.ihook.pytest_runtest_logreport(report=report)
+
+    def end_file(self) -> None:
+        """End the process that waits for the next test of its file."""
+        assert self._state is not None
+        child, self._child = self._child, None
+        if child is not None:
+            child.command("end")
+            follow_end(child, self._state)
+
+
+class _Protocol:
+    """What is around and in the place of the protocol of a test; no other plugin's wrapper is around these.
+
+    A child begins in the middle, inside of all wrappers, if that is right for them. Or it begins in the
+    second wrapper, which raises in the parent, so that the wrappers inside of it never begin there, and the
+    outermost makes the result of that. Methods are registered by their names, the outermost last.
+
+    Args:
+        tests: runs tests elsewhere.
+    """
+
+    def __init__(self, tests: ProcessTests) -> None:
+        self._tests = tests
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_1_middle(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
+        """Run a test elsewhere; in the child, run it."""
+        mode = self._tests.wants(item)
+        if mode is None:
+            return None
+        self._tests.run(item, nextitem, mode)
+        child = self._tests.child_session
+        return True if child is None else self._run_here(item, child.nextitem)
+
+    def _run_here(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
+        """Do what pytest does after this implementation, with another next test."""
+        given = {"item": item, "nextitem": nextitem}
+        for one in reversed(item.config.hook.pytest_runtest_protocol.get_hookimpls()):
+            if one.plugin is not self and not one.wrapper and not one.hookwrapper:
+                result = one.function(*[given[name] for name in one.argnames])
+                if result is not None:
+                    return result
+        return None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_2_inner(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Run a test elsewhere, if its wrappers must not begin here."""
+        mode = self._tests.wants(item)
+        if mode is not None and not self._tests.forks_inside(mode):
+            self._tests.run(item, nextitem, mode)
+            raise _Done
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_3_outer(self) -> Generator[None, object, object]:
+        """Say that a test was run; leave a child in which one ran."""
+        try:
+            result = yield
+        except _Done:
+            return True
+        except BaseException as error:
+            self._tests.leave_child(error)
+            raise
+        self._tests.leave_child(None)
+        return result
+
+
+class _Done(Exception):  # noqa: N818 - it is no error
+    """A test ran elsewhere: no other plugin of this process has anything to do for it."""
+
+
+def are_simple(config: pytest.Config) -> bool:
+    """Tell whether all that is around a test may begin in one process and end in its child too.
+
+    So it is for what pytest itself has there, unless it keeps an eye on the time.
+    """
+    try:
+        if float(config.getini("faulthandler_timeout") or 0) > 0:
+            return False
+    except ValueError:  # pytest has not this plugin
+        pass
+    return all(
+        _is_simple(one.plugin)
+        for one in config.hook.pytest_runtest_protocol.get_hookimpls()
+        if one.wrapper or one.hookwrapper
+    )
+
+
+def _is_simple(plugin: object) -> bool:
+    name = getattr(plugin, "__name__", "") if isinstance(plugin, ModuleType) else type(plugin).__module__
+    return name.startswith("_pytest.") or name == "pytest_import_isolation.plugin.suite"
+
+
+def _must_wait(config: pytest.Config) -> bool:
+    """Tell whether what children print directly must not come before what this process prints of them."""
+    option, live = (
+        config.option,
+        getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None),
+    )
+    return bool(
+        getattr(option, "usepdb", False)
+        or getattr(option, "trace", False)
+        or getattr(option, "capture", "") == "no"
+        or (live is not None and not isinstance(live, logging.NullHandler))
+    )

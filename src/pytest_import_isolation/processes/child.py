@@ -1,0 +1,269 @@
+"""A forked process, as its parent sees it: what it tells, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, NoReturn
+
+from pytest_import_isolation.processes.frames import Frames, decode, encode, read_frame, read_some, write_all
+
+try:
+    # coverage.py may put another function in the place of os._exit, which writes a data file.
+    from posix import _exit
+except ImportError:  # not on this system
+    from os import _exit
+
+#: How long a look at the pipe waits before it asks whether the process is still there. Another process, which
+#: the child started, may hold the pipe open.
+_LOOK: Final = 0.2
+#: How long a process has to write its stacks after SIGABRT.
+GRACE: Final = 2.0
+
+
+class Ending(NamedTuple):
+    """How a process ended."""
+
+    #: What :func:`os.waitpid` returned, None if somebody else asked before.
+    status: int | None
+    #: Whether it was ended because it took too long.
+    timed_out: bool = False
+    #: The signals that were sent to it.
+    sent: tuple[int, ...] = ()
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that ended it."""
+        if self.status is None or not os.WIFSIGNALED(self.status):
+            return None
+        return os.WTERMSIG(self.status)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit status."""
+        if self.status is None or not os.WIFEXITED(self.status):
+            return None
+        return os.WEXITSTATUS(self.status)
+
+
+class Parent:
+    """The parent of this process.
+
+    Args:
+        events: the pipe to it.
+        commands: the pipe from it.
+        waits: whether to wait after each message until it was read and handled.
+    """
+
+    def __init__(self, events: int, commands: int, *, waits: bool) -> None:
+        self._events = events
+        self._commands = commands
+        self._waits = waits
+        self._process = os.getpid()
+
+    def tell(self, *message: object) -> None:
+        """Send a message; a process that the child forked in its turn says nothing."""
+        if os.getpid() != self._process:
+            return
+        write_all(self._events, encode(message))
+        if self._waits:
+            os.read(self._commands, 1)
+
+    def leave_after(self, run: Callable[[], object]) -> NoReturn:
+        """Do what this process is for, and end it at once: nothing goes on that the parent does as well.
+
+        Nothing is called that is registered with :mod:`atexit`.
+        """
+        code = 0
+        try:
+            run()
+        except BrokenPipeError:  # the parent is gone
+            code = 1
+        except BaseException:
+            self.leave_with_traceback()
+        finally:
+            _exit(code)
+
+    def leave_with_traceback(self) -> NoReturn:
+        """End this process at once for the error that is being handled."""
+        import traceback
+
+        try:
+            traceback.print_exc()
+        finally:
+            _exit(1)
+
+    def ask(self) -> Any:
+        """Wait for the next command; None means that there are no more."""
+        return read_frame(self._commands)
+
+
+class Child:
+    """A process that was started by this one, and is waited for.
+
+    Args:
+        process: its number.
+        events: the pipe from it.
+        commands: the pipe to it.
+        is_awaited: whether it waits after each message.
+        is_own: false if it is the child of another process, which reports its end.
+    """
+
+    def __init__(
+        self, process: int, events: int, commands: int, *, is_awaited: bool, is_own: bool = True
+    ) -> None:
+        #: Its number.
+        self.process = process
+        self._events = events
+        self._commands = commands
+        self._is_awaited = is_awaited
+        self._is_own = is_own
+        self._frames = Frames()
+        self._poll = select.poll()
+        self._poll.register(events, select.POLLIN)
+        # Signals that will be sent, each with the moment, the next one first.
+        self._plan: list[tuple[float, int]] = []
+        self._sent: list[int] = []
+        self._status: int | None = None
+        self._is_over = False
+
+    def limit(self, seconds: float | None) -> None:
+        """Let what comes next take so many seconds; None for any time."""
+        self._plan = []
+        if seconds is not None:
+            end = time.monotonic() + seconds
+            self._plan = [(end, signal.SIGABRT), (end + GRACE, signal.SIGKILL)]
+
+    def interrupt(self, seconds: float) -> None:
+        """Send what Ctrl-C sends, in so many seconds unless :meth:`limit` is called before."""
+        self._plan = [(time.monotonic() + seconds, signal.SIGINT)]
+
+    def command(self, *command: object) -> None:
+        """Send a command; a process that is gone does not miss it."""
+        with contextlib.suppress(OSError):
+            write_all(self._commands, encode(command))
+
+    def receive(self) -> tuple[Any, ...] | None:
+        """Return the next message, or None if the process ended without one.
+
+        A process that takes too long is ended.
+        """
+        while True:
+            frame = self._frames.next()
+            if frame is not None:
+                message: tuple[Any, ...] = decode(frame)
+                return message
+            if not self._poll.poll(self._send_planned() * 1000):
+                # What it wrote last is read before its end counts.
+                if self._is_gone() and not self._poll.poll(0):
+                    return None
+                continue
+            part = read_some(self._events)
+            if not part:
+                return None
+            self._frames.add(part)
+
+    def handled(self) -> None:
+        """Let a process go on that waits until its message was handled."""
+        if self._is_awaited:
+            with contextlib.suppress(OSError):
+                os.write(self._commands, b".")
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        if number == signal.SIGABRT:
+            _forbid_core(self.process)
+        if not self._is_over:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process, number)
+
+    def _send_planned(self) -> float:
+        """Send the signals whose moment has come; return how many seconds may pass until the next look."""
+        now = time.monotonic()
+        while self._plan and self._plan[0][0] <= now:
+            _, number = self._plan.pop(0)
+            self.send_signal(number)
+            if number != signal.SIGINT:
+                self._sent.append(number)
+        return min(_LOOK, self._plan[0][0] - now) if self._plan else _LOOK
+
+    def _is_gone(self) -> bool:
+        if self._is_over or not self._is_own:
+            return self._is_over
+        try:
+            process, status = os.waitpid(self.process, os.WNOHANG)
+        except ChildProcessError:
+            self._is_over = True
+        else:
+            if process:
+                self._is_over, self._status = True, status
+        return self._is_over
+
+    def end(self) -> Ending:
+        """Wait for the end of the process, close the pipes, and say how it ended."""
+        if self._commands != -1:
+            os.close(self._commands)
+        while self._is_own and not self._is_over:
+            if not self._plan:
+                self._wait()
+            elif not self._is_gone():
+                time.sleep(min(0.01, self._send_planned()))
+        os.close(self._events)
+        return Ending(self._status, bool(self._sent), tuple(self._sent))
+
+    def _wait(self) -> None:
+        try:
+            _, self._status = os.waitpid(self.process, 0)
+        except ChildProcessError:  # somebody else asked for all children
+            self._status = None
+        self._is_over = True
+
+
+def _forbid_core(process: int) -> None:
+    """Let the signal that is about to be sent leave no file."""
+    try:
+        import resource
+
+        resource.prlimit(process, resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, AttributeError, OSError, ValueError):
+        return
+
+
+def fork(*, commands: bool, waits: bool) -> Child | Parent:
+    """Start a process that goes on where this one is.
+
+    Args:
+        commands: whether it will be told what to do next.
+        waits: whether it waits after each message until it was handled.
+
+    Returns:
+        In this process the child, in the new one its parent.
+    """
+    events_in, events_out = os.pipe()
+    commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
+    process = _fork()
+    if process == 0:
+        # A collection would write to all that this process shares with its parent, and so copy it. The parent
+        # goes on to collect: frozen there and thawed, young garbage would be taken for old.
+        gc.freeze()
+        os.close(events_in)
+        if commands_out != -1:
+            os.close(commands_out)
+        return Parent(events_out, commands_in, waits=waits)
+    os.close(events_out)
+    if commands_in != -1:
+        os.close(commands_in)
+    return Child(process, events_in, commands_out, is_awaited=waits)
+
+
+def _fork() -> int:
+    """Fork; the threads of this process are not in the child, which the documentation says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
