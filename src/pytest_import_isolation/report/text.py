@@ -69,7 +69,7 @@ def _whole(
         yield from _by_file(rest)
     yield from tail
     more = "; -v shows all" if rest else ""
-    if verbosity == 1 and report.summary[INFO]:
+    if verbosity == 1 and _loaded_in(report):
         more = "; -vv lists first imports"
     yield _verdict(report, more=more, guards=guards)
 
@@ -154,14 +154,29 @@ def _tail(report: Report, verbosity: int, notes: Iterable[Line]) -> Iterator[Lin
         if verbosity > 0:
             for leak in leaks:
                 yield Line(f"  {leak.kind} {leak.name}, {who_of([leak])}{where_of([leak])}")
+    if verbosity > 0:
+        yield from _added(report)
     if verbosity >= _FIRST_IMPORTS:
         yield from _loaded(report)
     yield from notes
     yield from _gaps(report)
 
 
+def _added(report: Report) -> Iterator[Line]:
+    """Tell the names that were added to modules, which is information, too."""
+    added = [leak for leak in report.leaks if leak.severity == INFO and leak.kind != "loaded"]
+    if added:
+        yield Line(f"added names ({len(added)}):")
+    for leak in added:
+        yield Line(f"  {leak.name} {who_of([leak])}{where_of([leak])}")
+
+
+def _loaded_in(report: Report) -> list[Leak]:
+    return [leak for leak in report.leaks if leak.kind == "loaded"]
+
+
 def _loaded(report: Report) -> Iterator[Line]:
-    loaded = [leak for leak in report.leaks if leak.kind == "loaded"]
+    loaded = _loaded_in(report)
     if loaded:
         yield Line(f"first imports ({len(loaded)}):")
     for leak in loaded:
@@ -179,7 +194,7 @@ def _gaps(report: Report) -> Iterator[Line]:
 def _verdict(report: Report, *, more: str = "", guards: bool = True, contained: bool = False) -> Line:
     summary = report.summary
     undone = f", {summary['contained']} contained" if contained and summary["contained"] else ""
-    loaded = f"({count(summary['info'], 'first import')})"
+    loaded = f"({count(len(_loaded_in(report)), 'first import')})"
     if not summary["error"] and not summary["warning"]:
         clean = "no import leaks" if report.complete else "no import leaks seen"
         clean += " except the allowed ones" if summary["allowed"] else ""
