@@ -158,3 +158,23 @@ def test_images_are_taken_again_only_of_what_changed() -> None:
         assert returns.names == {"parked"}
         assert returns.before["survivor"]["value"] == expected
         assert (images["survivor"] is before) is (before is not None and before.space["value"] == expected)
+
+
+def test_what_a_statement_of_importlib_imports_is_undone(run_script: Callable[..., str]) -> None:
+    # Its frames are those of no file, as if compiled code had asked.
+    run_script(
+        """
+        import importlib.resources, sys, wave
+        from pytest_import_isolation import IsolatedImportContext
+
+        def main():
+            sys.modules.pop("importlib.readers", None)
+            with IsolatedImportContext() as context:
+                wave.__spec__.loader.get_resource_reader("wave")
+                assert "importlib.readers" in sys.modules
+            assert "importlib.readers" not in sys.modules
+            assert context.changes.kept == {}
+
+        main()
+        """
+    )

@@ -84,6 +84,8 @@ def is_compiled_code_importing() -> bool:
     """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does."""
     frame: FrameType | None = get_frame(1)
     while frame is not None and frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
+        if import_of(frame.f_code, frame.f_lasti) is not None:
+            return False  # importlib has statements of its own
         frame = frame.f_back
     if frame is None or is_machinery(frame) or "__import__" in frame.f_code.co_names:
         return False
