@@ -16,7 +16,9 @@ for _name in ("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH", "PYTHONWARNINGS"):
 sys.dont_write_bytecode = False
 
 #: Whether this run has time: tox sets it where all neighbours are installed, and more examples are tried then.
-_THOROUGH = bool(os.environ.get("NEIGHBOURS_ARE_INSTALLED"))
+THOROUGH = bool(os.environ.get("NEIGHBOURS_ARE_INSTALLED"))
+#: For what takes long and varies what another test shows, which the test names.
+TAKES_LONG = pytest.mark.skipif(not THOROUGH, reason="it takes long: tox runs it")
 #: How Python says what WebAssembly lacks, and what that is.
 _LACKING = {
     "emscripten does not support processes": "processes",
@@ -67,7 +69,7 @@ if find_spec("hypothesis") is not None:
     # No verdict depends on the speed of the machine, and no run on luck: each run tries the same examples.
     hypothesis.settings.register_profile(
         "everywhere",
-        max_examples=10 if sys.platform == "emscripten" else 100 if _THOROUGH else 30,
+        max_examples=10 if sys.platform == "emscripten" else 100 if THOROUGH else 30,
         deadline=None,
         derandomize=True,
         database=None,

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.paired import Spread
 from benchmarks.suites import Cost, Plan, SuiteError, Workshop, counted, run_pytest
 from benchmarks.tables import Section, Table
+from tests.conftest import TAKES_LONG
 
 from benchmarks import app, big, fresh, parked, run, scale, trivial
 
@@ -45,6 +46,8 @@ def _printed(*names: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+# The tests below have the command's parts, and test_tables.py the tables.
+@TAKES_LONG
 def test_benchmarks_print_their_tables() -> None:
     lines = _printed("load", "window", "cycles")
     for expected in ("== load", "  20 first-party modules", "  synthetic  "):
@@ -52,7 +55,7 @@ def test_benchmarks_print_their_tables() -> None:
 
 
 @pytest.mark.neighbours
-@pytest.mark.skipif(not os.environ.get("NEIGHBOURS_ARE_INSTALLED"), reason="it takes long: tox runs it")
+@TAKES_LONG
 def test_benchmarks_of_whole_runs_print_their_tables() -> None:
     lines = _printed("trivial")
     assert any(line.startswith("20 empty tests, 600 modules loaded") for line in lines), lines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -435,7 +436,8 @@ def test_annotations_are_printed_on_github_only(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("family", ["xunit1", "xunit2"])
-@pytest.mark.parametrize("plugins", [(), ("xdist",)], ids=["alone", "xdist"])
+# That workers hand over what they found is shown by test_xdist_report.py.
+@pytest.mark.parametrize("plugins", [(), pytest.param(("xdist",), marks=TAKES_LONG)], ids=["alone", "xdist"])
 def test_junit_has_properties_of_the_suite(suite: Suite, plugins: tuple[str, ...], family: str) -> None:
     options = ("-n2",) if plugins else ()
     run = suite.run(
