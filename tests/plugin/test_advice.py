@@ -7,6 +7,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation.report.advice import FOR_FILES, FOR_TESTS
 
@@ -210,7 +211,12 @@ def _polluter(case: _Case, body: str, mark: str = "", *, in_test: bool) -> str:
 
 
 @pytest.mark.parametrize(
-    ("kind", "in_test"), [*((kind, True) for kind in _IN_TESTS), *((kind, False) for kind in _IN_FILES)]
+    ("kind", "in_test"),
+    [
+        *((kind, True) for kind in _IN_TESTS),
+        # What cures a file is shown by the test of a tainted module below, too.
+        *(pytest.param(kind, False, marks=TAKES_LONG) for kind in _IN_FILES),
+    ],
 )
 def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool) -> None:
     case = (_IN_TESTS if in_test else _IN_FILES)[kind]

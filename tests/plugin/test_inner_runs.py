@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -64,17 +65,25 @@ def _seen(suite: Suite, options: tuple[str, ...], env: Mapping[str, str], *, rep
     return json.loads((suite.root / "seen.json").read_text(encoding="utf-8"))
 
 
+_ISOLATED = ("--isolate-imports=test",)
+
+
 @pytest.mark.parametrize(
-    "options",
-    [(), ("-s", "--import-leak-fail"), ("--isolate-imports=test",), ("-p", "no:pytest_import_isolation")],
+    ("options", "report"),
+    [
+        (("-s", "--import-leak-fail"), True),
+        (_ISOLATED, True),
+        (_ISOLATED, False),
+        # Less is imported for these.
+        pytest.param((), True, marks=TAKES_LONG),
+        pytest.param((), False, marks=TAKES_LONG),
+        pytest.param(("-p", "no:pytest_import_isolation"), False, marks=TAKES_LONG),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("report", [True, False])
 def test_a_forked_run_has_what_a_run_has_that_starts_as_users_start_it(
     suite: Suite, server: ForkServer, options: tuple[str, ...], report: bool
 ) -> None:
-    if report and "no:pytest_import_isolation" in options:
-        pytest.skip("there is no such option then")
     forked = _seen(suite, options, {"IT_IS": "asked for"}, report=report)
     started = _seen(type(suite)(suite.root), options, {"IT_IS": "asked for"}, report=report)
     for one, other in zip(forked, started, strict=True):
