@@ -323,10 +323,10 @@ class ExecutedModules:
         self._seen, self._number = now, len(now.entries)
 
     def _compare_entries(self, before: dict[str, None], now: dict[str, object], maker: Maker) -> None:
-        for name, module in now.items():
-            # What took the place of something else may have done so before this module was begun.
-            if name not in before and self._imported.get(name) not in (0, id(module)):
-                self._note("entry", name, module, maker)
+        # What took the place of something else may have done so before this module was begun.
+        for name in now.keys() - before.keys():
+            if self._imported.get(name) not in (0, id(now[name])):
+                self._note("entry", name, now[name], maker)
         for name in before.keys() - now.keys():
             if not (name in self._imported and name in self.failed):
                 self._note("entry", name, ABSENT, maker)
@@ -416,6 +416,8 @@ def _held(module: object) -> Callable[[], object]:
 
 def _by_name(entries: dict[Any, _Value]) -> dict[str, _Value]:
     # The hash of another key is code of a user's.
+    if {*map(type, entries)} == {str}:
+        return entries
     return {name: module for name, module in entries.items() if type(name) is str}
 
 

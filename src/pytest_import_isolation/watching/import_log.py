@@ -119,11 +119,12 @@ class ImportLog:
         current: FrameType | None = frame
         while current is not None and len(found) < _LONGEST_CHAIN:
             is_body = _is_body(current)
-            if not is_machinery(current) and (is_body or is_users(current.f_code.co_filename)):
+            # A stack has some forty frames, of which few are users'.
+            if (is_body or is_users(current.f_code.co_filename)) and not is_machinery(current):
                 at = importer_at(current)
                 found += [at] if at is not None and at.line else []
-            if is_body and not is_machinery(current):
-                return Way(tuple(found), goes_on=True)
+                if is_body:
+                    return Way(tuple(found), goes_on=True)
             current = current.f_back
         return Way(tuple(found), goes_on=False)
 
