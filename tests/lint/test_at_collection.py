@@ -30,6 +30,7 @@ _WRONG = {
     "assignment": ("IL101 boto", "sys.modules['boto'] = MagicMock()  #!"),
     "alias of sys": ("IL101 boto", "_sys.modules['boto'] = Mock()  #!"),
     "name from sys": ("IL101 boto", "modules['boto'] = types.ModuleType('boto')  #!"),
+    "all names of sys": ("IL101 boto", "from sys import *\nmodules['boto'] = Mock()  #!"),
     "variable for sys.modules": ("IL101 boto", "m = sys.modules\nm['boto'] = object()  #!"),
     "getattr": ("IL101 boto", "getattr(sys, 'modules')['boto'] = 1  #!"),
     "block": ("IL101 boto", "sys.modules['boto'] = None  #!"),
@@ -138,6 +139,13 @@ _RIGHT = {
         "def load(name):\n    spec = importlib.util.spec_from_file_location(name, f'{name}.py')\n"
         "    module = importlib.util.module_from_spec(spec)\n    sys.modules[name] = module\n    return module\n"
         "tool = load('tool')"
+    ),
+    "real module by names of all": (
+        "from importlib.util import *\nspec = spec_from_file_location('tool', 'tool.py')\n"
+        "sys.modules['tool'] = module_from_spec(spec)"
+    ),
+    "real module by an unknown function": (
+        "from project.testing import load_script\nsys.modules['tool'] = load_script('tool')"
     ),
     "real module under its own name": "sys.modules['shop.prices'] = shop.prices",
     "taken away again": "sys.modules['boto'] = Mock()\nfrom shop import upload\ndel sys.modules['boto']",

@@ -47,6 +47,7 @@ _CLEANUPS: Final = frozenset(
         "push_async_callback",
     ]
 )
+_LOADS: Final = frozenset(("load", "import"))
 #: Methods that enter a context until the end.
 _ENTERS: Final = frozenset(
     [
@@ -131,7 +132,8 @@ def _call_other(
             return call(run, found, arguments, node, scope)
     if makes_fake(function.path):
         return Fake(statement_text(node, 40))
-    return Real() if last == "load_module" else UNKNOWN
+    # A function of an unknown text that loads a module, by its name.
+    return Real() if _LOADS.intersection(last.split("_")) else UNKNOWN
 
 
 def guard_of(patcher: Patcher) -> Guard:

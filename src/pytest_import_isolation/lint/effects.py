@@ -188,6 +188,15 @@ _MOCKS: Final = frozenset(
 )
 
 
+def known_names(module: str) -> list[str]:
+    """Return the names of a module that mean something here, for an import of all."""
+    if module == "sys":
+        return sorted(CONTAINERS)
+    if module in ("unittest.mock", "mock"):
+        return sorted({*_MOCKS, "patch"})
+    return [name.rpartition(".")[2] for name in FUNCTIONS if name.rpartition(".")[0] == module]
+
+
 def makes_fake(function: str) -> bool:
     """Tell whether a function, by its canonical name, makes a fake."""
     return function.rpartition(".")[2] in _MOCKS

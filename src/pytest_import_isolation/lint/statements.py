@@ -11,6 +11,7 @@ from pytest_import_isolation.lint.contexts import enter
 from pytest_import_isolation.lint.definitions import FunctionNode, Kind, Routine
 from pytest_import_isolation.lint.effects import (
     CONTAINERS,
+    known_names,
     write_attribute,
     write_entry,
     write_table,
@@ -159,6 +160,10 @@ def _import_from(run: Run, node: ast.ImportFrom, scope: Scope) -> None:
     scope.source.modules.add(base)
     joint = "" if base.endswith(".") else "."
     for alias in node.names:
+        if alias.name == "*":
+            for name in known_names(base):
+                scope.bind(name, Thing(f"{base}.{name}"))
+            continue
         path = f"{base}{joint}{alias.name}"
         is_known_module = path in ("os.path", "unittest.mock", "importlib.util", "importlib.machinery")
         scope.bind(alias.asname or alias.name, Thing(path, is_known_module))
