@@ -295,6 +295,21 @@ _RIGHT = {
                 sys.modules.clear()
                 sys.modules.update(old)
         """,
+    "another dictionary meanwhile": """
+        @contextlib.contextmanager
+        def saved():
+            before = sys.modules
+            try:
+                sys.modules = sys.modules.copy()
+                yield
+            finally:
+                sys.modules = before
+
+        def test_it():
+            with saved():
+                del sys.modules["shop"]
+                sys.modules["boto"] = MagicMock()
+        """,
     "a loop that puts back": """
         def test_it():
             saved = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("boto")}

@@ -109,6 +109,9 @@ def _call_thing(run: Run, function: Thing, arguments: Arguments, node: ast.Call,
     known = call_builtin(path, arguments)
     if known is not None:
         return known
+    found = scope.source.find(path) if function.is_known else None
+    if found is not None:
+        return call(run, found, arguments, node, scope)
     if not function.is_known and monkeypatch_method(run, last, arguments, node, scope):
         return UNKNOWN
     patcher = patcher_of(path, arguments, node)
@@ -126,10 +129,6 @@ def _call_other(
         return _call_at_end(run, last, arguments, node, scope)
     if last == "stopall":
         run.emit(STOP, (ANY,), node, scope)
-    if function.is_known:
-        found = scope.source.find(function.path)
-        if found is not None:
-            return call(run, found, arguments, node, scope)
     if makes_fake(function.path):
         return Fake(statement_text(node, 40))
     # A function of an unknown text that loads a module, by its name.

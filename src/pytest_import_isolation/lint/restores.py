@@ -31,7 +31,7 @@ def undone(events: Sequence[Event], index: int) -> Event | None:
 def undoes(other: Event, event: Event) -> bool:
     """Tell whether one event takes back what another one did."""
     if other.kind == REBIND and other.names == ("modules",) and event.kind in (WRITE, REMOVE):
-        return isinstance(other.value, (Saved, Copy))
+        return isinstance(other.value, (Saved, Copy)) or is_same_object(other)
     if not overlap(other.names, event.names) and "*" not in event.names:
         return False
     if event.kind == WRITE:
