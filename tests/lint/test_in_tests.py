@@ -577,6 +577,16 @@ _RIGHT = {
             yield
             importlib.reload(shop)
         """,
+    "a reload whose old class is put back": """
+        @pytest.fixture
+        def model():
+            before = shop.Model
+            try:
+                importlib.reload(shop)
+                yield shop.Model
+            finally:
+                shop.Model = before
+        """,
     "a reload of a copy that leaves": """
         def test_it():
             with patch.dict(sys.modules):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pytest_import_isolation.lint.events import REBIND, RELOAD, REMOVE, START, STOP, WRITE, Event
+from pytest_import_isolation.lint.events import ATTRIBUTE, REBIND, RELOAD, REMOVE, START, STOP, WRITE, Event
 from pytest_import_isolation.lint.values import Copy, Fake, Saved, Thing, Value, is_unknown, overlap
 
 #: Whatever happens in between.
@@ -32,6 +32,8 @@ def undoes(other: Event, event: Event) -> bool:
     """Tell whether one event takes back what another one did."""
     if other.kind == REBIND and other.names == ("modules",) and event.kind in (WRITE, REMOVE):
         return isinstance(other.value, (Saved, Copy)) or is_same_object(other)
+    if event.kind == RELOAD and other.kind == ATTRIBUTE:  # what somebody still holds is put back by its name
+        return other.cleanup and overlap(other.names, (f"{name}.*" for name in event.names))
     if not overlap(other.names, event.names) and "*" not in event.names:
         return False
     if event.kind == WRITE:
