@@ -66,7 +66,8 @@ class Exposures:
         self._unjudged: list[WatchedChange] = []
         # By node id, those that a test or file met.
         self._met_by: dict[str, list[WatchedChange]] = {}
-        self._outcomes: dict[str, str] = {}
+        #: What tests and files came to, the worst of their phases.
+        self.outcomes: dict[str, str] = {}
         self._undo: Callable[[], None] | None = None
         self._release: Callable[[], None] | None = None
         #: Modules that asked for something faked or blocked, since the last boundary.
@@ -300,14 +301,10 @@ class Exposures:
         """
         if not self._all:
             return  # who met something did so before
-        self._outcomes[nodeid] = min(outcome, self._outcomes.get(nodeid, outcome), key=rank)
+        self.outcomes[nodeid] = min(outcome, self.outcomes.get(nodeid, outcome), key=rank)
         if outcome in FAILURES:
             for watched, met in list(self.met_by(nodeid)):
                 self._meet(watched, met._replace(nodeid=nodeid, phase=phase))
-
-    def has_failed(self, nodeid: str) -> bool:
-        """Tell whether a test or file that met something failed."""
-        return self._outcomes.get(nodeid) in FAILURES
 
     def met_by(self, nodeid: str) -> Iterator[tuple[WatchedChange, Exposure]]:
         """Yield the leaks that a test or file met, itself or, for a test, through its file."""
@@ -325,7 +322,7 @@ class Exposures:
         for watched in self._all.values():
             for leak in watched.leaks:
                 found.setdefault(leak, []).extend(
-                    exposure._replace(outcome=self._outcomes.get(exposure.nodeid, _UNKNOWN))
+                    exposure._replace(outcome=self.outcomes.get(exposure.nodeid, _UNKNOWN))
                     for exposure in watched.met.values()
                 )
         return {leak: tuple(exposures) for leak, exposures in found.items()}

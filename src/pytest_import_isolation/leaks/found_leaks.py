@@ -208,7 +208,7 @@ class FoundLeaks:
                 exposure.phase == "collect" and phase != "collect",
                 self._state(leak, holders),
                 self._is_touched(leak, touches),
-                sum(self._exposures.has_failed(other) for other in watched.met),
+                sum(self._exposures.outcomes.get(other) in FAILURES for other in watched.met),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for leak in map(self.leaks.__getitem__, watched.leaks)
