@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _TEXT = """\
 boto: sys.modules['boto'] is a unittest.mock.MagicMock and this goes on.
     fake-left by test_alarm.py (collect), at test_alarm.py:5
+shop.RATE: It was 3.
 To contain it, run pytest with --isolate-imports=file, or change the file:
     Use @pytest.mark.isolated_imports(fakes={"boto": {...}}).
 The words are explained."""
@@ -26,6 +27,7 @@ def test_a_section_is_wrapped_and_coloured_as_the_report_is() -> None:
         "<red+bold>boto: sys.modules['boto'] is a unittest.mock.MagicMock and",
         "<red+bold>    this goes on.",
         "    fake-left by test_alarm.py (collect), at test_alarm.py:5",
+        "<red+bold>shop.RATE: It was 3.",
         "To contain it, run pytest with --isolate-imports=file, or",
         "    change the file:",
         '<cyan>    Use @pytest.mark.isolated_imports(fakes={"boto": {...}}).',

@@ -87,10 +87,8 @@ def test_the_same_statement_with_another_directory_for_each_test_is_one_leak() -
     "change",
     [
         {"location": _PLACE._replace(line=4)},
-        {"severity": "warning"},
         {"allowed": True},
         {"contained": True},
-        {"detail": "Another."},
         {"polluter": Polluter("test_a.py::test", "setup")},
         {"kind": "replaced"},
     ],
@@ -99,6 +97,24 @@ def test_leaks_that_differ_in_more_than_the_test_stay_apart(change: dict[str, An
     leak = _leak("fake-left", "boto", "test_a.py::test", location=_PLACE)
     other = leak._replace(**{"polluter": Polluter("test_a.py::other", "call"), **change})
     assert _fold(leak, other) == [leak, other]
+
+
+def test_another_value_before_is_the_same_leak_and_the_worst_severity_counts() -> None:
+    leak = _leak("attribute-left", "shop.RATE", "test_a.py::test[0]", location=_PLACE)
+    second = leak._replace(
+        polluter=Polluter("test_a.py::test[1]", "call"), detail="It was 50.", severity="error"
+    )
+    (folded,) = _fold(leak, second)
+    assert (folded.detail, folded.severity, folded.count) == ("Detail.", "error", 2)
+
+
+@pytest.mark.parametrize("kind", ["reloaded", "tainted", "name-clash"])
+def test_sentences_that_say_who_holds_what_stay_apart(kind: str) -> None:
+    leaks = [
+        _leak(kind, "shop", f"test_a.py::test[{n}]", location=_PLACE, detail=f"Held by {n}.")
+        for n in range(2)
+    ]
+    assert _fold(*leaks) == leaks
 
 
 def test_tests_whose_statements_are_unknown_stay_apart() -> None:

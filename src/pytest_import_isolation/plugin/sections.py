@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _TITLES: Final = ("import leaks", "import isolation", "modules that were ")
 _LIKELY: Final = "import leaks:"
 _INDENT: Final = "    "
-#: A line that says what is in the place of a module.
-_STATE: Final = re.compile(r"\S+: sys\.modules\[")
+#: A line that says what is in the place of something, after its name.
+_STATE: Final = re.compile(r"[^\s:]+: \S")
 #: How the styles of the report look.
 MARKUP: Final[dict[str, dict[str, bool]]] = {
     "error": {"red": True, "bold": True},

@@ -7,11 +7,13 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from pytest_import_isolation.report.advice import advise
-from pytest_import_isolation.report.records import INFO, Leak, Report, eviction_detail
+from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Report, eviction_detail
 from pytest_import_isolation.wording import listing
 
 _EVICTED: Final = "evicted"
 _MOST_NAMES: Final = 6
+#: Kinds whose sentences say who holds what, which is the message.
+_WITH_HOLDERS: Final = frozenset(("reloaded", "tainted", "name-clash"))
 _BAD: Final = ("failed", "error")
 # pytest gives each test a temporary directory of its own.
 _TEMPORARY: Final = re.compile(r"/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?[^/]+")
@@ -61,21 +63,17 @@ def _statement_of(leak: Leak) -> Hashable:
     # Parameters are in brackets.
     where = (place.file, place.line) if place is not None else nodeid.partition("[")[0]
     name = _TEMPORARY.sub("/*", leak.name)
-    what = (
-        leak.kind,
-        leak.severity,
-        name,
-        leak.detail.replace(leak.name, name),
-        leak.allowed,
-        leak.contained,
-    )
-    return what, phase, where
+    # The first of many tests found something else there than the second: that is the same leak all the same.
+    message = leak.detail.replace(leak.name, name) if leak.kind in _WITH_HOLDERS else ""
+    return leak.kind, name, message, leak.allowed, leak.contained, phase, where
 
 
 def _together(group: list[Leak]) -> Leak:
-    """Return the first of several leaks, with all who met one of them."""
+    """Return the first of several leaks, as bad as the worst of them, with all who met one of them."""
     met = dict.fromkeys(exposure for leak in group for exposure in leak.exposed)
-    return group[0]._replace(exposed=tuple(met), count=sum(leak.count for leak in group))
+    worst = min((leak.severity for leak in group), key=SEVERITIES.index)
+    total = sum(leak.count for leak in group)
+    return group[0]._replace(severity=worst, exposed=tuple(met), count=total)
 
 
 def _failures(leak: Leak) -> int:
