@@ -683,7 +683,7 @@ def test_a_child_tells_its_leaks_as_contained_and_its_victims_what_they_met(suit
         }
     )
     assert run.outcomes == {"failed": 1, "passed": 2}
-    assert "import leaks that this met" in run.output
+    assert "imported here at test_b.py:6" in run.output
     met = run.leak("fake-left", "met")
     assert [one["nodeid"] for one in met["exposed"]] == ["test_b.py::test_victim"]
     assert run.leak("fake-left", "left")["contained"]

@@ -85,7 +85,7 @@ def test_a_cold_process_gives_the_events_of_one_process(suite: Suite) -> None:
     run = suite.run({"test_it.py": text}, *options, report=False)
     _assert_same(_events(suite), plain)
     processes = dict(_processes(suite))
-    assert len(set(processes.values())) == 5  # one of the run, and one for each cold test that is called
+    assert len(set(processes.values())) == 6  # one of the run, and one for each cold test
     assert run.outcomes["failed"] == 1
 
 
