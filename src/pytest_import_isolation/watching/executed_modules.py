@@ -17,14 +17,14 @@ from _thread import get_ident  # by this name, which a library that patches thre
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, namespace
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
-from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
+from pytest_import_isolation.watching.import_watch import ImportWatch, Listener, imports_can_be_watched
 from pytest_import_isolation.watching.makers import ClassChange, Maker
 
 _Value = TypeVar("_Value")
@@ -45,19 +45,6 @@ class _Body:
         self.behind: object = None
         # Whether importlib has put it into sys.modules.
         self.is_entered = False
-
-
-class Listener(Protocol):
-    """What is told of the imports of modules that are not loaded. It raises nothing."""
-
-    def begun(self, name: str) -> object:
-        """Note that a module is about to be imported."""
-
-    def executed(self, name: str) -> object:
-        """Note that the import of a module is over, and did not fail."""
-
-    def finished(self) -> object:
-        """Note that this thread imports nothing any more."""
 
 
 class _Seen:
