@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembl
 slow = pytest.mark.skipif(not os.environ.get("NEIGHBOURS_ARE_INSTALLED"), reason="it takes long: tox runs it")
 
 FILE = "--isolate-imports=file"
-TEST = "--isolate-imports=test"
+PROCESS = "--isolate-imports=process"
 
 Files = Mapping[str, str]
 
@@ -60,7 +60,8 @@ CASES: dict[str, Case] = {
         "test_f7.py::test_3",
         "polluted",
         ["test_f2.py::test_1"],
-        more={"by": "suspect", "cures": [], "runs": 6},
+        [PROCESS],
+        {"by": "suspect", "runs": 6},
     ),
     "an environment variable that a file leaves when it is collected": Case(
         _with(
@@ -94,7 +95,7 @@ CASES: dict[str, Case] = {
         "test_f9.py::test_4",
         "polluted",
         ["test_f1.py::test_0"],
-        more={"cures": []},
+        [PROCESS],
     ),
     "the working directory": Case(
         _with(
@@ -104,7 +105,8 @@ CASES: dict[str, Case] = {
         "test_f5.py::test_2",
         "polluted",
         ["test_f4.py::test_2"],
-        more={"by": "suspect", "cures": []},
+        [PROCESS],
+        {"by": "suspect"},
     ),
     "a class attribute": Case(
         _with(

@@ -47,8 +47,7 @@ class Attempts:
         """
         effects = effects_of(leaks)
         cures: list[Cure] = []
-        # What imports nothing and leaves no leak is the same in a window.
-        for attempt in self._attempts(imports=bool(leaks) and not effects):
+        for attempt in self._attempts(imports=not effects):
             works = self._is_cured(
                 self._suite.run(
                     self._units, f"with {attempt.name}", options=attempt.options, marked=attempt.marked
@@ -59,8 +58,6 @@ class Attempts:
                 break
         if effects:
             return cures, [f"isolation of imports cannot cure this: it is {listing(effects)}"]
-        if not leaks:
-            return cures, ["isolation of imports cannot cure this: it left no change of imports"]
         return cures, []
 
     def _attempts(self, *, imports: bool) -> Iterator[_Attempt]:

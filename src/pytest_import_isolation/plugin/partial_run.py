@@ -190,6 +190,8 @@ class _PartialRun:
         self._executed: dict[str, None] = {}
         self._selected: list[pytest.Item] | None = None
         self._outcomes: list[Outcome] = []
+        # Of the victim, by phase.
+        self._errors: dict[str, str] = {}
         self._files = frozenset(map(Path, request.files))
         folders = [Path(name) for name in request.collect or () if Path(name).is_dir()]
         inner = [*self._files, *folders]
@@ -220,7 +222,8 @@ class _PartialRun:
         report = yield
         if report.failed and collector.nodeid and self._is_in_victims_way(collector.nodeid):
             excinfo = getattr(getattr(report, "call", None), "excinfo", None)
-            failure = _failure(excinfo, report, self._shorten)
+            error = getattr(getattr(excinfo, "type", None), "__name__", "")
+            failure = _failure(error, report, self._shorten)
             self._outcomes.append(Outcome("error", failure))
             if self._request.tests is None:
                 collector.session.shouldstop = "the victim cannot be collected"
@@ -269,11 +272,17 @@ class _PartialRun:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take note of the error of the victim; in a process of its own, only the report comes here."""
+        if call.excinfo is not None and self._is_victim(item.nodeid):
+            self._errors[call.when] = call.excinfo.type.__name__
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of how a phase of the victim ended."""
-        report = yield
-        if self._is_victim(item.nodeid):
-            self._outcomes.append(Outcome(_word(report), _failure(call.excinfo, report, self._shorten)))
-        return report
+        if self._is_victim(report.nodeid):
+            failure = _failure(self._errors.get(str(report.when), ""), report, self._shorten)
+            self._outcomes.append(Outcome(_word(report), failure))
 
     def _expects_victims(self) -> bool:
         return any(self._is_victim(nodeid) for nodeid in self._request.tests or ())
@@ -336,7 +345,7 @@ def _worst(outcomes: Sequence[Outcome]) -> Outcome:
     return max(outcomes, key=lambda outcome: _WORST.index(outcome.word))
 
 
-def _failure(excinfo: Any, report: Any, shorten: Callable[[Path], str]) -> Failure | None:
+def _failure(error: str, report: Any, shorten: Callable[[Path], str]) -> Failure | None:
     if not report.failed:
         return None
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -346,4 +355,4 @@ def _failure(excinfo: Any, report: Any, shorten: Callable[[Path], str]) -> Failu
     lines = message.strip().splitlines() or [""]
     # A collection error is a long text, of which the last line tells most.
     line = lines[0] if crash is not None else lines[-1]
-    return Failure(getattr(getattr(excinfo, "type", None), "__name__", ""), line, place)
+    return Failure(error or line.partition(":")[0], line, place)
