@@ -47,7 +47,7 @@ class Attempts:
         """
         effects = effects_of(leaks)
         cures: list[Cure] = []
-        for attempt in self._attempts(imports=not effects):
+        for attempt in self._attempts(imports=not effects, thorough=bool(leaks)):
             works = self._is_cured(
                 self._suite.run(
                     self._units, f"with {attempt.name}", options=attempt.options, marked=attempt.marked
@@ -60,14 +60,17 @@ class Attempts:
             return cures, [f"isolation of imports cannot cure this: it is {listing(effects)}"]
         return cures, []
 
-    def _attempts(self, *, imports: bool) -> Iterator[_Attempt]:
+    def _attempts(self, *, imports: bool, thorough: bool) -> Iterator[_Attempt]:
+        """Yield what may help; if no leak is known, one way to isolate imports says enough."""
         modes = self._suite.whole.modes
         tests = tuple(unit.name for unit in self._units if unit.kind == TEST)
         if imports:
             if any(unit.file != self._suite.whole.file for unit in self._units):
-                yield from self._modes(mode for mode in modes if mode in _OF_IMPORTS)
+                yield from self._modes(
+                    m for m in modes if m in (_OF_IMPORTS if thorough else _OF_IMPORTS[:1])
+                )
             else:
-                if tests:
+                if tests and thorough:
                     yield _Attempt(_MARK, {}, tests)
                 yield from self._modes(mode for mode in modes if mode in _OF_IMPORTS[1:])
         if tests:  # what the collection of a file does is in every process
