@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext, find_import_cycles, trace_imports
+from pytest_import_isolation.contents import changes
 from pytest_import_isolation.machinery import lazy_imports as lazies
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.parking.finder import FINDER
@@ -127,6 +128,7 @@ def test_what_waited_waits_again_if_what_it_stood_for_has_left(
 ) -> None:
     tree({"laz_first.py": "", "laz_part.py": "", "laz_stays.py": ""})
     monkeypatch.setattr(opening, "LAZY_TYPE", Waiting)
+    monkeypatch.setattr(changes, "LAZY_TYPE", Waiting)
     first = importlib.import_module("laz_first").__dict__
     first.update({name: _waiting(name) for name in ("laz_part", "laz_stays", "laz_never")})
     before = picture()

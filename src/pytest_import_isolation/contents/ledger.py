@@ -80,10 +80,13 @@ class Contents:
             self._cells
             and self._moment.lasts_for(sys.modules)
             and read_cells(self._cells) == self._signature
-            and same_items(sys.meta_path, self._finders)
+            and self._has_same_finders()
         ):
             return self._state
         return self._look()
+
+    def _has_same_finders(self) -> bool:
+        return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
 
     def _look(self) -> State:
         moment = Moment(sys.modules)
@@ -124,7 +127,7 @@ class Contents:
         yield from self._of_finders.values()
 
     def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
-        changed = not same_items(sys.meta_path, self._finders)
+        changed = not self._has_same_finders()
         if changed:
             known = {id(space.owner()) for found in spaces.values() for space in found[1:]}
             before, self._of_finders = self._of_finders, {}
