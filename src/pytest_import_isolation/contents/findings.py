@@ -95,6 +95,8 @@ def find(
             again[space] = Reloaded(space, base, None)
             continue
         for change in changes:
+            if change.submodule is not None and CONTENTS.space_of(change.after) in since:
+                continue  # it was loaded before: what was bound to its name meanwhile is gone
             verdict = writers.verdict(change, files(space.home))
             if verdict == TEST:
                 written_now.append(change)
@@ -147,6 +149,10 @@ class Undone(NamedTuple):
     written: tuple[ContentChange, ...] = ()
     #: How it can be done again.
     again: tuple[Redo, ...] = ()
+
+    def joined(self, later: Undone) -> Undone:
+        """Return this and what was undone later."""
+        return Undone(self.reloaded + later.reloaded, self.written + later.written, self.again + later.again)
 
     @property
     def texts(self) -> tuple[str, ...]:

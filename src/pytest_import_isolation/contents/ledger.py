@@ -45,6 +45,8 @@ class Contents:
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
+        # By the identity of a module that was loaded earlier and lives.
+        self._resting: dict[int, Space] = {}
         self._state: State = {}
         self._cells: list[Cell] = []
         self._signature = b""
@@ -96,7 +98,7 @@ class Contents:
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
-                found = self._begin(name, module)
+                found = self._woken(module) or self._begin(name, module)
                 if found is None:
                     continue
                 has_changed = True
@@ -106,6 +108,7 @@ class Contents:
             for space in found[1:]:
                 has_changed = space.refresh() or has_changed
             spaces[key] = found
+        self._let_rest(spaces)
         finders = items_of("meta_path")
         has_changed = (
             self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
@@ -120,6 +123,28 @@ class Contents:
         else:
             self._cells, self._signature, self._moment = cells, read_cells(cells), moment
         return self._state
+
+    def _let_rest(self, spaces: dict[int, list[Space]]) -> None:
+        """Remember the namespaces of modules that are not loaded now, but nothing of what is in them.
+
+        What a module held earlier is looked up by its namespace when it is back.
+        """
+        for key, found in self._spaces.items():
+            if key not in spaces and found[0].owner() is not None:
+                for space in found:
+                    space.rest()
+                self._resting[key] = found[0]
+        for key in [key for key, space in self._resting.items() if space.owner() is None]:
+            del self._resting[key]
+
+    def _woken(self, module: object) -> list[Space] | None:
+        """Return the namespaces of a module that is loaded again, None for another one."""
+        space, dictionary = self._resting.get(id(module)), namespace(module)
+        if space is None or space.owner() is not module or dictionary is None:
+            return None
+        del self._resting[id(module)]
+        space.wake(dictionary)
+        return [space, *self._classes(space, [])]
 
     def _all_spaces(self) -> Iterator[Space]:
         for found in self._spaces.values():
@@ -158,7 +183,7 @@ class Contents:
         module = sys.modules.get(name)
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:
-            found = self._begin(name, module)
+            found = self._woken(module) or self._begin(name, module)
             if found is not None:
                 self._spaces[id(module)] = found
 

@@ -124,6 +124,17 @@ class Space:
         self._identities = None
         self.dictionary = None
 
+    def rest(self) -> None:
+        """Let go of all that it holds, while its owner is not loaded."""
+        self.cell = self._version = self._identities = self.dictionary = None
+        self.copy = self.first = Copy()
+
+    def wake(self, dictionary: dict[str, Any]) -> None:
+        """Look at its namespace again: its owner is back."""
+        self.dictionary, self.cell = dictionary, cell_of(dictionary)
+        self.refresh()
+        self.first = self.copy
+
     def refresh(self) -> bool:
         """Copy what it holds now, if that is not what was copied last; tell whether it was copied."""
         dictionary = self.dictionary

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.ownership import Ownership, can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, eviction_detail, make_leak
@@ -39,6 +40,7 @@ class Evictions:
             names: modules that were asked for since the last time.
             polluter: who asked.
         """
+        names = frozenset(names)
         evicted = evicted_modules(names, self._log, self._origins)
         alive = {
             name
@@ -49,7 +51,10 @@ class Evictions:
             and not self._ownership.blameless_maker(SingleChange("entry", name, evicted[name], ABSENT))
         }
         for package in sorted({top_level(name) for name in alive}, key=self._depth):
-            lost = sorted(name for name in alive if top_level(name) == package)
+            parts = {name for name in alive if top_level(name) == package}
+            # A package that nobody holds is no more, and is what was asked for all the same.
+            above = {ancestor for name in parts for ancestor in ancestors(name) if ancestor in names}
+            lost = sorted(parts | {name for name in above if name not in sys.modules})
             location, chain = self._places.of_removal(polluter, lost[0])
             yield make_leak(
                 "evicted",

@@ -98,7 +98,12 @@ class ContentBoundaries:
             self._patched.begin_test()
 
     def _written_now(self) -> list[ContentChange]:
-        return CONTENTS.written(self._base)
+        here = self._here()
+        if here is None:
+            return []
+        code, verdict = self._leaks.test_code, self._leaks.writers.verdict
+        changes = CONTENTS.written(self._base)
+        return [change for change in changes if verdict(change, code(here, change.space.home)) == TEST]
 
     def _setters(self) -> dict[str, str]:
         """Return what set variables of the environment, as far as monkeypatch did."""

@@ -63,6 +63,7 @@ def close_window(window: Window) -> Changes:
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
             FINDER.lot.park({name: ParkedModule(module, ABSENT) for name, module in covered.items()})
+            window.undo_written()  # to names of submodules, which are no such names any more
         unbind_evicted(window)
     except BaseException:  # also Ctrl-C
         window.stop_watching()

@@ -75,7 +75,7 @@ class WindowContents:
         """Undo what test code did; see :meth:`find`."""
         found = self.find(reloads)
         if found:
-            self.undone = undo_all(found)
+            self.undone = self.undone.joined(undo_all(found))
 
     def follow(self, changes: Iterable[ContentChange]) -> None:
         """Let changes belong to what is around the window."""
