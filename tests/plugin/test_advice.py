@@ -20,6 +20,9 @@ _PROJECT: Final = {
     "shop/cart.py": "class Cart: pass\n",
     "shop/mail.py": "import net\ndef send(): return net.send()\n",
     "shop/late.py": "def send():\n    import net\n    return net.send()\n",
+    "shop/copy.py": "from net import send\n",
+    "exports/__init__.py": "def part(): return 'real'\n",
+    "exports/part.py": "",
     "test_a.py": "",
 }
 _HEAD: Final = """\
@@ -63,6 +66,11 @@ _MARK: Final = "@pytest.mark.isolated_imports"
 _MARK_FAKES: Final = '@pytest.mark.isolated_imports(fakes={"net": {"send": None}})'
 _CLASS: Final = "type('F', (), {'find_spec': classmethod(lambda *given: None)})"
 _OPEN: Final = "with IsolatedImportContext():"
+
+_TOTAL: Final = "import shop.cart\nshop.cart.Cart.total = MagicMock()"
+_NO_TOTAL: Final = "import shop.cart\n\ndef test_victim():\n    assert not hasattr(shop.cart.Cart, 'total')\n"
+_PART: Final = "import exports\n\ndef test_victim():\n    assert exports.part() == 'real'\n"
+_FIXTURE: Final = "@pytest.fixture(autouse=True)\ndef _patched(monkeypatch):\n    monkeypatch.setattr"
 
 #: By what the advice is for: a test's own doing.
 _IN_TESTS: Final[Mapping[str, _Case]] = {
@@ -124,6 +132,25 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
     "reloaded": _Case(
         "net", "import net\nimportlib.reload(net)", "import net", '(fresh="net")',
         mark='@pytest.mark.isolated_imports(fresh="net")',
+    ),
+    "attribute-left": _Case(
+        "net.send", "import net\nnet.send = MagicMock()", 'monkeypatch.setattr("net.send", MagicMock())',
+        'monkeypatch.setattr("net.send", ...)', _SEND,
+    ),
+    "attribute-left-by-import": _Case(
+        "exports.part", "import exports.part", "import exports.part",
+        "mark them with @pytest.mark.isolated_imports", _PART, _MARK,
+    ),
+    "class-attribute-left": _Case(
+        "shop.cart.Cart.total", _TOTAL,
+        'monkeypatch.setattr("shop.cart.Cart.total", MagicMock(), raising=False)',
+        'monkeypatch.setattr("shop.cart.Cart.total", ...)', _NO_TOTAL,
+    ),
+    "tainted-by-patch": _Case(
+        "shop.copy", 'import net\nmonkeypatch.setattr(net, "send", lambda: "fake")\nimport shop.copy',
+        'import net\nmonkeypatch.setattr(net, "send", lambda: "fake")\nimport shop.copy',
+        '(fresh="shop.copy")', "def test_victim():\n    from shop.copy import send\n    assert send() == 'real'\n",
+        '@pytest.mark.isolated_imports(fresh="shop.copy")',
     ),
     "twice-loaded": _Case(
         "cart", 'import shop.cart\nsys.path.append("shop")\nimport cart\nsys.path.remove("shop")',
@@ -194,10 +221,23 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "net", "import net\nimportlib.reload(net)", 'with IsolatedImportContext(fresh="net"):\n    import net',
         'with IsolatedImportContext(fresh="net"):',
     ),
+    "attribute-left": _Case(
+        "net.send", "import net\nnet.send = MagicMock()", f'{_FIXTURE}("net.send", MagicMock())',
+        'monkeypatch.setattr("net.send", ...)', _SEND,
+    ),
+    "attribute-left-by-import": _Case(
+        "exports.part", "import exports.part", f"{_OPEN}\n    import exports.part", f'"{_OPEN}"', _PART
+    ),
+    "class-attribute-left": _Case(
+        "shop.cart.Cart.total", _TOTAL,
+        f'{_FIXTURE}("shop.cart.Cart.total", MagicMock(), raising=False)',
+        'monkeypatch.setattr("shop.cart.Cart.total", ...)', _NO_TOTAL,
+    ),
 }  # fmt: skip
 
-#: What somebody else's test shows: a name clash, a module that another file's fake tainted, what other code holds of a fake of a mark, no advice at all.
-_ELSEWHERE: Final = {"name-clash", "tainted-by-others", "tainted-by-mark", "loaded"}
+#: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, what
+#: other code holds of a fake of a mark, no advice at all.
+_ELSEWHERE: Final = {"name-clash", "reloaded-by-path", "tainted-by-others", "tainted-by-mark", "loaded"}
 #: What must have been loaded before for a leak of that kind.
 _LOADED: Final = {"replaced", "replaced-by-fake", "removed"}
 
@@ -227,7 +267,7 @@ def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool
         # What a package holds when it is imported first is its own affair.
         files["test_a.py"] = "import shop.cart\n\ndef test_first(): pass\n"
     run = suite.run({**files, "test_b.py": _polluter(case, case.leaks, in_test=in_test)}, *case.options)
-    found = kind.removesuffix("-by-fake")
+    found = kind.partition("-by-")[0]
     [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]
     assert leak["polluter"]["nodeid"] == ("test_b.py::test_polluter" if in_test else "test_b.py")
     assert leak["advice"] == (FOR_TESTS if in_test else FOR_FILES)[kind].format(name=leak["name"])
