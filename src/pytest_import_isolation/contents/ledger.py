@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.modules import (
     class_home,
     class_name,
@@ -29,6 +29,7 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED, class_of
 #: What namespaces held at a moment.
 State = Mapping[Space, Copy]
 
+_HAS_VERSIONS: Final = cell_of({}) is not None
 #: Tells whether a module may be written to, by its name.
 Wanting = Callable[[str], bool]
 #: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
@@ -52,6 +53,8 @@ class Contents:
         self._signature = b""
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
+        # By the identity of a module, its name: those that the test code of now does not name.
+        self._ignored: dict[int, str] = {}
         # Whether namespaces were copied since the state was made.
         self._is_stale = False
 
@@ -64,6 +67,7 @@ class Contents:
                 shall be gone by then.
         """
         self._wanting.append(wants)
+        self.begin_anew()
         if len(self._wanting) == 1:
             EXECUTED.listeners.append(self)
 
@@ -194,15 +198,29 @@ class Contents:
             or type(name) is not str
             or top_level(name) in _UNWATCHED
             or is_initializing(module)
+            or self._is_ignored(name, module)
         ):
             return None
         try:
             space = Space(name, name, module, dictionary, self._forget_signature)
         except TypeError:  # nothing can refer to it weakly: it is no module
             return None
-        if space.cell is None and not Origins.usual().is_first_party(name, module):
-            return None  # without versions all contents would have to be compared
         return [space, *self._classes(space, [])]
+
+    def _is_ignored(self, name: str, module: object) -> bool:
+        """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
+        if _HAS_VERSIONS or Origins.usual().is_first_party(name, module):
+            return False
+        if self._ignored.get(id(module)) == name:
+            return True
+        if any(wants(name) for wants in self._wanting):
+            return False
+        self._ignored[id(module)] = name
+        return True
+
+    def begin_anew(self) -> None:
+        """Ask again which modules may be written to: other test code runs now."""
+        self._ignored.clear()
 
     def _classes(self, space: Space, known: list[Space]) -> list[Space]:
         """Return the namespaces of the classes that a first-party module defines."""

@@ -91,6 +91,11 @@ class ContentBoundaries:
             self._phases.clear()
             self._reloaded.clear()
 
+    def begin_file(self) -> None:
+        """Take note that the code of another file runs from now on."""
+        if self.is_on:
+            CONTENTS.begin_anew()
+
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as what is around a test."""
         self._test = item

@@ -140,6 +140,7 @@ class Observer:
         self.boundaries.cut_between()
         around = self._leak_watch.here
         here = self._leak_watch.here = Polluter(collector.nodeid, "collect")
+        self.boundaries.contents.begin_file()
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._expect(collector.path, str(collector.path))
             mode = collector.config.getoption("importmode", "prepend")

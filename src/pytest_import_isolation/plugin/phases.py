@@ -57,6 +57,7 @@ class Phases:
             if self._file is not None and not self._may_rebind:
                 # Nobody looked after each test: nothing in the text of that file writes to others.
                 self._boundaries.contents.rebase()
+            self._boundaries.contents.begin_file()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
             self._may_write = self._sources.may_write(item.path)
