@@ -32,15 +32,25 @@ _OPTIONS = (
     "--import-leak-effects Also report changes that tests and test files leave outside of the import "
     "system: environment variables, the working directory, logging, warnings filters, signal handlers, "
     "threads and more. Turns the report on. Default: off. Ini key: import_leak_effects. "
-    "--isolate-imports=off|file|test Isolate all tests. file: only a test file itself sees the changes "
-    "that its collection and its tests make to sys.modules, sys.path and the import hooks. test: in "
-    "addition, each test is undone on its own, as if it were marked with isolated_imports. off: only "
-    "marked tests are isolated. Default: off. Ini key: isolate_imports."
+    "--isolate-imports=[off|file|test|process|process-file] Isolate all tests. file, or no value: only a "
+    "test file itself sees the changes that its collection and its tests make to sys.modules, sys.path "
+    "and the import hooks. test: in addition, each test is undone on its own, as if it were marked with "
+    "isolated_imports. process: as file, and each test runs in a process of its own; process-file: one "
+    "process for each file. off: only marked tests are isolated. Default: off. Ini key: isolate_imports. "
+    "--import-isolation-contents=off|report|undo Choose what happens to changes that tests make inside of "
+    "modules: reloads, and attributes of modules and classes. undo: report them, and undo them in isolated "
+    "tests and files. report: report them only. off: do not look at them. Default: undo. Ini key: "
+    "import_isolation_contents."
 )
 
 _INI_KEYS = (
-    "isolate_imports (string): Isolate all tests: off, file or test, as --isolate-imports does. "
-    "Default: off. "
+    "import_isolation_contents (string): What happens to changes that tests make inside of modules: off, "
+    "report or undo, as --import-isolation-contents does. Default: undo. "
+    "isolate_imports (string): Isolate all tests: off, file, test, process or process-file, as "
+    "--isolate-imports does. Default: off. "
+    "import_isolation_process_timeout (string): How many seconds a test may take that runs in a process "
+    "of its own. Then that process is ended, and the test fails with its stacks. Default: any number. No "
+    "option; a mark's timeout overrules it. "
     "import_leak_report (bool): Whether to report import leaks, as --import-leak-report does. Default: "
     "false. "
     "import_leak_effects (bool): Whether to report effects beside the import system, as "
@@ -66,7 +76,7 @@ def test_the_marker_is_described(suite: Suite) -> None:
     run = suite.run("", "--markers", report=False)
     assert (
         "@pytest.mark.isolated_imports(fresh=..., unloaded=..., missing=..., fakes=..., path=..., keep=..., "
-        "distributions=..., finders=..., path_hooks=...): undo the changes that the test makes to "
+        "distributions=..., finders=..., path_hooks=..., process=..., timeout=...): undo the changes that the test makes to "
         "sys.modules, sys.path and the import hooks. Every parameter is optional. fresh: modules that are executed anew "
         "on their next import; unloaded: modules that are absent at first and can be imported as usual ('*' means all, "
         "and executes first-party modules anew); "
@@ -75,7 +85,9 @@ def test_the_marker_is_described(suite: Suite) -> None:
         "'myapp.plugins.*', or a list of them. fakes: a mapping of module names to attributes, source text or "
         "objects; path: directories to put before sys.path; distributions: True also hides, from "
         "importlib.metadata, the distributions that deliver the missing modules; finders, path_hooks: lists of import hooks that are asked "
-        "before all others.\n"
+        "before all others; process: True runs the test in a process of its own, 'file' all tests of the file that "
+        "have this in one process, 'cold' in one in which nothing of the suite was imported yet; timeout: seconds "
+        "after which that process is ended. With these two alone imports are not undone: they go with the process.\n"
     ) in run.output
 
 
@@ -113,7 +125,7 @@ def test_each_option_says_what_it_does_its_default_and_its_ini_key(suite: Suite)
     output = suite.run("", "--help", report=False).output
     options = output.partition("\nimport isolation:\n")[2].partition("\n\n")[0]
     assert " ".join(options.split()) == _OPTIONS
-    keys = output.partition("\n  isolate_imports (string):")
+    keys = output.partition("\n  import_isolation_contents (string):")
     keys_text = " ".join((keys[1] + keys[2]).split())
     assert keys_text.startswith(_INI_KEYS)
 
