@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.plugin.marker import DESCRIPTION
+from pytest_import_isolation.plugin.marker import DESCRIPTION, PROCESS_NAMES
 from pytest_import_isolation.report.records import KINDS
 from pytest_import_isolation.window.parameters import NAMES
 
@@ -82,9 +82,12 @@ def test_the_clean_example_passes_and_leaves_nothing(examples: Any) -> None:
 
 def test_the_table_of_parameters_is_complete() -> None:
     page = (REFERENCE / "marker.md").read_text(encoding="utf-8")
-    table = page.partition("| parameter | inside the test |")[2].partition("\n\n")[0]
-    assert tuple(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == NAMES
-    assert tuple(re.findall(r"(\w+)=\.\.\.", DESCRIPTION)) == NAMES
+    rule = re.compile(r"^\| `(\w+)` \| ", re.MULTILINE)
+    table, _, behind = page.partition("| parameter | inside the test |")[2].partition("\n\n")
+    assert tuple(rule.findall(table)) == NAMES
+    of_process = behind.partition("\n## The process of a test\n")[2].partition("\n## ")[0]
+    assert tuple(rule.findall(of_process)) == tuple(PROCESS_NAMES)
+    assert tuple(re.findall(r"(\w+)=\.\.\.", DESCRIPTION)) == (*NAMES, *PROCESS_NAMES)
 
 
 def test_the_table_of_kinds_is_complete_and_gives_the_severities() -> None:
