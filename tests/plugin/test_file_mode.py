@@ -422,12 +422,12 @@ def test_the_ini_key_asks_for_it_and_the_option_wins(suite: Suite) -> None:
         (
             ["--isolate-imports=files"],
             "",
-            "--isolate-imports: expected off, file or test, not 'files' (did you mean 'file'?)",
+            "--isolate-imports: expected off, file, test, process or process-file, not 'files' (did you mean 'file'?)",
         ),
         (
             [],
             "isolate_imports = yes",
-            "isolate_imports in the ini file: expected off, file or test, not 'yes'",
+            "isolate_imports in the ini file: expected off, file, test, process or process-file, not 'yes'",
         ),
     ],
 )
