@@ -241,7 +241,7 @@ def test_doctests_in_text_files_and_modules_unittest_and_async_tests(suite: Suit
     assert run.outcomes == {"passed": 6}
 
 
-_TAKES = "it takes fresh, unloaded, missing, fakes, path, keep, distributions, finders, path_hooks"
+_TAKES = "it takes fresh, unloaded, missing, fakes, path, keep, distributions, finders, path_hooks, process, timeout"
 _MISTAKES = {
     "'numpy'": (
         "takes keyword arguments only, not 'numpy'; "
