@@ -29,7 +29,17 @@ from benchmarks.suites import Plan, SuiteError, Workshop
 from benchmarks.tables import Section, markdown, merged, terminal
 
 NAMES = (
-    *("window", "trivial", "processes", "app", "fresh", "parked", "load", "scale", "big", "cycles", "blame"),
+    "window",
+    "trivial",
+    "processes",
+    "app",
+    "fresh",
+    "parked",
+    "load",
+    "scale",
+    "big",
+    "cycles",
+    "blame",
 )
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
