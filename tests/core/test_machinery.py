@@ -60,10 +60,16 @@ def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.Monke
         def invalidate_caches(self) -> None:
             raise RuntimeError
 
-    asked = mock.Mock()
+    class Asked:
+        times = 0
+
+        def invalidate_caches(self) -> None:
+            self.times += 1
+
+    asked = Asked()
     monkeypatch.setattr(sys, "meta_path", [Raising(), asked])
     finders.drop_finder_caches()
-    asked.invalidate_caches.assert_called_once_with()
+    assert asked.times == 1
 
 
 def test_listings_are_read_again_unless_they_cannot_be_out_of_date(
