@@ -54,6 +54,14 @@ def lack(names: Iterable[str]) -> None:
     end(f"not installed: {', '.join(names)}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what only runs where there is time, so that one environment of tox can run that and no more."""
+    for item in items:
+        if any("tox runs" in mark.kwargs.get("reason", "") for mark in item.iter_markers("skipif")):
+            item.add_marker("long")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose neighbours are not installed, and say which ones these are."""
     needed = [name for mark in item.iter_markers("neighbours") for name in mark.args]
