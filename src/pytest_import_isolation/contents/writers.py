@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
@@ -40,9 +41,20 @@ class Writers:
         origins: gives the verdicts on modules, and knows the test files.
     """
 
+    # What a file says is read once for all windows.
+    _by_origins: ClassVar[weakref.WeakKeyDictionary[Origins, Writers]] = weakref.WeakKeyDictionary()
+
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._sources = SourceWrites()
+
+    @classmethod
+    def of(cls, origins: Origins) -> Writers:
+        """Return the one for these verdicts, which all share that ask with them."""
+        found = cls._by_origins.get(origins)
+        if found is None:
+            found = cls._by_origins[origins] = cls(origins)
+        return found
 
     def verdict(self, change: ContentChange, files: Iterable[str]) -> str:
         """Tell whose doing a change is.

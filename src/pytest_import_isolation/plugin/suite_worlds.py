@@ -57,7 +57,7 @@ class SuiteWorlds:
         self._executions = executions
         self._sources = sources
         self._ownership = Ownership(origins)
-        self._writers = Writers(origins) if settings.contents == "undo" else None
+        self._writers = Writers.of(origins) if settings.contents == "undo" else None
         # By the directories of the layers around them.
         self._shared: dict[tuple[Path, ...], World] = {}
         #: What ``conftest`` means for each file.

@@ -111,7 +111,7 @@ class IsolatedImportContext:
         self._site = site
         self._windows: list[Window] = []
         # Tells whose doing a change of contents is; None if contents are left as they are.
-        self._writers: Writers | None = Writers(origins)
+        self._writers: Writers | None = Writers.of(origins)
         #: The import state of a moment ago, if it is known.
         self._after: ImportState | None = None
         self.changes = NO_CHANGES

@@ -67,7 +67,7 @@ class WindowContents:
             self.around,
             reloads,
             self._writers,
-            lambda home: dict.fromkeys(each for file in files for each in code(file, home)),
+            lambda home: (each for file in files for each in code(file, home)),
             self._origins,
         )
 
