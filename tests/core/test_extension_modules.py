@@ -425,7 +425,7 @@ def test_what_compiled_code_imports_by_itself_stays_with_what_called_it(run_scri
         assert "_strptime" not in sys.modules  # a statement will ask again
         FINDER.lot.drop(lambda name: True)
         with IsolatedImportContext() as context:
-            datetime.datetime.strptime("1", "%d")
+            datetime.datetime.strptime("2000", "%Y")
         assert "_strptime" in sys.modules
         print(context.changes)
         """

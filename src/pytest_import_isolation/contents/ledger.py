@@ -133,27 +133,28 @@ class Contents:
 
         What a module held earlier is looked up by its namespace when it is back.
         """
-        for key, found in self._spaces.items():
+        for key, found in list(self._spaces.items()):
             if key not in spaces and found[0].owner() is not None:
                 for space in found:
                     space.rest()
                 self._resting[key] = found[0]
-        for key in [key for key, space in self._resting.items() if space.owner() is None]:
-            del self._resting[key]
+        for key in [key for key, space in list(self._resting.items()) if space.owner() is None]:
+            self._resting.pop(key, None)
 
     def _woken(self, module: object) -> list[Space] | None:
         """Return the namespaces of a module that is loaded again, None for another one."""
         space, dictionary = self._resting.get(id(module)), namespace(module)
         if space is None or space.owner() is not module or dictionary is None:
             return None
-        del self._resting[id(module)]
+        self._resting.pop(id(module), None)
         space.wake(dictionary)
         return [space, *self._classes(space, [])]
 
     def _all_spaces(self) -> Iterator[Space]:
-        for found in self._spaces.values():
+        # Copies of the tables: other threads may import, and their modules are entered when they are executed.
+        for found in list(self._spaces.values()):
             yield from found
-        yield from self._of_finders.values()
+        yield from list(self._of_finders.values())
 
     def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
         changed = not self._has_same_finders()

@@ -78,7 +78,7 @@ def put_back(space: Space, contents: Mapping[str, object]) -> bool:
     dictionary = space.dictionary
     if dictionary is None:
         return False
-    for name in [name for name in dictionary if name not in contents]:
+    for name in [name for name in list(dictionary) if name not in contents]:
         if type(name) is str and not is_submodule(space, name, dictionary[name]):
             del dictionary[name]
     for name, kept in contents.items():

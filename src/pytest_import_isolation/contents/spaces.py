@@ -150,7 +150,7 @@ class Space:
             version, self._version = self._version, self.cell.value
             return version == self._version
         # The copy keeps alive what it held, except for modules: no address is used twice meanwhile.
-        identities = (*map(id, dictionary), *map(id, dictionary.values()))
+        identities = (*map(id, tuple(dictionary)), *map(id, tuple(dictionary.values())))
         before, self._identities = self._identities, identities
         return identities == before
 
