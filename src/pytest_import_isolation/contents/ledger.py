@@ -6,7 +6,7 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
@@ -245,12 +245,20 @@ class Contents:
         found = self._spaces.get(id(module))
         return found[0] if found is not None and found[0].owner() is module else None
 
-    def written(self, since: State) -> list[ContentChange]:
-        """Return what is different in the namespaces that are known; no others are looked at."""
+    def written(self, since: State, held: Set[int]) -> list[ContentChange]:
+        """Return what is different in the namespaces that are known; no others are looked at.
+
+        Args:
+            since: the earlier moment.
+            held: the identities of objects. Changes may be left out that do not have one of them as the new
+                value, in a namespace whose owner is none of them.
+        """
         found: list[ContentChange] = []
         for space in list(self._all_spaces()):
-            self._is_stale = space.refresh() or self._is_stale
             before = since.get(space, space.first)
+            if not space.may_differ(before, held):
+                continue
+            self._is_stale = space.refresh() or self._is_stale
             if space.copy is not before:
                 found += compare(space, before, space.copy)
         if self._is_stale:

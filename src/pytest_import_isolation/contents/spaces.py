@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from types import ModuleType
 from typing import Any, Final
 
@@ -144,6 +144,22 @@ class Space:
         self._copies = [kept for kept in self._copies if kept() is not None]
         self._copies.append(weakref.ref(self.copy))
         return True
+
+    def may_differ(self, before: Copy, held: Set[int]) -> bool:
+        """Tell whether what this holds may differ in a way that concerns a holder of some objects.
+
+        Nothing is copied for that. A package gets a name with each submodule that is imported.
+
+        Args:
+            before: what it held.
+            held: the identities of the objects.
+        """
+        dictionary = self.dictionary
+        if dictionary is None or self.cell is None:
+            return True
+        if self.copy is before and self.cell.value == self._version:
+            return False
+        return id(self.owner()) in held or any(map(held.__contains__, map(id, list(dictionary.values()))))
 
     def _is_unchanged(self, dictionary: dict[str, Any]) -> bool:
         if self.cell is not None:

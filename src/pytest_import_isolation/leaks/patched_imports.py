@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +36,8 @@ class PatchedImports:
     Args:
         origins: gives the verdicts on modules.
         here: returns the test that is running, and its phase.
-        contents: returns what test code has written to modules since the test began.
+        contents: returns what test code has written to modules since the test began, as far as that may
+            concern a module that holds objects of these identities.
         setters: returns, for a key of the environment, what set it as far as that is known.
     """
 
@@ -44,7 +45,7 @@ class PatchedImports:
         self,
         origins: Origins,
         here: Callable[[], Polluter | None],
-        contents: Callable[[], Collection[ContentChange]],
+        contents: Callable[[Set[int]], Collection[ContentChange]],
         setters: Callable[[], Mapping[str, str]],
     ) -> None:
         self._origins = origins
@@ -103,10 +104,13 @@ class PatchedImports:
 
     def _attributes(self, module: object, file: str) -> Iterator[str]:
         space = namespace(module) or {}
-        held = {id(value) for value in list(space.values())}
-        for change in self._contents():
+        held = {id(value) for value in list(space.values()) if type(value) not in _COMMON}
+        builtin = space.get("__builtins__")
+        if type(builtin) is dict:  # the interpreter gives the same one to all modules
+            held.discard(id(builtin))
+        for change in self._contents(held):
             owner = change.space.owner()
-            is_taken = type(change.after) not in _COMMON and id(change.after) in held
+            is_taken = id(change.after) in held
             if is_taken or (id(owner) in held and change.name in text_of(Path(file))):
                 yield f"{change.full_name} was patched"
 

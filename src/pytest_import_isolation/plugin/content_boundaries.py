@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Set
 from functools import partial
 from typing import Any
 
@@ -102,12 +102,12 @@ class ContentBoundaries:
         if self.is_on:
             self._patched.begin_test()
 
-    def _written_now(self) -> list[ContentChange]:
+    def _written_now(self, held: Set[int]) -> list[ContentChange]:
         here = self._here()
         if here is None:
             return []
         code, verdict = self._leaks.test_code, self._leaks.writers.verdict
-        changes = CONTENTS.written(self._base)
+        changes = CONTENTS.written(self._base, held)
         return [change for change in changes if verdict(change, code(here, change.space.home)) == TEST]
 
     def _setters(self) -> dict[str, str]:
