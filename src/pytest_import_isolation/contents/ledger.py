@@ -151,7 +151,7 @@ class Contents:
         return [space, *self._classes(space, [])]
 
     def _all_spaces(self) -> Iterator[Space]:
-        # Copies of the tables: other threads may import, and their modules are entered when they are executed.
+        # Of copies of the tables: other threads may import, which enters modules.
         for found in list(self._spaces.values()):
             yield from found
         yield from list(self._of_finders.values())
