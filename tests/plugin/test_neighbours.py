@@ -650,7 +650,21 @@ def test_a_fake_file_system(suite: Suite, mode: str) -> None:
 
 
 @pytest.mark.neighbours("pyfakefs")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(
+            mode,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="pyfakefs takes off position 0 of sys.meta_path, where the finder of parked modules stands",
+            ),
+        )
+        if mode == "test"
+        else mode
+        for mode in MODES
+    ],
+)
 def test_a_fake_file_system_while_windows_open_and_close(suite: Suite, mode: str) -> None:
     run = suite.run(
         {
@@ -1510,10 +1524,12 @@ def test_development_mode_and_warnings_as_errors_are_quiet(
 
 # Evictions
 
+# What a test leaves on a module is undone, but for those of pytest.
 _EVICTING = {
     "at module level": """
         import sys
         from unittest import mock
+        import pytest
 
         with mock.patch.dict(sys.modules):
             import numpy as first
@@ -1521,7 +1537,7 @@ _EVICTING = {
         {at_once}
 
         def test_evicts():
-            sys.seen = first
+            pytest.seen = first
     """,
     "in a function-scoped fixture": """
         import sys
@@ -1536,7 +1552,7 @@ _EVICTING = {
             return numpy
 
         def test_evicts(first):
-            sys.seen = first
+            pytest.seen = first
     """,
     "in a session-scoped fixture": """
         import sys
@@ -1551,36 +1567,38 @@ _EVICTING = {
             return numpy
 
         def test_evicts(first):
-            sys.seen = first
+            pytest.seen = first
     """,
     "around a test": """
         import sys
         from unittest import mock
+        import pytest
 
         @mock.patch.dict(sys.modules, {{"fake": mock.MagicMock()}})
         def test_evicts():
             import numpy
-            sys.seen = numpy
+            pytest.seen = numpy
             {at_once}
     """,
     "in a test": """
         import sys
         from unittest import mock
+        import pytest
 
         def test_evicts():
             with mock.patch.dict(sys.modules):
                 import numpy
-            sys.seen = numpy
+            pytest.seen = numpy
             {at_once}
     """,
 }
 
 _SEEN_AGAIN = """
         def test_seen_again():
-            import sys
             import numpy
+            import pytest
             import numpy.linalg
-            assert numpy is sys.seen
+            assert numpy is pytest.seen
             assert numpy.array([1]).sum() == 1
 """
 
