@@ -88,6 +88,7 @@ def test_of_what_stands_in_the_containers_of_sys(tree: Tree) -> None:
         drop_finder_caches()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # asyncio says so of the name from 3.14 on
 def test_of_what_libraries_keep(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (linecache, "cache"),

@@ -141,7 +141,7 @@ lazy = pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports come 
 
 @lazy
 def test_a_lazy_import_that_a_later_test_resolves_is_attributed_to_both_lines(suite: Any) -> None:
-    run = suite.run(_LAZY, "--import-leak-report", "-v")
+    run = suite.run(_LAZY, "--import-leak-report", "-vv")
     assert run.outcomes == {"passed": 3}
     loaded = run.leak("loaded", "inp_heavy")
     assert loaded["polluter"] == {"nodeid": "test_b.py::test_use", "phase": "call"}
