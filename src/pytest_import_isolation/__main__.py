@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.errors import ImportIsolationError, ParameterError, ReportError
+from pytest_import_isolation.report.files import write_text
 from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.lines import Line
 from pytest_import_isolation.report.merging import merge
@@ -201,7 +202,7 @@ def _merge(files: Sequence[Path], output: Path) -> None:
         text = render_page(report, Path.cwd())
     else:
         text = json.dumps(report.as_builtins(), indent=2) + "\n"
-    _write(output, text)
+    write_text(output, text)
     summary = report.summary
     print(
         f"{output}: {count(len(files), 'report')}, {count(summary['error'], 'error')}, "
@@ -240,15 +241,8 @@ def _blame(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         verdict = Investigation(suite, arguments, report).run()
     _print(render_verdict(verdict))
     if options.json is not None:
-        _write(options.json, json.dumps(verdict.as_builtins(), indent=2) + "\n")
+        write_text(options.json, json.dumps(verdict.as_builtins(), indent=2) + "\n")
     return 0 if verdict.is_proven else 1
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReportError(f"{file}: it cannot be written: {error.strerror}") from None
 
 
 def _trace(options: argparse.Namespace) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
+from tests.conftest import TAKES_LONG
 from tests.plugin.conftest import Suite
 
 pytestmark = pytest.mark.skipif(sys.platform == "emscripten", reason="WebAssembly has no processes")
 
-slow = pytest.mark.skipif(not os.environ.get("NEIGHBOURS_ARE_INSTALLED"), reason="it takes long: tox runs it")
 
 FILE = "--isolate-imports=file"
 PROCESS = "--isolate-imports=process"
@@ -346,7 +345,7 @@ def blamer(suite: Suite) -> Blamer:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [slow]) for name in CASES]
+    "name", [pytest.param(name, marks=[] if name in QUICK else [TAKES_LONG]) for name in CASES]
 )
 def test_the_reason_is_found(name: str, blamer: Blamer) -> None:
     case = CASES[name]

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
+from pytest_import_isolation.machinery.syntax import called
 
 _LARGEST_CONTAINER: Final = 100_000
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
@@ -79,7 +80,7 @@ def _is_complaint(error: BaseException, innermost: FailedStatement, looking: Fai
 
 
 def _call_wants_absence(call: ast.Call) -> bool | None:
-    name = _called(call)
+    name = called(call)
     if name in _LIKE_ASSERT_IN:
         return False
     wanted = [
@@ -107,7 +108,7 @@ def _wants_absence(node: ast.expr, *, is_truth: bool = True) -> bool | None:
     if isinstance(node, ast.Compare):
         return _comparison_wants_absence(node.ops[0], node.comparators[0])
     if isinstance(node, ast.Call):
-        name = _called(node)
+        name = called(node)
         if name == "all" and node.args and isinstance(node.args[0], (ast.GeneratorExp, ast.ListComp)):
             return _wants_absence(node.args[0].elt)
         if is_truth and (name in _PRESENT or name in _TRUTH):
@@ -139,12 +140,6 @@ def _is_nothing(node: ast.expr) -> bool:
 
 def _inverted(wants: bool | None) -> bool | None:
     return None if wants is None else not wants
-
-
-def _called(call: ast.Call) -> str:
-    if isinstance(call.func, ast.Attribute):
-        return call.func.attr
-    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 # Where sys.modules is looked at
@@ -203,7 +198,7 @@ def _texts_of(node: ast.AST, statement: FailedStatement) -> Iterator[_Text]:
     prefixes = {
         id(argument)
         for call in ast.walk(node)
-        if isinstance(call, ast.Call) and _called(call) == "startswith"
+        if isinstance(call, ast.Call) and called(call) == "startswith"
         for argument in call.args
     }
     for part in ast.walk(node):

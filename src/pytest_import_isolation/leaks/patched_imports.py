@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
@@ -88,8 +88,8 @@ class PatchedImports:
             return
         if not self._origins.is_first_party(name, module) or name in self._found:
             return
-        file = (namespace(module) or {}).get("__file__")
-        if type(file) is not str or self._origins.is_test_file(file):
+        file = file_of(module)
+        if file is None or self._origins.is_test_file(file):
             return
         patched = [*self._variables(name), *self._attributes(module, file)]
         if patched:

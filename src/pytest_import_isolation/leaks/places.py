@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.machinery.syntax import called
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -240,7 +241,7 @@ def _binds(node: _Node, child: str) -> bool:
         node,
         lambda part: (
             isinstance(part, ast.Call)
-            and _called(part) in ("setattr", "delattr")
+            and called(part) in ("setattr", "delattr")
             and any(_is_text_of(argument, child) for argument in part.args)
         ),
     )
@@ -252,11 +253,6 @@ def _is_text_of(node: ast.AST, child: str) -> bool:
         and isinstance(node.value, str)
         and node.value.rpartition(".")[2] == child
     )
-
-
-def _called(call: ast.Call) -> str:
-    function = call.func
-    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
 
 
 def _says_a_key(node: _Node) -> bool:
@@ -277,7 +273,7 @@ def _tells(node: _Node, name: str) -> bool:
         node,
         lambda part: (
             isinstance(part, ast.Call)
-            and _called(part) not in _READERS
+            and called(part) not in _READERS
             and any(gives(inner) for argument in part.args for inner in ast.walk(argument))
         ),
     )

@@ -15,6 +15,7 @@ from pytest_import_isolation.lint.findings import ERROR, WARNING, Finding, Probl
 from pytest_import_isolation.lint.linter import lint
 from pytest_import_isolation.lint.sarif import as_sarif
 from pytest_import_isolation.lint.text_format import as_annotations, as_lines, summary
+from pytest_import_isolation.report.files import write_text
 from pytest_import_isolation.report.records import Report
 from pytest_import_isolation.wording import count
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace, report: Report | None, show: Print, complai
         }
         if options.write_baseline:
             kept = {key: number for key, number in known.items() if key not in gone}
-            _write(baseline, write_baseline({**kept, **counted}))
+            write_text(baseline, write_baseline({**kept, **counted}))
             show(f"{baseline}: {count(sum({**kept, **counted}.values()), 'known finding')}", "good")
             return 0
         fixed = sum(max(0, known[key] - counted.get(key, 0)) for key in gone)
@@ -85,13 +86,6 @@ def _read_baseline(file: Path | None, *, may_miss: bool) -> Known:
         raise ReportError(
             f"{file}: it cannot be read: {error.strerror}; --write-baseline writes it"
         ) from None
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReportError(f"{file}: it cannot be written: {error.strerror}") from None
 
 
 def _render(

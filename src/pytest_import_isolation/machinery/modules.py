@@ -86,6 +86,20 @@ def loaded_namespace(name: str) -> dict[str, Any]:
     return namespace(sys.modules.get(name)) or {}
 
 
+def file_of(module: object) -> str | None:
+    """Return the file that a module says it was executed from, None if it says none."""
+    found = (namespace(module) or {}).get("__file__")
+    return found if type(found) is str else None
+
+
+def is_module_named(value: object, name: str) -> bool:
+    """Tell whether a value is a module that says that it has a name."""
+    if not issubclass(type(value), ModuleType):
+        return False
+    own = (namespace(value) or {}).get("__name__")
+    return type(own) is str and own == name
+
+
 def home_of(value: object) -> tuple[str, str] | None:
     """Return the module and the name that a class or function says that it was defined in and under.
 

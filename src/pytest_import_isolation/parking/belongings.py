@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from pytest_import_isolation.machinery.modules import (
     class_home,
     class_qualname,
+    file_of,
     module_of_class,
     namespace,
     top_level,
@@ -112,8 +113,8 @@ def _parts(part: Any) -> Iterator[object]:
 
 def folder_of(module: object) -> str | None:
     """Return the folder of a package, or None for what is no package with a file."""
-    file = (namespace(module) or {}).get("__file__")
-    if type(file) is str and os.path.basename(file).startswith("__init__."):
+    file = file_of(module)
+    if file is not None and os.path.basename(file).startswith("__init__."):
         return os.path.dirname(file)
     return None
 

@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, class_home, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    ancestors,
+    class_home,
+    file_of,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -66,17 +73,15 @@ class InstalledEntries:
         home = class_home(type(module))
         if top_level(home) == "unittest" or home.startswith("pytest_import_isolation."):
             return False
-        file = (namespace(sys.modules.get(home)) or {}).get("__file__")
-        return not (type(file) is str and self._origins.is_test_code(file))
+        return not self._origins.is_test_code(file_of(sys.modules.get(home)))
 
     def _note(self, name: str, module: object, files: Callable[[], Iterable[str]]) -> None:
         modules = sys.modules.copy()
         maker = self._maker_above(name, modules)
         if maker is None or self._is_claimed(name, maker, modules, files()):
             return
-        file = (namespace(modules.get(maker)) or {}).get("__file__")
         change = SingleChange("entry", name, ABSENT, module)
-        EXECUTED.attribute([change], Maker(maker, file if type(file) is str else None, is_call=True))
+        EXECUTED.attribute([change], Maker(maker, file_of(modules.get(maker)), is_call=True))
 
     def _maker_above(self, name: str, modules: Mapping[Any, object]) -> str | None:
         """Return the package in which an entry lies, if it has no such file and its code can enter it."""
@@ -94,7 +99,7 @@ class InstalledEntries:
         helpers = {
             file
             for home, module in self._origins.first_party(modules).items()
-            if type(file := (namespace(module) or {}).get("__file__")) is str
+            if (file := file_of(module)) is not None
             and (not self._origins.is_test_file(file) or os.path.basename(file) == _CONFTEST)
             # The other modules of a first-party package may do what they like in it.
             and not (is_first_party and top_level(home) == top_level(maker))

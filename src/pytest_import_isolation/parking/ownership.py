@@ -14,7 +14,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -101,8 +101,7 @@ class Ownership:
         return self._origins.is_test_code(maker.file) and not self.is_foreign(maker)
 
     def _is_of_test_code(self, module: str) -> bool:
-        file = (namespace(sys.modules.get(module)) or {}).get("__file__")
-        return type(file) is str and self._origins.is_test_code(file)
+        return self._origins.is_test_code(file_of(sys.modules.get(module)))
 
     # What they install later
 
@@ -156,8 +155,8 @@ class Ownership:
 
     def may_own(self, name: str, module: object) -> bool:
         """Tell whether a module can be a library's, which may install things."""
-        file = (namespace(module) or {}).get("__file__")
-        if type(file) is not str or self._origins.is_test_code(file):
+        file = file_of(module)
+        if file is None or self._origins.is_test_code(file):
             return False
         # The standard library owns nothing: what is made of it alone was made by somebody else.
         return self._origins.is_installed(file) or self._origins.is_first_party(name, module)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import file_of
 from pytest_import_isolation.plugin.sources import imported_with
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -41,7 +41,7 @@ class CollectedModules:
             return (yield)
         finally:
             if body is not None:
-                is_there = _file_of(name) == str(collector.path)
+                is_there = file_of(sys.modules.get(name)) == str(collector.path)
                 EXECUTED.end(body, None if is_there else ImportError(name=name))
 
 
@@ -55,7 +55,3 @@ def _name(path: Path, root: Path) -> str:
     except ValueError:  # then pytest leaves nothing away but the drive
         parts = path.with_suffix("").parts[1:]
     return ".".join(part.replace(".", "_") for part in parts)
-
-
-def _file_of(name: str) -> object:
-    return (namespace(sys.modules.get(name)) or {}).get("__file__")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
+from pytest_import_isolation.machinery.syntax import called
 
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
@@ -183,7 +184,7 @@ def changes_imports(source: str) -> bool:
         for node, parent in _running(bodies.pop()):
             if _is_mention(node) and not _only_reads(node, parent):
                 return True
-            name = _called(node)
+            name = called(node)
             if name in functions and name not in seen:
                 seen.add(name)
                 bodies += functions[name].body
@@ -198,14 +199,6 @@ def _running(root: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         yield node, parent
         if not isinstance(node, _Function):
             waiting += ((child, node) for child in ast.iter_child_nodes(node))
-
-
-def _called(node: ast.AST) -> str:
-    if not isinstance(node, ast.Call):
-        return ""
-    if isinstance(node.func, ast.Name):
-        return node.func.id
-    return node.func.attr if isinstance(node.func, ast.Attribute) else ""
 
 
 def _is_mention(node: ast.AST) -> bool:

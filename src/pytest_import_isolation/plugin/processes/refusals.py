@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import file_of
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.plugin.marker import MARKER
 from pytest_import_isolation.plugin.processes.modes import COLD, Mode
@@ -74,6 +74,6 @@ def refuse_loaded_extensions(mode: Mode, fresh: Patterns, nodeid: str) -> None:
 def _loaded_extensions(patterns: Patterns) -> Iterator[str]:
     for name, module in sys.modules.copy().items():
         if type(name) is str and patterns.match(name):
-            file = (namespace(module) or {}).get("__file__")
-            if type(file) is str and file.endswith(tuple(EXTENSION_SUFFIXES)):
+            file = file_of(module)
+            if file is not None and file.endswith(tuple(EXTENSION_SUFFIXES)):
                 yield name

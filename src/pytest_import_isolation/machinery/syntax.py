@@ -1,0 +1,13 @@
+"""What the nodes of a syntax tree say."""
+
+from __future__ import annotations
+
+import ast
+
+
+def called(node: ast.AST) -> str:
+    """Return the last name of what a node calls, nothing if it is no call or calls what has no name."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Name):
+        return function.id
+    return function.attr if isinstance(function, ast.Attribute) else ""
