@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.modules import (
     class_home,
     class_name,
     class_qualname,
-    namespace,
+    is_module_named,
     top_level,
 )
 
@@ -53,23 +53,16 @@ class ContentChange(NamedTuple):
     @property
     def submodule(self) -> str | None:
         """The submodule whose import bound its own name in place of what the package had exported."""
-        if (
-            self.space.is_class
-            or not _is_module(self.after)
-            or self.before is ABSENT
-            or _is_module(self.before)
-        ):
+        if self.space.is_class or self.before is ABSENT or _is_module(self.before):
             return None
-        own = (namespace(self.after) or {}).get("__name__")
-        return self.full_name if own == self.full_name else None
+        return self.full_name if is_module_named(self.after, self.full_name) else None
 
 
 def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
     """Yield what is different, without what does not count: see :func:`_counts`."""
     if not before and space.owner() is None:
         return
-    names = [*before, *(name for name in now if name not in before)] if len(before) or len(now) else []
-    for name in names:
+    for name in [*before, *(name for name in now if name not in before)]:
         old, new = before.value(name, ABSENT), now.value(name, ABSENT)
         if old is new or type(name) is not str or old is GONE or new is GONE:
             continue
@@ -103,12 +96,9 @@ def _is_submodule(change: ContentChange) -> bool:
     """Tell whether a name is that of a submodule, which the import system binds and restores by itself."""
     if change.space.is_class:
         return False
-    for value in (change.before, change.after):
-        if issubclass(type(value), ModuleType):
-            own = (namespace(value) or {}).get("__name__")
-            if own == change.full_name:
-                return True
     both = (change.before, change.after)
+    if any(is_module_named(value, change.full_name) for value in both):
+        return True
     return change.full_name in sys.modules and any(value is ABSENT or _is_module(value) for value in both)
 
 

@@ -9,7 +9,7 @@ from pytest_import_isolation.contents.changes import ContentChange, compare, is_
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of
-from pytest_import_isolation.contents.writers import APPLICATION, TEST, Writers
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, location_in
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -24,8 +24,6 @@ class Reloaded(NamedTuple):
     before: Copy
     #: The statement that asked for it; None if nothing is known of it.
     importer: Importer | None
-    #: What test code had written before that.
-    written: tuple[ContentChange, ...] = ()
 
     @property
     def files(self) -> tuple[object, object]:
@@ -45,8 +43,6 @@ class Findings(NamedTuple):
 
     reloaded: tuple[Reloaded, ...] = ()
     written: tuple[ContentChange, ...] = ()
-    #: What first-party modules wrote to others: information.
-    by_application: tuple[ContentChange, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.reloaded or self.written)
@@ -78,35 +74,30 @@ def find(
         space = CONTENTS.space_of(reload.module)
         if space is None or space in again:
             continue
-        if _is_by_application(reload, origins, space):
+        if _is_by_application(reload, origins):
             again[space] = None
             continue
         base = since.get(space, space.first)
         before = copy_of(reload.before)
-        written = _written_before(space, base, before, writers, files)
-        again[space] = Reloaded(space, space.hold(_without(before, written)), reload.importer, tuple(written))
-    written_now: list[ContentChange] = []
-    by_application: list[ContentChange] = []
+        # What test code had written before that goes too.
+        written = writers.of_tests(compare(space, base, before), files)
+        again[space] = Reloaded(space, space.hold(_without(before, written)), reload.importer)
+    left: list[ContentChange] = []
     for space, changes in _by_space(CONTENTS.changes(since)).items():
         if space in again:
             continue
         base = since.get(space, space.first)
         if is_executed_again(space, base, space.copy):
             again[space] = Reloaded(space, base, None)
-            continue
-        for change in changes:
-            if change.submodule is not None and CONTENTS.space_of(change.after) in since:
-                continue  # it was loaded before: what was bound to its name meanwhile is gone
-            verdict = writers.verdict(change, files(space.home))
-            if verdict == TEST:
-                written_now.append(change)
-            elif verdict == APPLICATION:
-                by_application.append(change)
+        else:
+            left += changes
+    # A submodule that was loaded before: what was bound to its name meanwhile is gone.
+    left = [one for one in left if one.submodule is None or CONTENTS.space_of(one.after) not in since]
     reloaded = tuple(found for found in again.values() if found is not None)
-    return Findings(reloaded, tuple(written_now), tuple(by_application))
+    return Findings(reloaded, tuple(writers.of_tests(left, files)))
 
 
-def _is_by_application(reload: Reload, origins: Origins, space: Space) -> bool:
+def _is_by_application(reload: Reload, origins: Origins) -> bool:
     """Tell whether a first-party module that is no test code asked for a reload."""
     importer = reload.importer
     if importer is None or origins.of_file(importer.module, importer.file) is not Origin.FIRST_PARTY:
@@ -119,17 +110,6 @@ def _by_space(changes: Iterable[ContentChange]) -> Mapping[Space, list[ContentCh
     for change in changes:
         found.setdefault(change.space, []).append(change)
     return found
-
-
-def _written_before(
-    space: Space, base: Copy, before: Copy, writers: Writers, files: Callable[[str], Iterable[str]]
-) -> list[ContentChange]:
-    """Return what test code had written to a module before it reloaded it."""
-    return [
-        change
-        for change in compare(space, base, before)
-        if writers.verdict(change, files(space.home)) == TEST
-    ]
 
 
 def _without(contents: Copy, written: Iterable[ContentChange]) -> Copy:

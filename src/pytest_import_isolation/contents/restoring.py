@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import ModuleType
 from typing import NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, copy_of, value_of
-from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, is_module_named
 
 
 class Redo(NamedTuple):
@@ -79,20 +78,13 @@ def put_back(space: Space, contents: Mapping[str, object]) -> bool:
     if dictionary is None:
         return False
     for name in [name for name in list(dictionary) if name not in contents]:
-        if type(name) is str and not is_submodule(space, name, dictionary[name]):
+        if type(name) is str and not is_module_named(dictionary[name], f"{space.name}.{name}"):
             del dictionary[name]
     for name, kept in contents.items():
         value = value_of(kept)
         if value is not GONE and dictionary.get(name, ABSENT) is not value:
             dictionary[name] = value
     return all(dictionary.get(name, ABSENT) is value_of(kept) for name, kept in contents.items())
-
-
-def is_submodule(space: Space, name: str, value: object) -> bool:
-    """Tell whether what a package holds is the submodule of that name."""
-    if not issubclass(type(value), ModuleType):
-        return False
-    return (namespace(value) or {}).get("__name__") == f"{space.name}.{name}"
 
 
 def redo_of(changes: Iterable[ContentChange]) -> Iterator[Redo]:

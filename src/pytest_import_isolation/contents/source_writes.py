@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
+
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.machinery.syntax import called
 
 #: A text without any of these writes attributes by statements alone.
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
@@ -46,7 +50,7 @@ class SourceWrites:
         """Return the text of a file, nothing if it is no source."""
         found = self._texts.get(file)
         if found is None:
-            found = self._texts[file] = _text_of(file) if file.endswith(".py") else ""
+            found = self._texts[file] = text_of(Path(file)) if file.endswith(".py") else ""
         return found
 
     def of(self, file: str) -> Writes:
@@ -59,15 +63,6 @@ class SourceWrites:
     def writes_attribute(self, file: str, name: str) -> bool:
         """Tell whether a file can write to an attribute of that name."""
         return name in self.text(file) and name in self.of(file).any
-
-
-def _text_of(file: str) -> str:
-    # By its real encoding would import something in the midst of a window; names are ASCII almost always.
-    try:
-        with open(file, "rb") as source:
-            return source.read().decode("utf-8", "replace")
-    except (OSError, ValueError):
-        return ""
 
 
 def writes_of(source: str) -> Writes:
@@ -97,14 +92,14 @@ def writes_of(source: str) -> Writes:
 def _stored(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
         yield node.attr
-    elif isinstance(node, ast.Call) and _called(node) in ("setattr", "delattr") and len(node.args) > 1:
+    elif isinstance(node, ast.Call) and called(node) in ("setattr", "delattr") and len(node.args) > 1:
         yield from _last_parts(node.args[1])
 
 
 def _said(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Constant):
         yield from _last_parts(node)
-    elif isinstance(node, ast.Call) and _called(node) in _UPDATERS:
+    elif isinstance(node, ast.Call) and called(node) in _UPDATERS:
         yield from (keyword.arg for keyword in node.keywords if keyword.arg)
 
 
@@ -113,11 +108,6 @@ def _last_parts(node: ast.AST) -> Iterator[str]:
         last = node.value.rpartition(".")[2]
         if last.isidentifier():
             yield last
-
-
-def _called(call: ast.Call) -> str:
-    function = call.func
-    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
 
 
 class Statement(NamedTuple):
@@ -151,7 +141,7 @@ def statements_writing(source: str, name: str) -> list[Statement]:
             continue
         elif any(name in _said(node) for node in nodes) and any(isinstance(n, ast.Call) for n in nodes):
             naming.append(Statement(*at, is_direct=False))
-        elif any(isinstance(n, ast.Call) and _called(n) in ("setattr", "delattr") for n in nodes):
+        elif any(isinstance(n, ast.Call) and called(n) in ("setattr", "delattr") for n in nodes):
             general.append(Statement(*at, is_direct=False))
     return [*direct, *naming, *general]
 

@@ -10,21 +10,14 @@ import os
 import re
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
 from pytest_import_isolation.contents.values import is_mock
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import file_of, loaded_namespace
 from pytest_import_isolation.state.origins import Origin, Origins
-
-#: Test code did it: a leak.
-TEST: Final = "test"
-#: A first-party module did it to another one: information.
-APPLICATION: Final = "application"
-#: A module did it to itself, or nobody knows who did it.
-NOBODY: Final = "nobody"
 
 
 class Writer(NamedTuple):
@@ -56,43 +49,41 @@ class Writers:
             found = cls._by_origins[origins] = cls(origins)
         return found
 
-    def verdict(self, change: ContentChange, files: Iterable[str]) -> str:
-        """Tell whose doing a change is.
+    def of_tests(
+        self, changes: Iterable[ContentChange], files: Callable[[str], Iterable[str]]
+    ) -> list[ContentChange]:
+        """Return those of some changes that are test code's doing.
 
         Args:
-            change: the change.
-            files: the test code that was running: a test file, and what it calls beside it.
-
-        Returns:
-            :data:`TEST`, :data:`APPLICATION` or :data:`NOBODY`.
+            changes: the changes.
+            files: returns the test code that was running, a test file and what it calls beside it, given the
+                module that was written to.
         """
-        if self._is_of_a_test(change) or self._is_own_state(change):
-            return NOBODY
+        return [change for change in changes if self._is_of_tests(change, files(change.space.home))]
+
+    def _is_of_tests(self, change: ContentChange, files: Iterable[str]) -> bool:
+        if self._is_in_a_test(change) or self._is_own_state(change):
+            return False
         if is_mock(change.after):
-            return TEST
+            return True
         if change.submodule is not None:
-            return (
-                TEST
-                if any(_imports(self._sources.text(file), change.submodule) for file in files)
-                else NOBODY
-            )
+            return any(_imports(self._sources.text(file), change.submodule) for file in files)
         written = [file for file in files if self._sources.writes_attribute(file, change.name)]
         if not written:
-            return NOBODY
-        if self._other_writer(change) is None and not self._may_write_by_itself(change):
-            return TEST
-        # Both could: a statement that stores the very attribute of the module's own name decides.
-        return TEST if any(self._says_home(file, change) for file in written) else APPLICATION
+            return False
+        if not self._has_other_writer(change) and not self._may_write_by_itself(change):
+            return True
+        # The application could, too: a statement that says the module's own name and the attribute decides.
+        return any(self._says_home(file, change) for file in written)
 
-    def _is_of_a_test(self, change: ContentChange) -> bool:
+    def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is that of a test file or conftest, which may do with it what it likes."""
-        own = namespace(sys.modules.get(change.space.home)) or {}
-        file = own.get("__file__")
-        return "@pytest_ar" in own or (type(file) is str and self._origins.is_test_file(file))
+        own = loaded_namespace(change.space.home)
+        return "@pytest_ar" in own or self._origins.is_test_file(file_of(sys.modules.get(change.space.home)))
 
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
-        file = _file_of(change.space.home)
+        file = file_of(sys.modules.get(change.space.home))
         if file is None or change.submodule is not None or change.name not in self._sources.text(file):
             return False
         writes = self._sources.of(file)
@@ -102,22 +93,21 @@ class Writers:
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""
-        file = _file_of(change.space.home)
+        file = file_of(sys.modules.get(change.space.home))
         return file is not None and not change.space.is_class and self._sources.of(file).is_dynamic
 
-    def _other_writer(self, change: ContentChange) -> str | None:
-        """Return a file of the application's that can write to an attribute of that name."""
-        home = _file_of(change.space.home)
+    def _has_other_writer(self, change: ContentChange) -> bool:
+        """Tell whether a file of the application's can write to an attribute of that name."""
+        home = file_of(sys.modules.get(change.space.home))
         for name, module in sys.modules.copy().items():
             if type(name) is not str or not self._origins.is_first_party(name, module):
                 continue
-            file = _file_of(name)
+            file = file_of(sys.modules.get(name))
             if file is None or file == home or self._is_test_code(file, home):
                 continue
-            text = self._sources.text(file)
-            if change.name in text and change.name in self._sources.of(file).attributes:
-                return file
-        return None
+            if change.name in self._sources.text(file) and change.name in self._sources.of(file).attributes:
+                return True
+        return False
 
     def _is_test_code(self, file: str, home: str | None) -> bool:
         if self._origins.is_test_file(file):
@@ -140,11 +130,11 @@ class Writers:
             home: the module that was written to: where that lies beside the tests, it is no helper.
         """
         yield file
-        target = _file_of(home)
+        target = file_of(sys.modules.get(home))
         folder = os.path.dirname(file)
         is_flat = target is not None and self._origins.is_test_code(target)
         for name, module in sys.modules.copy().items():
-            other = _file_of(name) if type(name) is str else None
+            other = file_of(module) if type(name) is str else None
             if other is None or other in (file, target):
                 continue
             if self._origins.is_test_file(other):
@@ -194,9 +184,3 @@ def _imports(text: str, submodule: str) -> bool:
 def _is_beside(file: str, folder: str, target: str | None) -> bool:
     """Tell whether a file lies in a folder in which that of the module that was written to does not lie."""
     return os.path.dirname(file) == folder and (target is None or os.path.dirname(target) != folder)
-
-
-def _file_of(name: str) -> str | None:
-    own = namespace(sys.modules.get(name)) or {}
-    file = own.get("__file__")
-    return file if type(file) is str else None

@@ -82,7 +82,7 @@ class FoundLeaks:
             worst: the highest severity that it can have.
             contained: whether it is undone.
         """
-        leak, watched = found
+        leak, watched = found.leak, found.watched
         if worst == WARNING and leak.severity == ERROR:
             leak = leak._replace(severity=WARNING)
         leak = leak._replace(contained=contained and leak.severity != INFO)

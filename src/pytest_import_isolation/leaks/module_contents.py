@@ -39,6 +39,8 @@ class ContentLeak(NamedTuple):
 
     leak: Leak
     watched: WatchedContents
+    #: Whether it is a reload that executed another file.
+    is_from_elsewhere: bool = False
 
 
 class WatchedContents(WatchedChange):
@@ -86,27 +88,20 @@ class ContentLeaks:
     """Makes leaks of what test code did to contents.
 
     Args:
-        root: the directory to which node ids are relative.
         origins: gives the verdicts on modules.
         places: shortens file names, and knows the lines of tests.
         writers: tells whose doing a change is.
     """
 
-    def __init__(self, root: Path, origins: Origins, places: Places, writers: Writers) -> None:
-        self._root = root
+    def __init__(self, origins: Origins, places: Places, writers: Writers) -> None:
         self._origins = origins
         #: Shortens file names, and knows the lines of tests.
         self.places = places
         self.writers = writers
 
-    def file_of(self, polluter: Polluter) -> str:
-        """Return the file of a polluter."""
-        path = self._root / polluter.nodeid.partition("::")[0]
-        return str(path if path.suffix or not polluter.nodeid else path / "__init__.py")
-
     def test_code(self, polluter: Polluter, home: str) -> Iterator[str]:
         """Yield the files whose code may have run for a polluter."""
-        return self.writers.test_code(self.file_of(polluter), home)
+        return self.writers.test_code(str(self.places.file_of(polluter)), home)
 
     def leaks(
         self,
@@ -253,7 +248,7 @@ def _leak_of(reloaded: Reloaded, polluter: Polluter, places: Places, because: st
         lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
         old,
     )
-    return ContentLeak(leak, watched)
+    return ContentLeak(leak, watched, files is not None)
 
 
 def path_adder(leaks: Iterable[Leak], file: str, root: Path) -> str | None:

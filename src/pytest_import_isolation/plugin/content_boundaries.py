@@ -14,7 +14,6 @@ from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, find, following
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.spaces import Space
-from pytest_import_isolation.contents.writers import TEST
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import (
     ContentLeak,
@@ -81,8 +80,9 @@ class ContentBoundaries:
 
     def _wants(self, name: str) -> bool:
         here = self._here()
-        file = self._leaks.file_of(here) if here is not None and here.nodeid else ""
-        return bool(file) and self._leaks.writers.may_write([file], name)
+        if here is None or not here.nodeid:
+            return False
+        return self._leaks.writers.may_write([str(self._leaks.places.file_of(here))], name)
 
     def rebase(self) -> None:
         """Take what is there now as what everything is compared with."""
@@ -106,9 +106,10 @@ class ContentBoundaries:
         here = self._here()
         if here is None:
             return []
-        code, verdict = self._leaks.test_code, self._leaks.writers.verdict
-        changes = CONTENTS.written(self._base, held)
-        return [change for change in changes if verdict(change, code(here, change.space.home)) == TEST]
+        return self._of_tests(CONTENTS.written(self._base, held), here)
+
+    def _of_tests(self, changes: Iterable[ContentChange], polluter: Polluter) -> list[ContentChange]:
+        return self._leaks.writers.of_tests(changes, partial(self._leaks.test_code, polluter))
 
     def _setters(self) -> dict[str, str]:
         """Return what set variables of the environment, as far as monkeypatch did."""
@@ -159,7 +160,8 @@ class ContentBoundaries:
         if not self.is_on or CONTENTS.take() is self._base:
             return
         if polluter.nodeid:
-            findings = self._find(self._base, (), polluter)
+            code = partial(self._leaks.test_code, polluter)
+            findings = find(self._base, (), self._leaks.writers, code, self._origins)
             untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
             findings = findings._replace(reloaded=untold)
             self._record(findings, polluter, worst, contained=self._is_undone)
@@ -192,20 +194,14 @@ class ContentBoundaries:
             dictionary = namespace(reload.module)
             if dictionary is None or id(dictionary) in self._reloaded:
                 continue
-            leak, watched = self._of_reload(reload, polluter)
-            importer = reload.importer
-            if importer is not None and leak.severity == ERROR and " in place of " in leak.detail:
+            found, importer = self._of_reload(reload, polluter), reload.importer
+            if importer is not None and found.is_from_elsewhere:
                 self._reloaded.add(id(dictionary))
-                watched.meets_polluter = True
-                watched.meet(
+                found.watched.meets_polluter = True
+                found.watched.meet(
                     Exposure(polluter.nodeid, polluter.phase, importer.file, importer.line, "unknown")
                 )
-                self._found.record_contents(ContentLeak(leak, watched), contained=False)
-
-    def _find(self, since: State, reloads: Iterable[Reload], polluter: Polluter) -> Findings:
-        return find(
-            since, reloads, self._leaks.writers, partial(self._leaks.test_code, polluter), self._origins
-        )
+                self._found.record_contents(found, contained=False)
 
     def _record(self, findings: Findings, polluter: Polluter, worst: str, *, contained: bool) -> None:
         for found in self._leaks.leaks(findings, partial(self._by, polluter)):
@@ -250,16 +246,11 @@ class ContentBoundaries:
             return
         torn = CONTENTS.changes(before)
         self._follow(torn)
-        left = tuple(change for change in written if change.is_in_place and change.after is not change.before)
+        left = [change for change in written if change.is_in_place and change.after is not change.before]
         if left and nodeid:
             polluter = Polluter(nodeid, "setup")
-            verdicts = [
-                change
-                for change in left
-                if self._leaks.writers.verdict(change, self._leaks.test_code(polluter, change.space.home))
-                == TEST
-            ]
-            self._record(Findings(written=tuple(verdicts)), polluter, ERROR, contained=self._is_undone)
+            findings = Findings(written=tuple(self._of_tests(left, polluter)))
+            self._record(findings, polluter, ERROR, contained=self._is_undone)
 
     def _follow(self, changes: list[ContentChange]) -> None:
         if changes:

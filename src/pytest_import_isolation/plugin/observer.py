@@ -105,7 +105,7 @@ class Observer:
         contents = ContentBoundaries(
             config,
             origins,
-            ContentLeaks(config.rootpath, origins, watch.places, Writers.of(origins)),
+            ContentLeaks(origins, watch.places, Writers.of(origins)),
             watch.found,
             lambda: watch.here,
             is_on=settings.contents != "off",
