@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -432,6 +433,56 @@ def test_what_compiled_code_imports_by_itself_stays_with_what_called_it(run_scri
     )
     assert "kept _strptime" in out
     assert "compiled code imported it, which does so once" in out
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        """
+        def _import(*args, **kwargs):
+            return original(*args, **kwargs)
+
+        builtins.__import__ = _import
+        ask = lambda: exec("import json.tool")
+        """,
+        """
+        def _deeper(*args):
+            return original(*args)
+
+        builtins.__import__ = lambda *args: _deeper(*args)
+        ask = lambda: exec("import json.tool")
+        """,
+        """
+        ask = lambda: original("json.tool")
+        """,
+        """
+        def ask(function=original):
+            function("json.tool")
+        """,
+        """
+        ask = lambda load=importlib.import_module: load("json.tool")
+        """,
+    ],
+    ids=["replaced", "replaced-twice", "in-a-global", "in-an-argument", "import_module"],
+)
+def test_a_function_that_python_calls_is_no_compiled_code(run_script: Script, way: str) -> None:
+    run_script(
+        f"""
+        import builtins, importlib, json, sys
+        from pytest_import_isolation import IsolatedImportContext
+
+        def prepare(original):
+            {textwrap.indent(textwrap.dedent(way), " " * 12).strip()}
+            return ask
+
+        original = builtins.__import__
+        ask = prepare(original)
+        with IsolatedImportContext():
+            ask()
+            assert "json.tool" in sys.modules
+        assert "json.tool" not in sys.modules
+        """
+    )
 
 
 @pytest.mark.neighbours("mypy")

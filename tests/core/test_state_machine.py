@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.machinery
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pytest_import_isolation import IsolatedImportContext  # noqa: E402
 from pytest_import_isolation.parking.finder import FINDER  # noqa: E402
+
+#: Set in the process that runs one of these tests.
+_CHILD = "STATE_MACHINE_CHILD"
 
 TREE = {
     "smt_app/__init__.py": "",
@@ -338,24 +342,26 @@ some = st.lists(
     st.sampled_from(("smt_app", "smt_app.sub", "smt_app.a", "smt_*", "smt_lazy", "smt_ns", "smt_*.*")),
     max_size=2,
 )
-parameters = st.fixed_dictionaries(
-    {},
-    optional={
-        "fresh": some,
-        "unloaded": some | st.just(["xml", "email"]) | st.just(["*"]),
-        "missing": some | st.just(["wave", "xml.dom"]),
-        "fakes": st.dictionaries(
-            st.sampled_from(("smt_app", "smt_app.a", "smt_app.sub.x", "smt_none.x.y", "wave", "xml.dom")),
-            # Numbers: hypothesis would ask a hostile fake for its attributes.
-            st.integers(1, 9),
-            max_size=2,
-        ),
-        "path": st.sampled_from((["/smt_first"], ["", "/smt_first"])),
-    },
+optional: dict[str, st.SearchStrategy[Any]] = {
+    "fresh": some,
+    "unloaded": some | st.just(["xml", "email"]),
+    "missing": some | st.just(["wave", "xml.dom"]),
+    "fakes": st.dictionaries(
+        st.sampled_from(("smt_app", "smt_app.a", "smt_app.sub.x", "smt_none.x.y", "wave", "xml.dom")),
+        # Numbers: hypothesis would ask a hostile fake for its attributes.
+        st.integers(1, 9),
+        max_size=2,
+    ),
+    "path": st.sampled_from((["/smt_first"], ["", "/smt_first"])),
+}
+parameters = st.fixed_dictionaries({}, optional=optional)
+
+
+# hypothesis and pytest run between two rules, and import: what would break that runs within one rule. What the
+# compiled code of hypothesis imports, and keeps, would stay loaded, as it must.
+parameters_of_a_block = st.fixed_dictionaries(
+    {}, optional={**optional, "unloaded": optional["unloaded"] | st.just(["*"])}
 )
-
-
-# hypothesis and pytest run between two rules, and import: what would break that runs within one rule.
 HARMLESS_OPERATIONS = [
     import_own, import_harmless, import_by_statement, ask_lazy_package, reload, plant, plant_new, plant_odd_key,
     delete, delete_package, execute_again, move_to_another_name, swap, change_attribute, delete_attribute,
@@ -364,7 +370,7 @@ HARMLESS_OPERATIONS = [
 Block = tuple[Any, list[Any]]
 blocks: st.SearchStrategy[Block] = st.deferred(
     lambda: st.tuples(
-        parameters,
+        parameters_of_a_block,
         st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 99)) | blocks, max_size=6),
     )
 )
@@ -468,7 +474,12 @@ def machine(tmp_path: Path, picture: Any) -> Iterator[type[ImportStateMachine]]:
 # What is asked for may be absent in the windows around it, which is worth a warning.
 @pytest.mark.filterwarnings("ignore::pytest_import_isolation.ImportIsolationWarning")
 @pytest.mark.usefixtures("with_and_without_versions")
-def test_after_the_last_window_everything_is_as_before(machine: type[ImportStateMachine]) -> None:
+def test_after_the_last_window_everything_is_as_before(
+    machine: type[ImportStateMachine], request: pytest.FixtureRequest
+) -> None:
+    if _CHILD not in os.environ:
+        _run_in_a_process_of_its_own(request)
+        return
     # Set STATE_MACHINE_EXAMPLES to search longer, and then at random, and to have a failure made smaller.
     wanted = os.environ.get("STATE_MACHINE_EXAMPLES")
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
@@ -487,3 +498,18 @@ def test_after_the_last_window_everything_is_as_before(machine: type[ImportState
         # The sequence passed when it was repeated: hypothesis runs in this process too, and what it imports
         # or asks while sys is in pieces is not ours. A fault of the code fails each time.
         hypothesis.stateful.run_state_machine_as_test(machine, settings=settings)
+
+
+def _run_in_a_process_of_its_own(request: pytest.FixtureRequest) -> None:
+    """Run this test alone: what thousands of tests left in a process is no part of its sequences, and a failure,
+    which leaves sys in pieces, fails no other test.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", request.node.nodeid],
+        check=False,
+        cwd=request.config.rootpath,
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name} | {_CHILD: "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -37,7 +37,9 @@ def wait_for_a_run():
         from _pytest.assertion import install_importhook
         from _pytest.config import get_config
 
-        hook = install_importhook(get_config(["-p", "no:cacheprovider"]))
+        config = get_config(["-p", "no:cacheprovider"])
+        vars(config).setdefault("inicfg", {})  # until pytest 8.3 there is none before the file is read
+        hook = install_importhook(config)
         hook.mark_rewrite("pytest_import_isolation")
         for name in ours:
             __import__(f"pytest_import_isolation.{name}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 from importlib import _bootstrap
-from types import FrameType
+from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
 
-from pytest_import_isolation.machinery.import_bytecode import import_of
+from pytest_import_isolation.machinery.import_bytecode import import_of, is_instruction
 from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.machinery.threads import frames_of_other_threads
 
@@ -16,6 +17,9 @@ from pytest_import_isolation.machinery.threads import frames_of_other_threads
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
+#: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
+CO_OPTIMIZED: Final = 1
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
 
 
@@ -87,9 +91,31 @@ def is_compiled_code_importing() -> bool:
         if import_of(frame.f_code, frame.f_lasti) is not None:
             return False  # importlib has statements of its own
         frame = frame.f_back
-    if frame is None or is_machinery(frame) or "__import__" in frame.f_code.co_names:
+    if frame is None or is_machinery(frame) or _may_call_import(frame):
         return False
-    return import_of(frame.f_code, frame.f_lasti) is None
+    if import_of(frame.f_code, frame.f_lasti) is not None:
+        return False
+    # A function in the place of __import__ is called by the statement, and passes on what that asks.
+    while frame is not None and not is_machinery(frame):
+        if is_instruction(frame.f_code, frame.f_lasti, "IMPORT_NAME"):
+            return False
+        frame = frame.f_back
+    return True
+
+
+def _may_call_import(frame: FrameType) -> bool:
+    """Tell whether running code names ``__import__``, or has that function in one of its variables."""
+    code = frame.f_code
+    if "__import__" in code.co_names:
+        return True
+    variables = [frame.f_globals.get(name) for name in code.co_names]
+    if code.co_flags & CO_OPTIMIZED:
+        local = frame.f_locals
+        variables += [local.get(name) for name in (*code.co_varnames, *code.co_freevars)]
+    return any(
+        found is builtins.__import__ or (type(found) in _FUNCTIONS and found.__name__ == "__import__")
+        for found in variables
+    )
 
 
 def modules_in_execution() -> set[str]:

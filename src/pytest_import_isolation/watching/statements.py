@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
-from pytest_import_isolation.machinery.frames import is_machinery
+from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.state.differences import (
     LISTS,
@@ -42,9 +42,6 @@ class Trail(NamedTuple):
 
     steps: tuple[Step, ...]
     exact: bool
-
-
-_CO_OPTIMIZED = 1
 
 
 class Statements:
@@ -189,7 +186,7 @@ class Statements:
                 and (at := line if current is frame else current.f_lineno)
             ):
                 is_inline = code.co_name.startswith("<") and code.co_name != "<module>"
-                is_inline = is_inline or (not code.co_flags & _CO_OPTIMIZED and code.co_name != "<module>")
+                is_inline = is_inline or (not code.co_flags & CO_OPTIMIZED and code.co_name != "<module>")
                 steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
                 last = len(steps) - 1
             elif last is not None and not is_machinery(current):
