@@ -107,6 +107,16 @@ def test_a_module_of_the_standard_library_is_put_back_too() -> None:
     assert context.changes.contents == ("colorsys: reloaded",)
 
 
+def test_a_reload_is_undone_once_where_modules_were_loaded_too(tree: Any) -> None:
+    tree({"cnt_new.py": ""})
+    import colorsys
+
+    with IsolatedImportContext() as context:
+        importlib.reload(colorsys)
+        importlib.import_module("cnt_new")
+    assert context.changes.contents == ("colorsys: reloaded",)
+
+
 def test_values_whose_methods_raise_are_put_back_without_asking_them(shop: Any) -> None:
     def refuse(self: object, *args: object) -> Any:
         raise AssertionError

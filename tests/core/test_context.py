@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -509,3 +510,15 @@ def test_fresh_import_installs_the_copy_for_the_life_of_the_window(tree: Tree, p
         assert importlib.reload(new) is new
         assert fresh_import("ctx_app.a", deep=True).b is not old.b
     assert before.differences() == []
+
+
+def test_a_process_that_ends_in_a_context_ends_in_silence(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import builtins, sys\n"
+        "from pytest_import_isolation import IsolatedImportContext\n"
+        "IsolatedImportContext().start()\n"
+        "import json.tool\n"
+    )
+    done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

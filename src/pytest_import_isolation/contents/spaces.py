@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, cell_of
 from pytest_import_isolation.machinery.modules import class_namespace
+from pytest_import_isolation.machinery.platform import IsOver, is_finalizing
 
 
 class _Held(weakref.ref):  # type: ignore[type-arg]
@@ -113,7 +114,9 @@ class Space:
     def __repr__(self) -> str:
         return f"Space({self.name!r})"
 
-    def _die(self, owner: object) -> None:
+    def _die(self, owner: object, is_over: IsOver = is_finalizing) -> None:
+        if is_over():
+            return  # what this module holds is gone by then
         self._on_death()  # first of all: nobody may read the version of what is no more
         self.cell = None
         for reference in self._copies:

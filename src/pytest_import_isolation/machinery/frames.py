@@ -108,7 +108,7 @@ def _may_call_import(frame: FrameType) -> bool:
     code = frame.f_code
     if "__import__" in code.co_names:
         return True
-    variables = [frame.f_globals.get(name) for name in code.co_names]
+    variables: list[Any] = [frame.f_globals.get(name) for name in code.co_names]
     if code.co_flags & CO_OPTIMIZED:
         local = frame.f_locals
         variables += [local.get(name) for name in (*code.co_varnames, *code.co_freevars)]

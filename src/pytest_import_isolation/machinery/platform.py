@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Final
 
 #: The name under which this package uses ``sys.monitoring``.
 TOOL: Final = "pytest-import-isolation"
+
+IsOver = Callable[[], bool]
+#: Tells whether Python is about to end. A callback has it as an argument's default, which lasts longer than
+#: what its module holds.
+is_finalizing: Final = sys.is_finalizing
 
 
 def has_processes() -> bool:

@@ -26,7 +26,7 @@ from pytest_import_isolation.machinery.frames import get_frame
 from pytest_import_isolation.machinery.import_bytecode import names_asked_for
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
-from pytest_import_isolation.machinery.platform import TOOL
+from pytest_import_isolation.machinery.platform import TOOL, IsOver, is_finalizing
 from pytest_import_isolation.machinery.threads import frames_of_other_threads
 
 # Any: it is there from Python 3.12 on. From 3.15 on a lazy import asks later, by no instruction of its own.
@@ -194,9 +194,11 @@ class ImportEvents:
         self._monitoring.set_local_events(self._tool, code, wanted)
         self._armed[ident] = reference
 
-    # The events
+    # The events. When Python ends, what a module holds is gone, and what is called must be an argument.
 
-    def _on_start(self, code: CodeType, offset: int) -> Any:
+    def _on_start(self, code: CodeType, offset: int, is_over: IsOver = is_finalizing) -> Any:
+        if is_over():
+            return None
         try:
             reader = self._functions.get(id(code))
             if reader is None:
@@ -212,7 +214,9 @@ class ImportEvents:
                 raise
         return None
 
-    def _on_instruction(self, code: CodeType, offset: int) -> Any:
+    def _on_instruction(self, code: CodeType, offset: int, is_over: IsOver = is_finalizing) -> Any:
+        if is_over():
+            return None
         try:
             importer = self._importers.get(id(code))
             names = importer.statements.get(offset) if importer else None
@@ -227,7 +231,11 @@ class ImportEvents:
                 raise
         return None
 
-    def _on_call(self, code: CodeType, offset: int, function: object, argument: object) -> Any:
+    def _on_call(
+        self, code: CodeType, offset: int, function: object, argument: object, is_over: IsOver = is_finalizing
+    ) -> Any:
+        if is_over():
+            return None
         try:
             if function is not builtins.__import__:
                 return self._monitoring.DISABLE

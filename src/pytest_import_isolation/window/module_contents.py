@@ -38,6 +38,8 @@ class WindowContents:
         self.around: State = CONTENTS.take()
         #: What was undone when it was closed.
         self.undone = Undone()
+        # How many of the reloads are undone.
+        self._settled = 0
 
     def start(self) -> None:
         """Look at what modules hold from now on."""
@@ -71,9 +73,10 @@ class WindowContents:
             self._origins,
         )
 
-    def undo(self, reloads: Iterable[Reload]) -> None:
-        """Undo what test code did; see :meth:`find`."""
-        found = self.find(reloads)
+    def undo(self, reloads: Sequence[Reload]) -> None:
+        """Undo what test code did; see :meth:`find`. What was undone before is not undone again."""
+        found = self.find(reloads[self._settled :])
+        self._settled = len(reloads)
         if found:
             self.undone = self.undone.joined(undo_all(found))
 
