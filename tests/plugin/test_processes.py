@@ -470,7 +470,13 @@ def test_the_end_of_a_run_in_a_child_ends_the_run(
 ) -> None:
     run = suite.run(
         {
-            "conftest.py": _LEAVES_NOTHING + "    os.setpgrp()\n",
+            # A job in the background of a shell begins with Ctrl-C ignored.
+            "conftest.py": _LEAVES_NOTHING
+            + """
+    import signal
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+""",
             "test_it.py": f"""
                 import os, pytest, signal
 
