@@ -188,13 +188,33 @@ def test_two_conftests_that_each_insert_a_path_belong_to_their_directories(
     assert suite.run(files, _FILE, *arguments).outcomes == {"passed": 4}
 
 
-def test_two_files_beside_their_index_each_get_their_own_without_any_insertion(suite: Suite) -> None:
+@pytest.mark.parametrize(
+    "options", [[], ["--import-mode=append"], ["--import-mode=append", "--doctest-modules"]]
+)
+def test_two_files_beside_their_index_each_get_their_own_without_any_insertion(
+    suite: Suite, options: list[str]
+) -> None:
     files: dict[str, str] = {}
     for name in ("one", "two"):
         files |= {f"{name}/{key.partition('src/')[2]}": text for key, text in _lambda(name).items()}
         files[f"{name}/test_{name}.py"] = _LAMBDA.format(insert="", name=name)
-    assert suite.run(files).outcomes["failed"] >= 1
-    assert suite.run(files, _FILE).outcomes == {"passed": 4}
+    assert suite.run(files, *options).outcomes.get("passed", 0) < 4
+    run = suite.run(files, _FILE, *options, report=False)
+    assert run.outcomes == {"passed": 4}
+    assert "isolated" not in run.output  # of what pytest itself puts on the path
+
+
+def test_in_the_append_mode_a_module_beside_a_test_file_hides_no_installed_one(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "one/test_one.py": "def test():\n    pass\n",
+            "two/colorsys.py": "1 / 0",
+            "two/test_two.py": "def test():\n    import colorsys\n",
+        },
+        _FILE,
+        "--import-mode=append",
+    )
+    assert run.outcomes == {"passed": 2}
 
 
 _COUNT = {

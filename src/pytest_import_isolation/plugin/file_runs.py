@@ -21,12 +21,12 @@ class FileRuns:
 
     Args:
         suite: the worlds.
-        finds_beside: whether a test file finds the modules beside it.
+        puts_first: whether pytest puts the directory of a test file first in ``sys.path``.
     """
 
-    def __init__(self, suite: SuiteWorlds, *, finds_beside: bool) -> None:
+    def __init__(self, suite: SuiteWorlds, *, puts_first: bool) -> None:
         self._suite = suite
-        self._finds_beside = finds_beside
+        self._puts_first = puts_first
         self._runs: dict[Path, World] = {}
         # How many tests of each file are still to be run.
         self._to_do: Counter[Path] = Counter()
@@ -74,7 +74,8 @@ class FileRuns:
         suite.conftest_entry.put_for(path)
         root = str(import_root(path))
         entries = [key_of(entry) for entry in items_of("path")]
-        if self._finds_beside and root in entries[1:] and entries[0] != root and not is_apart:
+        is_behind = self._puts_first and root in entries[1:] and entries[0] != root and not is_apart
+        if is_behind or path in suite.first_entries:
             with suite.unobserved():
                 run.window.own_items.add_path((root,))  # as when the file was collected
 

@@ -27,16 +27,25 @@ class FileWorlds:
         suite: the worlds.
         sources: tells what the text of a file could do.
         finds_beside: whether a test file finds the modules beside it.
+        puts_first: whether pytest puts its directory first in ``sys.path`` for that, and not last.
     """
 
     def __init__(
-        self, runner: Runner, origins: Origins, suite: SuiteWorlds, sources: Sources, *, finds_beside: bool
+        self,
+        runner: Runner,
+        origins: Origins,
+        suite: SuiteWorlds,
+        sources: Sources,
+        *,
+        finds_beside: bool,
+        puts_first: bool,
     ) -> None:
         self._runner = runner
         self._origins = origins
         self._suite = suite
         self._sources = sources
         self._finds_beside = finds_beside
+        self._puts_first = puts_first
         # What is imported together with the file that is being collected.
         self._expected: list[tuple[str, Path]] = []
         # The directories from which test files were imported.
@@ -57,6 +66,10 @@ class FileWorlds:
         trial.test_code = [str(path)]
         suite.worlds.begin(trial)
         suite.conftest_entry.put_for(path)
+        if is_clashing and not self._puts_first:
+            # Last, its directory would come behind that of the other file.
+            suite.first_entries[path] = str(import_root(path))
+            trial.window.own_items.add_path((suite.first_entries[path],))
         if is_apart:
             FINDER.listen(self)
         report: pytest.CollectReport | None = None

@@ -46,6 +46,8 @@ class Settings(NamedTuple):
     effects: bool = False
     #: Whether pytest imports test files by their names, so that they find what lies beside them.
     finds_beside: bool = True
+    #: Whether the directory of a test file is put first for that, and not last.
+    puts_first: bool = True
     #: What is done about contents of modules: ``"off"``, ``"report"`` or ``"undo"``.
     contents: str = "undo"
 
@@ -255,6 +257,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         write_baseline=option.import_leak_write_baseline,
         effects=effects,
         finds_beside=getattr(option, "importmode", "prepend") != "importlib",
+        puts_first=getattr(option, "importmode", "prepend") == "prepend",
         contents=_choice(config, option, "import_isolation_contents", _CONTENTS),
     )
 

@@ -55,13 +55,15 @@ class SuiteIsolation:
     ) -> None:
         self._interruptions = interruptions
         sources = Sources()
-        finds_beside = settings.finds_beside
+        finds_beside, puts_first = settings.finds_beside, settings.puts_first
         self._suite = suite = SuiteWorlds(settings, runner, origins, boundaries, executions, sources)
-        self._files = FileWorlds(runner, origins, suite, sources, finds_beside=finds_beside)
+        self._files = FileWorlds(
+            runner, origins, suite, sources, finds_beside=finds_beside, puts_first=puts_first
+        )
         #: The worlds of directories.
         self.conftests = ConftestWorlds(runner, origins, suite, finds_beside=finds_beside)
         #: The worlds in which tests run.
-        self.runs = FileRuns(suite, finds_beside=finds_beside)
+        self.runs = FileRuns(suite, puts_first=puts_first)
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Give a directory its layer if its conftest changed the import state."""

@@ -68,6 +68,8 @@ class SuiteWorlds:
         self.layers: dict[Path, World] = {}
         #: Those of files that changed something.
         self.own: dict[Path, World] = {}
+        #: By file: an entry of ``sys.path`` that its imports need before all others.
+        self.first_entries: dict[Path, str] = {}
         #: Test files and the packages above them, which stay loaded.
         self.common_files: set[str] = set()
 

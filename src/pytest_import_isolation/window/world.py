@@ -187,7 +187,7 @@ class World:
         }
         for name in list(staying):
             staying.update({a: difference.added[a] for a in ancestors(name) if a in difference.added})
-        path = difference.lists.get("path")
+        path = self.window.own_items.without_own(difference.lists).get("path")
         entries = [entry for entry in path.added if self._is_common_entry(entry)] if path else []
         if not staying and not entries:
             return difference
