@@ -31,7 +31,11 @@ live = pytest.mark.skipif(lazies.LAZY_TYPE is None, reason="lazy imports come wi
 class Waiting:
     """Shows its parts to the garbage collector, as a lazy object does."""
 
-    __slots__ = ("code", "module")
+    __slots__ = ("attribute", "code", "module", "names", "source")
+
+    def __repr__(self) -> str:
+        parts = [getattr(self, name) for name in ("module", "attribute") if hasattr(self, name)]
+        return f"<lazy_import {'.'.join(parts)!r}>"
 
 
 _SOURCE = "import top.heavy\n\nfrom .light import (\n    one,\n    two,\n)\nfrom . import other\n"
@@ -43,9 +47,16 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lazies, "LAZY_TYPE", Waiting)
 
 
-def _waiting(module: str, code: CodeType = _CODE) -> Waiting:
+def _waiting(module: str, **parts: object) -> Waiting:
     made = Waiting()
-    made.code, made.module = code, module  # type: ignore[attr-defined]
+    for name, part in {"code": _CODE, "module": module, **parts}.items():
+        setattr(made, name, part)
+    return made
+
+
+def _taken(attribute: str, source: Waiting) -> Waiting:
+    made = _waiting("", attribute=attribute, source=source)
+    del made.module
     return made
 
 
@@ -54,6 +65,49 @@ def test_a_name_that_waits_is_read_without_resolving_it() -> None:
     assert lazies.read_lazy(_waiting("top.heavy")) == ("top.heavy", "", _CODE)
     assert lazies.read_lazy(object()) is None
     assert lazies.read_lazy(Waiting()) is None  # one that shows nothing
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("statement", "made", "expected"),
+    [
+        ("from a.b import c", _waiting("a.b", attribute="c"), ("a.b", "c")),  # before the release of 3.15
+        ("from a.b import c, d", _taken("c", _waiting("a.b", names=("c", "d"))), ("a.b", "c")),
+        ("import a.b as x", _taken("b", _waiting("a.b")), ("a.b", "")),
+        ("import a.b.c as x", _taken("c", _taken("b", _waiting("a.b.c"))), ("a.b.c", "")),
+        ("from a import a", _waiting("a", attribute="a"), ("a", "a")),
+    ],
+)
+def test_each_form_of_a_name_that_waits_is_read(
+    statement: str, made: Waiting, expected: tuple[str, str]
+) -> None:
+    assert lazies.read_lazy(made) == (*expected, _CODE), statement
+
+
+@live
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("from laz_read.part import VALUE", ("laz_read.part", "VALUE")),
+        ("from laz_read.part import VALUE as other", ("laz_read.part", "VALUE")),
+        ("from laz_read.part import (first, VALUE)", ("laz_read.part", "VALUE")),
+        ("from . import part", ("laz_read", "part")),
+        ("import laz_read.part", ("laz_read.part", "")),
+        ("import laz_read.part as other", ("laz_read.part", "")),
+        ("import laz_read.part.deep as other", ("laz_read.part.deep", "")),
+        ("import laz_read as other", ("laz_read", "")),
+    ],
+)
+def test_each_statement_is_read_as_it_is_written(
+    statement: str, expected: tuple[str, str], tree: Tree
+) -> None:
+    tree({"laz_read/__init__.py": "", "laz_read/user.py": f"lazy {statement}"})
+    space = importlib.import_module("laz_read.user").__dict__
+    *_, made = lazies.lazies_in(space).values()
+    lazy = lazies.read_lazy(made)
+    assert lazy is not None
+    assert lazy[:2] == expected
+    assert lazies.statement_of(lazy, space).line == 1
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -298,3 +298,18 @@ def test_without_the_gil_no_frame_of_another_thread_is_read(monkeypatch: pytest.
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("failures", [0, 1, 1000])
+def test_the_last_keys_of_a_table_are_found_while_others_enter_something(failures: int) -> None:
+    class Table(dict[str, int]):
+        """Grows between the making of an iterator and its first step, as other threads can do at any time."""
+
+        def __reversed__(self) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures < 0:
+                return super().__reversed__()
+            raise RuntimeError("dictionary changed size during iteration")
+
+    assert modules.last_keys(Table(one=1, two=2, three=3), 2) == ["three", "two"]

@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import _bootstrap
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.machinery import locks, threads
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
+from pytest_import_isolation.machinery.modules import is_initializing
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -218,6 +221,115 @@ def test_a_thread_that_imports_makes_its_names_busy(tree: Tree) -> None:
         gate.go.set()
         thread.join(600)
     assert "thr_pkg.slow" in sys.modules
+
+
+def test_a_lock_that_nobody_will_take_makes_nothing_busy(tree: Tree) -> None:
+    # In Python 3.15 the traceback of a failed import keeps the locks of its module, which nobody owns any more.
+    tree({"thr_top/__init__.py": "", "thr_top/fails.py": "1 / 0"})
+    may_end = threading.Event()
+    thread = threading.Thread(target=may_end.wait, args=(600,))
+    thread.start()
+    try:
+        with pytest.raises(ZeroDivisionError) as kept:
+            importlib.import_module("thr_top.fails")
+        lock = _bootstrap._get_module_lock("thr_top")
+        with locks.import_lock():
+            assert names_being_imported() == {}
+        assert kept.tb is not None
+        assert lock.owner is None
+    finally:
+        may_end.set()
+        thread.join(600)
+
+
+class _Stopped:
+    """A thread that imports a module, and waits before it asks for the lock of one."""
+
+    def __init__(self, module: str, before: str) -> None:
+        self._module, self._before = module, before
+        self.is_there, self.may_go = threading.Event(), threading.Event()
+        self.asked_for: list[str] = []
+        self.errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="the-stopped-one")
+
+    def _run(self) -> None:
+        sys.settrace(self._trace)
+        try:
+            importlib.import_module(self._module)
+        except BaseException as error:
+            self.errors.append(error)
+        finally:
+            sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> None:
+        if frame.f_code is _bootstrap._get_module_lock.__code__:
+            self.asked_for.append(name := frame.f_locals["name"])
+            if name == self._before:
+                self.is_there.set()
+                assert self.may_go.wait(600)
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self.is_there.wait(600)
+
+    def finish(self) -> None:
+        self.may_go.set()
+        self._thread.join(600)
+
+
+locks_parents = pytest.mark.skipif(
+    locks._takes_all_locks is None, reason="the locks of parents are taken from Python 3.15 on"
+)
+_COUNTED = {"thr_top/__init__.py": "", "thr_top/part.py": ""}
+
+
+@locks_parents
+def test_a_window_waits_for_a_thread_that_has_seen_a_package_loaded(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(_COUNTED)
+    package = importlib.import_module("thr_top")
+    waited = []
+    stopped = _Stopped("thr_top.part", before="thr_top.part")
+
+    def pause(seconds: float) -> None:
+        waited.append(sys.modules["thr_top"])
+        stopped.finish()
+
+    monkeypatch.setattr(locks, "pause", pause)
+    stopped.start()
+    try:
+        with IsolatedImportContext(unloaded="thr_top"):
+            assert "thr_top" not in sys.modules
+    finally:
+        stopped.finish()
+    assert waited == [package]
+    assert stopped.errors == []
+    assert stopped.asked_for[0] == "thr_top.part"
+
+
+@locks_parents
+def test_a_thread_locks_the_packages_too_that_are_about_to_leave(tree: Tree) -> None:
+    # Else it holds the lock of the module alone, and waits for that of a package whose owner waits for it.
+    tree(_COUNTED)
+    package: Any = importlib.import_module("thr_top")
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait, args=(600,))
+    other.start()  # without another thread nobody has to be told
+    stopped = _Stopped("thr_top.part", before="thr_top")
+    try:
+        with quiet_import_lock(lambda: ["thr_top"]) as busy:
+            assert busy == {}
+            assert not is_initializing(package)
+            stopped.start()
+            del sys.modules["thr_top"]
+    finally:
+        ended.set()
+        other.join(600)
+        stopped.finish()
+    assert stopped.errors == []
+    assert stopped.asked_for[:2] == ["thr_top", "thr_top.part"]
+    assert package.__spec__._initializing is False
 
 
 def test_threads_that_import_what_windows_unload_see_no_error_and_no_second_copy(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any, Final
 
 #: Up to so many objects are compared faster one by one.
@@ -24,13 +25,16 @@ def _pointer_reader() -> Callable[[tuple[object, ...]], bytes] | None:
         import _ctypes  # and not ctypes, which loads more, and which somebody may want to see absent
 
         simple, start, size = _ctypes._SimpleCData, tuple.__basicsize__, tuple.__itemsize__
-        address, byte = type("Address", (simple,), {"_type_": "P"}), type("Byte", (simple,), {"_type_": "c"})
-        pointer = type("Pointer", (_ctypes._Pointer,), {"_type_": byte})
-        # One for each reading: threads must not write their addresses over each other's.
-        memory: Any = type("Memory", (_ctypes.Union,), {"_fields_": [("at", address), ("bytes", pointer)]})
+        byte = type("Byte", (simple,), {"_type_": "c"})
+        pointer: Any = type("Pointer", (_ctypes._Pointer,), {"_type_": byte})
 
         def read(objects: tuple[object, ...]) -> bytes:
-            found: bytes = memory(id(objects) + start).bytes[: len(objects) * size]
+            # The address is written into the pointer's own buffer: `from_address()` asks audit hooks, and
+            # from 3.15 on a union of a number and a pointer loads ctypes. One for each reading: threads must
+            # not write their addresses over each other's.
+            memory = pointer()
+            BytesIO((id(objects) + start).to_bytes(size, sys.byteorder)).readinto(memory)
+            found: bytes = memory[: len(objects) * size]
             return found
 
         probe = (sys, None, read)

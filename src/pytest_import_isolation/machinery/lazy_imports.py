@@ -55,7 +55,19 @@ def read_lazy(value: object) -> LazyName | None:
     parts = gc.get_referents(value)
     texts = [part for part in parts if type(part) is str]
     codes = [part for part in parts if type(part) is CodeType]
-    return LazyName(texts[0], "".join(texts[1:2]), codes[0]) if texts and codes else None
+    if not texts or not codes:
+        return None
+    sources = [part for part in parts if type(part) is LAZY_TYPE]
+    if sources:
+        # 3.15: a name that is taken from what another lazy object stands for. `from a.b import c` names what
+        # it takes there in a tuple; without one this is `import a.b as c`, which takes `b` from `a`.
+        source = read_lazy(sources[0])
+        takes = any(type(part) is tuple for part in gc.get_referents(sources[0]))
+        return source and LazyName(source.module, texts[0] if takes else "", codes[0])
+    # Before the release both texts stood in one object, whose repr tells which is which.
+    if len(texts) > 1 and f"'{texts[1]}.{texts[0]}'" in repr(value):
+        texts.reverse()
+    return LazyName(texts[0], "".join(texts[1:2]), codes[0])
 
 
 def statement_of(lazy: LazyName, space: Mapping[str, object]) -> Importer:

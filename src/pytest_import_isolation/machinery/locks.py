@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import _imp
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap
+from importlib.machinery import ModuleSpec
+from types import FrameType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import top_level
-from pytest_import_isolation.machinery.threads import known_threads, own_idents, pause, runs_threads
+from pytest_import_isolation.machinery.modules import ancestors, namespace, top_level
+from pytest_import_isolation.machinery.threads import (
+    frames_of_other_threads,
+    known_threads,
+    own_idents,
+    pause,
+    runs_threads,
+)
 
 _PAUSE: Final = 0.002  # seconds
+_LockManager: Final[Any] = getattr(_bootstrap, "_ModuleLockManager", None)
+#: Python 3.15: the code that locks a module with all packages above it.
+_takes_all_locks: Final = getattr(
+    getattr(getattr(_bootstrap, "_HierarchicalLockManager", None), "__enter__", None), "__code__", None
+)
+#: Says to importlib that the import of a module is under way, and is not what importlib says itself.
+_LEAVES: Final = 1
 
 
 @contextmanager
@@ -72,17 +88,52 @@ def names_being_imported(*, about_to: bool = True) -> dict[str, str]:
     """
     me = own_idents()
     threads = {ident: thread.name for ident, thread in known_threads().items()}
-    about_to = about_to and runs_threads()
-    busy: dict[str, str] = {}
+    asking: set[str] | None = None
+    busy = {} if _takes_all_locks is None else dict(_names_with_other_locks(threads))
     # A private table; without it no module counts as busy, and is_initializing() still protects most.
     for name, reference in list(getattr(_bootstrap, "_module_locks", {}).items()):
         lock = reference()
         owner = getattr(lock, "owner", None)
-        if lock is None or owner in me or (owner is None and not about_to):
+        if lock is None or owner in me:
             continue
+        if owner is None:
+            asking = _names_asked_for() if asking is None and about_to else asking
+            # Else an error is kept whose traceback holds the lock: nobody is about to take that.
+            if not asking or name not in asking:
+                continue
         thread = "unknown" if owner is None else threads.get(owner, f"thread {owner}")
         busy[name] = thread
     return busy
+
+
+def _names_with_other_locks(threads: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """Yield the modules that other threads lock together with the packages above them, from 3.15 on.
+
+    Such a thread has looked which packages are loaded.
+    """
+    for ident, top in frames_of_other_threads().items():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code is _takes_all_locks:
+                yield frame.f_locals["self"]._name, threads.get(ident, f"thread {ident}")
+            frame = frame.f_back
+
+
+def _names_asked_for() -> set[str]:
+    """Return the modules that the code of importlib handles in other threads, and the packages above them."""
+    names: set[str] = set()
+    for top in frames_of_other_threads().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_globals is _bootstrap.__dict__:
+                given = frame.f_locals
+                manager = given.get("self")
+                # `_load()` has no variable for the name, but what takes the lock has.
+                name = manager._name if type(manager) is _LockManager else given.get("name")
+                if type(name) is str:
+                    names.update((name, *ancestors(name)))
+            frame = frame.f_back
+    return names
 
 
 def _of_same_packages(names: Iterable[Any], importing: Mapping[str, str]) -> dict[Any, str]:
@@ -94,6 +145,31 @@ def _of_same_packages(names: Iterable[Any], importing: Mapping[str, str]) -> dic
     packages = {top_level(name): thread for name, thread in importing.items()}
     tops = ((name, top_level(name)) for name in names if type(name) is str)
     return {name: packages[top] for name, top in tops if top in packages}
+
+
+@contextmanager
+def _known_to_leave(wanted: Callable[[], Iterable[object]]) -> Iterator[None]:
+    """Let threads that begin to import a submodule lock the packages above it too, which are about to leave.
+
+    From 3.15 on, importlib locks the packages above a module before the module, but only those that are not
+    loaded. A thread that finds a package loaded, and then waits for the global import lock while the package
+    leaves, locks in the other order: first the module, then the package. It and one that came later wait for
+    each other. So the packages count as half imported while they leave.
+    """
+    specs: list[ModuleSpec] = []
+    if _takes_all_locks is not None and runs_threads():
+        for name in wanted():
+            space = namespace(sys.modules.get(name)) if type(name) is str else None
+            spec = space.get("__spec__") if space is not None and "__path__" in space else None
+            if type(spec) is ModuleSpec and spec.__dict__.get("_initializing") is False:
+                specs.append(spec)
+    try:
+        for spec in specs:
+            spec._initializing = _LEAVES  # type: ignore[attr-defined]
+        yield
+    finally:
+        for spec in specs:
+            spec._initializing = False  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -113,11 +189,12 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
         _imp.acquire_lock()
         try:
             is_over = pauses <= 0
-            importing = names_being_imported(about_to=not is_over)
-            busy = _of_same_packages(wanted(), importing) if importing else {}
-            if not busy or is_over:
-                yield busy
-                return
+            with _known_to_leave(wanted):
+                importing = names_being_imported(about_to=not is_over)
+                busy = _of_same_packages(wanted(), importing) if importing else {}
+                if not busy or is_over:
+                    yield busy
+                    return
         finally:
             _imp.release_lock()
         pause(_PAUSE)

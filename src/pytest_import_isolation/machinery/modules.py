@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ class _Absent:
         return False
 
 
+#: How often a table that changes at this very moment is looked at again.
+_ATTEMPTS: Final = 10
 #: Stands for "there was nothing" where ``None`` is a possible value.
 ABSENT: Final = _Absent()
 
@@ -142,6 +145,16 @@ def ancestors(name: str) -> Iterator[str]:
 def top_level(name: str) -> str:
     """Return the first part of a module name."""
     return name.partition(".")[0]
+
+
+def last_keys(table: dict[Any, Any], number: int) -> list[Any]:
+    """Return the last keys of a table that other threads may change, the very last one first."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return [*islice(reversed(table), number)]
+        except RuntimeError:  # one entered something between the two calls
+            continue
+    return [*reversed([*table])][:number]  # the copy is made in one go
 
 
 def is_initializing(module: object) -> bool:

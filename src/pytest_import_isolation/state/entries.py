@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from itertools import islice, repeat
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, last_keys
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, is_plain
 
 _NEVER: Final = Moment(None)
@@ -81,7 +81,7 @@ class Entries:
             return True
         moment = Moment(table)
         if type(table) is dict:
-            last = [*islice(reversed(table), _LAST)]
+            last = last_keys(table, _LAST)
             is_same = self._value_identities.are_those_of(table.values()) and same_keys(last, self._last_keys)
         else:
             is_same = same_entries(self.contents, entries_in(table))

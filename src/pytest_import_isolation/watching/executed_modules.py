@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, last_keys, module_of_class, namespace
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, Listener, imports_can_be_watched
@@ -257,7 +257,7 @@ class ExecutedModules:
         if seen is None or not (seen.moment.lasts_for(sys.modules) and seen.shows_same):
             seen = self._seen = _Seen(seen)
         self._number = len(sys.modules)
-        self._last = next(reversed(sys.modules), None)
+        self._last = next(iter(last_keys(sys.modules, 1)), None)
         for running in self._running.values():
             for body in running:
                 body.is_entered = body.name in seen.entries
@@ -273,18 +273,17 @@ class ExecutedModules:
             self._take()
         elif len(sys.modules) != self._number or not (self._ends_with(body) and seen.shows_same):
             self._compare(seen, body)
-        self._last = next(reversed(sys.modules), None)
+        self._last = next(iter(last_keys(sys.modules, 1)), None)
 
     def _ends_with(self, body: _Body) -> bool:
         """Tell whether the last key is that of the last import: what is entered goes to the end.
 
         importlib enters a module once more when it has been executed.
         """
-        keys = reversed(sys.modules)
-        last = next(keys, None)
+        last, before, *_ = [*last_keys(sys.modules, 2), None, None]
         if last is not body.name:
             return last is self._last
-        return next(keys, None) is (body.behind if self._last is body.name else self._last)
+        return before is (body.behind if self._last is body.name else self._last)
 
     def _compare(self, seen: _Seen, body: _Body) -> None:
         now, maker = _Seen(), self._maker(body.name)
