@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.metadata
 import linecache
 import os
 import sys
 import threading
+import typing
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -101,6 +104,34 @@ def test_of_what_libraries_keep(monkeypatch: pytest.MonkeyPatch) -> None:
             list(Effects.capture().differences(Effects.capture()))
             with IsolatedImportContext(fakes={"made": "x = 1"}):
                 importlib.import_module("made")
+
+
+@pytest.mark.skipif(not hasattr(typing, "_UnionGenericAlias"), reason="this Python has no such name")
+def test_a_class_that_warns_when_it_is_compared_is_not_compared(tree: Tree) -> None:
+    # From 3.14 on its metaclass warns for ==, isinstance() and issubclass().
+    tree({"other.py": "from typing import _UnionGenericAlias", "held.py": "", "user.py": "import typing"})
+    user: Any = importlib.import_module("user")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with IsolatedImportContext(unloaded="user") as context:
+            importlib.import_module("other")
+            user.held = importlib.import_module("held")
+            user.alias = importlib.import_module("typing").__dict__["_UnionGenericAlias"]
+            user.several = [user.alias]
+        with IsolatedImportContext(fresh="other"), trace_imports():
+            importlib.import_module("other")
+    assert [str(each.message) for each in caught] == []
+    assert context.changes
+
+
+def test_a_distribution_without_metadata_is_looked_at_without_a_warning(tree: Tree) -> None:
+    root = tree({"half-1.0.dist-info/RECORD": ""})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with IsolatedImportContext(missing="half", distributions=True, path=str(root)):
+            found = [*importlib.metadata.distributions(path=[str(root)])]
+    assert len(found) == 1
+    assert [str(each.message) for each in caught] == []
 
 
 class AsksBack:

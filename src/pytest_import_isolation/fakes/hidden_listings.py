@@ -123,7 +123,7 @@ def _roots(distribution: Any) -> set[str]:
     if roots:
         return {".".join(name) for name in roots}
     given = (distribution.read_text("top_level.txt") or "").split()
-    return set(given) or {(distribution.metadata["Name"] or "").replace("-", "_").lower()}
+    return set(given) or {(distribution.metadata.get("Name") or "").replace("-", "_").lower()}
 
 
 def _replace(home: Any, name: str, replacement: object) -> Callable[[], None]:

@@ -127,7 +127,7 @@ def _names_asked_for() -> set[str]:
         while frame is not None:
             if frame.f_globals is _bootstrap.__dict__:
                 given = frame.f_locals
-                manager = given.get("self")
+                manager: Any = given.get("self")
                 # `_load()` has no variable for the name, but what takes the lock has.
                 name = manager._name if type(manager) is _LockManager else given.get("name")
                 if type(name) is str:

@@ -141,9 +141,13 @@ def read_policy() -> type | None:
 
 
 def _default_policy() -> type | None:
-    space = loaded_namespace("asyncio")
-    default = space.get("DefaultEventLoopPolicy") or space.get("_DefaultEventLoopPolicy")
-    return default if issubclass(type(default), type) else None
+    # From 3.14 on only the module of the platform has it, under a private name.
+    for home in ("asyncio", "asyncio.unix_events", "asyncio.windows_events"):
+        space = loaded_namespace(home)
+        default = space.get("DefaultEventLoopPolicy") or space.get("_DefaultEventLoopPolicy")
+        if issubclass(type(default), type):
+            return default
+    return None
 
 
 def tell_policy(old: type, new: type) -> Iterator[Effect]:
