@@ -315,6 +315,10 @@ def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(sui
     run = suite.run(
         {
             **_TREE,
+            # The function is a cycle: the first copy is there until the garbage is collected.
+            "site-packages/exp_lib/__init__.py": "from exp_lib import part, last\ndef function(): pass\n",
+            "site-packages/exp_lib/part.py": "",
+            "site-packages/exp_lib/last.py": "",
             "test_a.py": """\
                 import sys
                 from unittest import mock
@@ -325,7 +329,7 @@ def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(sui
 
                 def test_evicts():
                     with mock.patch.dict(sys.modules):
-                        import sqlite3
+                        import exp_lib
             """,
             "test_b.py": """\
                 from app.db import Connection
@@ -335,18 +339,18 @@ def test_removed_and_evicted_modules_are_met_by_who_executes_the_second_copy(sui
                     assert app.db.Connection is Connection
 
                 def test_second():
-                    import sqlite3
+                    import exp_lib
 
                 def test_in_a_function_of_the_app():
                     pass
             """,
         },
-        measured=False,  # coverage has sqlite3 loaded before the tests begin
+        env={"PYTHONPATH": f"{suite.root / 'site-packages'}:{suite.python_path}"},
     )
     assert _met(run.leak("removed", "app.db")) == [
         ("test_b.py::test_identity", "call", "test_b.py", 4, "failed")
     ]
-    assert _met(run.leak("evicted", "sqlite3")) == [
+    assert _met(run.leak("evicted", "exp_lib")) == [
         ("test_b.py::test_second", "call", "test_b.py", 8, "passed")
     ]
     assert _sections(run)[0].splitlines()[:3] == [
