@@ -61,16 +61,20 @@ class Attempts:
         return cures, []
 
     def _attempts(self, *, imports: bool, thorough: bool) -> Iterator[_Attempt]:
-        """Yield what may help; if no leak is known, one way to isolate imports says enough."""
+        """Yield what may help.
+
+        If nothing is known of a file, one way to isolate imports says enough; of tests, which change what is
+        imported already, none is needed.
+        """
         modes = self._suite.whole.modes
         tests = tuple(unit.name for unit in self._units if unit.kind == TEST)
-        if imports:
+        if imports and (thorough or len(tests) < len(self._units)):
             if any(unit.file != self._suite.whole.file for unit in self._units):
                 yield from self._modes(
                     m for m in modes if m in (_OF_IMPORTS if thorough else _OF_IMPORTS[:1])
                 )
             else:
-                if tests and thorough:
+                if tests:
                     yield _Attempt(_MARK, {}, tests)
                 yield from self._modes(mode for mode in modes if mode in _OF_IMPORTS[1:])
         if tests:  # what the collection of a file does is in every process

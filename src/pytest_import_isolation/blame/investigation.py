@@ -30,10 +30,16 @@ from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Repor
 _MOST_SETS: Final = 3
 #: After so many parts that do not show it, the whole is run again before the search goes on.
 _MISSES: Final = 2
+#: So many parts may show it while all files are collected, until it is asked whether that is enough.
+_OPEN: Final = 3
 
 
 class _FlakyError(Exception):
     """One run came to two outcomes."""
+
+
+class _CollectionError(Exception):
+    """To collect all files is enough."""
 
 
 class _UnfoundError(Exception):
@@ -59,6 +65,10 @@ class Investigation:
         #: Whether both outcomes were seen twice.
         self._is_stable = False
         self._misses = 0
+        #: How many questions may still be asked with all files collected, since that may be enough; a part
+        #: that does not show it so answers for those files, too.
+        self._open = 0
+        self._shown_open: set[tuple[Unit, ...]] = set()
         self._alone_is_stable = False
         self._pair = Outcome("passed")
         #: Sets of units, each of which is enough, and whether there are more.
@@ -142,27 +152,39 @@ class Investigation:
                 return [unit]
         return None
 
-    def _asks(self, units: Sequence[Unit], purpose: str) -> bool:
-        outcome = self._suite.run(units, purpose)
+    def _asks(self, units: Sequence[Unit], purpose: str, *, everything: bool = False) -> bool:
+        outcome = self._suite.run(units, purpose, everything=everything)
         if self._shows(outcome):
-            self._pair = outcome
+            # What all files are collected for is not the shortest run.
+            self._pair = self._pair if everything else outcome
             return True
+        self._alone_is_stable |= everything and outcome.kind == self._alone.kind
         return False
 
     # The search
 
     def _search(self) -> list[Unit]:
         suite = self._suite
-        if suite.files:
-            outcome = suite.run([], "everything collected, only the victim run", everything=True)
-            if self._shows(outcome):
-                self._repeat_alone()
+        if not suite.files:
+            self._repeat_alone()
+            return self._search_tests(suite.tests, suite.files)
+        self._open = _OPEN
+        try:
+            if not suite.tests:
+                self._ask_collection()
+            return self._search_tests(suite.tests, suite.files)
+        except _CollectionError:
+            self._repeat_alone()
+            if not self._is_stable:
                 self._repeat_whole()
-                self._is_stable = True
-                return self._search_files(suite.files)
-            self._alone_is_stable = outcome.kind == self._alone.kind
+            self._is_stable = True
+            return self._search_files(suite.files)
+
+    def _ask_collection(self) -> None:
+        self._open = 0
+        if self._asks([], "everything collected, only the victim run", everything=True):
+            raise _CollectionError
         self._repeat_alone()
-        return self._search_tests(suite.tests, suite.files)
 
     def _search_files(self, files: Sequence[Unit]) -> list[Unit]:
         search = Search(self._asker("files"))
@@ -176,6 +198,10 @@ class Investigation:
 
     def _search_tests(self, tests: Sequence[Unit], files: Sequence[Unit]) -> list[Unit]:
         found = Search(self._asker("tests"), border=_file_of).run(tests)
+        if self._open:
+            self._ask_collection()
+        if tuple(found) in self._shown_open and not self._asks(found, names_of(found)):
+            found = []
         if not found:
             return self._search_with_files(tests, files)
         return self._collected_only(found) if len(found) > 1 else found
@@ -210,13 +236,23 @@ class Investigation:
 
     def _asker(self, what: str) -> Callable[[Sequence[Unit]], bool]:
         def shows(units: Sequence[Unit]) -> bool:
-            shown = self._asks(units, f"search of {what}, {_span(units)}")
+            is_open = self._open > 0
+            purpose = f"search of {what}, {_span(units)}" + ", everything collected" * is_open
+            shown = self._asks(units, purpose, everything=is_open)
             self._misses += not shown
             # A part that shows it is a second sight of it; without one, the whole is seen again.
             if not self._is_stable and (shown or self._misses == _MISSES):
                 self._is_stable = True
                 if not shown:
                     self._repeat_whole()
+            self._open = self._open - 1 if shown and is_open else 0
+            if is_open and shown:
+                self._shown_open.add(tuple(units))
+            if is_open and self._open == 0:
+                if shown:
+                    self._ask_collection()
+                else:
+                    self._repeat_alone()
             return shown
 
         return shows
@@ -228,6 +264,8 @@ class Investigation:
         while True:
             outcome = self._suite.run(found, f"{names_of(found)}, once more")
             self._expect(outcome, self._whole)
+            if self._suite.alternates:
+                self._expect(self._suite.run(found, f"{names_of(found)}, twice in a row"), self._whole)
             if not self._sets:
                 self._pair = outcome
             self._sets.append(found)

@@ -39,6 +39,9 @@ class Suite:
         self._tell = tell
         self.whole = Answer(Outcome(ABSENT))
         self.report = Report()
+        #: Whether every run came to another outcome than the one before.
+        self.alternates = True
+        self._last: Outcome | None = None
 
     @property
     def runs(self) -> int:
@@ -204,6 +207,9 @@ class Suite:
             files = sum(unit_of_file(file).kind == FILE for file in answer.executed)
             size = f"{count(len(answer.tests), 'test')} of {count(files, 'file')}"
         self._tell(f"run {self.runs}: {purpose} ({size}): {told(answer.outcome)}")
+        if self._last is not None and self._last.kind == answer.outcome.kind:
+            self.alternates = False
+        self._last = answer.outcome
         return answer
 
     def _path(self, unit: Unit) -> str:
