@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation.blame.investigation import Investigation
 from pytest_import_isolation.blame.requests import Answer, Failure, Outcome, Request
@@ -157,7 +158,9 @@ def test_a_polluter_is_proven_in_few_runs(files: int, tests: int, data: st.DataO
 
 
 # Where cures are tried, isolation of imports is none: nothing is known of the polluter.
-@pytest.mark.parametrize("modes", [("off",), ("off", "file", "test", "process")])
+@pytest.mark.parametrize(
+    "modes", [("off",), pytest.param(("off", "file", "test", "process"), marks=TAKES_LONG)]
+)
 def test_ten_files_of_fifty_tests_take_fifteen_runs_on_the_average(modes: Sequence[str]) -> None:
     runs = []
     for number in range(430):

@@ -13,6 +13,7 @@ from traceback import format_exception_only
 from typing import Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation import IsolatedImportContext, assert_importable, import_budget
 from pytest_import_isolation.errors import (
@@ -167,6 +168,7 @@ def test_packages_with_extension_modules_are_judged_as_well() -> None:
     assert assert_importable("numpy.version") == ("numpy.version",)
 
 
+@TAKES_LONG
 @needs_processes
 def test_every_module_is_imported_on_its_own(tree: Tree, picture: Any) -> None:
     root = tree(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 STRESS = Path(__file__).parents[2] / "benchmarks" / "stress.py"
 
@@ -35,6 +36,7 @@ def test_threads_that_import_beside_windows_and_worlds_meet_no_error_and_no_seco
     assert int(found[2]) > 100
 
 
+@TAKES_LONG
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
 def test_windows_that_execute_a_package_again_and_again_let_go_of_it() -> None:
     # Each of the 100 windows after the hundredth loads about 1 MB; kept, they would be far beyond the limit.

@@ -126,6 +126,8 @@ class Suite:
         self.root = root
         self._server = server
         self._marked = marked
+        #: Whether the runs look for installed plugins, which takes longer than most of them: as a user's do.
+        self.autoloads = False
         #: How wide the terminal of the runs is, if that matters.
         self.columns: int | None = None
 
@@ -177,10 +179,11 @@ class Suite:
         self.write({"pytest.ini": "[pytest]\n" + dedent(ini)})
         self.write({"test_it.py": files} if isinstance(files, str) else files)
         arguments = ["-p", "no:cacheprovider"]
+        alone = {} if plugins or self.autoloads else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         for name, modules in _OPTIONAL.items():
-            if name not in plugins:
+            if not alone and name not in plugins:
                 arguments += [part for module in modules for part in ("-p", f"no:{module}")]
-        if load and self.must_load:
+        if load and (alone or self.must_load):
             arguments += ["-p", "pytest_import_isolation.plugin"]
         written = self.root / "report.json"
         if written.is_file():
@@ -189,7 +192,7 @@ class Suite:
             arguments.append("--import-leak-file=report.json")
         arguments += options
         width = {} if self.columns is None else {"COLUMNS": str(self.columns)}
-        environment = {**_environment(measured=measured), **width, **env}
+        environment = {**_environment(measured=measured), **alone, **width, **env}
         if sys.platform == "emscripten":
             if plugins or interpreter or stdin is not None:
                 pytest.skip("WebAssembly has not processes")

@@ -61,6 +61,7 @@ def server(fork_server: ForkServer | None) -> ForkServer:
 
 def _seen(suite: Suite, options: tuple[str, ...], env: Mapping[str, str], *, report: bool) -> Any:
     files = {"conftest.py": _CONFTEST, "test_it.py": "def test_it(): import wave\n"}
+    suite.autoloads = True
     suite.run(files, *options, env=env, report=report)
     return json.loads((suite.root / "seen.json").read_text(encoding="utf-8"))
 

@@ -410,6 +410,7 @@ def test_subtests(suite: Suite, mode: Mode) -> None:
 
 @pytest.mark.parametrize("method", ["inprocess", "subprocess"])
 def test_pytester_runs_inside_of_isolated_tests(suite: Suite, mode: Mode, method: str) -> None:
+    suite.autoloads = True
     inner = f"""
     INNER = '''{mode.head}
     def test_one():

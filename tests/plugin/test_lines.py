@@ -348,6 +348,7 @@ def test_a_debugger_that_takes_the_trace_function_keeps_it(suite: Suite) -> None
 
 
 def test_an_inner_run_in_the_same_process_watches_too(suite: Suite) -> None:
+    suite.autoloads = True
     run = suite.run(
         """\
         import sys

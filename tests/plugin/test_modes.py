@@ -43,6 +43,7 @@ def test_without_flags_the_plugin_loads_little_and_watches_nothing(suite: Suite)
 
 
 def test_without_the_plugin_its_options_do_not_exist(suite: Suite) -> None:
+    suite.autoloads = True
     run = suite.run(_LEAKY, "-p", "no:pytest_import_isolation", load=False, report=False)
     assert run.outcomes == {"passed": 4}
     assert "import leaks" not in run.output

@@ -130,6 +130,7 @@ def _execute(suite: Suite, line: str, plugins: tuple[str, ...]) -> tuple[int, st
     if program == "pytest":
         settings = suite.root / "pytest.ini"
         ini = settings.read_text(encoding="utf-8").removeprefix("[pytest]\n") if settings.exists() else ""
+        suite.autoloads = True
         run = suite.run({}, *arguments, report=False, plugins=plugins, ini=ini, measured=False)
         return run.status, run.output
     assert (program, arguments[:2]) == ("python", ["-m", "pytest_import_isolation"])

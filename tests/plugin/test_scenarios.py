@@ -408,6 +408,7 @@ def test_a_class_cached_lazily_in_surviving_code_keeps_its_module(suite: Suite, 
 
 
 def test_nested_pytester_runs_leave_nothing_behind(suite: Suite, way: Way) -> None:
+    suite.autoloads = True
     run = way.run(
         suite,
         {
