@@ -481,6 +481,13 @@ def test_a_function_that_python_calls_is_no_compiled_code(run_script: Script, wa
             ask()
             assert "json.tool" in sys.modules
         assert "json.tool" not in sys.modules
+        builtins.__import__ = original
+        # Here something of ours stands in the place of the function.
+        with IsolatedImportContext(missing="absent"):
+            ask = prepare(builtins.__import__)
+            with IsolatedImportContext():
+                ask()
+            assert "json.tool" not in sys.modules
         """
     )
 

@@ -5,6 +5,7 @@ Each window has a picture of its own, taken just before it opens, and after its 
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import importlib
@@ -12,6 +13,7 @@ import importlib.machinery
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +28,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pytest_import_isolation import IsolatedImportContext  # noqa: E402
 from pytest_import_isolation.parking.finder import FINDER  # noqa: E402
+
+# Hypothesis writes sequences as source when it likes, which loads more modules from Python 3.15 on; and whoever
+# formats an exception loads textwrap. What they load between two rules would be a difference.
+ast.unparse(ast.Pass())
+traceback.format_exception_only(ImportError("first use"))
 
 #: Set in the process that runs one of these tests.
 _CHILD = "STATE_MACHINE_CHILD"

@@ -16,14 +16,13 @@ from zipimport import zipimporter
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
+    WRAPPED,
     class_attribute,
     location_in,
     namespace,
     top_level,
 )
 
-#: The attribute under which a wrapper of this package holds what it wraps.
-WRAPPED: Final = "_pytest_import_isolation_wrapped"
 #: Of the times that file systems keep, at worst; in seconds.
 _RESOLUTION: Final = 2.0
 _STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any
 
-from pytest_import_isolation.machinery.finders import WRAPPED
 from pytest_import_isolation.machinery.frames import get_frame
+from pytest_import_isolation.machinery.modules import WRAPPED
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
 
 #: Returns what is called in place of the original: this itself as a rule. Given the frame that calls.

@@ -10,7 +10,7 @@ from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_instruction
-from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.modules import WRAPPED, namespace, top_level
 from pytest_import_isolation.machinery.threads import frames_of_other_threads
 
 #: Kept, because a test may take it away to try what happens without it.
@@ -112,6 +112,8 @@ def _may_call_import(frame: FrameType) -> bool:
     if code.co_flags & CO_OPTIMIZED:
         local = frame.f_locals
         variables += [local.get(name) for name in (*code.co_varnames, *code.co_freevars)]
+    # What this package has put into the place of the function stands for it in variables, too.
+    variables += [space[WRAPPED] for found in variables if WRAPPED in (space := namespace(found) or {})]
     return any(
         found is builtins.__import__ or (type(found) in _FUNCTIONS and found.__name__ == "__import__")
         for found in variables

@@ -21,6 +21,8 @@ class _Absent:
         return False
 
 
+#: The attribute under which a wrapper of this package holds what it wraps.
+WRAPPED: Final = "_pytest_import_isolation_wrapped"
 #: How often a table that changes at this very moment is looked at again.
 _ATTEMPTS: Final = 10
 #: Stands for "there was nothing" where ``None`` is a possible value.
