@@ -281,9 +281,9 @@ def test_all_of_the_vector_in_one_suite(suite: Suite) -> None:
         def test_copyreg(): copyreg.pickle(Thing, hook)
         def test_locale(): locale.setlocale(locale.LC_ALL, "C")
         def test_policy():
-            class Policy(asyncio.DefaultEventLoopPolicy): pass
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                class Policy(asyncio.DefaultEventLoopPolicy): pass
                 asyncio.set_event_loop_policy(Policy())
         def test_method(): multiprocessing.set_start_method("spawn")
         """,
