@@ -52,6 +52,13 @@ def test_a_file_that_is_named_has_the_same_part(tmp_path: Path) -> None:
     }
 
 
+def test_modules_beside_few_test_files_are_the_products_own(tmp_path: Path) -> None:
+    names = ("pkg/utils_test.py", "pkg/utils.py", "pkg/core.py", "unit/test_a.py", "unit/stubs.py")
+    write(tmp_path, dict.fromkeys(names, ""))
+    found = {"pkg/utils_test.py": "test file", "unit/test_a.py": "test file", "unit/stubs.py": "helper"}
+    assert _parts(tmp_path) == _parts(tmp_path, *names) == found
+
+
 def test_a_path_that_does_not_exist_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"lint: .*nowhere: there is no such file or folder"):
         find_files([str(tmp_path / "nowhere")])

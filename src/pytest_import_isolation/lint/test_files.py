@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from pytest_import_isolation.errors import ParameterError
@@ -12,7 +12,7 @@ from pytest_import_isolation.lint.ini_files import python_files
 
 TEST: Final = "test file"
 CONFTEST: Final = "conftest"
-#: A module in a folder of test files, or below.
+#: A module in a folder of test files, or below; not beside the few test files of a product's own folder.
 HELPER: Final = "helper"
 
 #: Folders that hold nobody's tests, as pytest's ``norecursedirs`` has them.
@@ -49,8 +49,14 @@ def _file(path: str) -> Iterator[tuple[str, str]]:
     part = _part(path)
     if part is not None:
         yield path, part
-    elif any(_is_test_file(entry) for entry in _entries(os.path.dirname(path))):
+    elif _has_helpers(os.path.dirname(path)):
         yield path, HELPER
+
+
+def _has_helpers(folder: str) -> bool:
+    parts = {entry: _part(entry) for entry in _entries(folder) if entry.endswith(".py")}
+    is_named = _is_for_tests(os.path.basename(folder).lower())
+    return TEST in parts.values() and (is_named or _is_mostly_tests(parts))
 
 
 def _entries(folder: str) -> list[str]:
@@ -66,13 +72,20 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         folders[:] = sorted(name for name in folders if not _is_skipped(os.path.join(folder, name)))
         files = [os.path.join(folder, name) for name in sorted(names) if name.endswith(".py")]
         parts = {file: _part(file) for file in files}
-        has_tests = TEST in parts.values()
         is_below = folder in inherited
-        if is_below or (has_tests and _is_for_tests(os.path.basename(folder).lower())):
+        is_named = _is_for_tests(os.path.basename(folder).lower())
+        if is_below or (is_named and TEST in parts.values()):
             inherited.update(os.path.join(folder, name) for name in folders)
+        has_helpers = is_below or is_named or _is_mostly_tests(parts)
         for file, part in parts.items():
-            if part is not None or has_tests or is_below:
+            if part is not None or (has_helpers and (is_below or TEST in parts.values())):
                 yield file, part or HELPER
+
+
+def _is_mostly_tests(parts: Mapping[str, str | None]) -> bool:
+    """Tell whether a folder has more test files than modules, which are the product's own elsewhere."""
+    modules = [file for file, part in parts.items() if part is None and not file.endswith("__init__.py")]
+    return sum(part == TEST for part in parts.values()) >= len(modules)
 
 
 def _is_for_tests(name: str) -> bool:
