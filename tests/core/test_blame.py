@@ -233,6 +233,18 @@ def test_nobody_is_blamed_for_an_outcome_that_alternates(
     assert (verdict.verdict, verdict.polluters) == ("flaky", ())
 
 
+def test_a_part_that_does_not_end_shows_nothing() -> None:
+    helper, waiting = "test_1.py::test_2", "test_1.py::test_3"
+
+    def outcome(collected: set[str], run: list[str]) -> str:
+        if waiting in run and helper not in run:
+            return "hung"
+        return "failed" if helper in run else "passed"
+
+    verdict = _Simulated(4, 5, 17, outcome).ask()
+    assert (verdict.verdict, verdict.polluters) == ("polluted", (helper,))
+
+
 def _report(*leaks: tuple[str, str, str, str]) -> Report:
     return Report(
         tuple(

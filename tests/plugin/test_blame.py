@@ -483,6 +483,38 @@ def test_without_forks_each_run_is_a_process(blamer: Blamer) -> None:
     assert "    test_a.py::test_1\n" in done.stdout
 
 
+@pytest.mark.parametrize("forks", [True, False])
+@TAKES_LONG
+def test_a_part_that_does_not_end_is_ended(blamer: Blamer, forks: bool) -> None:
+    blamer.suite.write(
+        {
+            "pytest.ini": "[pytest]\n",
+            "shop.py": _SHOP,
+            "test_a.py": _text(
+                "import shop, threading",
+                {1: "shop.carts.append(1)", 3: "shop.carts or threading.Event().wait()"},
+            ),
+            "test_b.py": _text("import shop", {1: "assert shop.carts"}),
+            "src/ask.py": f"""
+        import sys
+        from pytest_import_isolation.blame import runner
+        from pytest_import_isolation.__main__ import main
+
+        runner._LEAST = 0
+        plain = runner.Runner.__init__
+        runner.Runner.__init__ = lambda self, arguments: plain(self, arguments, forks={forks})
+        sys.exit(main(sys.argv[1:]))
+        """,
+        }
+    )
+    done = blamer.suite.tool(
+        "src/ask.py", "blame", "test_b.py::test_1", env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "    test_a.py::test_1\n" in done.stdout
+    assert ": hung\n" in done.stdout
+
+
 _HINT = "Then this proves what changes its outcome:"
 
 

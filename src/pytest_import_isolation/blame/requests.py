@@ -12,6 +12,8 @@ SKIPPED: Final = "skipped"
 BAD: Final = "bad"
 #: The process ended before the outcome was known.
 CRASHED: Final = "crashed"
+#: The process did not end in time, which says nothing of the victim.
+HUNG: Final = "hung"
 #: Nothing of that name was collected.
 ABSENT: Final = "absent"
 
@@ -23,6 +25,7 @@ _CLASSES: Final[Mapping[str, str]] = {
     "failed": BAD,
     "error": BAD,
     CRASHED: BAD,
+    HUNG: HUNG,
     ABSENT: BAD,
 }
 
@@ -49,6 +52,8 @@ class Request(NamedTuple):
     options: Mapping[str, Any] = {}  # an empty default that nobody changes
     #: What the first run drew by chance.
     seeds: Mapping[str, Any] = {}
+    #: Seconds after which the run is ended; None for no limit.
+    limit: float | None = None
 
     def dump(self) -> str:
         """Return it as one line of JSON."""
@@ -81,7 +86,7 @@ class Outcome(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """``GOOD``, ``SKIPPED`` or ``BAD``."""
+        """``GOOD``, ``SKIPPED``, ``BAD`` or ``HUNG``."""
         return _CLASSES.get(self.word, BAD)
 
 

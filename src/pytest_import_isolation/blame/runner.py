@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import entry_points
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
-from pytest_import_isolation.blame.requests import Answer, Request
+from pytest_import_isolation.blame.requests import HUNG, Answer, Outcome, Request
 from pytest_import_isolation.errors import BlameError
 
 #: What runs inside of pytest, the name of its option, and our own plugin.
@@ -23,9 +24,14 @@ OPTION: Final = "--import-isolation-partial-run"
 PIPES: Final = "pipes"
 #: Exit status of a fork that does not take part: the process has threads.
 REFUSED: Final = 98
+#: Exit status in the place of that of a run that was ended.
+TOO_LONG: Final = 97
 
 _ENTRY_POINT: Final = "pytest_import_isolation"
 _TAIL: Final = 12  # lines
+#: A part of the suite that takes so many times what the whole took, and at least so many seconds, is ended.
+_TIMES: Final = 5
+_LEAST: Final = 60.0
 
 
 class Runner:
@@ -46,6 +52,8 @@ class Runner:
         self._requests: IO[bytes] | None = None
         self._statuses: IO[bytes] | None = None
         self.runs = 0
+        #: Seconds that the first run took, which is the whole.
+        self._whole: float | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -67,11 +75,17 @@ class Runner:
         """
         self.runs += 1
         answer, log = self._folder / f"{self.runs}.json", self._folder / f"{self.runs}.log"
-        request = request._replace(answer=str(answer), log=str(log))
+        limit = None if self._whole is None else max(_LEAST, _TIMES * self._whole)
+        request = request._replace(answer=str(answer), log=str(log), limit=limit)
+        begun = time.monotonic()
         status = self._forked(request) if self._forks else None
         if status is None:
             self._forks = False
             status = self._alone(request)
+        if self._whole is None:
+            self._whole = time.monotonic() - begun
+        if status == TOO_LONG:
+            return Answer(Outcome(HUNG))
         if not answer.exists():
             lines = (
                 log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
@@ -92,13 +106,17 @@ class Runner:
         file = Path(f"{request.answer}.request")
         file.write_text(request.dump(), encoding="utf-8")
         with open(request.log, "wb") as log:
-            return subprocess.run(
-                [sys.executable, "-m", "pytest", f"{OPTION}={file}", *self._arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
+            try:
+                return subprocess.run(
+                    [sys.executable, "-m", "pytest", f"{OPTION}={file}", *self._arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                    timeout=request.limit,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                return TOO_LONG
 
     def _forked(self, request: Request) -> int | None:
         """Run it in a fork; return None if that cannot be."""

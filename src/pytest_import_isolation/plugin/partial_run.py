@@ -7,7 +7,9 @@ about to load the first conftest runs each request in a fork.
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_import_isolation.blame.requests import ABSENT, CRASHED, Answer, Failure, Outcome, Request
-from pytest_import_isolation.blame.runner import OPTION, PIPES, REFUSED
+from pytest_import_isolation.blame.runner import OPTION, PIPES, REFUSED, TOO_LONG
 from pytest_import_isolation.plugin import options as own_options
 from pytest_import_isolation.wording import suggestion
 
@@ -54,6 +56,9 @@ _QUIET: Final = {
 _ORDERS: Final = {"randomly_seed": ("default", {"randomly_reorganize": False})}
 #: Options that hold what was drawn by chance.
 _SEEDS: Final = ("randomly_seed", "random_order_seed")
+#: Seconds between two looks at a fork.
+_SHORTEST: Final = 0.002
+_LONGEST: Final = 0.05
 _WORST: Final = ("passed", "xpassed", "xfailed", "skipped", "failed", "error")
 
 
@@ -145,8 +150,25 @@ def _serve(requests: int, statuses: int) -> Request:
                 os.dup2(log, 2)
                 os.close(log)
                 return request
-            _, status = os.waitpid(process, 0)
-            os.write(statuses, b"%d\n" % os.waitstatus_to_exitcode(status))
+            limit = Request.load(line.decode()).limit
+            os.write(statuses, b"%d\n" % _wait(process, limit))
+
+
+def _wait(process: int, limit: float | None) -> int:
+    """Return the exit status of a fork, which is ended after so many seconds."""
+    end = None if limit is None else time.monotonic() + limit
+    pause = _SHORTEST
+    while end is not None:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return TOO_LONG
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def _set(option: Any, request: Request) -> None:
