@@ -29,7 +29,9 @@ PYTHONS = ("3.14", "3.15")
 #: The group of pyproject.toml that is installed there.
 GROUP = "native"
 _PACKAGES = [name for version in PYTHONS for name in (f"python{version}", f"python{version}-venv")]
-_PROGRAMS = ("apt-get", "chroot", "dpkg-deb", "mount", "unshare", "wget")
+_PROGRAMS = ("apt-get", "chroot", "dpkg-deb", "mount", "timeout", "unshare", "wget")
+#: Seconds for each step of making the root: a mirror that does not answer takes all the time otherwise.
+_LIMIT = "400"
 #: Where programs see the whole machine that may need it: pip's settings name files and folders of it.
 _OUTSIDE = "/outside"
 _ENVIRONMENT = {
@@ -111,7 +113,7 @@ def needed(command: list[str], what: str, **options: object) -> str:
         LackingError: it failed.
     """
     print(f"== {what}", flush=True)
-    done = run(command, **options)
+    done = run(["timeout", "--kill-after=10", _LIMIT, *command], **options)
     if done.returncode:
         print(done.stdout)
         raise LackingError(f"{what} failed, see above")
