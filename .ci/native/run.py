@@ -31,7 +31,7 @@ GROUP = "native"
 _PACKAGES = [name for version in PYTHONS for name in (f"python{version}", f"python{version}-venv")]
 _PROGRAMS = ("apt-get", "chroot", "dpkg-deb", "mount", "timeout", "unshare", "wget")
 #: Seconds for each step of making the root: a mirror that does not answer takes all the time otherwise.
-_LIMIT = "400"
+_LIMIT = "300"
 #: Where programs see the whole machine that may need it: pip's settings name files and folders of it.
 _OUTSIDE = "/outside"
 _ENVIRONMENT = {

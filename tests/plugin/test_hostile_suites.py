@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.plugin.fork_server import ForkServer
 
 #: HOSTILE_SUITES=300 searches longer.
-_EXAMPLES: Final = int(os.environ.get("HOSTILE_SUITES", "10"))
+_EXAMPLES: Final = int(os.environ.get("HOSTILE_SUITES", "4"))
 
 _APP: Final = {
     "fzapp/__init__.py": "",
