@@ -106,7 +106,9 @@ def test_each_statement_is_read_as_it_is_written(
     *_, made = lazies.lazies_in(space).values()
     lazy = lazies.read_lazy(made)
     assert lazy is not None
-    assert lazy[:2] == expected
+    assert lazy.target == ".".join(filter(None, expected))
+    # Before the release `import a.b as c` and `from a import b as c` made the same object.
+    assert lazy[:2] == expected or (sys.version_info.releaselevel != "final" and " as " in statement)
     assert lazies.statement_of(lazy, space).line == 1
 
 
