@@ -183,10 +183,12 @@ def test_other_threads_import_while_windows_open_and_close(run_script: Callable[
             threads = [threading.Thread(target=load, args=(k * 7,)) for k in range(3)]
             for thread in threads:
                 thread.start()
-            for _ in range(60):
-                with IsolatedImportContext(unloaded="xml"):
-                    import sched, xml.dom
-            stop.set()
+            try:
+                for _ in range(60):
+                    with IsolatedImportContext(unloaded="xml"):
+                        import sched, xml.dom
+            finally:
+                stop.set()
             for thread in threads:
                 thread.join(600)
             assert errors == [], errors[:3]

@@ -128,8 +128,10 @@ def _names_asked_for() -> set[str]:
             if frame.f_globals is _bootstrap.__dict__:
                 given = frame.f_locals
                 manager: Any = given.get("self")
-                # `_load()` has no variable for the name, but what takes the lock has.
-                name = manager._name if type(manager) is _LockManager else given.get("name")
+                name = given.get("name")
+                if type(manager) is _LockManager:
+                    # `_load()` has no variable for the name, but what takes the lock has, once it is made.
+                    name = getattr(manager, "_name", name)
                 if type(name) is str:
                     names.update((name, *ancestors(name)))
             frame = frame.f_back
