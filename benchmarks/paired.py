@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-_Key = TypeVar("_Key")
 _Sample = TypeVar("_Sample")
 
 
@@ -34,10 +33,10 @@ class Spread:
 
 
 def alternate(
-    contenders: Mapping[_Key, Callable[[], _Sample]],
+    contenders: Mapping[str, Callable[[], _Sample]],
     rounds: int,
     progress: Callable[[int], None] = lambda number: None,
-) -> dict[_Key, list[_Sample]]:
+) -> dict[str, list[_Sample]]:
     """Run all contenders once per round.
 
     Args:
@@ -48,7 +47,7 @@ def alternate(
     Returns:
         What each contender measured, by round.
     """
-    samples: dict[_Key, list[_Sample]] = {name: [] for name in contenders}
+    samples: dict[str, list[_Sample]] = {name: [] for name in contenders}
     for number in range(rounds):
         progress(number)
         for name in list(contenders) if number % 2 == 0 else reversed(list(contenders)):
