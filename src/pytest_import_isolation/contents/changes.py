@@ -63,10 +63,7 @@ def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
     if not before and space.owner() is None:
         return
     for name in [*before, *(name for name in now if name not in before)]:
-        kept, found = before.get(name, ABSENT), now.get(name, ABSENT)
-        if kept is found:
-            continue
-        old, new = value_of(kept), value_of(found)
+        old, new = before.value(name, ABSENT), now.value(name, ABSENT)
         if old is new or type(name) is not str or old is GONE or new is GONE:
             continue
         change = ContentChange(space, name, old, new)
