@@ -7,6 +7,7 @@ import gc
 import importlib
 import pickle
 import sys
+import weakref
 import threading
 from collections.abc import Callable, Iterator
 from importlib import _bootstrap
@@ -366,12 +367,17 @@ def test_code_that_imports_is_held_by_nobody(asked: AskedImports) -> None:
     undo = asked.observe(lambda name: name == "asked_top", lambda name: None)
     events = asked._events
     try:
-        before = len(events._importers), len(events._calling)
         function = _define("def f():\n    import asked_top\n    __import__('asked_top')")
         function()
+        code = weakref.ref(function.__code__)
+        assert id(code()) in events._importers
+        assert id(code()) in events._calling
         del function
         gc.collect()
-        assert (len(events._importers), len(events._calling)) == before
+        assert code() is None
+        # Other code may have begun meanwhile: what is remembered is alive.
+        assert all(importer.code() is not None for importer in events._importers.values())
+        assert all(reference() is not None for reference in events._calling.values())
         assert "asked_top" not in events._asking or _is_asked_for_here(events, "asked_top")
     finally:
         undo()
