@@ -49,14 +49,15 @@ def _file(path: str) -> Iterator[tuple[str, str]]:
     part = _part(path)
     if part is not None:
         yield path, part
-    elif _has_helpers(os.path.dirname(path)):
-        yield path, HELPER
+    else:
+        folder = os.path.dirname(path)
+        if _has_helpers(folder, {entry: _part(entry) for entry in _entries(folder) if entry.endswith(".py")}):
+            yield path, HELPER
 
 
-def _has_helpers(folder: str) -> bool:
-    parts = {entry: _part(entry) for entry in _entries(folder) if entry.endswith(".py")}
-    is_named = _is_for_tests(os.path.basename(folder).lower())
-    return TEST in parts.values() and (is_named or _is_mostly_tests(parts))
+def _has_helpers(folder: str, parts: Mapping[str, str | None]) -> bool:
+    """Tell whether the other modules of a folder are helpers of its test files."""
+    return TEST in parts.values() and (_is_for_tests(folder) or _is_mostly_tests(parts))
 
 
 def _entries(folder: str) -> list[str]:
@@ -73,12 +74,11 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         files = [os.path.join(folder, name) for name in sorted(names) if name.endswith(".py")]
         parts = {file: _part(file) for file in files}
         is_below = folder in inherited
-        is_named = _is_for_tests(os.path.basename(folder).lower())
-        if is_below or (is_named and TEST in parts.values()):
+        if is_below or (TEST in parts.values() and _is_for_tests(folder)):
             inherited.update(os.path.join(folder, name) for name in folders)
-        has_helpers = is_below or is_named or _is_mostly_tests(parts)
+        has_helpers = is_below or _has_helpers(folder, parts)
         for file, part in parts.items():
-            if part is not None or (has_helpers and (is_below or TEST in parts.values())):
+            if part is not None or has_helpers:
                 yield file, part or HELPER
 
 
@@ -88,8 +88,9 @@ def _is_mostly_tests(parts: Mapping[str, str | None]) -> bool:
     return sum(part == TEST for part in parts.values()) >= len(modules)
 
 
-def _is_for_tests(name: str) -> bool:
-    """Tell whether a folder of this name holds nothing but tests and what they need."""
+def _is_for_tests(folder: str) -> bool:
+    """Tell whether a folder holds nothing but tests and what they need, by its name."""
+    name = os.path.basename(folder).lower()
     return (
         name in ("test", "tests", "testing")
         or name.endswith(("_test", "_tests"))

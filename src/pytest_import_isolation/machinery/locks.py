@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import _bootstrap
 from importlib.machinery import ModuleSpec
-from types import FrameType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ancestors, namespace, top_level
 from pytest_import_isolation.machinery.threads import (
-    frames_of_other_threads,
     known_threads,
     own_idents,
     pause,
     runs_threads,
+    stacks_of_other_threads,
 )
 
 _PAUSE: Final = 0.002  # seconds
@@ -111,30 +110,25 @@ def _names_with_other_locks(threads: Mapping[int, str]) -> Iterator[tuple[str, s
 
     Such a thread has looked which packages are loaded.
     """
-    for ident, top in frames_of_other_threads().items():
-        frame: FrameType | None = top
-        while frame is not None:
-            if frame.f_code is _takes_all_locks:
-                yield frame.f_locals["self"]._name, threads.get(ident, f"thread {ident}")
-            frame = frame.f_back
+    for ident, frame in stacks_of_other_threads():
+        if frame.f_code is _takes_all_locks:
+            yield frame.f_locals["self"]._name, threads.get(ident, f"thread {ident}")
 
 
 def _names_asked_for() -> set[str]:
     """Return the modules that the code of importlib handles in other threads, and the packages above them."""
     names: set[str] = set()
-    for top in frames_of_other_threads().values():
-        frame: FrameType | None = top
-        while frame is not None:
-            if frame.f_globals is _bootstrap.__dict__:
-                given = frame.f_locals
-                manager: Any = given.get("self")
-                name = given.get("name")
-                if type(manager) is _LockManager:
-                    # `_load()` has no variable for the name, but what takes the lock has, once it is made.
-                    name = getattr(manager, "_name", name)
-                if type(name) is str:
-                    names.update((name, *ancestors(name)))
-            frame = frame.f_back
+    for _, frame in stacks_of_other_threads():
+        if frame.f_globals is not _bootstrap.__dict__:
+            continue
+        given = frame.f_locals
+        manager: Any = given.get("self")
+        name = given.get("name")
+        if type(manager) is _LockManager:
+            # `_load()` has no variable for the name, but what takes the lock has, once it is made.
+            name = getattr(manager, "_name", name)
+        if type(name) is str:
+            names.update((name, *ancestors(name)))
     return names
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+from collections.abc import Iterator
 from types import BuiltinFunctionType, FrameType
 from typing import Any, Final
 
@@ -90,17 +91,20 @@ def pause(seconds: float) -> None:
 
 def namespaces_on_other_threads() -> dict[int, str]:
     """Return the identities of the global namespaces that other threads execute, with the thread's name."""
-    frames = frames_of_other_threads()
-    if not frames:
-        return {}
     names = {ident: thread.name for ident, thread in known_threads().items()}
     found: dict[int, str] = {}
-    for ident, top in frames.items():
+    for ident, frame in stacks_of_other_threads():
+        found.setdefault(id(frame.f_globals), names.get(ident, f"thread {ident}"))
+    return found
+
+
+def stacks_of_other_threads() -> Iterator[tuple[int, FrameType]]:
+    """Yield every frame of every other thread, from the innermost outwards, with the thread's identity."""
+    for ident, top in frames_of_other_threads().items():
         frame: FrameType | None = top
         while frame is not None:
-            found.setdefault(id(frame.f_globals), names.get(ident, f"thread {ident}"))
+            yield ident, frame
             frame = frame.f_back
-    return found
 
 
 def frames_of_other_threads() -> dict[int, FrameType]:

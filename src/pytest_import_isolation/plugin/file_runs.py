@@ -75,7 +75,7 @@ class FileRuns:
         root = str(import_root(path))
         entries = [key_of(entry) for entry in items_of("path")]
         is_behind = self._puts_first and root in entries[1:] and entries[0] != root and not is_apart
-        if is_behind or path in suite.first_entries:
+        if is_behind or path in suite.first_by_themselves:
             with suite.unobserved():
                 run.window.own_items.add_path((root,))  # as when the file was collected
 

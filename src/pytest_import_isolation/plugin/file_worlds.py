@@ -68,8 +68,8 @@ class FileWorlds:
         suite.conftest_entry.put_for(path)
         if is_clashing and not self._puts_first:
             # Last, its directory would come behind that of the other file.
-            suite.first_entries[path] = str(import_root(path))
-            trial.window.own_items.add_path((suite.first_entries[path],))
+            suite.first_by_themselves.add(path)
+            trial.window.own_items.add_path((str(import_root(path)),))
         if is_apart:
             FINDER.listen(self)
         report: pytest.CollectReport | None = None

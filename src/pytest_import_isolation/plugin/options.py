@@ -44,12 +44,20 @@ class Settings(NamedTuple):
     write_baseline: bool = False
     #: Whether side effects beside the import system are watched too.
     effects: bool = False
-    #: Whether pytest imports test files by their names, so that they find what lies beside them.
-    finds_beside: bool = True
-    #: Whether the directory of a test file is put first for that, and not last.
-    puts_first: bool = True
+    #: How pytest imports test files: ``"prepend"``, ``"append"`` or ``"importlib"``.
+    import_mode: str = "prepend"
     #: What is done about contents of modules: ``"off"``, ``"report"`` or ``"undo"``.
     contents: str = "undo"
+
+    @property
+    def finds_beside(self) -> bool:
+        """Whether pytest imports test files by their names, so that they find what lies beside them."""
+        return self.import_mode != "importlib"
+
+    @property
+    def puts_first(self) -> bool:
+        """Whether the directory of a test file is put first for that, and not last."""
+        return self.import_mode == "prepend"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -256,8 +264,7 @@ def read_settings(config: pytest.Config, option: argparse.Namespace) -> Settings
         baseline=baseline,
         write_baseline=option.import_leak_write_baseline,
         effects=effects,
-        finds_beside=getattr(option, "importmode", "prepend") != "importlib",
-        puts_first=getattr(option, "importmode", "prepend") == "prepend",
+        import_mode=getattr(option, "importmode", "prepend"),
         contents=_choice(config, option, "import_isolation_contents", _CONTENTS),
     )
 

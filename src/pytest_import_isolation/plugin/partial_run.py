@@ -20,6 +20,7 @@ import pytest
 
 from pytest_import_isolation.blame.requests import ABSENT, CRASHED, Answer, Failure, Outcome, Request
 from pytest_import_isolation.blame.runner import OPTION, PIPES, REFUSED, TOO_LONG
+from pytest_import_isolation.machinery.threads import pause
 from pytest_import_isolation.plugin import options as own_options
 from pytest_import_isolation.wording import suggestion
 
@@ -56,7 +57,7 @@ _QUIET: Final = {
 _ORDERS: Final = {"randomly_seed": ("default", {"randomly_reorganize": False})}
 #: Options that hold what was drawn by chance.
 _SEEDS: Final = ("randomly_seed", "random_order_seed")
-#: Seconds between two looks at a fork.
+#: Seconds between two looks at a fork: nothing waits for a process and a time at once on every platform.
 _SHORTEST: Final = 0.002
 _LONGEST: Final = 0.05
 _WORST: Final = ("passed", "xpassed", "xfailed", "skipped", "failed", "error")
@@ -157,7 +158,7 @@ def _serve(requests: int, statuses: int) -> Request:
 def _wait(process: int, limit: float | None) -> int:
     """Return the exit status of a fork, which is ended after so many seconds."""
     end = None if limit is None else time.monotonic() + limit
-    pause = _SHORTEST
+    seconds = _SHORTEST
     while end is not None:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
@@ -166,8 +167,8 @@ def _wait(process: int, limit: float | None) -> int:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             return TOO_LONG
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST)
+        pause(seconds)
+        seconds = min(2 * seconds, _LONGEST)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 

@@ -68,8 +68,8 @@ class SuiteWorlds:
         self.layers: dict[Path, World] = {}
         #: Those of files that changed something.
         self.own: dict[Path, World] = {}
-        #: By file: an entry of ``sys.path`` that its imports need before all others.
-        self.first_entries: dict[Path, str] = {}
+        #: Files whose imports need the directory they lie in before all other entries of ``sys.path``.
+        self.first_by_themselves: set[Path] = set()
         #: Test files and the packages above them, which stay loaded.
         self.common_files: set[str] = set()
 
