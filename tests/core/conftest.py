@@ -50,6 +50,15 @@ def unchanged() -> Iterator[None]:
 
 
 @pytest.fixture
+def many_turns() -> Iterator[None]:
+    """Let another thread run after a thousandth of the usual time: what may go wrong between two is met."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.fixture
 def no_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let dictionaries have no versions, as from CPython 3.14 on."""
     monkeypatch.setattr(versions, "_make_cell", None)

@@ -262,6 +262,7 @@ def test_an_autospec_has_what_the_real_module_has(loaded: bool, tree: Tree, pict
     assert importlib.import_module("fk_real").connect("h") == "real"
 
 
+@pytest.mark.usefixtures("many_turns")
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "not-loaded"])
 def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
     loaded: bool, tree: Tree, picture: Any
@@ -306,7 +307,7 @@ def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
         answers.append((lazy.Thing, lazy.Wrong, importlib.import_module("fk_lazy.parts")))
 
     with fake_module("fk_lazy", autospec=True) as fake, fake_module("fk_using", object()):
-        threads = [threading.Thread(target=ask) for _ in range(4)]
+        threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

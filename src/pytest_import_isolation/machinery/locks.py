@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import _imp
+import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import _bootstrap
 from importlib.machinery import ModuleSpec
 from typing import Any, Final
@@ -20,6 +21,8 @@ from pytest_import_isolation.machinery.threads import (
 )
 
 _PAUSE: Final = 0.002  # seconds
+# Where functions run that import: what they ask for stands in a variable.
+_IMPORTERS: Final = importlib.__dict__, _bootstrap.__dict__
 _LockManager: Final[Any] = getattr(_bootstrap, "_ModuleLockManager", None)
 #: Python 3.15: the code that locks a module with all packages above it.
 _takes_all_locks: Final = getattr(
@@ -115,11 +118,15 @@ def _names_with_other_locks(threads: Mapping[int, str]) -> Iterator[tuple[str, s
             yield frame.f_locals["self"]._name, threads.get(ident, f"thread {ident}")
 
 
-def _names_asked_for() -> set[str]:
-    """Return the modules that the code of importlib handles in other threads, and the packages above them."""
+def _names_asked_for(waiting: Container[int] = ()) -> set[str]:
+    """Return the modules that the code of importlib handles in other threads, and the packages above them.
+
+    Args:
+        waiting: the threads that are not meant.
+    """
     names: set[str] = set()
-    for _, frame in stacks_of_other_threads():
-        if frame.f_globals is not _bootstrap.__dict__:
+    for ident, frame in stacks_of_other_threads():
+        if all(frame.f_globals is not space for space in _IMPORTERS) or ident in waiting:
             continue
         given = frame.f_locals
         manager: Any = given.get("self")
@@ -169,12 +176,19 @@ def _known_to_leave(wanted: Callable[[], Iterable[object]]) -> Iterator[None]:
 
 
 @contextmanager
-def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0) -> Iterator[dict[str, str]]:
+def quiet_import_lock(
+    wanted: Callable[[], Iterable[str]],
+    patience: float = 1.0,
+    outer: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
+    waiting: Container[int] | None = None,
+) -> Iterator[dict[str, str]]:
     """Hold the import lock at a moment when no other thread is importing from the wanted modules' packages.
 
     Args:
         wanted: called under the lock; returns the names that are about to leave ``sys.modules``.
         patience: seconds to wait for other threads to finish their imports.
+        outer: a lock that is held around the import lock, and is free while this waits.
+        waiting: if given, a thread also counts that only asks for a module, be it loaded, but for these.
 
     Yields:
         The wanted names that are busy all the same when the time is over, with the thread's name.
@@ -182,16 +196,15 @@ def quiet_import_lock(wanted: Callable[[], Iterable[str]], patience: float = 1.0
     # Counted, and not looked up on a clock: a test may have stopped that (freezegun).
     pauses = round(patience / _PAUSE)
     while True:
-        _imp.acquire_lock()
-        try:
+        with outer, import_lock():
             is_over = pauses <= 0
             with _known_to_leave(wanted):
                 importing = names_being_imported(about_to=not is_over)
+                if waiting is not None:
+                    importing.update(dict.fromkeys(_names_asked_for(waiting), "unknown"))
                 busy = _of_same_packages(wanted(), importing) if importing else {}
                 if not busy or is_over:
                     yield busy
                     return
-        finally:
-            _imp.release_lock()
         pause(_PAUSE)
         pauses -= 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
 from typing import Any
 
@@ -93,21 +93,35 @@ def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> 
     Returns:
         The entries that left.
     """
-    wanted = sorted(names, key=depth, reverse=True)
-    taken: dict[str, object] = {}
+    wanted = list(names)
     with quiet_import_lock(lambda: wanted) as busy:
-        for name in wanted:
-            entry = entry_in(sys.modules, name)
-            if name in busy or entry is ABSENT or is_initializing(entry):
-                continue
-            leave(name, entry)
-            taken[name] = entry
-            remove_entry(sys.modules, name)
-        for name, module in taken.items():
-            # A package that leaves too keeps the attribute: its code may still run, and uses it.
-            space = parent_namespace(name) if type(name) is str else None
-            if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
-                del space[parent_of(name)[1]]
+        return take_out_idle(wanted, busy, leave)
+
+
+def take_out_idle(names: Iterable[str], busy: Container[str], leave: Leave) -> dict[str, object]:
+    """Do what :func:`take_out` does, where :func:`.quiet_import_lock` is held already.
+
+    Args:
+        names: the keys.
+        busy: those that some thread is importing, which stay.
+        leave: called for each entry before it leaves.
+
+    Returns:
+        The entries that left.
+    """
+    taken: dict[str, object] = {}
+    for name in sorted(names, key=depth, reverse=True):
+        entry = entry_in(sys.modules, name)
+        if name in busy or entry is ABSENT or is_initializing(entry):
+            continue
+        leave(name, entry)
+        taken[name] = entry
+        remove_entry(sys.modules, name)
+    for name, module in taken.items():
+        # A package that leaves too keeps the attribute: its code may still run, and uses it.
+        space = parent_namespace(name) if type(name) is str else None
+        if space is not None and space.get(parent_of(name)[1], ABSENT) is module:
+            del space[parent_of(name)[1]]
     return taken
 
 

@@ -173,7 +173,10 @@ class ExecutedModules:
     def synchronize(self) -> None:
         """Take what is there now as nobody's change: a part of this package has changed it."""
         if self._running:
-            self._take()
+            try:
+                self._take()
+            except Exception:  # a test may have left anything in sys, or all but used up the stack
+                self._seen = None
 
     # What import_watch tells. Nothing may be raised here: it would be raised in the midst of an import.
 
@@ -194,7 +197,7 @@ class ExecutedModules:
             running.append(body)
             for listener in self.listeners:
                 listener.begun(name)
-        except Exception:  # a test may have left anything in sys, or all but used up the stack
+        except Exception:  # as above
             return None
         return body
 
@@ -231,7 +234,7 @@ class ExecutedModules:
                 for listener in self.listeners:
                     listener.finished()
                 if not self._running and self._seen is not None:
-                    self._seen.follow(self._imported)
+                    self._seen.follow(self._imported.copy())
 
     def _note_arrival(self, name: str) -> None:
         module = sys.modules.get(name)
@@ -258,8 +261,8 @@ class ExecutedModules:
             seen = self._seen = _Seen(seen)
         self._number = len(sys.modules)
         self._last = next(iter(last_keys(sys.modules, 1)), None)
-        for running in self._running.values():
-            for body in running:
+        for running in self._running.copy().values():  # other threads begin and end imports
+            for body in running.copy():
                 body.is_entered = body.name in seen.entries
 
     def _look(self, body: _Body) -> None:
@@ -302,8 +305,9 @@ class ExecutedModules:
         if now.function is not seen.function:
             self._note("import_function", "", now.function, maker)
         for cls, space, earlier in seen.classes:
-            for name in [*earlier, *(name for name in space if name not in earlier)]:
-                before, after = earlier.get(name, ABSENT), space.get(name, ABSENT)
+            later = space.copy()
+            for name in [*earlier, *(name for name in later if name not in earlier)]:
+                before, after = earlier.get(name, ABSENT), later.get(name, ABSENT)
                 if before is not after and not name.startswith("__"):  # those are the interpreter's
                     self.class_changes.append(ClassChange(cls, name, before, after, maker))
         self._seen, self._number = now, len(now.entries)

@@ -6,18 +6,19 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.fakes.fake_modules import loader_of
 from pytest_import_isolation.fakes.placed_fakes import is_real
+from pytest_import_isolation.machinery.locks import quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value, depth, parent_namespace
-from pytest_import_isolation.state.writing import put_in, take_out
+from pytest_import_isolation.state.writing import put_in, take_out, take_out_idle
 from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.opening import open_window
@@ -26,6 +27,8 @@ from pytest_import_isolation.window.window import Window, open_windows
 
 # Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
 _SEARCH: Final = threading.RLock()
+# The threads that wait for its end before they import.
+_WAITING: Final[set[int]] = set()
 _PATIENCE: Final = 1.0  # seconds
 _NOTHING: Final = Parameters.parse("nothing", {})
 
@@ -78,20 +81,26 @@ class RealModules:
         A real module that imports something when it is asked for a name gets that from real modules too,
         and a real package is not executed a second time for the sake of a submodule.
         """
-        with _SEARCH:
-            loaded = [
-                name
-                for name, module in sys.modules.copy().items()
-                if type(name) is str and loader_of(module) is not None
-            ]
+        with ExitStack() as stack:
+            with _SEARCH:  # else another search has the fakes
+                loaded = [
+                    name
+                    for name, module in sys.modules.copy().items()
+                    if type(name) is str and loader_of(module) is not None
+                ]
             covers = Patterns(tuple(loaded)).match
-            # Other threads that import a faked module are to get the fake: they wait before it is taken away.
-            unwatch = ASKED.observe(covers, _wait_for_search)
-            fakers, FINDER.fakers = FINDER.fakers, []
-            faked: dict[str, ParkedModule] = {}
-            take_out(
-                loaded, lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))})
-            )
+            # Other threads that import a faked module are to get the fake. Who begins now waits before it is
+            # taken away. Who has begun is waited for: it looks for the fake, or wants to search itself.
+            stack.callback(ASKED.observe(covers, _wait_for_search))
+            with quiet_import_lock(lambda: loaded, _PATIENCE, _SEARCH, _WAITING) as busy:
+                stack.enter_context(_SEARCH)
+                fakers, FINDER.fakers = FINDER.fakers, []
+                faked: dict[str, ParkedModule] = {}
+                take_out_idle(
+                    loaded,
+                    busy,
+                    lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))}),
+                )
             real = {name: module for name, module in _all_real(covers).items() if name not in sys.modules}
             bound = [name for name in sorted(real, key=depth) if _put_in_place(name, real[name])]
             lazy = [space for space in map(namespace, real.values()) if space and "__getattr__" in space]
@@ -112,7 +121,6 @@ class RealModules:
                 take_out(real)
                 for name in sorted(faked, key=depth):
                     put_in(name, faked[name].module, faked[name].binding)
-                unwatch()
                 FINDER.fakers = fakers
                 # What was parked must not come back beside the fake.
                 self._window.absent.hide_parked()
@@ -159,5 +167,10 @@ def _put_in_place(name: str, module: object) -> bool:
 
 def _wait_for_search(name: str) -> None:
     # Not for ever: the search may want a module that the waiting thread is executing.
-    if _SEARCH.acquire(timeout=_PATIENCE):
-        _SEARCH.release()
+    me = threading.get_ident()
+    _WAITING.add(me)
+    try:
+        if _SEARCH.acquire(timeout=_PATIENCE):
+            _SEARCH.release()
+    finally:
+        _WAITING.discard(me)
