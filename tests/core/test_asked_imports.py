@@ -280,6 +280,31 @@ def test_what_a_name_is_added_for_later_is_heard_after_it_was_told(asked: AskedI
     assert call() == []
 
 
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="the events came with Python 3.12")
+@pytest.mark.usefixtures("loaded")
+def test_code_whose_instructions_another_tool_hears_of_is_heard(asked: AskedImports) -> None:
+    monitoring: Any = getattr(sys, "monitoring")  # noqa: B009 - not on the oldest Python
+    event = monitoring.events.INSTRUCTION
+    function = _define("def f():\n    import asked_top\n    __import__('asked_top')")
+    tool = next(tool for tool in range(6) if monitoring.get_tool(tool) is None)
+    monitoring.use_tool_id(tool, "another")
+    met: list[int] = []
+    heard: list[str] = []
+    try:
+        monitoring.register_callback(tool, event, lambda code, offset: met.append(offset))
+        monitoring.set_local_events(tool, function.__code__, event)
+        function()
+        undo = asked.observe(lambda name: name == "asked_top", heard.append)
+        function()
+        undo()
+    finally:
+        monitoring.set_local_events(tool, function.__code__, 0)
+        monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
+    assert heard == ["asked_top", "asked_top"]
+    assert met
+
+
 @pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("held", [False, True])
 def test_listening_begins_again(asked: AskedImports, held: bool) -> None:

@@ -34,6 +34,8 @@ _MONITORING: Final[Any] = getattr(sys, "monitoring", None) if sys.version_info <
 # Lines are watched as one of the others if that is free.
 _TOOL_IDS: Final = (5, 3, 4)
 _IMPORT: Final = opmap["IMPORT_NAME"]
+# What stands in the place of an instruction that somebody else wants to hear of.
+_WATCHED: Final = opmap.get("INSTRUMENTED_INSTRUCTION", _IMPORT)
 _CALLED: Final = "__import__"
 
 
@@ -146,9 +148,11 @@ class ImportEvents:
 
     def _look_at(self, code: CodeType, frame: FrameType) -> None:
         ident = id(code)
-        # Not co_code, which would be kept with each code object for ever.
-        if _IMPORT in code._co_code_adaptive[::2] and ident not in self._importers:  # type: ignore[attr-defined]
-            self._remember(code, frame)
+        if ident not in self._importers:
+            # Not co_code, which would be kept with each code object for ever.
+            instructions = code._co_code_adaptive[::2]  # type: ignore[attr-defined]
+            if _IMPORT in instructions or _WATCHED in instructions:
+                self._remember(code, frame)
         if _CALLED in code.co_names and ident not in self._calling:
             self._calling[ident] = weakref.ref(code, lambda _: self._forget(ident))
             if self._is_listening:
@@ -164,6 +168,8 @@ class ImportEvents:
             if instructions[offset] == _IMPORT:
                 module, names = names_asked_for(code, offset, package)
                 statements[offset] = (module, *(f"{module}.{name}" for name in names if name != "*"))
+        if not statements:
+            return
         self._importers[ident] = _Importer(weakref.ref(code, lambda _: self._forget(ident)), statements)
         names_of_code = {name for names in statements.values() for name in names}
         for name in names_of_code:
