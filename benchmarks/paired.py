@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+_Key = TypeVar("_Key")
 _Sample = TypeVar("_Sample")
 
 
@@ -33,10 +34,10 @@ class Spread:
 
 
 def alternate(
-    contenders: Mapping[str, Callable[[], _Sample]],
+    contenders: Mapping[_Key, Callable[[], _Sample]],
     rounds: int,
     progress: Callable[[int], None] = lambda number: None,
-) -> dict[str, list[_Sample]]:
+) -> dict[_Key, list[_Sample]]:
     """Run all contenders once per round.
 
     Args:
@@ -47,7 +48,7 @@ def alternate(
     Returns:
         What each contender measured, by round.
     """
-    samples: dict[str, list[_Sample]] = {name: [] for name in contenders}
+    samples: dict[_Key, list[_Sample]] = {name: [] for name in contenders}
     for number in range(rounds):
         progress(number)
         for name in list(contenders) if number % 2 == 0 else reversed(list(contenders)):

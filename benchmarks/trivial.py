@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, extrapolate, ratio
-from benchmarks.suites import PLUGIN, TESTS_IN_FILE, Cost, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLUGIN, ROOT, TESTS_IN_FILE, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _TESTS = {"full": 2_000, "check": 1_000, "small": 20}
@@ -24,6 +25,17 @@ _OWN = {
     "report": ("-p", PLUGIN, "--import-leak-report"),
     "=file": ("-p", PLUGIN, "--isolate-imports=file"),
     "=test": ("-p", PLUGIN, "--isolate-imports=test"),
+}
+_UNVERSIONED = "benchmarks.unversioned"
+_WITHOUT = "--import-isolation-contents=off"
+#: What looking at contents adds, by mode: the mode with it, and without.
+_CONTENTS = {
+    "report": (_OWN["report"], (*_OWN["report"], _WITHOUT)),
+    "=test": (_OWN["=test"], (*_OWN["=test"], _WITHOUT)),
+    "report, no versions": (
+        ("-p", _UNVERSIONED, *_OWN["report"]),
+        ("-p", _UNVERSIONED, *_OWN["report"], _WITHOUT),
+    ),
 }
 
 
@@ -66,6 +78,10 @@ def measure(plan: Plan) -> Section:
             rows.append(_row(name, cpu, plain, tests))
             ratios[f"{name}, {modules:,} modules, times plain"] = ratio(cpu, plain)
         tables.append(_table(f"{tests:,} empty tests, {modules:,} modules loaded", rows))
+        if plan.size != "check":
+            table, found = _contents(plan, folder, tests, modules)
+            tables.append(table)
+            ratios.update(found)
         if plan.size != "check" and modules == _MODULES[plan.size][0]:
             rows, missing = _peers(plan, run, tests)
             if rows:
@@ -92,6 +108,29 @@ def _own(plan: Plan, run: Callable[..., Cost], tests: int) -> dict[str, list[flo
     contenders = {name: functools.partial(run, given, passed=tests) for name, given in variants.items()}
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
     return {name: [cost.cpu for cost in samples] for name, samples in costs.items()}
+
+
+def _contents(plan: Plan, folder: Path, tests: int, modules: int) -> tuple[Table, dict[str, Spread]]:
+    """Return what looking at contents costs, each mode with it and without in turn."""
+    run = functools.partial(run_pytest, folder, env=plan.workshop.environment(ROOT), passed=tests)
+    costs = alternate(
+        {
+            (mode, is_on): functools.partial(run, given)
+            for mode, both in _CONTENTS.items()
+            for is_on, given in zip((True, False), both, strict=True)
+        },
+        plan.rounds_or(_ROUNDS[plan.size]),
+    )
+    found = {
+        mode: ratio(*([cost.cpu for cost in costs[mode, is_on]] for is_on in (True, False)))
+        for mode in _CONTENTS
+    }
+    rows = tuple((mode, times(spread)) for mode, spread in found.items())
+    title = f"Looking at contents, {modules:,} modules, times import_isolation_contents = off"
+    return (
+        Table(title, ("", "times without"), rows),
+        {f"contents, {mode}, {modules:,} modules, times off": spread for mode, spread in found.items()},
+    )
 
 
 def _peers(plan: Plan, run: Callable[..., Cost], tests: int) -> tuple[list[tuple[str, ...]], list[str]]:

@@ -18,7 +18,9 @@ from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.source_writes import statements_writing, writes_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.state.origins import Origins
 
 _SOURCE = """
 _cache = None
@@ -166,6 +168,39 @@ def test_a_look_at_what_has_not_changed_gives_the_same_object(shop: Any) -> None
         ("cnt_shop.RATE", 5, 6)
     ]
     shop.RATE = 5
+
+
+def test_a_look_after_a_write_finds_it_and_the_classes_that_came_with_it(shop: Any) -> None:
+    with IsolatedImportContext():
+        first = CONTENTS.take()
+        shop.RATE = 7
+        second = CONTENTS.take()
+        shop.New = type("New", (), {"__module__": "cnt_shop", "size": 1})
+        third = CONTENTS.take()
+        shop.New.size = 2
+        changes = CONTENTS.changes(third)
+    assert [space.name for space, copy in second.items() if first.get(space) is not copy] == ["cnt_shop"]
+    assert "cnt_shop.New" in {space.name for space in third.keys() - second.keys()}
+    assert [change.full_name for change in changes] == ["cnt_shop.New.size"]
+
+
+def test_a_statement_that_stores_the_name_is_likelier_than_one_that_stores_any(tmp_path: Path) -> None:
+    test, conftest, other = (tmp_path / name for name in ("test_a.py", "conftest.py", "helper.py"))
+    test.write_text("def test_a(thing, name):\n    delattr(thing, name)\n")
+    conftest.write_text("import shop\n\nshop.RATE = 7\n")
+    other.write_text("def clear(thing, name):\n    delattr(thing, name)\n")
+    writers = Writers(Origins())
+    change: Any = mock.NonCallableMock()
+    change.name = "RATE"
+    found = [
+        writers.statement(change, map(str, files))
+        for files in ((test, conftest), (test, other), (other, test))
+    ]
+    assert [one and (Path(one.file).name, one.statement.line) for one in found] == [
+        ("conftest.py", 3),
+        ("test_a.py", 2),
+        ("helper.py", 2),
+    ]
 
 
 def test_texts_say_which_names_they_write() -> None:

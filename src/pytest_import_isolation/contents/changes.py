@@ -62,7 +62,10 @@ def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
     """Yield what is different, without what does not count: see :func:`_counts`."""
     if not before and space.owner() is None:
         return
-    for name in [*before, *(name for name in now if name not in before)]:
+    # Nearly all names hold the same: the rest of the loop is for few.
+    different = [name for name, kept in before.items() if now.get(name, ABSENT) is not kept]
+    different += [name for name in now if name not in before]
+    for name in different:
         old, new = before.value(name, ABSENT), now.value(name, ABSENT)
         if old is new or type(name) is not str or old is GONE or new is GONE:
             continue

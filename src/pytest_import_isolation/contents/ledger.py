@@ -6,12 +6,14 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from itertools import compress
+from operator import is_, is_not
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, other_cells, read_cells
 from pytest_import_isolation.machinery.modules import (
     class_home,
     class_name,
@@ -82,14 +84,30 @@ class Contents:
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
-        if (
-            self._cells
-            and self._moment.lasts_for(sys.modules)
-            and read_cells(self._cells) == self._signature
-            and self._has_same_finders()
-        ):
-            return self._state
+        if self._cells and self._moment.lasts_for(sys.modules) and self._has_same_finders():
+            signature = read_cells(self._cells)
+            if signature == self._signature or self._follow(signature):
+                return self._state
         return self._look()
+
+    def _follow(self, signature: bytes) -> bool:
+        """Copy what has changed in the namespaces that are known; tell whether there are no others now."""
+        if self._is_stale:
+            return False
+        spaces, state = list(self._state), dict(self._state)
+        for position in other_cells(self._signature, signature):
+            space = spaces[position]
+            space.refresh()
+            state[space] = space.copy
+            found = self._spaces.get(id(space.owner()))
+            if found is not None and found[0] is space:
+                classes = self._classes(space, found[1:])
+                if classes != found[1:]:
+                    found[1:] = classes
+                    self._is_stale = True
+                    return False
+        self._signature, self._state = signature, state
+        return True
 
     def _has_same_finders(self) -> bool:
         return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
@@ -102,6 +120,8 @@ class Contents:
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
+                if type(name) is not str or top_level(name) in _UNWATCHED:
+                    continue
                 found = self._woken(module) or self._begin(name, module)
                 if found is None:
                     continue
@@ -274,11 +294,18 @@ class Contents:
         if now is since:
             return []
         found: list[ContentChange] = []
-        for space, copy in now.items():
+        for space, copy in _other(since, now):
             before = since.get(space, space.first)
             if before is not copy:
                 found += compare(space, before, copy)
         return found
+
+
+def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
+    """Return the namespaces that may hold something else than earlier, with what they hold."""
+    if len(since) != len(now) or not all(map(is_, since, now)):
+        return now.items()
+    return compress(now.items(), map(is_not, now.values(), since.values()))
 
 
 def _space(name: str, home: str, owner: object, contents: Contents) -> Space | None:

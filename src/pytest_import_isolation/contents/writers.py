@@ -6,7 +6,6 @@ is certain, nothing is said.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import weakref
@@ -14,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
 from pytest_import_isolation.contents.values import is_mock
 from pytest_import_isolation.machinery.modules import file_of, loaded_namespace
-from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.origins import Origins
 
 
 class Writer(NamedTuple):
@@ -40,6 +40,7 @@ class Writers:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._sources = SourceWrites()
+        self._code = LoadedFiles(origins)
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -99,11 +100,8 @@ class Writers:
     def _has_other_writer(self, change: ContentChange) -> bool:
         """Tell whether a file of the application's can write to an attribute of that name."""
         home = file_of(sys.modules.get(change.space.home))
-        for name, module in sys.modules.copy().items():
-            if type(name) is not str or not self._origins.is_first_party(name, module):
-                continue
-            file = file_of(sys.modules.get(name))
-            if file is None or file == home or self._is_test_code(file, home):
+        for file in self._code.first_party():
+            if file == home or self._is_test_code(file, home):
                 continue
             if change.name in self._sources.text(file) and change.name in self._sources.of(file).attributes:
                 return True
@@ -130,22 +128,7 @@ class Writers:
             home: the module that was written to: where that lies beside the tests, it is no helper.
         """
         yield file
-        target = file_of(sys.modules.get(home))
-        folder = os.path.dirname(file)
-        is_flat = target is not None and self._origins.is_test_code(target)
-        for name, module in sys.modules.copy().items():
-            other = file_of(module) if type(name) is str else None
-            if other is None or other in (file, target):
-                continue
-            if self._origins.is_test_file(other):
-                if os.path.basename(other) == "conftest.py":
-                    yield other
-            elif (
-                not is_flat
-                and (self._origins.is_test_code(other) or _is_beside(other, folder, target))
-                and self._origins.verdict(name, module).origin is Origin.FIRST_PARTY
-            ):
-                yield other
+        yield from self._code.around(file, file_of(sys.modules.get(home)))
 
     def may_write(self, files: Iterable[str], module: str) -> bool:
         """Tell whether the text of one of some files says the last part of a module's name."""
@@ -162,14 +145,18 @@ class Writers:
             files: the test code that was running, the likeliest first.
             lines: those of the first file to look at first.
         """
+        others: list[Writer] = []
         for number, file in enumerate(files):
-            found = statements_writing(self._sources.text(file), change.name)
+            text = self._sources.text(file)
+            if number and change.name not in text:
+                continue  # what it writes may be named elsewhere, but the test's own file is likelier then
+            found = statements_writing(text, change.name)
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
             direct = [one for one in found if one.is_direct]
-            best = near or direct or found
-            if best:
-                return Writer(file, best[0])
-        return None
+            if near or direct:
+                return Writer(file, (near or direct)[0])
+            others += (Writer(file, one) for one in found[:1])
+        return others[0] if others else None
 
 
 def _imports(text: str, submodule: str) -> bool:
@@ -179,8 +166,3 @@ def _imports(text: str, submodule: str) -> bool:
         submodule in text
         or re.search(rf"from\s+{re.escape(package)}\s+import\b.*\b{name}\b", text) is not None
     )
-
-
-def _is_beside(file: str, folder: str, target: str | None) -> bool:
-    """Tell whether a file lies in a folder in which that of the module that was written to does not lie."""
-    return os.path.dirname(file) == folder and (target is None or os.path.dirname(target) != folder)

@@ -8,7 +8,7 @@ read, contents have to be compared.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 #: Where the version of one dictionary is read. It does not keep the dictionary alive.
@@ -75,6 +75,24 @@ if not _is_in_place():
 
 #: Returns the versions that several cells hold, in order.
 read_cells: Final[Callable[[Iterable[Cell]], bytes]] = b"".join
+_SIZE: Final = 8
+#: So many versions are compared at once: few of thousands differ.
+_AT_ONCE: Final = 64 * _SIZE
+
+
+def other_cells(before: bytes, now: bytes) -> Iterator[int]:
+    """Yield the positions of the cells that differ.
+
+    Args:
+        before: what :func:`read_cells` returned for some cells.
+        now: what it returned for them later.
+    """
+    for start in range(0, len(now), _AT_ONCE):
+        if before[start : start + _AT_ONCE] == now[start : start + _AT_ONCE]:
+            continue
+        for at in range(start, min(start + _AT_ONCE, len(now)), _SIZE):
+            if before[at : at + _SIZE] != now[at : at + _SIZE]:
+                yield at // _SIZE
 
 
 class Moment:

@@ -120,7 +120,8 @@ class Origins:
         self._standard = _standard_library()
         self._verdicts: dict[str, tuple[weakref.ref[Any], Verdict]] = {}
         self._files: dict[tuple[str, str], Verdict] = {}
-        self._test_files: set[str] = set()
+        #: The collected test files and the conftests; the same object until there are others.
+        self.test_files: frozenset[str] = frozenset()
         self._test_folders: set[str] = set()
 
     @classmethod
@@ -163,17 +164,13 @@ class Origins:
 
     def note_test_file(self, file: str) -> None:
         """Take note of a collected test file or a conftest: what lies beside it is test code too."""
-        self._test_files.add(file)
+        if file not in self.test_files:
+            self.test_files |= {file}
         self._test_folders.add(os.path.dirname(file))
-
-    @property
-    def test_files(self) -> frozenset[str]:
-        """The collected test files and the conftests; none without pytest."""
-        return frozenset(self._test_files)
 
     def is_test_file(self, file: str | None) -> bool:
         """Tell whether a file is a collected test file or a conftest."""
-        return file in self._test_files
+        return file in self.test_files
 
     def is_test_code(self, file: str | None) -> bool:
         """Tell whether a file is a test file or lies beside one."""

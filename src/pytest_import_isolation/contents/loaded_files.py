@@ -1,0 +1,90 @@
+"""The files of the loaded first-party modules, and which of them are test code; found once for each state."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pytest_import_isolation.machinery.dict_versions import Moment
+from pytest_import_isolation.machinery.modules import file_of
+from pytest_import_isolation.state.origins import Origins
+
+
+class LoadedFiles:
+    """Knows them until other modules are loaded, or other test files are collected.
+
+    Args:
+        origins: gives the verdicts on modules, and knows the test files.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._moment = Moment(None)
+        # By name, the identities of the loaded modules.
+        self._modules: dict[str, int] = {}
+        self._test_files: frozenset[str] | None = None
+        self._first_party: dict[str, str] = {}
+        # Test files may lie where nothing is first-party.
+        self._conftests: dict[str, str] = {}
+        self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
+
+    def first_party(self) -> tuple[str, ...]:
+        """Return the files of all first-party modules."""
+        self._refresh()
+        return tuple(dict.fromkeys(self._first_party.values()))
+
+    def around(self, file: str, target: str | None) -> tuple[str, ...]:
+        """Return the conftests, and the helpers that lie beside test files.
+
+        Args:
+            file: that of the test, or of who opened a window; it is left out.
+            target: that of the module that was written to: where it lies beside the tests, it is no helper.
+        """
+        self._refresh()
+        found = self._around.get((file, target))
+        if found is None:
+            found = self._around[file, target] = self._look_around(file, target)
+        return found
+
+    def _look_around(self, file: str, target: str | None) -> tuple[str, ...]:
+        origins = self._origins
+        folder, other_folder = os.path.dirname(file), None if target is None else os.path.dirname(target)
+        helpers: list[str] = []
+        if not origins.is_test_code(target):
+            helpers = [
+                other
+                for other in self._first_party.values()
+                if not origins.is_test_file(other)
+                and (origins.is_test_code(other) or (os.path.dirname(other) == folder != other_folder))
+            ]
+        both = dict.fromkeys((*self._conftests.values(), *helpers))
+        return tuple(other for other in both if other not in (file, target))
+
+    def _refresh(self) -> None:
+        test_files = self._origins.test_files
+        if test_files is not self._test_files:
+            self._test_files = test_files
+            self._modules.clear()
+            self._first_party.clear()
+            self._conftests.clear()
+            self._around.clear()
+        elif self._moment.lasts_for(sys.modules):
+            return
+        self._moment, modules = Moment(sys.modules), sys.modules.copy()
+        now = {name: id(module) for name, module in modules.items() if type(name) is str}
+        # Nearly all are the same as before.
+        for name in {name for name, _ in self._modules.items() ^ now.items()}:
+            self._note(name, modules.get(name))
+        self._modules = now
+
+    def _note(self, name: str, module: object) -> None:
+        """Take note of what stands under a name now."""
+        before = self._first_party.pop(name, None), self._conftests.pop(name, None)
+        file = file_of(module)
+        if file is not None:
+            if self._origins.is_first_party(name, module):
+                self._first_party[name] = file
+            if self._origins.is_test_file(file) and os.path.basename(file) == "conftest.py":
+                self._conftests[name] = file
+        if before != (self._first_party.get(name), self._conftests.get(name)):
+            self._around.clear()
