@@ -25,6 +25,7 @@ import pytest
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule  # noqa: E402
+from tests.conftest import THOROUGH  # noqa: E402
 
 from pytest_import_isolation import IsolatedImportContext  # noqa: E402
 from pytest_import_isolation.parking.finder import FINDER  # noqa: E402
@@ -491,7 +492,7 @@ def test_after_the_last_window_everything_is_as_before(
     wanted = os.environ.get("STATE_MACHINE_EXAMPLES")
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     settings = hypothesis.settings(
-        max_examples=int(wanted or hypothesis.settings().max_examples // 2),
+        max_examples=int(wanted or hypothesis.settings().max_examples // (2 if THOROUGH else 8)),
         stateful_step_count=25,
         derandomize=wanted is None,
         phases=[*phases, hypothesis.Phase.shrink] if wanted else phases,

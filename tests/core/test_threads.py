@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.machinery import locks, threads
@@ -334,6 +335,8 @@ def test_a_thread_locks_the_packages_too_that_are_about_to_leave(tree: Tree) -> 
     assert package.__spec__._initializing is False
 
 
+# test_stress.py does so too, with fewer windows.
+@TAKES_LONG
 def test_threads_that_import_what_windows_unload_see_no_error_and_no_second_copy(
     run_script: Callable[..., str],
 ) -> None:

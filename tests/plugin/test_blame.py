@@ -280,8 +280,6 @@ CASES: dict[str, Case] = {
 
 #: Those that every run of the tests has.
 QUICK = {
-    "a stub of a file that is collected after the victim",
-    "a test that fails every second time",
     "a helper that the victim needs",
     "a singleton within one file",
 }
@@ -400,6 +398,7 @@ def test_the_order_is_the_runs_own_even_if_workers_share_the_tests(blamer: Blame
     )
 
 
+@TAKES_LONG
 def test_the_order_that_a_conftest_gives_to_the_tests_holds(blamer: Blamer) -> None:
     _small(
         blamer,
@@ -453,6 +452,7 @@ def test_mistakes_are_told_and_nothing_is_written(blamer: Blamer) -> None:
         assert "Traceback" not in answer.output
 
 
+@TAKES_LONG
 def test_the_users_cache_and_reports_stay_as_they_are(blamer: Blamer) -> None:
     _small(blamer)
     blamer.suite.write({"pytest.ini": "[pytest]\naddopts = --junitxml=out.xml --lf\n"})
@@ -461,6 +461,8 @@ def test_the_users_cache_and_reports_stay_as_they_are(blamer: Blamer) -> None:
     assert not (blamer.suite.root / "out.xml").exists()
 
 
+# The search is the same, and the runs are those of blame's other tests.
+@TAKES_LONG
 def test_without_forks_each_run_is_a_process(blamer: Blamer) -> None:
     _small(blamer)
     blamer.suite.write(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -452,7 +453,7 @@ _CLEAN = """
         ((), ()),
         (("-s",), ()),
         (("--capture=sys", "--log-cli-level=INFO", "--log-level=DEBUG"), ()),
-        (("-n2",), ("xdist",)),
+        pytest.param(("-n2",), ("xdist",), marks=TAKES_LONG),
         pytest.param(("--cov=.", "--cov-report="), ("cov",), marks=pytest.mark.neighbours("pytest_cov")),
         (("-p", "no:logging", "-p", "no:warnings", "-k", "not log and not warning"), ()),
         (("--isolate-imports=test",), ()),

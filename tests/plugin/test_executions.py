@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -49,7 +50,7 @@ def _unwrapped(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+@pytest.mark.parametrize("processes", ["-n0", pytest.param("-n1", marks=TAKES_LONG)])
 def test_a_test_that_executes_a_module_again_says_so_and_names_the_option(
     suite: Suite, mode: str, processes: str
 ) -> None:
@@ -70,7 +71,7 @@ def test_a_test_that_executes_a_module_again_says_so_and_names_the_option(
     assert _sections(run) == []
 
 
-@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+@pytest.mark.parametrize("processes", ["-n0", pytest.param("-n1", marks=TAKES_LONG)])
 def test_a_file_that_executes_a_module_again_says_so_when_it_cannot_be_collected(
     suite: Suite, mode: str, processes: str
 ) -> None:

@@ -7,6 +7,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -68,7 +69,9 @@ def _sections(run: Run) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("options", [(), ("-n2",), ("--tb=short",), ("--show-capture=no",)])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("-n2",), marks=TAKES_LONG), ("--tb=short",), ("--show-capture=no",)]
+)
 def test_a_file_that_cannot_be_collected_is_told_why(suite: Suite, options: tuple[str, ...]) -> None:
     run = suite.run(
         {
@@ -264,7 +267,7 @@ def test_outcomes_of_every_sort(suite: Suite) -> None:
     assert len(_sections(run)) == 4
 
 
-@pytest.mark.parametrize("options", [(), ("-n2", "--dist=loadfile")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n2", "--dist=loadfile"), marks=TAKES_LONG)])
 def test_leaks_of_tests_have_exposed_too_and_end_when_they_are_undone(
     suite: Suite, options: tuple[str, ...]
 ) -> None:

@@ -73,9 +73,9 @@ _ISOLATED = ("--isolate-imports=test",)
     ("options", "report"),
     [
         (("-s", "--import-leak-fail"), True),
-        (_ISOLATED, True),
-        (_ISOLATED, False),
         # Less is imported for these.
+        pytest.param(_ISOLATED, True, marks=TAKES_LONG),
+        pytest.param(_ISOLATED, False, marks=TAKES_LONG),
         pytest.param((), True, marks=TAKES_LONG),
         pytest.param((), False, marks=TAKES_LONG),
         pytest.param(("-p", "no:pytest_import_isolation"), False, marks=TAKES_LONG),

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 ENDS = {
     "call": "raise KeyboardInterrupt",
@@ -97,7 +98,13 @@ def test_ctrl_c_may_come_anywhere(suite: Any, place: str, options: tuple[str, ..
     assert "WindowOrderError" not in run.output
 
 
-@pytest.mark.parametrize("options", [(), ("--isolate-imports=test",), ("--isolate-imports=file",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(pytest.param(o, marks=TAKES_LONG) for o in ((), ("--isolate-imports=file",))),
+        ("--isolate-imports=test",),
+    ],
+)
 def test_the_end_of_input_ends_the_debugger_and_the_run(suite: Any, options: tuple[str, ...]) -> None:
     run = suite.run(
         """

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -82,7 +83,7 @@ def _plug(mark: str = "") -> dict[str, str]:
     return {**_PLUG, "test_b_registry.py": _PLUG["test_b_registry.py"].replace("{mark}", mark)}
 
 
-@pytest.mark.parametrize("options", [(), ("-n1",), ("--tb=short",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n1",), marks=TAKES_LONG), ("--tb=short",)])
 def test_a_registry_that_was_filled_before_is_told_with_what_executes_it_anew(
     suite: Suite, options: tuple[str, ...]
 ) -> None:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -34,7 +35,7 @@ _VICTIM = """
 """
 
 
-@pytest.fixture(params=["file", "test"])
+@pytest.fixture(params=[pytest.param("file", marks=TAKES_LONG), "test"])
 def isolating(request: pytest.FixtureRequest) -> str:
     """Return an option that isolates the whole suite."""
     return f"--isolate-imports={request.param}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -451,7 +452,7 @@ _VICTIMS = {
         ("--tb=native", "--import-mode=importlib", "--pythonpath-is-set"),
         ("--tb=line", "--show-capture=no"),
         ("-p", "no:terminal"),
-        ("-n2", "--dist=worksteal"),
+        pytest.param(("-n2", "--dist=worksteal"), marks=TAKES_LONG),
     ],
     ids=lambda options: " ".join(options),
 )

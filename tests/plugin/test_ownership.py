@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -159,7 +160,7 @@ def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     assert run.outcomes == {"passed": 2}
 
 
-@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("mode", [_MODES[0], *(pytest.param(m, marks=TAKES_LONG) for m in _MODES[1:])])
 def test_also_in_the_workers_of_xdist(suite: Suite, mode: tuple[str, ...]) -> None:
     files = {**_later(_INSTALLED, _LATER["a finder"]), "app/third.py": "", "app/fourth.py": ""}
     for name in ("third", "fourth"):

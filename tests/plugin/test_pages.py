@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -84,6 +85,15 @@ _STORIES = sorted(name for name, text in _TEXTS.items() if "<!-- shell" in text)
 _NEEDS = {
     "how-to/xdist.md": "xdist",
     "reference/report-format.md": "jsonschema",
+}
+#: These show one command after the other, each of which starts pytest.
+_WITH_MANY_RUNS = {
+    "how-to/blame.md",
+    "how-to/heavy-imports.md",
+    "how-to/xdist.md",
+    "reference/commands.md",
+    "reference/glossary.md",
+    "reference/lint.md",
 }
 _NEIGHBOURS = {
     "how-to/django.md": "pytest_django",
@@ -152,7 +162,14 @@ def _is_shown(expected: str, output: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=_beside(_NEIGHBOURS.get(page, ""))) for page in _STORIES]
+    "page",
+    [
+        pytest.param(
+            page,
+            marks=[*_beside(_NEIGHBOURS.get(page, "")), *([TAKES_LONG] if page in _WITH_MANY_RUNS else [])],
+        )
+        for page in _STORIES
+    ],
 )
 def test_what_a_page_does_and_shows_is_what_happens(suite: Suite, page: str) -> None:
     needed = _NEEDS.get(page)

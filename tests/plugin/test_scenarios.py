@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -66,7 +67,13 @@ _WAYS = {
 }
 
 
-@pytest.fixture(params=list(_WAYS.values()), ids=list(_WAYS))
+@pytest.fixture(
+    params=[
+        # With the report, the same is isolated and more is looked at.
+        pytest.param(way, id=name, marks=() if way.report else TAKES_LONG)
+        for name, way in _WAYS.items()
+    ]
+)
 def way(request: pytest.FixtureRequest) -> Way:
     """Return each way in turn."""
     found: Way = request.param

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -51,7 +52,7 @@ def test_every_mode_says_every_leak_once_and_fails_for_it(suite: Suite, mode: st
     assert _last(run) == "import leaks: exit status 1: 2 errors not allowed (--import-leak-fail)"
 
 
-@pytest.mark.parametrize("mode", ["-n2", "each"])
+@pytest.mark.parametrize("mode", ["-n2", pytest.param("each", marks=TAKES_LONG)])
 def test_the_allow_list_and_the_baseline_are_the_controllers(suite: Suite, mode: str) -> None:
     options = _MODES[mode][1]
     guard = (
@@ -135,7 +136,9 @@ def test_a_worker_whose_report_cannot_be_used_is_named_and_fails_a_guarded_run(
     assert _last(run) == f"import leaks: exit status 1: worker gw1 {state} (--import-leak-fail)"
 
 
-@pytest.mark.parametrize("options", [("-x",), ("--maxfail=1",)], ids=lambda options: options[0])
+@pytest.mark.parametrize(
+    "options", [("-x",), pytest.param(("--maxfail=1",), marks=TAKES_LONG)], ids=lambda options: options[0]
+)
 def test_stopping_early_reports_what_the_workers_saw(suite: Suite, options: tuple[str, ...]) -> None:
     run = suite.run({**_LEAKY, "test_0.py": "def test_0(): assert 0\n"}, "-n2", *options, plugins=_XDIST)
     assert run.status in (1, 2)  # older and newer releases of xdist
