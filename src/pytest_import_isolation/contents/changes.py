@@ -18,16 +18,7 @@ from pytest_import_isolation.machinery.modules import (
     top_level,
 )
 
-#: What the interpreter and pytest set in ``sys``, and what the import state is made of.
-_IN_SYS: Final = frozenset(
-    (
-        *("last_exc", "last_type", "last_value", "last_traceback", "stdin", "stdout", "stderr", "ps1", "ps2"),
-        *("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "dont_write_bytecode"),
-        *("displayhook", "excepthook", "unraisablehook", "breakpointhook", "tracebacklimit", "argv"),
-    )
-)
 _OWN_PACKAGE: Final = top_level(__name__)
-_IN_BUILTINS: Final = frozenset(("_", "__import__"))
 
 
 class ContentChange(NamedTuple):
@@ -79,10 +70,6 @@ def _counts(change: ContentChange) -> bool:
     if name.startswith("__") and name.endswith("__"):
         return False
     space = change.space
-    if space.name == "sys" and name in _IN_SYS:
-        return False
-    if space.name == "builtins" and name in _IN_BUILTINS:
-        return False
     if change.submodule is None and _is_submodule(change):
         return False
     if _is_lazy(before) or _is_lazy(after) or _is_ours(before) or _is_ours(after):

@@ -94,19 +94,20 @@ class Contents:
         """Copy what has changed in the namespaces that are known; tell whether there are no others now."""
         if self._is_stale:
             return False
-        spaces, state = list(self._state), dict(self._state)
-        for position in other_cells(self._signature, signature):
-            space = spaces[position]
-            space.refresh()
-            state[space] = space.copy
+        spaces = list(self._state)
+        changed = [space for at in other_cells(self._signature, signature) if (space := spaces[at]).refresh()]
+        for space in changed:
             found = self._spaces.get(id(space.owner()))
             if found is not None and found[0] is space:
                 classes = self._classes(space, found[1:])
                 if classes != found[1:]:
                     found[1:] = classes
                     self._is_stale = True
-                    return False
-        self._signature, self._state = signature, state
+        if self._is_stale:
+            return False
+        self._signature = signature
+        if changed:
+            self._state = {**self._state, **{space: space.copy for space in changed}}
         return True
 
     def _has_same_finders(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
+from operator import is_
 from types import ModuleType
 from typing import Any, Final
 
@@ -19,6 +20,30 @@ class _Held(weakref.ref):  # type: ignore[type-arg]
     __slots__ = ()
 
 
+#: By module, the names that are never looked at. The interpreter and pytest set them again and again, or the
+#: import state is made of them.
+_UNTOLD: Final[Mapping[str, frozenset[str]]] = {
+    "sys": frozenset(
+        (
+            *(
+                "last_exc",
+                "last_type",
+                "last_value",
+                "last_traceback",
+                "stdin",
+                "stdout",
+                "stderr",
+                "ps1",
+                "ps2",
+            ),
+            *("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "dont_write_bytecode"),
+            *("displayhook", "excepthook", "unraisablehook", "breakpointhook", "tracebacklimit", "argv"),
+        )
+    ),
+    "builtins": frozenset(("_", "__import__")),
+}
+
+
 class Copy(dict[str, object]):
     """What a namespace held; empty once the owner of the namespace is gone."""
 
@@ -27,6 +52,14 @@ class Copy(dict[str, object]):
     def value(self, name: str, default: object) -> object:
         """Return what the namespace held under a name."""
         return value_of(self.get(name, default))
+
+    def holds_same(self, other: Copy) -> bool:
+        """Tell whether another copy has the same objects under the same names, in the same order."""
+        return (
+            len(self) == len(other)
+            and all(map(is_, self, other))
+            and all(map(is_, map(value_of, self.values()), map(value_of, other.values())))
+        )
 
 
 class _Gone:
@@ -47,9 +80,16 @@ def value_of(kept: object) -> object:
     return GONE if module is None else module
 
 
-def copy_of(dictionary: dict[str, Any]) -> Copy:
-    """Return a copy of a namespace that keeps no module alive."""
+def copy_of(dictionary: dict[str, Any], untold: Iterable[str] = ()) -> Copy:
+    """Return a copy of a namespace that keeps no module alive.
+
+    Args:
+        dictionary: the namespace.
+        untold: names that are left out.
+    """
     copy = Copy(dictionary)
+    for name in untold:
+        copy.pop(name, None)
     modules = [name for name, value in copy.items() if issubclass(type(value), ModuleType)]
     for name in modules:
         if type(name) is str:
@@ -143,7 +183,10 @@ class Space:
         dictionary = self.dictionary
         if dictionary is None or self._is_unchanged(dictionary):
             return False
-        self.copy = copy_of(dictionary)
+        copy = copy_of(dictionary, _UNTOLD.get(self.name, ()))
+        if copy.holds_same(self.copy):  # what was written is untold, or was taken back
+            return False
+        self.copy = copy
         self._copies = [kept for kept in self._copies if kept() is not None]
         self._copies.append(weakref.ref(self.copy))
         return True

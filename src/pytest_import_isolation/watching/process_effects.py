@@ -21,7 +21,7 @@ _RUNNERS_VARIABLES: Final = (
     "COVERAGE_",
 )
 _MOST_CATEGORIES: Final = 3
-_TEXTS: Final = (str, bytes)
+_TEXTS: Final = frozenset((str, bytes))
 
 
 class Variables(dict[Any, Any]):
@@ -59,8 +59,10 @@ def read_variables() -> Variables | None:
     data = (namespace(found) or {}).get("_data", found)
     if not issubclass(type(data), dict):
         return None
-    items = dict.items(data)
-    return Variables((k, v) for k, v in items if type(k) in _TEXTS and type(v) in _TEXTS)
+    copy = dict.copy(data)
+    if not _TEXTS.issuperset({*map(type, copy), *map(type, copy.values())}):
+        copy = {k: v for k, v in copy.items() if type(k) in _TEXTS and type(v) in _TEXTS}
+    return Variables(copy)
 
 
 def tell_environ(old: tuple[int, type], new: tuple[int, type]) -> Iterator[Effect]:
