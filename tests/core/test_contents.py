@@ -29,6 +29,10 @@ def load():
     global _cache
     _cache = _cache or object()
     return _cache
+def price():
+    global price
+    price = lambda: 2
+    return price()
 class Cart:
     def total(self): return 1
 """
@@ -77,6 +81,18 @@ def test_a_reload_is_undone_as_a_whole_and_keeps_what_the_module_had_done_to_its
         importlib.reload(shop)
         assert shop.Cart is not cart
     assert (shop.Cart, shop.__spec__, shop.RATE, shop._cache) == (cart, spec, 5, kept)
+    assert context.changes.contents == ("cnt_shop: reloaded",)
+
+
+def test_what_a_patch_put_back_after_a_reload_stays(shop: Any) -> None:
+    price = shop.price
+    with IsolatedImportContext() as context:
+        # It is a function again, and the module stores that name itself: nothing says whose doing it is.
+        with mock.patch("cnt_shop.price", autospec=True):
+            assert shop.price is not price
+            importlib.reload(shop)
+        assert shop.price is price
+    assert shop.price is price
     assert context.changes.contents == ("cnt_shop: reloaded",)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from types import EllipsisType, NotImplementedType
+from typing import Final, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
-from pytest_import_isolation.contents.spaces import Copy, Space, copy_of
+from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, location_in
@@ -49,6 +50,11 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings()
+#: What a body may make again as the very same object.
+_CONSTANTS: Final = (
+    *(bool, bytes, complex, float, frozenset, int, str, tuple, type(None)),
+    *(EllipsisType, NotImplementedType),
+)
 
 
 def find(
@@ -81,7 +87,8 @@ def find(
         before = copy_of(reload.before)
         # What test code had written before that goes too.
         written = writers.of_tests(compare(space, base, before), files)
-        again[space] = Reloaded(space, space.hold(_without(before, written)), reload.importer)
+        _take_back(base, space.dictionary or {}, _without(before, written))
+        again[space] = Reloaded(space, space.hold(before), reload.importer)
     left: list[ContentChange] = []
     for space, changes in _by_space(CONTENTS.changes(since)).items():
         if space in again:
@@ -120,6 +127,23 @@ def _without(contents: Copy, written: Iterable[ContentChange]) -> Copy:
         else:
             contents[change.name] = copy_of({change.name: change.before})[change.name]
     return contents
+
+
+def _take_back(base: Copy, now: Mapping[str, object], before: Copy) -> None:
+    """Take out of a copy what somebody has put back since, as a patch does when it ends.
+
+    A reload makes new functions, classes and other objects. Where that of the beginning stands again, it was
+    put there. Of constants nothing is known.
+
+    Args:
+        base: what was there at the beginning.
+        now: what is there now.
+        before: what was there before the reload.
+    """
+    for name, kept in base.items():
+        value = value_of(kept)
+        if type(value) not in _CONSTANTS and now.get(name, ABSENT) is value:
+            before[name] = kept
 
 
 class Undone(NamedTuple):
