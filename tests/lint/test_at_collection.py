@@ -45,6 +45,10 @@ _WRONG = {
         "sys.modules.update({name: Mock() for name in ('a', 'b')})  #!",
     ),
     "merged in place": ("IL101 boto", "sys.modules |= {'boto': Mock()}  #!"),
+    "name of the fake": (
+        "IL101 boto",
+        "fake = types.ModuleType('boto')\nsys.modules[fake.__name__] = fake  #!",
+    ),
     "function of operator": (
         "IL101 boto",
         "import operator\noperator.setitem(sys.modules, 'boto', Mock())  #!",

@@ -162,7 +162,8 @@ def _operator(method: str) -> _Handler:
 
 
 def _fake(run: Run, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
-    return Fake(statement_text(node, 40))
+    names = names_of(arguments.get(0, "name"))
+    return Fake(statement_text(node, 40), names[0] if len(names) == 1 else ANY)
 
 
 #: By the canonical name of the function.
