@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation.blame.investigation import Investigation
 from pytest_import_isolation.blame.requests import Answer, Failure, Outcome, Request
+from pytest_import_isolation.blame.runner import TOO_LONG, Runner
 from pytest_import_isolation.blame.search import Search
 from pytest_import_isolation.blame.suite import Suite
 from pytest_import_isolation.blame.verdicts import Verdict
@@ -243,6 +245,27 @@ def test_a_part_that_does_not_end_shows_nothing() -> None:
 
     verdict = _Simulated(4, 5, 17, outcome).ask()
     assert (verdict.verdict, verdict.polluters) == ("polluted", (helper,))
+
+
+def test_after_a_part_that_did_not_end_the_next_ones_are_ended_sooner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[float | None] = []
+
+    def run(_runner: Runner, request: Request) -> int:
+        limits.append(request.limit)
+        Path(request.answer).write_text(Answer(Outcome("passed")).dump(), encoding="utf-8")
+        return TOO_LONG if len(limits) in (2, 4) else 0
+
+    monkeypatch.setattr(Runner, "_alone", run)
+    with Runner((), forks=False) as runner:
+        words = [runner.run(Request("", "", "test_a.py::test_a")).outcome.word for _ in range(5)]
+    assert words == ["passed", "hung", "passed", "hung", "passed"]
+    first, *others = limits[1:]
+    assert limits[0] is None
+    assert first is not None
+    assert others == [others[0]] * 3
+    assert 0 < (others[0] or 0) < first
 
 
 def _report(*leaks: tuple[str, str, str, str]) -> Report:

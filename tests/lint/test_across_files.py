@@ -69,6 +69,29 @@ def test_one_name_that_two_files_register_is_told_in_both(findings: Lint) -> Non
     assert "b/test_b.py also registers a module as _tool" in found[0].message
 
 
+def test_one_name_that_two_files_register_by_the_name_of_the_module_is_told_at_the_calls(
+    findings: Lint,
+) -> None:
+    text = """
+    import sys
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    def load(name, file):
+        spec = spec_from_file_location(name, file)
+        module = module_from_spec(spec)
+        sys.modules[module.__name__] = module
+        sys.modules[spec.name].__spec__.loader.exec_module(module)
+        return module
+
+    load("_tool", "tool.py")
+    """
+    found = findings(a__test_a=text, b__test_b=text, c__test_c=text.replace("_tool", "_c"))
+    assert [(one.file, one.line, one.rule, one.name) for one in found] == [
+        ("a/test_a.py", 11, "IL104", "_tool"),
+        ("b/test_b.py", 11, "IL104", "_tool"),
+    ]
+
+
 def test_a_helper_of_another_file_that_a_body_calls_is_told_at_the_call(findings: Lint) -> None:
     helper = "import sys\ndef stub(name):\n    sys.modules[name] = object()\n"
     found = findings(tests__stubs=helper, tests__test_a="from stubs import stub\nstub('boto')\n")

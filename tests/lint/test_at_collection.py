@@ -45,6 +45,29 @@ _WRONG = {
         "sys.modules.update({name: Mock() for name in ('a', 'b')})  #!",
     ),
     "merged in place": ("IL101 boto", "sys.modules |= {'boto': Mock()}  #!"),
+    "name of the fake": (
+        "IL101 boto",
+        "fake = types.ModuleType('boto')\nsys.modules[fake.__name__] = fake  #!",
+    ),
+    "function of operator": (
+        "IL101 boto",
+        "import operator\noperator.setitem(sys.modules, 'boto', Mock())  #!",
+    ),
+    "method of dict": ("IL101 boto", "dict.update(sys.modules, {'boto': Mock()})  #!"),
+    "started patch with keywords": ("IL101 boto", "mock.patch.dict(sys.modules, boto=Mock()).start()  #!"),
+    "decorator": (
+        "IL101 boto",
+        "def stands_in(kind):\n    sys.modules['boto'] = kind  #!\n    return kind\n@stands_in\nclass Boto: pass",
+    ),
+    "decorator with arguments": (
+        "IL101 boto",
+        "def stands_in(name):\n    def decorate(kind):\n        sys.modules[name] = kind\n        return kind\n"
+        "    return decorate\n@stands_in('boto')  #!\nclass Boto: pass",
+    ),
+    "item that is deleted for ever": (
+        "IL102 shop",
+        "patcher = pytest.MonkeyPatch()\npatcher.delitem(sys.modules, 'shop')  #!",
+    ),
     "loop over a literal": (
         "IL101 a IL101 b.c",
         "for name in ['a', 'b.c']:\n    sys.modules[name] = Mock()  #!",
@@ -123,6 +146,9 @@ _WRONG = {
 }
 
 _RIGHT = {
+    "started patch of nothing": "patch.dict(sys.modules).start()",
+    "decorator that registers elsewhere": "def known(kind):\n    FAKES['a'] = kind\n    return kind\n@known\nclass A: pass",
+    "method of another dict": "import operator\noperator.setitem(FAKES, 'a', Mock())\ndict.update(FAKES, {'a': 1})",
     "import": "import boto",
     "read": "x = sys.modules['boto']\ny = 'boto' in sys.modules",
     "itself": "sys.modules[__name__] = Mock()",

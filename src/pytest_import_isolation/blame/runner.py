@@ -30,8 +30,10 @@ TOO_LONG: Final = 97
 _ENTRY_POINT: Final = "pytest_import_isolation"
 _TAIL: Final = 12  # lines
 #: A part of the suite that takes so many times what the whole took, and at least so many seconds, is ended.
+#: After one that did not end, others are expected: a search asks for the same test again and again.
 _TIMES: Final = 5
-_LEAST: Final = 60.0
+_LEAST: Final = 30.0
+_LEAST_AFTER: Final = 10.0
 
 
 class Runner:
@@ -54,6 +56,7 @@ class Runner:
         self.runs = 0
         #: Seconds that the first run took, which is the whole.
         self._whole: float | None = None
+        self._least = _LEAST
 
     def __enter__(self) -> Runner:
         return self
@@ -75,7 +78,7 @@ class Runner:
         """
         self.runs += 1
         answer, log = self._folder / f"{self.runs}.json", self._folder / f"{self.runs}.log"
-        limit = None if self._whole is None else max(_LEAST, _TIMES * self._whole)
+        limit = None if self._whole is None else max(self._least, _TIMES * self._whole)
         request = request._replace(answer=str(answer), log=str(log), limit=limit)
         begun = time.monotonic()
         status = self._forked(request) if self._forks else None
@@ -85,6 +88,7 @@ class Runner:
         if self._whole is None:
             self._whole = time.monotonic() - begun
         if status == TOO_LONG:
+            self._least = min(self._least, _LEAST_AFTER)
             return Answer(Outcome(HUNG))
         if not answer.exists():
             lines = (

@@ -94,9 +94,9 @@ def rebound(trace: Trace) -> Iterator[Located]:
 def attributes(trace: Trace) -> Iterator[Located]:
     """IL109: attributes of imported modules that get another value."""
     for index, event in enumerate(trace.events):
-        name = event.names[0]
         if event.kind != ATTRIBUTE or not event.is_literal or event.cleanup:
             continue
+        name = event.names[0]
         if any(other.kind == ATTRIBUTE and other.names == event.names for other in trace.events[index + 1 :]):
             continue  # changed again, or put back
         if event.value == Thing(name):

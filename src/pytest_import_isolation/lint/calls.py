@@ -28,6 +28,7 @@ from pytest_import_isolation.lint.values import (
     Method,
     Patcher,
     Real,
+    Table,
     Thing,
     Value,
     names_of,
@@ -166,7 +167,7 @@ def _instantiate(run: Run, kind: Kind, arguments: Arguments, node: ast.Call, sco
 def _patcher_method(run: Run, patcher: Patcher, method: str, node: ast.Call, scope: Scope) -> Value:
     if method in ("start", "__enter__"):
         guard = guard_of(patcher)
-        if guard.kind in (PATCH, WINDOW):
+        if guard.kind in (PATCH, WINDOW) and patcher.table != Table(()):
             run.emit(START, guard.names, node, scope, patcher)
         run.lasting += (guard,)
     elif method in ("stop", "__exit__"):

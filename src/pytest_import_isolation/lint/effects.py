@@ -34,6 +34,7 @@ from pytest_import_isolation.lint.values import (
     Patcher,
     Real,
     Saved,
+    Table,
     Text,
     Thing,
     Value,
@@ -148,8 +149,21 @@ def _setattr(run: Run, arguments: Arguments, node: ast.Call, scope: Scope) -> Va
     return UNKNOWN
 
 
+def _operator(method: str) -> _Handler:
+    """Return what calls a method of the first argument, if that is ``sys.modules``."""
+
+    def function(run: Run, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
+        if not is_entries(arguments.get(0, "a")):
+            return UNKNOWN
+        others = Arguments(arguments.positional[1:], arguments.named)
+        return entries_method(run, method, others, node, scope)
+
+    return function
+
+
 def _fake(run: Run, arguments: Arguments, node: ast.Call, scope: Scope) -> Value:
-    return Fake(statement_text(node, 40))
+    names = names_of(arguments.get(0, "name"))
+    return Fake(statement_text(node, 40), names[0] if len(names) == 1 else ANY)
 
 
 #: By the canonical name of the function.
@@ -165,6 +179,12 @@ FUNCTIONS: Final[dict[str, _Handler]] = {
     "importlib.util.find_spec": _spec,
     "importlib.util.module_from_spec": _module_from_spec,
     "imp.load_source": _load_source,
+    **{
+        f"builtins.dict.{method}": _operator(method)
+        for method in ("__setitem__", "__delitem__", "clear", "pop", "setdefault", "update")
+    },
+    "operator.setitem": _operator("__setitem__"),
+    "operator.delitem": _operator("__delitem__"),
     "builtins.setattr": _setattr,
     "builtins.delattr": _setattr,
     "types.ModuleType": _fake,
@@ -208,7 +228,7 @@ def patcher_of(function: str, arguments: Arguments, node: ast.AST | None) -> Pat
     first = arguments.get(0, "in_dict" if path.endswith("dict") else "target")
     is_entries_named = is_entries(first) or first == Text(("sys.modules",))
     if path == "patch.dict" or path.endswith(".patch.dict"):
-        return Patcher(PATCH, arguments.get(1, "values"), node) if is_entries_named else None
+        return Patcher(PATCH, _patched(arguments), node) if is_entries_named else None
     if path == "patch" or path.endswith(".patch"):
         named = names_of(first)[0]
         if named in {f"sys.{name}" for name in CONTAINERS}:
@@ -228,6 +248,18 @@ def patcher_of(function: str, arguments: Arguments, node: ast.AST | None) -> Pat
             ENTRIES, node=node
         )  # takes sys.modules, and can be entered: that is for putting it back
     return None
+
+
+def _patched(arguments: Arguments) -> Value:
+    """Return what ``patch.dict`` puts into a dictionary; it takes entries by their names, too."""
+    is_given = len(arguments.positional) > 1 or any(
+        name in ("values", "clear", "**") for name, _ in arguments.named
+    )
+    values = arguments.get(1, "values") if is_given else Table(())
+    named = [pair for pair in arguments.named if pair[0] not in ("in_dict", "values", "clear", "**")]
+    if not named:
+        return values
+    return Table((*pairs_of(values), *((Text((name,)), value) for name, value in named)))
 
 
 #: Contexts, marks and fixtures of this package.
@@ -257,7 +289,9 @@ def monkeypatch_method(run: Run, method: str, arguments: Arguments, node: ast.Ca
             raising = next((one.value for one in node.keywords if one.arg == "raising"), None)
             raising = raising or next(iter(node.args[2:]), None)
             lenient = isinstance(raising, ast.Constant) and raising.value is False
-            run.emit(HIDE, names, node, scope, Text(("lenient",)) if lenient else UNKNOWN)
+            # In the body of a file nobody undoes it at the end of a test.
+            kind = REMOVE if run.is_module else HIDE
+            run.emit(kind, names, node, scope, Text(("lenient",)) if lenient else UNKNOWN)
         elif run.is_module:
             write_entry(run, second, arguments.get(2, "value"), node, scope, is_literal=True)
         if not run.is_module:  # nobody undoes it at the end of a file

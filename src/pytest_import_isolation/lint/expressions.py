@@ -13,6 +13,7 @@ from pytest_import_isolation.lint.filters import narrow
 from pytest_import_isolation.lint.run import Run
 from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.values import (
+    ANY,
     UNKNOWN,
     Arguments,
     Copy,
@@ -20,6 +21,7 @@ from pytest_import_isolation.lint.values import (
     Items,
     Method,
     Patcher,
+    Real,
     Saved,
     Table,
     Text,
@@ -68,6 +70,8 @@ def attribute_of(owner: Value, name: str) -> Value:
     """Return an attribute of what an expression stands for."""
     if isinstance(owner, Thing):
         return Thing(f"{owner.path}.{name}")
+    if isinstance(owner, (Real, Fake)) and name in ("__name__", "name"):  # of a module, of a spec
+        return UNKNOWN if ANY in owner.name else Text((owner.name,))
     if isinstance(owner, Text) and name == "parent":  # of a path
         return texts(os.path.dirname(one) for one in owner.options)
     if isinstance(owner, Instance):

@@ -19,7 +19,7 @@ from pytest_import_isolation.lint.effects import (
 from pytest_import_isolation.lint.events import ATTRIBUTE, IMPORT, PATH, REMOVE, Guard, Place
 from pytest_import_isolation.lint.expressions import bind_target, evaluate
 from pytest_import_isolation.lint.filters import narrow
-from pytest_import_isolation.lint.run import Run
+from pytest_import_isolation.lint.run import Run, place_of
 from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.values import (
     UNKNOWN,
@@ -234,12 +234,30 @@ def _try(run: Run, node: ast.Try, scope: Scope) -> None:
 
 def _function(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
     scope.bind(node.name, Routine(node, scope))
+    _decorate(run, node, scope)
 
 
 def _class(run: Run, node: ast.ClassDef, scope: Scope) -> None:
     inner = Scope(scope.source, scope, is_class=True)
     execute(run, node.body, inner)
     scope.bind(node.name, Kind(node, scope))
+    _decorate(run, node, scope)
+
+
+def _decorate(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: Scope) -> None:
+    """Call the decorators whose text is known, the nearest first."""
+    for decorator in reversed(node.decorator_list):
+        made_by = decorator.func if isinstance(decorator, ast.Call) else decorator
+        function: Value | None = evaluate(run, made_by, scope)
+        if isinstance(function, Thing) and function.is_known:
+            function = scope.source.find(function.path)
+        if not isinstance(function, Routine):
+            continue
+        place = place_of(decorator, scope)
+        if isinstance(decorator, ast.Call):
+            function = evaluate(run, decorator, scope)
+        if isinstance(function, Routine):
+            run.invoke(run, function, Arguments((scope.names.get(node.name, UNKNOWN),)), place)
 
 
 def _return(run: Run, node: ast.Return, scope: Scope) -> None:

@@ -64,6 +64,8 @@ class Fake(Value):
 
     #: How the source writes it.
     what: str
+    #: What it is told to be named, if it is a module.
+    name: str = ANY
 
 
 @dataclass(frozen=True)
