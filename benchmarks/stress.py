@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.state.differences import Overlay
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.window.world import World
 from pytest_import_isolation.window.worlds import Worlds
@@ -25,6 +26,9 @@ from pytest_import_isolation.window.worlds import Worlds
 _HUNDREDTH = 100
 # How long a thread runs before another may, in seconds: a thousandth of what the interpreter takes otherwise.
 _OFTEN = 5e-6
+# A world removes it. Whoever imports it then executes it again, so it counts nothing.
+_REMOVED = ("stress_gone", "stress_gone.part")
+_COUNT = "import builtins\nbuiltins.stress_executed[__name__] += 1\n"
 
 
 def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> list[str]:
@@ -32,14 +36,15 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
 
     Args:
         seconds: how long, unless too little has happened by then.
-        modules: how many foreign modules there are, each of which counts its executions.
+        modules: how many foreign modules there are, each of which counts its executions. Every twentieth is a
+            package with a submodule.
         least: how many windows there are at least; more than half of the modules are imported by then.
         workers: how many threads import.
 
     Returns:
         What went wrong.
     """
-    names = [f"stress_{number}" for number in range(modules)]
+    names = [f"stress_{number}{'' if number % 20 else '.part'}" for number in range(modules)]
     errors: list[str] = []
     executed: Counter[str] = Counter()
     windows = 0
@@ -47,10 +52,9 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
         folder = Path(root) / "site-packages"
         folder.mkdir()
         for number, name in enumerate(names):
-            needs = f"import stress_{number - 1}\n" if number % 3 else ""
-            (folder / f"{name}.py").write_text(
-                f"{needs}import builtins\nbuiltins.stress_executed[__name__] += 1\n", encoding="utf-8"
-            )
+            needs = f"import {names[number - 1]}\n" if number % 3 else ""
+            _write(folder, name, f"{needs}{_COUNT}", _COUNT)
+        _write(folder, _REMOVED[1], "", "")
         importlib.import_module("builtins").stress_executed = executed  # type: ignore[attr-defined]
         sys.path.insert(0, str(folder))
         until = time.monotonic() + seconds
@@ -60,7 +64,7 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
 
         def load() -> None:
             while not over.is_set():
-                name = random.choice(names)
+                name = random.choice((*names, _REMOVED[1]))
                 try:
                     importlib.import_module(name)
                 except BaseException as error:
@@ -73,6 +77,8 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
         made = [World(str(number), Origins(), lambda name, module, importer: None) for number in range(2)]
         try:
             while time.monotonic() < until or windows < least or (least and len(executed) <= modules // 2):
+                if not made[1].is_in_place:
+                    made[1].overlay = Overlay(removed=_REMOVED)
                 worlds.swap(*random.choice(([], made[:1], made[1:])))
                 with IsolatedImportContext(unloaded=random.choice((["json", "stress_1"], [], "stress_*"))):
                     importlib.import_module(random.choice(names))
@@ -86,8 +92,17 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
             thread.join()
         sys.path.remove(str(folder))
     errors += [f"{name} was executed {times} times" for name, times in executed.items() if times > 1]
-    print(f"{windows} windows, {len(executed)} of {modules} modules imported, {len(errors)} errors")
+    imported = sum("." not in name for name in executed)
+    print(f"{windows} windows, {imported} of {modules} modules imported, {len(errors)} errors")
     return errors
+
+
+def _write(folder: Path, name: str, source: str, package_source: str) -> None:
+    package, _, child = name.partition(".")
+    if child:
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text(package_source, encoding="utf-8")
+    (folder / f"{name.replace('.', os.sep)}.py").write_text(source, encoding="utf-8")
 
 
 def memory(windows: int, modules: int = 30) -> float:

@@ -23,7 +23,11 @@ from pytest_import_isolation.machinery.locks import names_being_imported, quiet_
 from pytest_import_isolation.machinery.modules import is_initializing
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.state.differences import Overlay
+from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.window.world import World
+from pytest_import_isolation.window.worlds import Worlds
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -309,6 +313,79 @@ def test_a_window_waits_for_a_thread_that_has_seen_a_package_loaded(
     assert waited == [package]
     assert stopped.errors == []
     assert stopped.asked_for[0] == "thr_top.part"
+
+
+@locks_parents
+def test_a_world_that_removed_a_package_waits_for_a_thread_that_has_seen_it_loaded(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(_COUNTED)
+    package = importlib.import_module("thr_top")
+    world = World("a world", Origins(), lambda name, module, importer: None)
+    world.overlay = Overlay(removed=("thr_top",))
+    worlds = Worlds(Origins())
+    waited = []
+    stopped = _Stopped("thr_top.part", before="thr_top.part")
+
+    def pause(seconds: float) -> None:
+        waited.append(sys.modules["thr_top"])
+        stopped.finish()
+
+    monkeypatch.setattr(locks, "pause", pause)
+    stopped.start()
+    try:
+        worlds.swap(world)
+        assert "thr_top" not in sys.modules
+    finally:
+        stopped.finish()
+        worlds.swap()
+        worlds.close()
+    assert waited == [package]
+    assert stopped.errors == []
+    assert sys.modules["thr_top"] is package
+
+
+def test_a_world_that_removed_a_module_lets_another_thread_end_its_import(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(
+        {
+            "thr_pkg/__init__.py": "",
+            "thr_pkg/slow.py": "import thr_gate\nthr_gate.entered.set()\nthr_gate.go.wait(600)\n",
+            "thr_gate.py": "import threading\nentered, go = threading.Event(), threading.Event()\n",
+        }
+    )
+    gate: Any = importlib.import_module("thr_gate")
+    errors: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            importlib.import_module("thr_pkg.slow")
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=load)
+    world = World("a world", Origins(), lambda name, module, importer: None)
+    world.overlay = Overlay(removed=("thr_pkg",))
+    worlds = Worlds(Origins())
+
+    def pause(seconds: float) -> None:
+        gate.go.set()
+        thread.join(600)
+
+    monkeypatch.setattr(locks, "pause", pause)
+    thread.start()
+    assert gate.entered.wait(600)
+    try:
+        worlds.swap(world)
+        assert "thr_pkg" not in sys.modules
+    finally:
+        gate.go.set()
+        thread.join(600)
+        worlds.swap()
+        worlds.close()
+    assert errors == []
+    assert {"thr_pkg", "thr_pkg.slow"} <= sys.modules.keys()
 
 
 @locks_parents

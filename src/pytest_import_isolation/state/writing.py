@@ -13,7 +13,7 @@ from itertools import compress, repeat
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
-from pytest_import_isolation.machinery.locks import import_lock, names_being_imported, quiet_import_lock
+from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
 from pytest_import_isolation.state.differences import Overlay, edited, key_of, same_items
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, entry_in
@@ -148,16 +148,18 @@ def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: 
     """Lay changes over the import state.
 
     Args:
-        overlay: the changes; a module that another thread is importing at this moment is left out.
+        overlay: the changes; a module that another thread is importing at this moment is left out, and is
+            not removed.
         keep_first: finders for which this is true stay before all others (parking's own).
     """
-    with import_lock():
+    with quiet_import_lock(lambda: overlay.removed) as busy:
         importing = names_being_imported()
         for name in sorted(overlay.entries, key=depth):
             if name not in importing:
                 put_entry(sys.modules, name, overlay.entries[name])
         for name in overlay.removed:
-            remove_entry(sys.modules, name)
+            if name not in busy:
+                remove_entry(sys.modules, name)
         for name, value in overlay.bindings.items():
             bind(parent_namespace(name), parent_of(name)[1], value)
     for list_name, (before, after) in overlay.lists.items():
