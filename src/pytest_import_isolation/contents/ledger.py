@@ -69,7 +69,7 @@ class Contents:
                 shall be gone by then.
         """
         self._wanting.append(wants)
-        self.begin_anew()
+        self._ignored.clear()
         if len(self._wanting) == 1:
             EXECUTED.listeners.append(self)
 
@@ -242,7 +242,9 @@ class Contents:
 
     def begin_anew(self) -> None:
         """Ask again which modules may be written to: other test code runs now."""
-        self._ignored.clear()
+        if self._ignored:
+            self._ignored.clear()
+            self.take()  # later, those that it names would hold already what it writes to them
 
     def _classes(self, space: Space, known: list[Space]) -> list[Space]:
         """Return the namespaces of the classes that a first-party module defines."""

@@ -92,7 +92,7 @@ class ContentBoundaries:
             self._reloaded.clear()
 
     def begin_file(self) -> None:
-        """Take note that the code of another file runs from now on."""
+        """Take note that the code of another file runs from now on, before it does."""
         if self.is_on:
             CONTENTS.begin_anew()
 

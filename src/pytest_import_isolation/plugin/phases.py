@@ -52,12 +52,12 @@ class Phases:
         if not self._boundaries.base.shows_same_number():
             # Nothing closer: the end of the test before was looked at, and little runs in between.
             self._boundaries.cut_between()
-        if item.path != self._file:
+        is_other_file = item.path != self._file
+        if is_other_file:
             self._boundaries.look_closer()
             if self._file is not None and not self._may_rebind:
                 # Nobody looked after each test: nothing in the text of that file writes to others.
                 self._boundaries.contents.rebase()
-            self._boundaries.contents.begin_file()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
             self._may_write = self._sources.may_write(item.path)
@@ -65,6 +65,8 @@ class Phases:
         self._boundaries.test = item
         self._boundaries.contents.begin_test(item)
         self._leak_watch.here = Polluter(item.nodeid, "setup")
+        if is_other_file:
+            self._boundaries.contents.begin_file()
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
 
