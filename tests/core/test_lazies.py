@@ -460,3 +460,36 @@ def test_the_real_filter_is_an_effect(request: pytest.FixtureRequest) -> None:
     assert before.differences(Effects.capture()) == [
         ("sys.set_lazy_imports_filter", f"The filter of lazy imports is {__name__}._refuse; it was None.")
     ]
+
+
+@live
+@pytest.mark.usefixtures("unchanged")
+def test_a_window_puts_the_mode_and_the_filter_back() -> None:
+    space: Any = vars(sys)
+    with IsolatedImportContext() as outer:
+        space["set_lazy_imports"]("all")
+        with IsolatedImportContext() as inner:
+            space["set_lazy_imports"]("normal")
+            space["set_lazy_imports_filter"](_refuse)
+        assert (space["get_lazy_imports"](), space["get_lazy_imports_filter"]()) == ("all", None)
+    assert (space["get_lazy_imports"](), space["get_lazy_imports_filter"]()) == ("normal", None)
+    assert outer.changes.rebound == ("sys.get_lazy_imports()",)
+    assert inner.changes.rebound == ("sys.get_lazy_imports()", "sys.get_lazy_imports_filter()")
+    assert str(outer.changes) == "put back sys.get_lazy_imports(), which gave something else"
+
+
+@live
+def test_a_filter_that_a_library_set_leaves_and_returns_with_it(tree: Tree) -> None:
+    folder = tree(
+        {
+            "site-packages/laz_sets.py": "import sys\ndef chosen(*asked): return True\n"
+            "sys.set_lazy_imports_filter(chosen)\n"
+        }
+    )
+    sys.path.insert(0, str(folder / "site-packages"))
+    chosen: Any = vars(sys)["get_lazy_imports_filter"]
+    for _ in range(2):
+        with IsolatedImportContext():
+            library = importlib.import_module("laz_sets")
+            assert chosen() is library.chosen
+        assert chosen() is None

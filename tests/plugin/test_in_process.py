@@ -191,3 +191,46 @@ def test_mode_and_filter_of_lazy_imports_are_effects(suite: Any) -> None:
         ("sys.set_lazy_imports", "test_it.py::test_undone"),
         ("sys.set_lazy_imports_filter", "test_it.py::test_undone"),
     ]
+
+
+_LAZY_SUITE = {
+    "lazy_one.py": "",
+    "lazy_two.py": "",
+    "sets.py": "import sys\ndef chosen(*asked): return True\nsys.set_lazy_imports_filter(chosen)\n",
+    "test_a.py": """
+    import sys
+    import lazy_one
+    sys.set_lazy_imports("all")
+    import lazy_two
+    ARE_LAZY = [type(globals()[name]).__name__ == "lazy_import" for name in ("lazy_one", "lazy_two")]
+    def test_mode():
+        assert sys.get_lazy_imports() == "all"
+        assert ARE_LAZY == [False, True]
+    """,
+    "test_b.py": """
+    import sys
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def lazily():
+        sys.set_lazy_imports("all")
+        yield
+        sys.set_lazy_imports("normal")
+
+    def test_mode_of_another_file(): assert sys.get_lazy_imports() == "normal"
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_wide_fixture(lazily, number): assert sys.get_lazy_imports() == "all"
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_set_by_a_module(number):
+        import sets
+        assert sys.get_lazy_imports_filter() is sets.chosen
+    """,
+    "test_c.py": "import sys\ndef test_filter_of_another_file(): assert sys.get_lazy_imports_filter() is None\n",
+}
+
+
+@lazy
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_mode_and_filter_of_lazy_imports_are_those_of_the_file_or_test(suite: Any, mode: str) -> None:
+    run = suite.run(_LAZY_SUITE, f"--isolate-imports={mode}")
+    assert run.outcomes == {"passed": 7}

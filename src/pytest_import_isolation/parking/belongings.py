@@ -25,8 +25,8 @@ _OWN_PACKAGE: Final = top_level(__name__)
 class Belonging(NamedTuple):
     """A path entry, finder or hook that a package had installed, which leaves and returns with it."""
 
-    #: Of ``sys``, or ``"import_function"``, ``"class"`` for a change of a finder's class, ``"entry"`` for the
-    #: name of a module that another package had made.
+    #: Of ``sys``, or ``"import_function"``, ``"lazy_imports"``, ``"class"`` for a change of a finder's class,
+    #: ``"entry"`` for the name of a module that another package had made.
     list_name: str
     item: Any
     in_front: bool

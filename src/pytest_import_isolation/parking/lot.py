@@ -26,6 +26,7 @@ from pytest_import_isolation.state.writing import (
     insert_items,
     put_in,
     rebind,
+    set_lazy_imports,
 )
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 
@@ -233,6 +234,8 @@ class ParkingLot:
         list_name, item, in_front = belonging
         if list_name == "import_function":
             rebind("builtins.__import__", item)
+        elif list_name == "lazy_imports":
+            set_lazy_imports(item)
         elif list_name == "class":
             item.redo()
             EXECUTED.class_changes.append(item)

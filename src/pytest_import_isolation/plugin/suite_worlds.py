@@ -171,9 +171,13 @@ class SuiteWorlds:
         return difference, harmful
 
     def replaces_import(self, difference: Difference) -> bool:
-        """Tell whether test code replaced ``builtins.__import__``."""
-        change = SingleChange("import_function", "", ABSENT, import_function())
-        return difference.import_function and self._ownership.owner(change) is None
+        """Tell whether test code replaced ``builtins.__import__``, or let other imports be lazy."""
+        changes = []
+        if difference.import_function:
+            changes.append(SingleChange("import_function", "", ABSENT, import_function()))
+        if difference.lazy_imports:
+            changes.append(SingleChange("lazy_imports", "", *difference.lazy_imports))
+        return any(self._ownership.owner(change) is None for change in changes)
 
     def lend_if_harmless(self, world: World, harmful: list[SingleChange]) -> None:
         """Let others use the modules of a world that differs in path entries at most.

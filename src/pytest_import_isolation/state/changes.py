@@ -42,7 +42,8 @@ class Changes(NamedTuple):
     items: tuple[ItemChange, ...] = ()
     #: Attributes of packages that were put back, as ``"package.submodule"``.
     attributes: tuple[str, ...] = ()
-    #: Containers and functions that had been another object, such as ``"sys.modules"``.
+    #: Containers and functions that had been another object, such as ``"sys.modules"``, and settings that
+    #: had been other ones, such as ``"sys.get_lazy_imports()"``.
     rebound: tuple[str, ...] = ()
     #: What test code had done to the contents of modules: ``"shop.RATE: assigned"``, ``"shop: reloaded"``.
     contents: tuple[str, ...] = ()
@@ -77,7 +78,10 @@ class Changes(NamedTuple):
         lines = [f"{c.outcome} {c.name}: {c.reason}" for c in self.modules]
         lines += [f"{c.outcome}: {c.item!r} {c.change} in sys.{c.where}" for c in self.items]
         lines += [f"put back the attribute {name}" for name in self.attributes]
-        lines += [f"put back {name}, which was another object" for name in self.rebound]
+        lines += [
+            f"put back {name}, which {'gave something else' if name.endswith('()') else 'was another object'}"
+            for name in self.rebound
+        ]
         lines += [f"restored {what}" for what in self.contents]
         return "\n".join(lines) or "nothing changed"
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from pytest_import_isolation.machinery.lazy_settings import LazySettings
+
 #: The lists of the import state, by their names in ``sys``.
 LISTS: Final = ("path", "meta_path", "path_hooks")
 
@@ -45,6 +47,8 @@ class Difference(NamedTuple):
     rebound: tuple[str, ...]
     import_function: bool
     importer_cache: bool
+    #: What decides which imports are lazy, before and after.
+    lazy_imports: tuple[LazySettings, LazySettings] | None = None
 
     def __bool__(self) -> bool:
         return any(self)
@@ -60,6 +64,7 @@ class Difference(NamedTuple):
                 name: ListChange(change.removed, change.added, change.moved)
                 for name, change in self.lists.items()
             },
+            lazy_imports=self.lazy_imports and self.lazy_imports[::-1],
         )
 
 
@@ -80,6 +85,8 @@ class Overlay(NamedTuple):
     lists: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = MappingProxyType({})
     #: What stands in the place of ``builtins.__import__``.
     import_function: Callable[..., Any] | None = None
+    #: What decides which imports are lazy.
+    lazy_imports: LazySettings | None = None
 
     def __bool__(self) -> bool:
         return any(self)

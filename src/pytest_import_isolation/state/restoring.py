@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace, parent_of
 from pytest_import_isolation.state.snapshot import ImportState
@@ -19,6 +20,7 @@ from pytest_import_isolation.state.writing import (
     refill,
     refill_table,
     remove_entry,
+    set_lazy_imports,
 )
 
 
@@ -52,6 +54,8 @@ def restore(state: ImportState, leave: Leave = lambda name, module: None) -> Res
         changed = True
     if state.import_function_changed():
         rebind("builtins.__import__", state.import_as_found)
+    if state.lazy_imports is not lazy_settings():
+        set_lazy_imports(state.lazy_imports)
     if changed or entries.released:
         drop_finder_caches()
     state.remember()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.identities import Identities
+from pytest_import_isolation.machinery.lazy_settings import LazySettings, lazy_settings
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.state.differences import (
     LISTS,
@@ -49,6 +50,7 @@ class ImportState:
         "import_as_found",
         "importer_cache",
         "index",
+        "lazy_imports",
         "lists",
         "modules",
         "table",
@@ -74,6 +76,8 @@ class ImportState:
         #: ``builtins.__import__``, with a wrapper of this package around it, which is nobody's change.
         self.import_as_found = builtins.__import__
         self._import_function = import_function()
+        #: What decides which imports are lazy.
+        self.lazy_imports = lazy_settings()
         # What packages hold for their submodules, in the order of the index.
         self._bound: list[object]
         # Found when they are compared.
@@ -155,6 +159,7 @@ class ImportState:
     def _rest_is_same(self) -> bool:
         return (
             builtins.__import__ is self.import_as_found
+            and lazy_settings() is self.lazy_imports
             and getattr(sys, "path_importer_cache", None) is self.importer_cache
             and not self.importer_cache_changed()
         )
@@ -178,6 +183,7 @@ class ImportState:
             rebound=tuple(name for name, _ in self.rebound()),
             import_function=self.import_function_changed(),
             importer_cache=self.importer_cache_changed(),
+            lazy_imports=self._changed_lazy_imports(),
         )
 
     def added(self) -> dict[Any, object]:
@@ -233,6 +239,10 @@ class ImportState:
         """Tell whether ``builtins.__import__`` is another one."""
         return import_function() is not self._import_function
 
+    def _changed_lazy_imports(self) -> tuple[LazySettings, LazySettings] | None:
+        before, now = self.lazy_imports, lazy_settings()
+        return None if before is now or before is None or now is None else (before, now)
+
     def importer_cache_changed(self) -> bool:
         """Tell whether the importer cache holds other finders."""
         return not self.finders.are_of(self.importer_cache)
@@ -257,6 +267,10 @@ class ImportState:
         self.import_as_found = builtins.__import__
         self._import_function = import_function()
 
+    def admit_lazy_imports(self) -> None:
+        """Make what decides now which imports are lazy part of this snapshot."""
+        self.lazy_imports = lazy_settings()
+
     def follow(self, change: Difference, before: ImportState) -> None:
         """Make a change part of this snapshot, as if it had been made before; a reordering is not followed.
 
@@ -265,6 +279,8 @@ class ImportState:
             before: what it was then.
         """
         self._follow_containers(before)
+        if change.lazy_imports is not None:
+            self.lazy_imports = change.lazy_imports[1]
         if change.added or change.replaced or change.removed or change.bindings:
             touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
             modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}

@@ -10,14 +10,18 @@ import operator
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.machinery.lazy_settings import LazySettings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
 from pytest_import_isolation.state.differences import Overlay, edited, key_of, same_items
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, entry_in
 from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
+
+_set_mode: Final[Any] = sys.__dict__.get("set_lazy_imports")
+_set_filter: Final[Any] = sys.__dict__.get("set_lazy_imports_filter")
 
 #: Called with the key and the value of an entry that is about to leave.
 Leave = Callable[[Any, object], None]
@@ -36,6 +40,13 @@ def rebind(name: str, value: object) -> None:
         delattr(module, attribute)
     else:
         setattr(module, attribute, value)
+
+
+def set_lazy_imports(settings: LazySettings | None) -> None:
+    """Let a mode and a filter decide which imports are lazy; nothing happens before Python 3.15."""
+    if settings is not None:
+        _set_mode(settings.mode)
+        _set_filter(settings.filter)
 
 
 def refill(found: Any, items: tuple[object, ...]) -> bool:
@@ -169,6 +180,7 @@ def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: 
             found[:] = [*first, *edited([item for item in found if not keep_first(item)], before, after)]
     if overlay.import_function is not None:
         rebind("builtins.__import__", overlay.import_function)
+    set_lazy_imports(overlay.lazy_imports)
     if overlay.lists or overlay.entries:
         drop_finder_caches()
 

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
+from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.modules import ABSENT, last_keys, module_of_class, namespace
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -62,6 +63,7 @@ class _Seen:
         "entries",
         "function",
         "import_found",
+        "lazy_imports",
         "lists",
         "moment",
     )
@@ -80,6 +82,7 @@ class _Seen:
         self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
         self.import_found: object = builtins.__import__
         self.function: object = import_function()
+        self.lazy_imports = lazy_settings()
         self.classes = [(cls, space := _space_of(cls), space.copy()) for cls in map(class_of, self.lists[1])]
         cells = [
             cell_of(dictionary) for _, space, _ in self.classes for dictionary in gc.get_referents(space)
@@ -88,8 +91,10 @@ class _Seen:
         self._signature = self._sign()
 
     def _sign(self) -> object:
-        # Without versions, a method that takes another's place is not seen.
-        return read_cells(self._cells) if self._cells else [len(space) for _, space, _ in self.classes]
+        if self._cells:
+            return read_cells(self._cells)
+        # Without versions. What was there is alive, so nothing else can have its identity.
+        return [[*map(id, space.values())] for _, space, _ in self.classes]
 
     @property
     def shows_same(self) -> bool:
@@ -101,6 +106,7 @@ class _Seen:
             and sys.meta_path is meta_path
             and sys.path_hooks is path_hooks
             and builtins.__import__ is self.import_found
+            and lazy_settings() is self.lazy_imports
             and numbers == tuple(map(len, self.lists))
             and self._sign() == self._signature
         )
@@ -304,6 +310,8 @@ class ExecutedModules:
                 self._note(name, "order", tuple(map(key_of, now.lists[i])), maker)
         if now.function is not seen.function:
             self._note("import_function", "", now.function, maker)
+        if now.lazy_imports is not seen.lazy_imports:
+            self._note("lazy_imports", "", now.lazy_imports, maker)
         for cls, space, earlier in seen.classes:
             later = space.copy()
             for name in [*earlier, *(name for name in later if name not in earlier)]:

@@ -23,6 +23,9 @@ from pytest_import_isolation.watching.makers import ClassChange, Maker
 from pytest_import_isolation.window.outcomes import Outcome
 
 _FUNCTION = "import_function"
+_LAZY = "lazy_imports"
+# Of each there is one.
+_SINGLE = (_FUNCTION, _LAZY)
 
 
 class _Fate(NamedTuple):
@@ -68,7 +71,7 @@ class Installations:
             if fate.outcome is Outcome.KEEP:
                 self.admit(list_name, item)
             elif fate.outcome is Outcome.PARK:
-                in_front = list_name != _FUNCTION and self._is_in_front(list_name, item)
+                in_front = list_name not in _SINGLE and self._is_in_front(list_name, item)
                 self._entrust(fate.packages, Belonging(list_name, item, in_front))
 
     def settle_entries(self, outcomes: Mapping[Any, Outcome]) -> None:
@@ -149,6 +152,8 @@ class Installations:
         return _Fate(Outcome.FORGET) if owner is None else _Fate(packages[owner], (owner,))
 
     def _installer(self, list_name: str, item: object) -> str | None:
+        if list_name == _LAZY:
+            return None  # nothing about it says who may have called the function that sets it
         maker = EXECUTED.maker(_change(list_name, item))
         texts = [
             text_of(Path(file)) for file in {*self._files(), *([maker.file] if maker and maker.file else [])}
@@ -183,6 +188,8 @@ class Installations:
         """Let a thing belong to the surrounding state."""
         if list_name == _FUNCTION:
             self._state.admit_import_function()
+        elif list_name == _LAZY:
+            self._state.admit_lazy_imports()
         else:
             self._state.admit_item(list_name, item, in_front=self._is_in_front(list_name, item))
 
@@ -195,7 +202,7 @@ class Installations:
 
 
 def _change(list_name: str, item: object) -> SingleChange:
-    return SingleChange(list_name, "" if list_name == _FUNCTION else key_of(item), ABSENT, item)
+    return SingleChange(list_name, "" if list_name in _SINGLE else key_of(item), ABSENT, item)
 
 
 def _installed(difference: Difference) -> Iterator[tuple[str, object]]:
@@ -204,3 +211,5 @@ def _installed(difference: Difference) -> Iterator[tuple[str, object]]:
             yield list_name, item
     if difference.import_function:
         yield _FUNCTION, import_function()
+    if difference.lazy_imports:
+        yield _LAZY, difference.lazy_imports[1]

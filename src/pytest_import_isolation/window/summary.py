@@ -44,6 +44,10 @@ class Summary(NamedTuple):
     def changes(self) -> Changes:
         """Return the summary in words."""
         rebound = [*self.seen.rebound, *(["builtins.__import__"] if self.seen.import_function else [])]
+        if self.seen.lazy_imports:
+            before, after = self.seen.lazy_imports
+            rebound += ["sys.get_lazy_imports()"] if before.mode != after.mode else []
+            rebound += ["sys.get_lazy_imports_filter()"] if before.filter is not after.filter else []
         return Changes(
             (*self._loaded(), *self._put_back()), tuple(self._items()), self.attributes, tuple(rebound)
         )

@@ -228,7 +228,7 @@ class World:
         mine, new = self.overlay, other.overlay
         entries = {**{name: parked.module for name, parked in other.borrowed.items()}, **new.entries}
         borrowed = {name: parked.binding for name, parked in other.borrowed.items()}
-        if new.removed or new.import_function:
+        if new.removed or new.import_function or new.lazy_imports:
             return False
         if any(mine.entries.get(name, module) is not module for name, module in entries.items()):
             return False
@@ -374,4 +374,5 @@ def _overlay(around: ImportState, difference: Difference) -> Overlay:
             for name in difference.lists
         },
         import_function() if difference.import_function else None,
+        difference.lazy_imports[1] if difference.lazy_imports else None,
     )

@@ -1,0 +1,34 @@
+"""What decides which imports of the process are lazy (PEP 810, from Python 3.15 on)."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+_get_mode: Final[Any] = sys.__dict__.get("get_lazy_imports")
+_get_filter: Final[Any] = sys.__dict__.get("get_lazy_imports_filter")
+
+
+class LazySettings(NamedTuple):
+    """A mode and a filter of lazy imports; compared by identity: see :func:`lazy_settings`."""
+
+    mode: str
+    filter: object
+
+
+# The latest one first. A filter may hold anything alive, so few are remembered.
+_known: Final[deque[LazySettings]] = deque(maxlen=8)
+
+
+def lazy_settings() -> LazySettings | None:
+    """Return what decides now, the same object as earlier if it is the same; None before Python 3.15."""
+    if _get_mode is None:
+        return None
+    mode, chosen = _get_mode(), _get_filter()
+    for settings in _known:
+        if settings.mode == mode and settings.filter is chosen:
+            return settings
+    settings = LazySettings(mode, chosen)
+    _known.appendleft(settings)
+    return settings
