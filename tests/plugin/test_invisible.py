@@ -156,7 +156,7 @@ def test_low_limit(see):
     see(see_nothing, text)
 
 def test_settrace(see):
-    if not hasattr(sys, "monitoring"):
+    if not (3, 12) <= sys.version_info < (3, 15):  # else a trace function sees what answers for __call__
         return
     traced = []
     def trace(frame, event, argument):
