@@ -307,3 +307,22 @@ def test_a_mark_that_proves_nothing_warns_at_the_test(suite: Suite) -> None:
         "test_b.py:4: ImportIsolationWarning: that xmlrpc stayed absent proves nothing: heavy was executed"
         in (run.output)
     )
+
+
+def test_who_left_a_fake_is_named_to_a_test_that_asserts_that_nothing_is_there(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """\
+                import sys
+                import types
+                def test_leaves(): sys.modules["plug_fake"] = types.ModuleType("plug_fake")
+                def test_asserts(): assert "plug_fake" not in sys.modules
+            """
+        },
+        "--import-leak-report",
+    )
+    assert _sections(run, _LOADED) == [
+        "plug_fake was left there by test_a.py::test_leaves (call), at test_a.py:3.\n"
+        "To test as if nobody had imported it yet, mark the test:\n"
+        '    @pytest.mark.isolated_imports(unloaded="plug_fake")'
+    ]

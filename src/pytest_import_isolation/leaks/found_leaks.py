@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
@@ -25,6 +25,9 @@ from pytest_import_isolation.report.records import (
 )
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+
+#: Kinds that say what stands in an entry.
+_OF_ENTRIES: Final = frozenset(("fake-left", "replaced", "blocked-left"))
 
 
 class FoundLeaks:
@@ -232,6 +235,11 @@ class FoundLeaks:
         first = self.first_importers
         wanted = {name for name in names if name in first and first[name].nodeid != nodeid}
         return [leak for leak in self.leaks if leak.kind == "loaded" and leak.name in wanted]
+
+    def left_under(self, name: str) -> Leak | None:
+        """Return the last leak that left an entry under a name, as far as it was not contained."""
+        left = (leak for leak in reversed(self.leaks) if leak.name == name and not leak.contained)
+        return next((leak for leak in left if leak.kind in _OF_ENTRIES), None)
 
     def with_exposures(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""

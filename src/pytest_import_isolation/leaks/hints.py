@@ -182,7 +182,8 @@ def executed_hint(executed: Sequence[Leak]) -> str:
 
 def _first_import(leak: Leak, verb: str) -> str:
     by = leak.polluter.nodeid or "the test run"
-    return f"{leak.name} was first {verb} by {by} ({leak.polluter.phase}){_place(leak)}"
+    how = f"first {verb}" if leak.kind == "loaded" else "left there"
+    return f"{leak.name} was {how} by {by} ({leak.polluter.phase}){_place(leak)}"
 
 
 def _names(leaks: Sequence[Leak]) -> str:

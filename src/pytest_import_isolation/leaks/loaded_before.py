@@ -50,7 +50,7 @@ class LoadedBefore:
         self._must_stay = must_stay
 
     def wanted_absent(self, error: BaseException, nodeid: str) -> list[Leak]:
-        """Return the first imports, by others, of the modules of which a failure says that they are loaded.
+        """Return who first imported, or left there, the modules of which a failure says that they are loaded.
 
         Args:
             error: the failure.
@@ -60,8 +60,9 @@ class LoadedBefore:
         for name in absent_names(error, self._code.has_source):
             if name in self._found.first_importers:
                 found += self._found.loaded_before([name], nodeid)
-            elif self._entry_before(name) is sys.modules.get(name):  # loaded before anybody watched
-                found.append(make_leak("loaded", name, Polluter("", "configure"), ""))
+            elif self._entry_before(name) is sys.modules.get(name):
+                before_anybody_watched = make_leak("loaded", name, Polluter("", "configure"), "")
+                found.append(self._found.left_under(name) or before_anybody_watched)
         return found
 
     def users_of(self, names: Iterable[str]) -> list[str]:
