@@ -6,12 +6,16 @@ plugin is loaded in every test run, and most runs need none of them.
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pytest_import_isolation.cycles.circles import ImportCycle, ImportCycles
     from pytest_import_isolation.cycles.search import assert_no_circular_imports, find_import_cycles
     from pytest_import_isolation.helpers.fake_and_missing import fake_module, missing_modules
@@ -66,10 +70,19 @@ def __getattr__(name: str) -> Any:
     group = next((group for group in _GROUPS if any(name in names for names in group.values())), None)
     if group is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for home, names in group.items():
-        module = import_module(f"{__name__}.{home}")
-        globals().update((public, getattr(module, public)) for public in names)
+    with _eager_imports():
+        for home, names in group.items():
+            module = import_module(f"{__name__}.{home}")
+            globals().update((public, getattr(module, public)) for public in names)
     return globals()[name]
+
+
+def _eager_imports() -> AbstractContextManager[None]:
+    if sys.version_info < (3, 15):
+        return nullcontext()
+    from pytest_import_isolation.machinery.lazy_settings import eager_imports
+
+    return eager_imports()
 
 
 def __dir__() -> list[str]:

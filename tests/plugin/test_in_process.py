@@ -234,3 +234,18 @@ _LAZY_SUITE = {
 def test_mode_and_filter_of_lazy_imports_are_those_of_the_file_or_test(suite: Any, mode: str) -> None:
     run = suite.run(_LAZY_SUITE, f"--isolate-imports={mode}")
     assert run.outcomes == {"passed": 7}
+
+
+@lazy
+def test_where_a_conftest_makes_all_imports_lazy_leaks_are_told_and_contained(suite: Any) -> None:
+    files = {
+        **_APP,
+        "conftest.py": "import sys\nsys.set_lazy_imports('all')\n",
+        "test_a.py": _STUBBED,
+        "test_b.py": "from app import mail\ndef test_mail(): assert mail.SMTP().__module__ == 'inp_smtp'\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert run.leak("fake-left", "inp_smtp")["exposed"][0]["nodeid"] == "test_b.py::test_mail"
+    for mode in ("file", "test"):
+        assert suite.run({}, f"--isolate-imports={mode}").outcomes == {"passed": 2}

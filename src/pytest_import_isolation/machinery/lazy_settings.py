@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 _get_mode: Final[Any] = sys.__dict__.get("get_lazy_imports")
 _get_filter: Final[Any] = sys.__dict__.get("get_lazy_imports_filter")
+_set_mode: Final[Any] = sys.__dict__.get("set_lazy_imports")
 
 
 class LazySettings(NamedTuple):
@@ -32,3 +35,20 @@ def lazy_settings() -> LazySettings | None:
     settings = LazySettings(mode, chosen)
     _known.appendleft(settings)
     return settings
+
+
+@contextmanager
+def eager_imports() -> Iterator[None]:
+    """Load modules of this package in the block that have no lazy names, whatever the mode.
+
+    Their code runs in the middle of imports. A name that is resolved there imports, and so needs itself.
+    """
+    mode = "normal" if _get_mode is None else _get_mode()
+    if mode == "normal":
+        yield
+        return
+    _set_mode("normal")
+    try:
+        yield
+    finally:
+        _set_mode(mode)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.machinery import PathFinder
+
+if sys.version_info >= (3, 15):
+    from pytest_import_isolation.machinery.lazy_settings import eager_imports
+else:
+    eager_imports = nullcontext
 
 
 @contextmanager
@@ -16,6 +21,7 @@ def plain_imports() -> Iterator[None]:
     """
     sys.meta_path.insert(0, PathFinder)
     try:
-        yield
+        with eager_imports():
+            yield
     finally:
         sys.meta_path.remove(PathFinder)  # the first one
