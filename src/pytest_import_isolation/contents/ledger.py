@@ -6,15 +6,16 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from itertools import compress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import compress, repeat
 from operator import is_, is_not
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, other_cells, read_cells
 from pytest_import_isolation.machinery.modules import (
+    ABSENT,
     class_home,
     class_name,
     class_namespace,
@@ -32,12 +33,25 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED, class_of
 State = Mapping[Space, Copy]
 
 _HAS_VERSIONS: Final = cell_of({}) is not None
-#: Tells whether a module may be written to, by its name.
-Wanting = Callable[[str], bool]
 #: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
 _UNWATCHED: Final = frozenset(
     ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
 )
+#: For how many lists of files is remembered which modules they do not name.
+_MOST_LISTS: Final = 8
+
+
+class Wanting(NamedTuple):
+    """Who wants to know what modules hold."""
+
+    #: Tells whether the code of some files may write to a module, given its name.
+    may_write: Callable[[Sequence[str], str], bool]
+    #: Returns the files of the test code that runs now.
+    files: Callable[[], Sequence[str]]
+
+    def wants(self, name: str) -> bool:
+        """Tell whether test code that runs now may write to a module."""
+        return self.may_write(self.files(), name)
 
 
 class Contents:
@@ -55,27 +69,25 @@ class Contents:
         self._signature = b""
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
-        # By the identity of a module, its name: those that the test code of now does not name.
-        self._ignored: dict[int, str] = {}
+        # By files of test code, the modules that they do not name: by the identity of each, its name.
+        self._ignored: dict[tuple[str, ...], dict[int, object]] = {}
         # Whether namespaces were copied since the state was made.
         self._is_stale = False
 
-    def start(self, wants: Wanting) -> None:
+    def start(self, wanting: Wanting) -> None:
         """Note what modules hold when they have been executed; each user of it starts and stops it.
 
         Args:
-            wants: tells whether test code that runs now may write to a module, given its name. What others
-                hold is not noted before the next look: a copy holds what the module holds, and some modules
-                shall be gone by then.
+            wanting: the user. What modules hold that it does not want is not noted before the next look: a
+                copy holds what the module holds, and some modules shall be gone by then.
         """
-        self._wanting.append(wants)
-        self._ignored.clear()
+        self._wanting.append(wanting)
         if len(self._wanting) == 1:
             EXECUTED.listeners.append(self)
 
-    def stop(self, wants: Wanting) -> None:
+    def stop(self, wanting: Wanting) -> None:
         """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
-        self._wanting.remove(wants)
+        self._wanting.remove(wanting)
         if not self._wanting:
             EXECUTED.listeners.remove(self)
 
@@ -117,15 +129,25 @@ class Contents:
         moment = Moment(sys.modules)
         spaces: dict[int, list[Space]] = {}
         has_changed = False
-        for name, module in entries_in(sys.modules).items():
+        ignored = self._ignored_now()
+        entries = entries_in(sys.modules)
+        # At the speed of C: nearly all are ignored, where any is.
+        known = map(ignored.get, map(id, entries.values())) if ignored else repeat(ABSENT)
+        for name, module in compress(entries.items(), map(is_not, known, entries)):
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
                 if type(name) is not str or top_level(name) in _UNWATCHED:
+                    ignored[key] = name
                     continue
-                found = self._woken(module) or self._begin(name, module)
+                found = self._woken(module)
+                if found is None and self._is_ignored(name, module, ignored):
+                    continue
+                found = found or self._begin(name, module)
                 if found is None:
                     continue
+                for modules in self._ignored.values():
+                    modules.pop(key, None)
                 has_changed = True
             elif found[0].refresh():
                 has_changed = True
@@ -204,7 +226,7 @@ class Contents:
 
     def executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
-        if not any(wants(name) for wants in self._wanting):
+        if not any(wanting.wants(name) for wanting in self._wanting):
             return
         module = sys.modules.get(name)
         known = self._spaces.get(id(module))
@@ -220,7 +242,6 @@ class Contents:
             or type(name) is not str
             or top_level(name) in _UNWATCHED
             or is_initializing(module)
-            or self._is_ignored(name, module)
         ):
             return None
         try:
@@ -229,21 +250,31 @@ class Contents:
             return None
         return [space, *self._classes(space, [])]
 
-    def _is_ignored(self, name: str, module: object) -> bool:
+    def _ignored_now(self) -> dict[int, object]:
+        """Return the modules that are known to be left alone as long as the test code of now runs."""
+        if _HAS_VERSIONS:
+            return {}
+        files = tuple(file for wanting in self._wanting for file in wanting.files())
+        if files not in self._ignored and len(self._ignored) >= _MOST_LISTS:
+            self._ignored.clear()
+        return self._ignored.setdefault(files, {})
+
+    def _is_ignored(self, name: str, module: object, ignored: dict[int, object]) -> bool:
         """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
-        if _HAS_VERSIONS or Origins.usual().is_first_party(name, module):
+        if _HAS_VERSIONS or is_initializing(module):
             return False
-        if self._ignored.get(id(module)) == name:
-            return True
-        if any(wants(name) for wants in self._wanting):
+        # A test file or conftest may do with its own namespace what it likes.
+        if "@pytest_ar" not in (namespace(module) or {}) and (
+            Origins.usual().is_first_party(name, module)
+            or any(wanting.wants(name) for wanting in self._wanting)
+        ):
             return False
-        self._ignored[id(module)] = name
+        ignored[id(module)] = name
         return True
 
     def begin_anew(self) -> None:
-        """Ask again which modules may be written to: other test code runs now."""
+        """Look at the modules that may be written to now: other test code runs from here on."""
         if self._ignored:
-            self._ignored.clear()
             self.take()  # later, those that it names would hold already what it writes to them
 
     def _classes(self, space: Space, known: list[Space]) -> list[Space]:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, find, following
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS, State, Wanting
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import (
@@ -68,8 +68,9 @@ class ContentBoundaries:
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
-            CONTENTS.start(self._wants)
-            config.add_cleanup(partial(CONTENTS.stop, self._wants))
+            wanting = Wanting(leaks.writers.may_write, self._files)
+            CONTENTS.start(wanting)
+            config.add_cleanup(partial(CONTENTS.stop, wanting))
         self._base: State = CONTENTS.take() if is_on else {}
         self._test: pytest.Item | None = None
         #: Finds the modules that were first imported while something was patched.
@@ -78,11 +79,9 @@ class ContentBoundaries:
             self._patched.start()
             config.add_cleanup(self._patched.stop)
 
-    def _wants(self, name: str) -> bool:
+    def _files(self) -> list[str]:
         here = self._here()
-        if here is None or not here.nodeid:
-            return False
-        return self._leaks.writers.may_write([str(self._leaks.places.file_of(here))], name)
+        return [str(self._leaks.places.file_of(here))] if here is not None and here.nodeid else []
 
     def rebase(self) -> None:
         """Take what is there now as what everything is compared with."""

@@ -13,7 +13,7 @@ from pytest_import_isolation.contents.findings import (
     following,
     undo_all,
 )
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS, State, Wanting
 from pytest_import_isolation.contents.restoring import do_again
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.state.origins import Origins
@@ -33,6 +33,7 @@ class WindowContents:
         self._origins = origins
         self._writers = writers
         self._files = files
+        self._wanting = Wanting(writers.may_write, self._test_code)
         self.start()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
@@ -43,14 +44,16 @@ class WindowContents:
 
     def start(self) -> None:
         """Look at what modules hold from now on."""
-        CONTENTS.start(self._wants)
+        CONTENTS.start(self._wanting)
 
     def stop(self) -> None:
         """Look no more."""
-        CONTENTS.stop(self._wants)
+        CONTENTS.stop(self._wanting)
 
-    def _wants(self, name: str) -> bool:
-        return self._writers.may_write(self._files(), name)
+    def _test_code(self) -> list[str]:
+        # A plugin that opened the window, as pytest's hooks do, writes nothing in the name of a test.
+        origins = self._origins
+        return [f for f in self._files() if not origins.is_installed(f) or origins.is_test_file(f)]
 
     def holds_still(self) -> bool:
         """Tell whether nothing at all has changed since."""
