@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.machinery import PathFinder
-
-if sys.version_info >= (3, 15):
-    from pytest_import_isolation.machinery.lazy_settings import eager_imports
-else:
-    eager_imports = nullcontext
 
 
 @contextmanager
@@ -21,7 +16,16 @@ def plain_imports() -> Iterator[None]:
     """
     sys.meta_path.insert(0, PathFinder)
     try:
-        with eager_imports():
+        with _eager_imports():
             yield
     finally:
         sys.meta_path.remove(PathFinder)  # the first one
+
+
+def _eager_imports() -> AbstractContextManager[None]:
+    # One module less for each run, as a rule.
+    if sys.version_info < (3, 15) or vars(sys)["get_lazy_imports"]() == "normal":
+        return nullcontext()
+    from pytest_import_isolation.machinery.lazy_settings import eager_imports
+
+    return eager_imports()
