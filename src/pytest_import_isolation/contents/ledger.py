@@ -37,6 +37,8 @@ _HAS_VERSIONS: Final = cell_of({}) is not None
 _UNWATCHED: Final = frozenset(
     ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
 )
+#: Tells whether the code of some files may write to a module, given its name.
+MayWrite = Callable[[Sequence[str], str], bool]
 #: For how many lists of files is remembered which modules they do not name.
 _MOST_LISTS: Final = 8
 
@@ -44,8 +46,7 @@ _MOST_LISTS: Final = 8
 class Wanting(NamedTuple):
     """Who wants to know what modules hold."""
 
-    #: Tells whether the code of some files may write to a module, given its name.
-    may_write: Callable[[Sequence[str], str], bool]
+    may_write: MayWrite
     #: Returns the files of the test code that runs now.
     files: Callable[[], Sequence[str]]
 
@@ -129,7 +130,8 @@ class Contents:
         moment = Moment(sys.modules)
         spaces: dict[int, list[Space]] = {}
         has_changed = False
-        ignored = self._ignored_now()
+        asked = [(wanting.may_write, wanting.files()) for wanting in self._wanting]
+        ignored = self._ignored_now(tuple(file for _, files in asked for file in files))
         entries = entries_in(sys.modules)
         # At the speed of C: nearly all are ignored, where any is.
         known = map(ignored.get, map(id, entries.values())) if ignored else repeat(ABSENT)
@@ -141,7 +143,8 @@ class Contents:
                     ignored[key] = name
                     continue
                 found = self._woken(module)
-                if found is None and self._is_ignored(name, module, ignored):
+                if found is None and self._is_ignored(name, module, asked):
+                    ignored[key] = name
                     continue
                 found = found or self._begin(name, module)
                 if found is None:
@@ -250,27 +253,23 @@ class Contents:
             return None
         return [space, *self._classes(space, [])]
 
-    def _ignored_now(self) -> dict[int, object]:
-        """Return the modules that are known to be left alone as long as the test code of now runs."""
+    def _ignored_now(self, files: tuple[str, ...]) -> dict[int, object]:
+        """Return the modules that are known to be left alone as long as these files are the test code."""
         if _HAS_VERSIONS:
             return {}
-        files = tuple(file for wanting in self._wanting for file in wanting.files())
         if files not in self._ignored and len(self._ignored) >= _MOST_LISTS:
             self._ignored.clear()
         return self._ignored.setdefault(files, {})
 
-    def _is_ignored(self, name: str, module: object, ignored: dict[int, object]) -> bool:
+    def _is_ignored(self, name: str, module: object, asked: Iterable[tuple[MayWrite, Sequence[str]]]) -> bool:
         """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
         if _HAS_VERSIONS or is_initializing(module):
             return False
-        # A test file or conftest may do with its own namespace what it likes.
-        if "@pytest_ar" not in (namespace(module) or {}) and (
-            Origins.usual().is_first_party(name, module)
-            or any(wanting.wants(name) for wanting in self._wanting)
-        ):
+        if "@pytest_ar" in (namespace(module) or {}):
+            return True  # a test file or conftest may do with its own namespace what it likes
+        if Origins.usual().is_first_party(name, module):
             return False
-        ignored[id(module)] = name
-        return True
+        return not any(may_write(files, name) for may_write, files in asked)
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
