@@ -150,6 +150,7 @@ def _execute(suite: Suite, line: str, plugins: tuple[str, ...]) -> tuple[int, st
 
 def _evened(text: str, root: Path) -> str:
     text = text.replace(str(root), "/home/me/shop")
+    text = re.sub(r"(No module named '[\w.]+')\. Did you mean: '[\w.]+'\?", r"\1", text)  # of Python 3.15
     for pattern, same in _VARYING:
         text = pattern.sub(same, text)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
