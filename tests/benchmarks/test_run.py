@@ -150,7 +150,9 @@ def test_a_peer_that_does_not_work_is_named_and_the_rest_goes_on(
     assert section.missing[0] == "pytest-forked: its run went wrong: 1 failed"
     assert [table.title for table in section.tables] == [
         "2,000 empty tests, 600 modules loaded",
+        "Looking at contents, 600 modules, times import_isolation_contents = off",
         "2,000 empty tests, 1,500 modules loaded",
+        "Looking at contents, 1,500 modules, times import_isolation_contents = off",
     ]
 
 
