@@ -186,6 +186,17 @@ def test_a_look_at_what_has_not_changed_gives_the_same_object(shop: Any) -> None
     shop.RATE = 5
 
 
+def test_a_module_that_is_executed_is_known_from_then_on(tmp_path: Path, shop: Any) -> None:
+    tmp_path.joinpath("cnt_late.py").write_text("RATE = 5\n")
+    with IsolatedImportContext():
+        CONTENTS.take()
+        late: Any = importlib.import_module("cnt_late")
+        state = CONTENTS.take()
+        assert "cnt_late" in {space.name for space in state}
+        late.RATE = 6
+        assert [change.full_name for change in CONTENTS.changes(state)] == ["cnt_late.RATE"]
+
+
 def test_a_look_after_a_write_finds_it_and_the_classes_that_came_with_it(shop: Any) -> None:
     with IsolatedImportContext():
         first = CONTENTS.take()

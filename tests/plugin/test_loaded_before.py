@@ -326,3 +326,29 @@ def test_who_left_a_fake_is_named_to_a_test_that_asserts_that_nothing_is_there(s
         "To test as if nobody had imported it yet, mark the test:\n"
         '    @pytest.mark.isolated_imports(unloaded="plug_fake")'
     ]
+
+
+def test_no_object_that_a_failing_test_uses_is_asked_for_its_class(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/plug.py": "",
+            "test_a.py": "def test_first(): import app.plug",
+            "test_b.py": """
+                class Odd:
+                    @property
+                    def __class__(self):
+                        raise AssertionError("it was asked")
+
+                odd = Odd()
+
+                def test_fails():
+                    import app.plug
+                    assert odd is None
+            """,
+        },
+        "--tb=line",
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "INTERNALERROR" not in run.output

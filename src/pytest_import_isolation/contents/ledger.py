@@ -72,7 +72,7 @@ class Contents:
         self._finders: tuple[object, ...] = ()
         # By files of test code, the modules that they do not name: by the identity of each, its name.
         self._ignored: dict[tuple[str, ...], dict[int, object]] = {}
-        # Whether namespaces were copied since the state was made.
+        # Whether namespaces were copied, or became known, since the state was made.
         self._is_stale = False
 
     def start(self, wanting: Wanting) -> None:
@@ -237,6 +237,7 @@ class Contents:
             found = self._woken(module) or self._begin(name, module)
             if found is not None:
                 self._spaces[id(module)] = found
+                self._is_stale = True
 
     def _begin(self, name: object, module: object) -> list[Space] | None:
         dictionary = namespace(module)

@@ -286,7 +286,7 @@ def attempt_in_fresh_interpreter(entry: str, known: Collection[str]) -> Attempt:
     """Do as :func:`attempt` in a new process, with this one's ``sys.path`` and environment."""
     import subprocess
 
-    path = [working_directory() if item == "" else item for item in sys.path if isinstance(item, str)]
+    path = [working_directory() if item == "" else item for item in sys.path if issubclass(type(item), str)]
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, repr(path)],
         input=json.dumps([entry, sorted(known)]),

@@ -110,7 +110,10 @@ def _called_by(one: _Code) -> Iterator[FunctionType]:
         value = one.value(name)
         if value is ABSENT:
             continue
-        attributes = [*one.code.co_names, *(("__init__", "__call__") if isinstance(value, type) else ())]
+        attributes = [
+            *one.code.co_names,
+            *(("__init__", "__call__") if issubclass(type(value), type) else ()),
+        ]
         for candidate in (value, *(attribute_of(value, attribute) for attribute in attributes)):
             function = _function_in(candidate)
             if function is not None:

@@ -165,7 +165,7 @@ def _run(package: str, noting: str) -> str:
 
 def search_path() -> list[str]:
     """Return what a new interpreter needs as ``sys.path`` to find what this one finds."""
-    return [os.fspath(entry) for entry in sys.path if isinstance(entry, (str, os.PathLike))]
+    return [os.fspath(entry) for entry in sys.path if issubclass(type(entry), (str, os.PathLike))]
 
 
 def refuse_without_processes() -> None:

@@ -197,7 +197,7 @@ class Window:
     def is_test_code(self, module: object) -> bool:
         """Tell whether a module is a test file, a conftest, or the file that opened this window."""
         file = (namespace(module) or {}).get("__file__")
-        return isinstance(file, str) and (file in self.test_files() or self.origins.is_test_file(file))
+        return type(file) is str and (file in self.test_files() or self.origins.is_test_file(file))
 
     def note_kept_taints(self, modules: Mapping[Any, object], decisions: Mapping[Any, Decision]) -> None:
         """Take note of modules that stay although they hold what this window faked or blocked.
