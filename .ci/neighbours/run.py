@@ -99,6 +99,9 @@ def _test(text: str) -> dict[str, str]:
 
 
 _ASYNC = "async def test_own():\n    import shop.cart\n    assert shop.cart.Cart.total == 3\n"
+_PASSES_SECOND = _test(
+    "from itertools import count\nruns = count()\ndef test_own():\n    assert next(runs)\n"
+)
 NEIGHBOURS = (
     Neighbour("allure-pytest", ("--alluredir=allure",)),
     Neighbour(
@@ -140,7 +143,7 @@ NEIGHBOURS = (
         files=_test("from pytest_check import check\ndef test_own():\n    check.equal(1, 1)\n"),
     ),
     Neighbour("pytest-codeblocks", ("--codeblocks",), {"own.md": "```python\nimport shop.cart\n```\n"}),
-    Neighbour("pytest-codspeed", ("--codspeed",), _test("def test_own(benchmark):\n    benchmark(int)\n")),
+    Neighbour("pytest-codspeed", files=_test("def test_own(benchmark):\n    benchmark(int)\n")),
     Neighbour("pytest-cov", ("--cov=shop", "--cov-branch")),
     Neighbour(
         "pytest-datadir",
@@ -224,12 +227,12 @@ NEIGHBOURS = (
     Neighbour(
         "pytest-rerunfailures",
         ("--reruns=1",),
-        _test("from itertools import count\nruns = count()\ndef test_own():\n    assert next(runs)\n"),
+        _PASSES_SECOND,
     ),
     Neighbour(
         "pytest-retry",
         ("--retries=1",),
-        _test("from itertools import count\nruns = count()\ndef test_own():\n    assert next(runs)\n"),
+        _PASSES_SECOND,
     ),
     Neighbour("pytest-rich", ("--rich",)),
     Neighbour("pytest-run-parallel", ("--parallel-threads=2",)),
@@ -356,7 +359,7 @@ def _run(
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"),
-                *("-p", "no:import_isolation", *plugins, *neighbour.options, *options),
+                *(*plugins, *neighbour.options, *options),
             ],
             cwd=suite,
             env={

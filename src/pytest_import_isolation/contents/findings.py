@@ -87,7 +87,8 @@ def find(
         before = copy_of(reload.before)
         # What test code had written before that goes too.
         written = writers.of_tests(compare(space, base, before), files)
-        _take_back(base, space.dictionary or {}, _without(before, written))
+        _leave_out(before, written)
+        _take_back(before, base, space.dictionary or {})
         again[space] = Reloaded(space, space.hold(before), reload.importer)
     left: list[ContentChange] = []
     for space, changes in _by_space(CONTENTS.changes(since)).items():
@@ -119,26 +120,25 @@ def _by_space(changes: Iterable[ContentChange]) -> Mapping[Space, list[ContentCh
     return found
 
 
-def _without(contents: Copy, written: Iterable[ContentChange]) -> Copy:
+def _leave_out(contents: Copy, written: Iterable[ContentChange]) -> None:
     """Take single changes out of a copy."""
     for change in written:
         if change.before is ABSENT:
             contents.pop(change.name, None)
         else:
             contents[change.name] = copy_of({change.name: change.before})[change.name]
-    return contents
 
 
-def _take_back(base: Copy, now: Mapping[str, object], before: Copy) -> None:
+def _take_back(before: Copy, base: Copy, now: Mapping[str, object]) -> None:
     """Take out of a copy what somebody has put back since, as a patch does when it ends.
 
     A reload makes new functions, classes and other objects. Where that of the beginning stands again, it was
     put there. Of constants nothing is known.
 
     Args:
+        before: what was there before the reload.
         base: what was there at the beginning.
         now: what is there now.
-        before: what was there before the reload.
     """
     for name, kept in base.items():
         value = value_of(kept)

@@ -139,9 +139,6 @@ class Contents:
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
-                if type(name) is not str or top_level(name) in _UNWATCHED:
-                    ignored[key] = name
-                    continue
                 found = self._woken(module)
                 if found is None and self._is_ignored(name, module, asked):
                     ignored[key] = name
@@ -189,7 +186,8 @@ class Contents:
 
     def _woken(self, module: object) -> list[Space] | None:
         """Return the namespaces of a module that is loaded again, None for another one."""
-        space, dictionary = self._resting.get(id(module)), namespace(module)
+        space = self._resting.get(id(module))
+        dictionary = None if space is None else namespace(module)
         if space is None or space.owner() is not module or dictionary is None:
             return None
         self._resting.pop(id(module), None)
@@ -229,7 +227,7 @@ class Contents:
 
     def executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
-        if not any(wanting.wants(name) for wanting in self._wanting):
+        if _is_unwatched(name) or not any(wanting.wants(name) for wanting in self._wanting):
             return
         module = sys.modules.get(name)
         known = self._spaces.get(id(module))
@@ -239,14 +237,9 @@ class Contents:
                 self._spaces[id(module)] = found
                 self._is_stale = True
 
-    def _begin(self, name: object, module: object) -> list[Space] | None:
+    def _begin(self, name: str, module: object) -> list[Space] | None:
         dictionary = namespace(module)
-        if (
-            dictionary is None
-            or type(name) is not str
-            or top_level(name) in _UNWATCHED
-            or is_initializing(module)
-        ):
+        if dictionary is None or is_initializing(module):
             return None
         try:
             space = Space(name, name, module, dictionary, self._forget_signature)
@@ -264,6 +257,8 @@ class Contents:
 
     def _is_ignored(self, name: str, module: object, asked: Iterable[tuple[MayWrite, Sequence[str]]]) -> bool:
         """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
+        if _is_unwatched(name):
+            return True
         if _HAS_VERSIONS or is_initializing(module):
             return False
         if "@pytest_ar" in (namespace(module) or {}):
@@ -340,6 +335,10 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     if len(since) != len(now) or not all(map(is_, since, now)):
         return now.items()
     return compress(now.items(), map(is_not, now.values(), since.values()))
+
+
+def _is_unwatched(name: object) -> bool:
+    return type(name) is not str or top_level(name) in _UNWATCHED
 
 
 def _space(name: str, home: str, owner: object, contents: Contents) -> Space | None:

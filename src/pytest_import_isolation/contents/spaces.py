@@ -25,17 +25,8 @@ class _Held(weakref.ref):  # type: ignore[type-arg]
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
     "sys": frozenset(
         (
-            *(
-                "last_exc",
-                "last_type",
-                "last_value",
-                "last_traceback",
-                "stdin",
-                "stdout",
-                "stderr",
-                "ps1",
-                "ps2",
-            ),
+            *("last_exc", "last_type", "last_value", "last_traceback"),
+            *("stdin", "stdout", "stderr", "ps1", "ps2"),
             *("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "dont_write_bytecode"),
             *("displayhook", "excepthook", "unraisablehook", "breakpointhook", "tracebacklimit", "argv"),
         )

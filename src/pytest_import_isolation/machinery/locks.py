@@ -179,7 +179,7 @@ def _known_to_leave(wanted: Callable[[], Iterable[object]]) -> Iterator[None]:
 def quiet_import_lock(
     wanted: Callable[[], Iterable[str]],
     patience: float = 1.0,
-    outer: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
+    outer: AbstractContextManager[object] | None = None,
     waiting: Container[int] | None = None,
 ) -> Iterator[dict[str, str]]:
     """Hold the import lock at a moment when no other thread is importing from the wanted modules' packages.
@@ -187,7 +187,7 @@ def quiet_import_lock(
     Args:
         wanted: called under the lock; returns the names that are about to leave ``sys.modules``.
         patience: seconds to wait for other threads to finish their imports.
-        outer: a lock that is held around the import lock, and is free while this waits.
+        outer: a lock to hold around the import lock; it is free while this waits.
         waiting: if given, a thread also counts that only asks for a module, be it loaded, but for these.
 
     Yields:
@@ -196,7 +196,7 @@ def quiet_import_lock(
     # Counted, and not looked up on a clock: a test may have stopped that (freezegun).
     pauses = round(patience / _PAUSE)
     while True:
-        with outer, import_lock():
+        with outer or nullcontext(), import_lock():
             is_over = pauses <= 0
             with _known_to_leave(wanted):
                 importing = names_being_imported(about_to=not is_over)

@@ -83,11 +83,7 @@ class RealModules:
         """
         with ExitStack() as stack:
             with _SEARCH:  # else another search has the fakes
-                loaded = [
-                    name
-                    for name, module in sys.modules.copy().items()
-                    if type(name) is str and loader_of(module) is not None
-                ]
+                loaded = _loaded_fakes()
             covers = Patterns(tuple(loaded)).match
             # Other threads that import a faked module are to get the fake. Who begins now waits before it is
             # taken away. Who has begun is waited for: it looks for the fake, or wants to search itself.
@@ -130,6 +126,11 @@ class RealModules:
         for name, module in sys.modules.copy().items():
             if type(name) is str and covers(name) and is_real(self._window.origins, name, module):
                 self._window.real_modules.setdefault(name, module)
+
+
+def _loaded_fakes() -> list[str]:
+    modules = sys.modules.copy().items()
+    return [name for name, module in modules if type(name) is str and loader_of(module) is not None]
 
 
 def _known(name: str) -> Iterator[object]:
