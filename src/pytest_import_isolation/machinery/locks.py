@@ -124,6 +124,7 @@ def _names_asked_for(waiting: Container[int] = ()) -> set[str]:
     Args:
         waiting: the threads that are not meant.
     """
+    me = own_idents()
     names: set[str] = set()
     for ident, frame in stacks_of_other_threads():
         if all(frame.f_globals is not space for space in _IMPORTERS) or ident in waiting:
@@ -134,9 +135,15 @@ def _names_asked_for(waiting: Container[int] = ()) -> set[str]:
         if type(manager) is _LockManager:
             # `_load()` has no variable for the name, but what takes the lock has, once it is made.
             name = getattr(manager, "_name", name)
-        if type(name) is str:
+        # Who waits for a lock that this thread holds cannot go on before it.
+        if type(name) is str and _owner_of(name) not in me:
             names.update((name, *ancestors(name)))
     return names
+
+
+def _owner_of(name: str) -> int | None:
+    reference = getattr(_bootstrap, "_module_locks", {}).get(name)
+    return None if reference is None else getattr(reference(), "owner", None)
 
 
 def _of_same_packages(names: Iterable[Any], importing: Mapping[str, str]) -> dict[Any, str]:
