@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def threads(seconds: float, modules: int, least: int = 0, workers: int = 3) -> l
                 name = random.choice((*names, _REMOVED[1]))
                 try:
                     importlib.import_module(name)
-                except BaseException as error:
-                    errors.append(f"{threading.current_thread().name}: {name}: {error!r}")
+                except BaseException:
+                    errors.append(
+                        f"{threading.current_thread().name}: {name}: {traceback.format_exc(limit=-3)}"
+                    )
 
         pool = [threading.Thread(target=load, name=f"importer-{number}") for number in range(workers)]
         for thread in pool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -255,6 +257,35 @@ def test_a_module_of_the_same_name_in_another_directory_is_not_lent(worlds: Worl
         worlds.leave()
     finally:
         sys.path.remove(str(tmp_path / "one"))
+
+
+@pytest.mark.usefixtures("many_turns")
+def test_a_thread_may_borrow_while_worlds_are_swapped(worlds: Worlds, tree: Tree) -> None:
+    counting(tree)
+    lender_of(worlds, "wd_app.aws")
+    chains: list[list[World]] = [[], [make("one")], [make("two", is_watchful=True), make("three")]]
+    errors: list[list[str]] = []
+    over = threading.Event()
+
+    def borrow() -> None:
+        while not over.is_set():
+            try:
+                worlds.lend("wd_app.db")
+                worlds.lend("wd_app.absent")
+            except BaseException as error:
+                errors.append(traceback.format_exception(error))
+
+    threads = [threading.Thread(target=borrow) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(100):
+        worlds.swap(*chains[number % 3])
+    over.set()
+    for thread in threads:
+        thread.join()
+    worlds.swap()
+    assert errors == []
+    assert loaded("wd_app", "wd_app.aws", "wd_app.db") == {}
 
 
 def test_a_module_that_was_removed_on_purpose_is_executed_again(worlds: Worlds, tree: Tree) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pytest_import_isolation.contents.findings import Undone
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.finders import import_function, is_own_finder, without_own_finder
+from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
@@ -17,7 +18,6 @@ from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origin, Origins
-from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import lay
@@ -25,6 +25,7 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import ClassChange
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
+from pytest_import_isolation.window.loan import Loan
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import Parameters
 from pytest_import_isolation.window.window import MustStay, Window, with_inner
@@ -91,9 +92,8 @@ class World:
         self._window: Window | None = None
         # What its modules did to the classes of finders.
         self._class_changes: list[ClassChange] = []
-        # Computed when somebody borrows: what there is, and what of it a module cannot do without.
-        self._loan: dict[str, ParkedModule] | None = None
-        self._needs: dict[str, frozenset[str]] = {}
+        # Made when somebody wants to borrow.
+        self._loan: Loan | None = None
 
     def __repr__(self) -> str:
         return f"World({self.name!r})"
@@ -162,7 +162,7 @@ class World:
         self.overlay = _overlay(window.around, difference)
         self._tainted = {**window.tainted, **self._tainted_by_reference()}
         window.tainted.update(self._tainted)
-        self._loan, self._needs = None, {}
+        self._loan = None
         self._seen = None
         changes, _ = close_with_inner(window)
         self._class_changes = window.installations.undone
@@ -217,7 +217,7 @@ class World:
         self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
         self._contents = Undone()
         self.forgotten_packages = {}
-        self._loan, self._needs = None, {}
+        self._loan = None
 
     def absorb(self, other: World) -> bool:
         """Take over the modules of a world, if none of them has the name of one of this world's own.
@@ -243,18 +243,12 @@ class World:
         )
         self._class_changes = [*self._class_changes, *other._class_changes]
         self.log.importers.update({n: i for n, i in other.log.importers.items() if n in entries})
-        self._loan, self._needs = None, {}
+        self._loan = None
         return True
 
-    def loan(self) -> dict[str, ParkedModule]:
-        """Return what is in place with this world, in the form in which others borrow it."""
-        if self.is_in_place:
-            return self._holdings(_overlay(self.window.around, self.settle()))
-        if self._loan is None:
-            self._loan = self._holdings(self.overlay)
-        return self._loan
-
-    def _holdings(self, overlay: Overlay) -> dict[str, ParkedModule]:
+    def holdings(self) -> dict[str, ParkedModule]:
+        """Return the modules that are in place with this world, with the attributes of their packages."""
+        overlay = _overlay(self.window.around, self.settle()) if self.is_in_place else self.overlay
         own = {
             name: ParkedModule(module, overlay.bindings.get(name, ABSENT))
             for name, module in overlay.entries.items()
@@ -265,12 +259,13 @@ class World:
 
     def has_fakes(self) -> bool:
         """Tell whether a fake is in place that belongs to this world."""
-        if self._seen is not None:
+        seen = self._seen  # another thread may be about to leave this world
+        if seen is not None:
             now = entries_in(sys.modules)
-            new = {name: module for name, module in now.items() if self._seen.get(name, ABSENT) is not module}
+            new = {name: module for name, module in now.items() if seen.get(name, ABSENT) is not module}
             self._seen = now
             self._fakes.update(self._fakes_among(new))
-        return any(name in sys.modules for name in self._fakes)
+        return any(name in sys.modules for name in [*self._fakes])
 
     def _fakes_among(self, entries: Mapping[Any, object]) -> Iterator[str]:
         for name, module in entries.items():
@@ -281,7 +276,7 @@ class World:
         """Return the foreign modules that hold a fake, with its name, and note all fakes."""
         entries = self.overlay.entries
         self._fakes.update(self._fakes_among(entries))
-        fakes = {id(entries[name]): name for name in self._fakes if entries.get(name) is not None}
+        fakes = {id(entries[name]): name for name in [*self._fakes] if entries.get(name) is not None}
         if not fakes:
             return {}
         return {
@@ -295,53 +290,26 @@ class World:
     # Lending
 
     @property
-    def lendable(self) -> Mapping[str, ParkedModule]:
-        """The modules that another world may use, if they are first-party: its own and those it borrowed."""
-        return self.loan() if self.lends and not self.is_in_place else {}
+    def loan(self) -> Loan | None:
+        """What another world may use of this one, if it is first-party; None while it is in place itself."""
+        if not self.lends or self.is_in_place:
+            return None
+        loan = self._loan
+        if loan is None:
+            loan = self._loan = Loan(self.holdings(), self.log.importers)
+        return loan
 
-    def needs(self, name: str) -> frozenset[str]:
-        """Return the names of this world's modules that one of them cannot do without, with its own."""
-        found = self._needs.get(name)
-        if found is None:
-            entries = {name: parked.module for name, parked in self.loan().items()}
-            found = self._needs[name] = frozenset(_closure(name, entries, self.log))
-        return found
-
-    def borrow(self, modules: Mapping[str, ParkedModule], log: ImportLog) -> None:
+    def borrow(self, modules: Mapping[str, ParkedModule], importers: Mapping[str, Importer]) -> None:
         """Let modules of another world, which are in place now, belong to what surrounds this one.
 
         Args:
             modules: what is borrowed.
-            log: who imported them first.
+            importers: who imported them first, and others.
         """
         self.borrowed.update(modules)
-        self.log.importers.update({n: i for n, i in log.importers.items() if n in modules})
+        self.log.importers.update({n: i for n, i in importers.items() if n in modules})
         for window in with_inner(self.window):
             window.around.admit({name: parked.module for name, parked in modules.items()})
-
-
-def _closure(name: str, entries: Mapping[str, object], log: ImportLog) -> set[str]:
-    """Return those of some modules that one of them cannot do without, with its own name."""
-    new_modules = NewModules(entries)
-    imported: dict[str, list[str]] = {}
-    for child, importer in log.importers.items():
-        imported.setdefault(importer.module, []).append(child)
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in entries:
-            continue
-        found.add(name)
-        waiting += ancestors(name)
-        waiting += imported.get(name, ())
-        # The attribute that importlib writes for a submodule is no need of the package.
-        waiting += (
-            home
-            for home, key in new_modules.references(namespace(entries[name]) or {})
-            if f"{name}.{key}" != home
-        )
-    return found
 
 
 def _joined(

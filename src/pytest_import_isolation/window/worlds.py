@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import caller
+from pytest_import_isolation.machinery.locks import import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
@@ -14,6 +15,7 @@ from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.submodule_attributes import bind, parent_namespace
 from pytest_import_isolation.state.writing import put_in, take_out
+from pytest_import_isolation.window.loan import Loan
 from pytest_import_isolation.window.window import with_inner
 from pytest_import_isolation.window.world import World
 
@@ -42,9 +44,10 @@ class Worlds:
 
     def close(self) -> None:
         """End all worlds that are in place and leave the import state as it is."""
-        for world in reversed(self.chain):
+        chain = self.chain
+        self._set_chain()
+        for world in reversed(chain):
             world.abandon()
-        self.chain = ()
         FINDER.stop_lending_from(self.lend)
 
     def swap(self, *chain: World) -> dict[World, Changes]:
@@ -66,13 +69,13 @@ class Worlds:
         for world in chain[common:]:
             self._put_in(world.borrowed)
             world.enter()
-            self.chain = (*self.chain, world)
+            self._set_chain(*self.chain, world)
         return left
 
     def begin(self, world: World) -> None:
         """Add a new world to the chain: what is loaded from here on is part of it."""
         world.open()
-        self.chain = (*self.chain, world)
+        self._set_chain(*self.chain, world)
 
     def leave(self) -> Changes:
         """Leave the innermost world of the chain, whatever is still open inside it.
@@ -81,7 +84,7 @@ class Worlds:
             What became of the modules that were in place.
         """
         *outer, world = self.chain
-        self.chain = tuple(outer)
+        self._set_chain(*outer)
         changes = world.leave()
         take_out(name for name, parked in world.borrowed.items() if sys.modules.get(name) is parked.module)
         return changes
@@ -89,8 +92,13 @@ class Worlds:
     def dissolve(self) -> None:
         """End the innermost world of the chain; all that it loaded belongs to what surrounds it."""
         *outer, world = self.chain
-        self.chain = tuple(outer)
+        self._set_chain(*outer)
         world.abandon()
+
+    def _set_chain(self, *chain: World) -> None:
+        # A world is part of it only while it is in place: a thread that imports may be borrowing for it.
+        with import_lock():
+            self.chain = chain
 
     def add_lender(self, world: World) -> None:
         """Let other worlds use the first-party modules that were executed in this one."""
@@ -105,54 +113,65 @@ class Worlds:
     # Lending
 
     def lend(self, name: str) -> ParkedModule | None:
-        """Return a module that would be executed a second time without need, or None."""
-        if not self.chain:
-            return None
-        if not all(window.is_plain for window in with_inner(self.chain[-1].window)):
+        """Return a module that would be executed a second time without need, or None.
+
+        Threads that import call it, also while worlds are swapped.
+        """
+        with import_lock():  # what is in the chain is in place
+            chain = self.chain
+            if not chain:
+                return None
+            windows, inner = with_inner(chain[0].window), with_inner(chain[-1].window)
+        if not all(window.is_plain for window in inner):
             return None  # a test asked for something else than what others executed
-        if any(name in window.around.modules for window in with_inner(self.chain[0].window)):
+        if any(name in window.around.modules for window in windows):
             return None  # somebody removed it, in order to have it executed again
-        for lender in self._lenders:
-            parked = lender.lendable.get(name)
+        for loan in self._loans():
+            parked = loan.modules.get(name)
             if (
                 parked is not None
                 and self._origins.is_first_party(name, parked.module)
-                and not any(world.has_fakes() for world in self.chain)
-                and self._is_found_alike(lender, lender.needs(name))
+                and not any(world.has_fakes() for world in chain)
+                and self._is_found_alike(loan, name)
             ):
-                return self._lend(lender, name)
-        self._look_for_fakes()
+                return self._lend(loan, name, chain)
+        self._look_for_fakes(chain[-1])
         return None
 
-    def _look_for_fakes(self) -> None:
+    def _loans(self) -> Iterator[Loan]:
+        return filter(None, (lender.loan for lender in self._lenders))
+
+    def _look_for_fakes(self, world: World) -> None:
         # Only first-party code plants fakes, and what it imports next could be tainted by them.
-        if self.chain[-1].is_watchful:
+        if world.is_watchful:
             importer = caller()
             if importer and self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY:
-                self.chain[-1].has_fakes()
+                world.has_fakes()
 
-    def _is_found_alike(self, lender: World, group: Iterable[str]) -> bool:
-        """Tell whether an import would find the very files of modules, as things are now."""
-        loan = lender.lendable
-        if any(sys.modules.get(name, loan[name].module) is not loan[name].module for name in group):
+    def _is_found_alike(self, loan: Loan, name: str) -> bool:
+        """Tell whether an import would find the very files of a module and its needs, as things are now."""
+        modules = {needed: loan.modules[needed].module for needed in loan.needs(name)}
+        if any(sys.modules.get(name, module) is not module for name, module in modules.items()):
             return False
         return all(
-            location_in((namespace(loan[name].module) or {}).get("__spec__"))
+            location_in((namespace(modules[name]) or {}).get("__spec__"))
             == find_location(name, is_own_finder)
-            for name in {top_level(name) for name in group}
-            if name in loan
+            for name in {top_level(name) for name in modules}
+            if name in modules
         )
 
-    def _lend(self, lender: World, name: str) -> ParkedModule:
-        loan = lender.lendable
-        lent = {other: loan[other] for other in lender.needs(name) if other not in sys.modules}
-        asked = lent[name]
-        self._put_in({other: parked for other, parked in lent.items() if other != name})
-        # importlib is in the middle of importing it, and gets it from the finder.
-        bind(parent_namespace(name), parent_of(name)[1], asked.binding)
-        self._strip({name: asked}, lent)
-        self.chain[-1].borrow(lent, lender.log)
-        return asked
+    def _lend(self, loan: Loan, name: str, chain: tuple[World, ...]) -> ParkedModule | None:
+        with import_lock():
+            if self.chain is not chain:
+                return None  # other worlds are in place than those that were asked; it is executed
+            lent = {n: loan.modules[n] for n in loan.needs(name) if n not in sys.modules}
+            asked = loan.modules[name]
+            self._put_in({other: parked for other, parked in lent.items() if other != name})
+            # importlib is in the middle of importing it, and gets it from the finder.
+            bind(parent_namespace(name), parent_of(name)[1], asked.binding)
+            self._strip({name: asked}, lent)
+            chain[-1].borrow(lent, loan.importers)
+            return asked
 
     def _put_in(self, borrowed: Mapping[str, ParkedModule]) -> None:
         for name in sorted(borrowed, key=lambda name: name.count(".")):
@@ -165,8 +184,8 @@ class Worlds:
 
         They get them back when their own world is entered.
         """
-        for lender in self._lenders:
-            for name, (module, *_) in lender.lendable.items():
+        for loan in self._loans():
+            for name, (module, *_) in loan.modules.items():
                 parent, child = parent_of(name) if type(name) is str else ("", "")
                 if parent in packages and name not in borrowed and name not in sys.modules:
                     space = namespace(packages[parent].module)
