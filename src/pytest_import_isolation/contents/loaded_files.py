@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pytest_import_isolation.contents.values import uses_mocks
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.modules import file_of
 from pytest_import_isolation.state.origins import Origins
@@ -27,6 +28,8 @@ class LoadedFiles:
         # Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        # First-party modules that are no test code and hold something of a library for mocks.
+        self._mocking: set[str] = set()
 
     def first_party(self) -> tuple[str, ...]:
         """Return the files of all first-party modules."""
@@ -45,6 +48,11 @@ class LoadedFiles:
         if found is None:
             found = self._around[file, target] = self._look_around(file, target)
         return found
+
+    def has_mocking_code(self) -> bool:
+        """Tell whether a first-party module that is no test code uses a library for mocks."""
+        self._refresh()
+        return bool(self._mocking)
 
     def _look_around(self, file: str, target: str | None) -> tuple[str, ...]:
         origins = self._origins
@@ -68,6 +76,7 @@ class LoadedFiles:
             self._first_party.clear()
             self._conftests.clear()
             self._around.clear()
+            self._mocking.clear()
         elif self._moment.lasts_for(sys.modules):
             return
         self._moment, modules = Moment(sys.modules), sys.modules.copy()
@@ -80,10 +89,13 @@ class LoadedFiles:
     def _note(self, name: str, module: object) -> None:
         """Take note of what stands under a name now."""
         before = self._first_party.pop(name, None), self._conftests.pop(name, None)
+        self._mocking.discard(name)
         file = file_of(module)
         if file is not None:
             if self._origins.is_first_party(name, module):
                 self._first_party[name] = file
+                if not self._origins.is_test_code(file) and uses_mocks(module):
+                    self._mocking.add(name)
             if self._origins.is_test_file(file) and os.path.basename(file) == "conftest.py":
                 self._conftests[name] = file
         if before != (self._first_party.get(name), self._conftests.get(name)):

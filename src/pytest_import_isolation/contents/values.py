@@ -12,6 +12,7 @@ from pytest_import_isolation.machinery.modules import (
     class_qualname,
     home_of,
     mro_of,
+    namespace,
 )
 from pytest_import_isolation.state.origins import describe
 
@@ -24,6 +25,20 @@ def is_mock(value: object) -> bool:
     """Tell whether a value is a Mock of any sort."""
     kinds = mro_of(type(value))
     return any(class_home(kind) in _MOCKS and "Mock" in class_qualname(kind) for kind in kinds)
+
+
+def uses_mocks(module: object) -> bool:
+    """Tell whether a module holds a library for mocks, or something from one."""
+    return any(_is_of_mocks(value) for value in list((namespace(module) or {}).values()))
+
+
+def _is_of_mocks(value: object) -> bool:
+    kind = type(value)
+    if issubclass(kind, ModuleType):
+        return (namespace(value) or {}).get("__name__") in _MOCKS
+    if issubclass(kind, type):
+        return class_home(value) in _MOCKS  # type: ignore[arg-type]
+    return kind is FunctionType and value.__module__ in _MOCKS
 
 
 def is_definition(value: object) -> bool:

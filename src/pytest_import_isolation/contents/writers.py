@@ -135,6 +135,19 @@ class Writers:
         last = module.rpartition(".")[2]
         return any(last in self._sources.text(file) for file in files)
 
+    def is_harmless(self, files: Iterable[str]) -> bool:
+        """Tell whether nothing in the texts of the test code that may run could write to a module.
+
+        Only then is there no need to look after each test what modules hold.
+
+        Args:
+            files: those of the test, or of who opened a window.
+        """
+        if self._code.has_mocking_code():
+            return False  # the helpers of an application's own test tools may leave a mock anywhere
+        code = [each for file in files for each in self.test_code(file, "")]
+        return bool(code) and not any(map(self._sources.may_write, code))
+
     def statement(
         self, change: ContentChange, files: Iterable[str], lines: range | None = None
     ) -> Writer | None:

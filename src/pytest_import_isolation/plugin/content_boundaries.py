@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Set
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ class ContentBoundaries:
         # Fixtures of a wider scope that are alive: whose they are, and what they wrote.
         self._living: dict[int, tuple[str, list[ContentChange]]] = {}
         self._at_teardown: dict[int, State] = {}
+        # Whether no test code is running that could write to a module: then nobody looks after each test.
+        self._is_harmless = False
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
@@ -94,6 +97,20 @@ class ContentBoundaries:
         """Take note that the code of another file runs from now on, before it does."""
         if self.is_on:
             CONTENTS.begin_anew()
+            self._is_harmless = False
+
+    def begin_tests(self, file: Path) -> bool:
+        """Take note that the tests of a file run from now on.
+
+        Returns:
+            Whether they, or the conftests and helpers that they use, may write to modules at all.
+        """
+        if self.is_on:
+            if self._is_harmless:
+                self.rebase()  # nobody looked after each test
+            CONTENTS.begin_anew()
+        self._is_harmless = not self.is_on or self._leaks.writers.is_harmless([str(file)])
+        return not self._is_harmless
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as what is around a test."""
@@ -220,7 +237,7 @@ class ContentBoundaries:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, None]:
         """Let what a fixture of a wider scope writes be no test's, until it is torn down."""
-        if fixturedef.scope == "function":
+        if fixturedef.scope == "function" or self._is_harmless:
             yield
             return
         nodeid, before = request.node.nodeid, CONTENTS.take()

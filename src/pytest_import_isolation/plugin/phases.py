@@ -46,6 +46,8 @@ class Phases:
         # state, or at least rebind an attribute for a submodule.
         self._file: Path | None = None
         self._may_write = self._may_rebind = True
+        # Whether its text, or those of conftests and helpers, could write to modules.
+        self._may_write_contents = True
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as the state before a test."""
@@ -55,9 +57,6 @@ class Phases:
         is_other_file = item.path != self._file
         if is_other_file:
             self._boundaries.look_closer()
-            if self._file is not None and not self._may_rebind:
-                # Nobody looked after each test: nothing in the text of that file writes to others.
-                self._boundaries.contents.rebase()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
             self._may_write = self._sources.may_write(item.path)
@@ -66,7 +65,7 @@ class Phases:
         self._boundaries.contents.begin_test(item)
         self._leak_watch.here = Polluter(item.nodeid, "setup")
         if is_other_file:
-            self._boundaries.contents.begin_file()
+            self._may_write_contents = self._boundaries.contents.begin_tests(item.path)
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
 
@@ -92,12 +91,15 @@ class Phases:
         is_same = base.shows_same_entries() if self._may_write else base.shows_same_number()
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
         self._attribution.end_phase(here.phase, changes, looked_closely=self._may_write)
-        if self._may_rebind:
+        # What a conftest leaves it wrote in the setup, if the file itself cannot have done it.
+        if self._may_write_contents and (self._may_rebind or here.phase == "setup"):
             self._boundaries.contents.end_phase(here.phase)
         self._leak_watch.here = Polluter(here.nodeid, phase)
 
     def end_test(self, test: pytest.Item) -> None:
         """Judge what is different after a test."""
+        # The import of a submodule may rebind a name of its package.
+        may_be_written = self._may_write_contents or self._boundaries.has_imports
         if not self._fixture_changes.explains_any and self._is_as_before():
             if not self._may_rebind:
                 self._attribution.unseen = Polluter(test.nodeid.partition("::")[0], "call")
@@ -105,7 +107,7 @@ class Phases:
         else:
             self._end_with_changes(test)
         self._boundaries.take_patched_imports()
-        if self._may_rebind:
+        if may_be_written:
             self._boundaries.contents.cut(Polluter(test.nodeid, "teardown"))
         self._boundaries.test = None
         self._leak_watch.here = None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.contents.source_writes import may_write_attributes
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.machinery.syntax import called
 
@@ -29,12 +30,6 @@ _QUOTED: Final = tuple(
 )
 _WRITERS: Final = ("syspath_prepend", "addsitedir", "reload")
 _WRITER: Final = re.compile(rf"\b({'|'.join(_WRITERS)})\b")
-# What rebinds, or removes, an attribute of something that may be a package.
-_REBINDERS: Final = ("setattr", "delattr", "__dict__", "vars", "globals", "mocker")
-_REBINDER: Final = re.compile(rf"\b({'|'.join(_REBINDERS)})\b")
-_DELETION: Final = re.compile(r"del(?<=\bdel)\s")
-_BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+\w+\.\w")
-_ASSIGNMENT: Final = re.compile(r"(?:^\s*[(\[]?|=)[^#\n=(]*\w\.\w[^#\n=(]*(?<![!<>=])=(?!=)")
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -68,9 +63,9 @@ class Sources:
         return self._writing[path]
 
     def may_rebind(self, path: Path) -> bool:
-        """Tell whether statements of a file could rebind the attribute for a submodule by themselves."""
+        """Tell whether statements of a file could write to attributes of others by themselves."""
         if path not in self._rebinding:
-            self._rebinding[path] = _rebinds(text_of(path))
+            self._rebinding[path] = may_write_attributes(text_of(path))
         return self._rebinding[path]
 
     def imports(self, path: Path, name: str) -> bool:
@@ -96,21 +91,6 @@ def _writes(source: str) -> bool:
         or ("sys" in source and (_LIKE_SYS.search(source) or _FROM_SYS.search(source)))
         or (_has_any(_WRITERS, source) and _WRITER.search(source))
     )
-
-
-def _rebinds(source: str) -> bool:
-    return bool(
-        "patch" in source
-        or _DELETION.search(source)
-        or (_has_any(_REBINDERS, source) and _REBINDER.search(source))
-        or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
-    )
-
-
-def _assigns(source: str) -> bool:
-    """Tell whether a line assigns to an attribute."""
-    lines = (line for line in source.splitlines() if "." in line.rpartition("=")[0])
-    return any(_ASSIGNMENT.search(line) for line in lines)
 
 
 def _has_any(words: Iterable[str], source: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import State
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import Importer
@@ -24,7 +24,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import adopting, follow_contents, follow_from
+from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
 from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
@@ -146,7 +146,7 @@ class ItemWindows:
         # The file of the test before, and its window, which is closed.
         self._last: tuple[Path | None, Window | None] = (None, None)
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
-        self._finalizing: dict[int, tuple[ImportState, State]] = {}
+        self._finalizing: dict[int, tuple[ImportState, State | None]] = {}
 
     def context(
         self, parameters: Parameters, site: Importer | None = None, after: ImportState | None = None
@@ -277,12 +277,13 @@ class ItemWindows:
         return self._open[-1].window if window is None and self._open else window
 
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if self._window_inside(fixturedef) is not None:
-            self._finalizing[id(fixturedef)] = ImportState.capture(), CONTENTS.take()
+        window = self._window_inside(fixturedef)
+        if window is not None:
+            self._finalizing[id(fixturedef)] = ImportState.capture(), contents_now(window)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
-        before, held = self._finalizing.pop(id(fixturedef), (None, {}))
+        before, held = self._finalizing.pop(id(fixturedef), (None, None))
         if before is None:  # as for all fixtures of a single test
             return
         window = self._window_inside(fixturedef)

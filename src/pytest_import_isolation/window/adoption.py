@@ -34,7 +34,7 @@ def adopting(window: Window) -> Iterator[dict[str, str]]:
     unwatch = ASKED.watch(there.__contains__, lambda asker, name: asked.add(name)) if there else None
     refused: dict[str, str] = {}
     inside = window.all_differences()
-    before, held = ImportState.capture(), CONTENTS.take()
+    before, held = ImportState.capture(), contents_now(window)
     opened = len(open_windows)
     try:
         yield refused
@@ -79,12 +79,22 @@ def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> di
     return refused
 
 
-def follow_contents(window: Window, before: State) -> None:
-    """Let what modules hold else since a moment belong to what is around a window and those inside it."""
-    changes = CONTENTS.changes(before)
-    for inner in with_inner(window) if changes else ():
+def contents_now(window: Window) -> State | None:
+    """Return what modules hold; None if no window has test code that could write to them: looking costs."""
+    contents = [inner.contents for inner in with_inner(window) if inner.contents is not None]
+    return None if all(each.is_harmless for each in contents) else CONTENTS.take()
+
+
+def follow_contents(window: Window, before: State | None) -> None:
+    """Let what modules hold else since a moment belong to what is around a window and those inside it.
+
+    Args:
+        window: the window.
+        before: what :func:`contents_now` returned at that moment.
+    """
+    for inner in with_inner(window):
         if inner.contents is not None:
-            inner.contents.follow(changes)
+            inner.contents.follow_from(before)
 
 
 def follow_from(window: Window, before: ImportState) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import (
     NOTHING,
     Findings,
@@ -17,7 +16,7 @@ from pytest_import_isolation.contents.ledger import CONTENTS, State, Wanting
 from pytest_import_isolation.contents.restoring import do_again
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.watching.import_log import Reload
+from pytest_import_isolation.watching.import_log import ImportLog, Reload
 
 
 class WindowContents:
@@ -27,13 +26,25 @@ class WindowContents:
         origins: gives the verdicts on modules.
         writers: tells whose doing a change is.
         files: returns the files of the test code that runs in the window.
+        log: what is imported in the window.
+        is_long: whether it is open for a whole file, or longer.
     """
 
-    def __init__(self, origins: Origins, writers: Writers, files: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        origins: Origins,
+        writers: Writers,
+        files: Callable[[], Sequence[str]],
+        log: ImportLog,
+        *,
+        is_long: bool,
+    ) -> None:
         self._origins = origins
         self._writers = writers
         self._files = files
+        self._log = log
         self._wanting = Wanting(writers.may_write, self._test_code)
+        self._is_harmless = not is_long and writers.is_harmless(files())
         self.start()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
@@ -55,9 +66,14 @@ class WindowContents:
         origins = self._origins
         return [f for f in self._files() if not origins.is_installed(f) or origins.is_test_file(f)]
 
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nobody needs to look: no text says anything that could write, and nothing was imported."""
+        return self._is_harmless and not (self._log.importers or self._log.reloads)
+
     def holds_still(self) -> bool:
-        """Tell whether nothing at all has changed since."""
-        return CONTENTS.take() is self.around
+        """Tell whether nothing at all has changed since that test code could have changed."""
+        return self.is_harmless or CONTENTS.take() is self.around
 
     def find(self, reloads: Iterable[Reload]) -> Findings:
         """Return what test code did up to now.
@@ -83,9 +99,20 @@ class WindowContents:
         if found:
             self.undone = self.undone.joined(undo_all(found))
 
-    def follow(self, changes: Iterable[ContentChange]) -> None:
-        """Let changes belong to what is around the window."""
-        self.around = following(self.around, changes)
+    def follow_from(self, before: State | None) -> None:
+        """Let what has changed since a moment belong to what is around the window.
+
+        Args:
+            before: what there was at that moment; None if nobody looked then, since test code that could
+                write to modules was not running.
+        """
+        if before is None:
+            if self.is_harmless:
+                return
+            before = self.around
+        changes = CONTENTS.changes(before)
+        if changes:
+            self.around = following(self.around, changes)
 
     def lay(self, undone: Undone) -> None:
         """Do again what was undone, as a part of what is in the window."""

@@ -38,7 +38,9 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
             (window.origins, "waiting"), lambda modules: waiting_names(window.first_party_survivors())
         )
     if window.writers is not None:
-        window.contents = WindowContents(window.origins, window.writers, window.writing_files)
+        window.contents = WindowContents(
+            window.origins, window.writers, window.writing_files, window.log, is_long=window.is_long
+        )
     window.log.once_more = functools.partial(bring_evicted_back, window)
     # Needs the state, and other threads import already.
     window.log.beforehand = functools.partial(_remember_references, window.returned)
