@@ -35,6 +35,8 @@ class ImportInterceptor:
         self._lifted = 0
         # Threads may open and close windows side by side: the first one installs, and the last one takes off.
         self._lock = threading.RLock()
+        #: Called when something begins to look missing.
+        self.listeners: list[Callable[[], object]] = []
 
     @property
     def blocks(self) -> bool:
@@ -64,6 +66,8 @@ class ImportInterceptor:
         with self._lock:
             self._blocks.append(entry)
             if len(self._blocks) == 1:
+                for listener in tuple(self.listeners):
+                    listener()
                 self._undo = self._install_spec_filter()
 
         def undo() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -155,6 +156,9 @@ def item_windows(config: pytest.Config) -> ItemWindows:
     """Return the object that opens and closes the windows of this run's tests."""
     if _windows_key not in config.stash:
         with plain_imports():
+            from pytest_import_isolation.fakes.missing import INTERCEPTOR
+            from pytest_import_isolation.plugin.fixture_adoption import FixtureAdoption
+            from pytest_import_isolation.plugin.window_hooks import ReportHooks, WindowHooks
             from pytest_import_isolation.plugin.windows import ItemWindows
             from pytest_import_isolation.watching.asked_imports import ASKED
 
@@ -163,16 +167,23 @@ def item_windows(config: pytest.Config) -> ItemWindows:
         parts = _parts(config)
         suite: SuiteIsolation | None = config.pluginmanager.get_plugin(_SUITE)
         windows = ItemWindows(
+            config.pluginmanager,
             settings_of(config),
             parts.runner,
             parts.origins,
             _boundaries(config),
             parts.executions,
             parts.interruptions,
-            None if suite is None else suite.runs,
         )
+        windows.hooks_of_tests, windows.hooks_of_reports = WindowHooks(windows), ReportHooks(windows)
+        INTERCEPTOR.listeners.append(windows.watch_reports)
+        config.add_cleanup(partial(INTERCEPTOR.listeners.remove, windows.watch_reports))
         config.stash[_windows_key] = windows
         config.pluginmanager.register(windows, "isolated-import-windows")
+        if settings_of(config).isolate == "test":
+            windows.watch_tests()  # before conftests are loaded, so that their hooks are around them
+        adoption = FixtureAdoption(windows.open, None if suite is None else suite.runs)
+        config.pluginmanager.register(adoption, "isolated-imports-of-fixtures")
     return config.stash[_windows_key]
 
 

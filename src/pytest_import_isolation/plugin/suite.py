@@ -21,6 +21,7 @@ from pytest_import_isolation.plugin.file_runs import FileRuns
 from pytest_import_isolation.plugin.file_worlds import FileWorlds
 from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.options import Settings
+from pytest_import_isolation.plugin.patched_everywhere import bring_back_for
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
@@ -108,6 +109,7 @@ class SuiteIsolation:
     ) -> Generator[None, Any, None]:
         """Put the world of a test's file in place, and away again if the next test is of another file."""
         self.runs.begin_test(item)
+        bring_back_for(item)
         outcome = yield
         if outcome.excinfo is None:  # an interrupted test stays in its world until its fixtures are torn down
             self.runs.end_test(item, nextitem)

@@ -1,9 +1,7 @@
-"""A window around every marked test: opened in its setup, closed after its teardown."""
+"""The windows of tests: what is parsed from marks, opened and closed."""
 
 from __future__ import annotations
 
-import functools
-import sys
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -11,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.contents.ledger import State
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
@@ -24,25 +20,24 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
 from pytest_import_isolation.window.closing import close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import Parameters, contradiction
 from pytest_import_isolation.window.window import Window, open_windows
-from pytest_import_isolation.wording import count, listing
+from pytest_import_isolation.wording import count
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
-    from pytest_import_isolation.plugin.file_runs import FileRuns
 
 #: The running context of a test.
 context_key = pytest.StashKey["ItemContext"]()
 _parameters_key = pytest.StashKey[Parameters]()
 _refusal_key = pytest.StashKey[str | BaseException]()
-_FAKE_FILE_SYSTEMS = frozenset(("fs", "fs_class", "fs_module", "fs_session"))
 #: How many wrong marks are told.
 _MOST_MISTAKES = 20
+_HOOKS_OF_TESTS = "isolated-import-windows-of-tests"
+_HOOKS_OF_REPORTS = "isolated-import-windows-in-reports"
 _NO_PARAMETERS = Parameters.parse(MARKER, {})
 
 
@@ -110,43 +105,42 @@ class ItemContext(IsolatedImportContext):
 
 
 class ItemWindows:
-    """The hooks that open and close the windows; registered when a test asks for one.
-
-    The hook points were found by trying: only these are right for session fixtures, reruns, unittest
-    methods, doctests and a fixture's teardown alike.
+    """Opens and closes the windows of tests.
 
     Args:
+        manager: where the hooks of tests are registered once they are needed: they are called for each test.
         settings: the options of the run.
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
         boundaries: is told what the windows contain, if leaks are reported.
         executions: is told which modules were forgotten.
         interruptions: tears down what is still set up at the end of the run.
-        runs: knows the worlds in which the windows are, if the whole suite is isolated.
     """
 
     def __init__(
         self,
+        manager: pytest.PytestPluginManager,
         settings: Settings,
         runner: Runner,
         origins: Origins,
         boundaries: Boundaries | None,
         executions: Executions,
         interruptions: Interruptions,
-        runs: FileRuns | None,
     ) -> None:
+        self._manager = manager
         self._settings = settings
         self._runner = runner
         self._boundaries = boundaries
         self._origins = origins
         self._executions = executions
         self._interruptions = interruptions
-        self._runs = runs
-        self._open: list[ItemContext] = []
+        #: The hooks that are called for each test, and those for each report; they use the windows.
+        self.hooks_of_tests: object = None
+        self.hooks_of_reports: object = None
+        #: The contexts of tests that are open, the innermost last.
+        self.open: list[ItemContext] = []
         # The file of the test before, and its window, which is closed.
         self._last: tuple[Path | None, Window | None] = (None, None)
-        # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
-        self._finalizing: dict[int, tuple[ImportState, State | None]] = {}
 
     def context(
         self, parameters: Parameters, site: Importer | None = None, after: ImportState | None = None
@@ -169,9 +163,12 @@ class ItemWindows:
         mistakes: dict[object, str] = {}
         for item in items:
             parameters = parameters_of(item, mistakes)
-            if parameters is None and self._settings.isolate == "test":
+            if parameters is not None:
+                self.watch_reports()
+            elif self._settings.isolate == "test":
                 parameters = _NO_PARAMETERS
             if parameters is not None:
+                self.watch_tests()
                 mistake = contradiction(parameters.fresh, parameters.keep + self._settings.keep)
                 if mistake:
                     who = f"{item.nodeid}: @pytest.mark.{MARKER}"
@@ -192,117 +189,71 @@ class ItemWindows:
         self._executions.put_packages_back()
         return result
 
-    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
-        """Open the window before any fixture is set up."""
-        if FINDER.lot and _is_patched_everywhere(item):
-            FINDER.lot.bring_all_back()
-        parameters = item.stash.get(_parameters_key, None)
-        if parameters is not None:
-            self._enter(item, parameters)
-        yield
-
-    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
-    def pytest_runtest_setup_refused(self, item: pytest.Item) -> None:
-        """Fail a test whose window could not be opened."""
-        # Here and not in the wrapper: the wrappers of other plugins have to begin before they can end.
-        refusal = item.stash.get(_refusal_key, "")
-        if isinstance(refusal, BaseException):
-            raise refusal
-        if refusal:
-            pytest.fail(refusal, pytrace=False)
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
-        """Close the window after every fixture was torn down."""
-        try:
-            yield
-        finally:
-            context = item.stash.get(context_key, None)
-            if context is not None:
-                del item.stash[context_key]
-                window = context.outermost
-                self.leave(context, item.nodeid)
-                self._last = (item.path, window)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[Any]
-    ) -> Generator[None, Any, Any]:
-        """Let pytest find what it imports to report on a test that has it missing; explain a failure."""
-        # Nothing is blocked between most tests, and a context manager costs more than the question.
-        if not INTERCEPTOR.blocks:
-            report = yield
-        else:
-            with INTERCEPTOR.lifted():
-                report = yield
-        if call.excinfo is not None and report.outcome == "failed":
-            context = item.stash.get(context_key, None)
-            if context is not None:
-                self._executions.explain_fresh(report, call.excinfo, context.window)
-        return report
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_exception_interact(self) -> Generator[None, Any, Any]:
         """Let plugins find what they import to handle a failure."""
         with INTERCEPTOR.lifted():
             return (yield)
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_fixture_setup(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, None]:
-        """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
-        if fixturedef.scope == "function":
-            yield
-            return
-        refused: dict[str, str] = {}
-        try:
-            window = self._window_inside(fixturedef)
-            if window is None:
-                yield
-            else:
-                with adopting(window) as refused:
-                    yield
-        finally:
-            # Finalizers run in reverse order: this one before the fixture's own.
-            fixturedef.addfinalizer(functools.partial(self._before_finalizer, fixturedef))
-            if refused:
-                self._warn_of(refused, fixturedef)
-
-    def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
-        """Return the outermost window that ends before a fixture of a wider scope does."""
-        window = self._runs.window_inside(fixturedef) if self._runs else None
-        return self._open[-1].window if window is None and self._open else window
-
-    def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        window = self._window_inside(fixturedef)
-        if window is not None:
-            self._finalizing[id(fixturedef)] = ImportState.capture(), contents_now(window)
-
-    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
-        before, held = self._finalizing.pop(id(fixturedef), (None, None))
-        if before is None:  # as for all fixtures of a single test
-            return
-        window = self._window_inside(fixturedef)
-        if window is not None:
-            follow_contents(window, held)
-            follow_from(window, before)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Close what an interrupted test left open, when its fixtures are torn down."""
-        if self._open:
+        if self.open:
             self._interruptions.tear_down(session)
             self.pytest_unconfigure()
         return (yield)
 
     def pytest_unconfigure(self) -> None:
         """Close what is still open."""
-        for context in reversed(self._open[:]):
+        for context in reversed(self.open[:]):
             self.leave(context, "an interrupted test")
+
+    def watch_tests(self) -> None:
+        """Open the windows of tests in their setups, and close them after their teardowns, from now on."""
+        if not self._manager.has_plugin(_HOOKS_OF_TESTS):
+            self._manager.register(self.hooks_of_tests, _HOOKS_OF_TESTS)
+
+    def watch_reports(self) -> None:
+        """Let pytest find all modules when it reports on tests, from now on."""
+        if not self._manager.has_plugin(_HOOKS_OF_REPORTS):
+            self._manager.register(self.hooks_of_reports, _HOOKS_OF_REPORTS)
+
+    def begin_test(self, item: pytest.Item) -> None:
+        """Open the window of a test, if it has one; a test whose window cannot be opened is refused."""
+        parameters = item.stash.get(_parameters_key, None)
+        if parameters is not None:
+            self._enter(item, parameters)
+
+    def refuse(self, item: pytest.Item) -> None:
+        """Fail a test whose window could not be opened."""
+        refusal = item.stash.get(_refusal_key, "")
+        if isinstance(refusal, BaseException):
+            raise refusal
+        if refusal:
+            pytest.fail(refusal, pytrace=False)
+
+    def end_test(self, item: pytest.Item) -> None:
+        """Close the window of a test, if it has one."""
+        context = item.stash.get(context_key, None)
+        if context is not None:
+            del item.stash[context_key]
+            window = context.outermost
+            self.leave(context, item.nodeid)
+            self._last = (item.path, window)
+
+    def explain(
+        self, item: pytest.Item, report: pytest.TestReport, failure: pytest.ExceptionInfo[BaseException]
+    ) -> None:
+        """Add to a report of a failure what the window of the test has to do with it.
+
+        Args:
+            item: the test.
+            report: of one of its phases.
+            failure: what was raised.
+        """
+        context = item.stash.get(context_key, None)
+        if context is not None:
+            self._executions.explain_fresh(report, failure, context.window)
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
         (file, last), self._last = self._last, (None, None)
@@ -325,16 +276,18 @@ class ItemWindows:
             item.stash[_refusal_key] = error
             return
         item.stash[context_key] = context
-        self._open.append(context)
+        self.open.append(context)
 
     def enter(self, context: ItemContext) -> None:
         """Open a window in the middle of a test, for a fixture that was asked for there."""
+        self.watch_tests()
+        self.watch_reports()
         context.start()
-        self._open.append(context)
+        self.open.append(context)
 
     def leave(self, context: ItemContext, nodeid: str) -> None:
         """Close a window, and before it those that the test forgot to close inside it."""
-        self._open.remove(context)
+        self.open.remove(context)
         window = context.outermost
         if window is None:  # the test called stop() itself
             return
@@ -356,19 +309,6 @@ class ItemWindows:
             )
         warn_of(window)
 
-    def _warn_of(self, refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
-        code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
-        shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
-        warnings.warn_explicit(
-            f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "
-            f"differed from their state elsewhere: {shown}. They are undone with the test or file that "
-            "changed them, but the fixture still holds objects from them. Request the fixture earlier, "
-            "where nothing is faked, or give it function scope.",
-            ImportIsolationWarning,
-            code.co_filename if code else "<unknown>",
-            code.co_firstlineno if code else 0,
-        )
-
 
 def _site_of(item: pytest.Item) -> Importer | None:
     """Return the line at which a test, with its decorators, begins; the line of its mark as a rule."""
@@ -380,16 +320,3 @@ def _site_of(item: pytest.Item) -> Importer | None:
         return None
     module = getattr(item, "module", None)
     return Importer(str(getattr(module, "__name__", "?")), code.co_filename, code.co_firstlineno)
-
-
-def _is_patched_everywhere(item: pytest.Item) -> bool:
-    """Tell whether something may go through all loaded modules in a test, and patch them.
-
-    A fake file system puts its ``os``, and a frozen clock its ``datetime``, into every module that has the
-    real one. A parked module would return with the real one, and write to the real disk.
-    """
-    if "freezegun" in sys.modules or not _FAKE_FILE_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())):
-        return True
-    return any(
-        base.__module__.startswith("pyfakefs.") for base in getattr(getattr(item, "cls", None), "__mro__", ())
-    )

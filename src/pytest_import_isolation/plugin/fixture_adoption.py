@@ -1,0 +1,92 @@
+"""What fixtures of a wider scope do in the window of a test or file that ends before they do."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_import_isolation.contents.ledger import State
+from pytest_import_isolation.errors import ImportIsolationWarning
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
+from pytest_import_isolation.window.window import Window
+from pytest_import_isolation.wording import listing
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.file_runs import FileRuns
+    from pytest_import_isolation.plugin.windows import ItemContext
+
+
+class FixtureAdoption:
+    """Lets what a fixture of a wider scope loads, and what its teardown undoes, belong to the world outside.
+
+    Args:
+        contexts: those of tests that are open; it changes.
+        runs: knows the worlds in which the windows are, if the whole suite is isolated.
+    """
+
+    def __init__(self, contexts: Sequence[ItemContext], runs: FileRuns | None) -> None:
+        self._contexts = contexts
+        self._runs = runs
+        # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
+        self._finalizing: dict[int, tuple[ImportState, State | None]] = {}
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, None]:
+        """Let what a fixture of a wider scope loads belong to the world outside of the test's window."""
+        if fixturedef.scope == "function":
+            yield
+            return
+        refused: dict[str, str] = {}
+        try:
+            window = self._window_inside(fixturedef)
+            if window is None:
+                yield
+            else:
+                with adopting(window) as refused:
+                    yield
+        finally:
+            # Finalizers run in reverse order: this one before the fixture's own.
+            fixturedef.addfinalizer(functools.partial(self._before_finalizer, fixturedef))
+            if refused:
+                _warn_of(refused, fixturedef)
+
+    def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
+        """Return the outermost window that ends before a fixture of a wider scope does."""
+        window = self._runs.window_inside(fixturedef) if self._runs else None
+        return self._contexts[-1].window if window is None and self._contexts else window
+
+    def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        window = self._window_inside(fixturedef)
+        if window is not None:
+            self._finalizing[id(fixturedef)] = ImportState.capture(), contents_now(window)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
+        before, held = self._finalizing.pop(id(fixturedef), (None, None))
+        if before is None:  # as for all fixtures of a single test
+            return
+        window = self._window_inside(fixturedef)
+        if window is not None:
+            follow_contents(window, held)
+            follow_from(window, before)
+
+
+def _warn_of(refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
+    code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
+    shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
+    warnings.warn_explicit(
+        f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "
+        f"differed from their state elsewhere: {shown}. They are undone with the test or file that "
+        "changed them, but the fixture still holds objects from them. Request the fixture earlier, "
+        "where nothing is faked, or give it function scope.",
+        ImportIsolationWarning,
+        code.co_filename if code else "<unknown>",
+        code.co_firstlineno if code else 0,
+    )

@@ -1,0 +1,76 @@
+"""The hooks of tests that have windows; registered once a test has one, since all tests pay for them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.plugin.patched_everywhere import bring_back_for
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.plugin.windows import ItemWindows
+
+
+class WindowHooks:
+    """Opens the window of a test in its setup, and closes it after its teardown.
+
+    The hook points were found by trying: only these are right for session fixtures, reruns, unittest
+    methods, doctests and a fixture's teardown alike.
+
+    Args:
+        windows: the windows.
+    """
+
+    def __init__(self, windows: ItemWindows) -> None:
+        self._windows = windows
+
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
+        """Open the window before any fixture is set up."""
+        bring_back_for(item)
+        self._windows.begin_test(item)
+        yield
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
+    def pytest_runtest_setup_refused(self, item: pytest.Item) -> None:
+        """Fail a test whose window could not be opened."""
+        # Here and not in the wrapper: the wrappers of other plugins have to begin before they can end.
+        self._windows.refuse(item)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
+        """Close the window after every fixture was torn down."""
+        try:
+            yield
+        finally:
+            self._windows.end_test(item)
+
+
+class ReportHooks:
+    """Lets pytest report on tests that have modules missing, faked or fresh.
+
+    Args:
+        windows: the windows.
+    """
+
+    def __init__(self, windows: ItemWindows) -> None:
+        self._windows = windows
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, Any, Any]:
+        """Let pytest find what it imports to report on a test that has it missing; explain a failure."""
+        # Nothing is blocked between most tests, and a context manager costs more than the question.
+        if not INTERCEPTOR.blocks:
+            report = yield
+        else:
+            with INTERCEPTOR.lifted():
+                report = yield
+        if call.excinfo is not None and report.outcome == "failed":
+            self._windows.explain(item, report, call.excinfo)
+        return report
