@@ -225,12 +225,10 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
     settings, manager = settings_of(config), config.pluginmanager
     if settings.report and not manager.has_plugin(_OBSERVER):
         with plain_imports():
-            from pytest_import_isolation.plugin.blame_hint import BlameHint
             from pytest_import_isolation.plugin.observer import Observer
 
         parts = _parts(config)
         observer = Observer(config, settings, parts.runner, parts.origins, parts.interruptions)
-        manager.register(BlameHint(config), "import-leak-blame-hint")  # its hook comes after the observer's
         manager.register(observer, _OBSERVER)
         if settings.effects:
             with plain_imports():

@@ -21,7 +21,7 @@ _WITH_VALUE: Final = ("--import-leak-allow", "--import-leak-baseline", "--import
 
 
 class BlameHint:
-    """The hook that adds the section; on the controller if there are workers.
+    """Adds the section; on the controller if there are workers.
 
     Args:
         config: the run.
@@ -29,14 +29,16 @@ class BlameHint:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._first = ""
         self._is_told = False
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add the section to the first failure that nothing explains; a test that ran first did so alone."""
-        self._first = self._first or report.nodeid
-        if self._is_told or not report.failed or report.nodeid == self._first:
+    def add(self, report: pytest.TestReport, first: str) -> None:
+        """Add the section to the first failure that nothing explains.
+
+        Args:
+            report: of a phase of a test, with all other sections.
+            first: the node id of the test that ran first: it did so alone.
+        """
+        if self._is_told or not report.failed or report.nodeid == first:
             return
         if hasattr(self._config, "workerinput"):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -231,30 +231,31 @@ class ContentBoundaries:
 
     # Fixtures of a wider scope
 
-    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_fixture_setup(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, None]:
-        """Let what a fixture of a wider scope writes be no test's, until it is torn down."""
-        if fixturedef.scope == "function" or self._is_harmless:
-            yield
+    def begin_fixture(self) -> State | None:
+        """Return what there is before the setup of a wider fixture; None if nobody needs to know."""
+        return CONTENTS.take() if self.is_on and not self._is_harmless else None
+
+    def end_fixture(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: State | None) -> None:
+        """Let what the setup of a fixture of a wider scope wrote be no test's, until it is torn down.
+
+        Args:
+            fixturedef: the fixture.
+            nodeid: whose it is.
+            before: what :meth:`begin_fixture` returned.
+        """
+        if before is None:
             return
-        nodeid, before = request.node.nodeid, CONTENTS.take()
-        try:
-            yield
-        finally:
-            changes = CONTENTS.changes(before)
-            self._follow(changes)
-            if changes:
-                self._living[id(fixturedef)] = (nodeid, changes)
-            # Finalizers run in reverse order: this one before the fixture's own.
-            fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef))
+        changes = CONTENTS.changes(before)
+        self._follow(changes)
+        if changes:
+            self._living[id(fixturedef)] = (nodeid, changes)
+        # Finalizers run in reverse order: this one before the fixture's own.
+        fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         self._at_teardown[id(fixturedef)] = CONTENTS.take()
 
-    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+    def finish_fixture(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not take back."""
         before = self._at_teardown.pop(id(fixturedef), None)
         nodeid, written = self._living.pop(id(fixturedef), ("", []))

@@ -16,6 +16,7 @@ from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
@@ -61,14 +62,25 @@ class FixtureChanges:
         origins: gives the verdicts on modules.
         judge: judges changes.
         found: takes the leaks.
+        contents: does the same for what modules hold.
     """
 
-    def __init__(self, runner: Runner, origins: Origins, judge: Judge, found: FoundLeaks) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        origins: Origins,
+        judge: Judge,
+        found: FoundLeaks,
+        contents: ContentBoundaries,
+    ) -> None:
         self._runner = runner
+        self._contents = contents
         self._origins = origins
         self._judge = judge
         self._found = found
         self._living: dict[int, tuple[pytest.FixtureDef[Any], _Living]] = {}
+        # The plugins that define fixtures, by a fixture's identity.
+        self._plugins: dict[int, tuple[pytest.FixtureDef[Any], Maker | None]] = {}
         # The state before the teardown of a plugin's fixture, by the fixture's identity.
         self._torn_down: dict[int, ImportState] = {}
         # Whether a fixture of the users' own was set up since that of a plugin began.
@@ -98,13 +110,27 @@ class FixtureChanges:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, None]:
         """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
-        if self._plugin_of(fixturedef) is not None:
-            yield from self._set_up_for_a_plugin(fixturedef)
-            return
-        self._calls_users = True
+        is_plugins = self._plugin_of(fixturedef) is not None
+        if not is_plugins:
+            self._calls_users = True
         if fixturedef.scope == "function":
-            yield
+            if is_plugins:
+                yield from self._set_up_for_a_plugin(fixturedef)
+            else:
+                yield
             return
+        contents = self._contents.begin_fixture()
+        try:
+            if is_plugins:
+                yield from self._set_up_for_a_plugin(fixturedef)
+            else:
+                yield from self._set_up(fixturedef, request)
+        finally:
+            self._contents.end_fixture(fixturedef, request.node.nodeid, contents)
+
+    def _set_up(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, None]:
         living = _Living(request.node.nodeid, len(self._found.leaks))
         try:
             yield
@@ -120,8 +146,7 @@ class FixtureChanges:
             # Finalizers run in reverse order: this one before what the setup registered, and the teardown.
             fixturedef.addfinalizer(living.begin_teardown)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self) -> None:
+    def begin_teardowns(self) -> None:
         """Note what a fixture's teardown finds before the finalizers that its fixture value registered."""
         for fixturedef, living in self._living.values():
             finalizers = getattr(fixturedef, "_finalizers", None)  # private; without it, those are missed
@@ -130,6 +155,13 @@ class FixtureChanges:
 
     def _plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
+        known, maker = self._plugins.get(id(fixturedef), (None, None))
+        if known is not fixturedef:
+            maker = self._find_plugin_of(fixturedef)
+            self._plugins[id(fixturedef)] = fixturedef, maker
+        return maker
+
+    def _find_plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         code = getattr(fixturedef.func, "__code__", None)
         file = getattr(code, "co_filename", "")
         if not self._origins.is_installed(file) or fixturedef.baseid:
@@ -163,6 +195,7 @@ class FixtureChanges:
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
+        self._contents.finish_fixture(fixturedef)
         before = self._torn_down.pop(id(fixturedef), None)
         if before is not None:
             self._attribute(fixturedef, before)

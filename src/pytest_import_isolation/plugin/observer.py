@@ -20,6 +20,7 @@ from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.plugin.blame_hint import BlameHint
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
@@ -82,7 +83,12 @@ class Observer:
         self.boundaries = Boundaries(
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
-        fixture_changes = FixtureChanges(runner, origins, watch.judge, watch.found)
+        self._fixture_changes = fixture_changes = FixtureChanges(
+            runner, origins, watch.judge, watch.found, self.boundaries.contents
+        )
+        self._blame_hint = BlameHint(config)
+        # The node id of the test that was reported first.
+        self._first = ""
         self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
         loaded_before = LoadedBefore(
             origins,
@@ -102,7 +108,7 @@ class Observer:
         self, config: pytest.Config, settings: Settings, origins: Origins
     ) -> ContentBoundaries:
         watch = self._leak_watch
-        contents = ContentBoundaries(
+        return ContentBoundaries(
             config,
             origins,
             ContentLeaks(origins, watch.places, Writers.of(origins)),
@@ -111,9 +117,6 @@ class Observer:
             is_on=settings.contents != "off",
             is_undone=settings.isolate is not None and settings.contents == "undo",
         )
-        if contents.is_on:
-            config.pluginmanager.register(contents, "import-leaks-in-contents")
-        return contents
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
@@ -192,22 +195,25 @@ class Observer:
     def pytest_runtest_teardown(self) -> None:
         """Note what the call of a test changed."""
         self._phases.begin_phase("teardown")
+        self._fixture_changes.begin_teardowns()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a failing test which leaks it met."""
+        if not self._first:
+            self._first = report.nodeid
         if report.outcome == "passed" and not self._leak_watch.exposures:
             return
         # With xdist the controller sees the reports of its workers, which have told their tests already.
         test = self.boundaries.test
-        if test is None or report.nodeid != test.nodeid:
-            return
-        if report.failed:
-            self._leak_watch.blame_for_evictions()
-            here = self._leak_watch.here
-            if here is not None:
-                self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
-        self._sections.note_test(report, test)
+        if test is not None and report.nodeid == test.nodeid:
+            if report.failed:
+                self._leak_watch.blame_for_evictions()
+                here = self._leak_watch.here
+                if here is not None:
+                    self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
+            self._sections.note_test(report, test)
+        self._blame_hint.add(report, self._first)
 
     # The end
 
