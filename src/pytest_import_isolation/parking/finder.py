@@ -167,7 +167,7 @@ class ParkedModuleFinder:
 
     def settle(self) -> None:
         """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
-        if self.lot or self._listeners or self._lenders:
+        if self._listeners or self._lenders or self.lot:
             move_to_front(self, behind=self.ahead)
         else:
             remove_finder(self)

@@ -30,16 +30,18 @@ class FileRuns:
         self._runs: dict[Path, World] = {}
         # How many tests of each file are still to be run.
         self._to_do: Counter[Path] = Counter()
+        # The parent of the test that was asked about last, and its file.
+        self._last: tuple[pytest.Collector | None, Path] = (None, Path())
         #: Whether this process runs tests for another one, which puts the worlds in place and away.
         self.is_child = False
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
         """Count the tests of each file."""
-        self._to_do.update(map(_path_of, items))
+        self._to_do.update(map(self._path_of, items))
 
     def begin_test(self, item: pytest.Item) -> None:
         """Put the world of a test's file in place."""
-        path = _path_of(item)
+        path = self._path_of(item)
         # The chain ends with the run of a file if the test before was of this file too.
         run = self._runs.get(path)
         if run is None or self._suite.worlds.innermost is not run:
@@ -49,10 +51,21 @@ class FileRuns:
         """Put the world of a test's file away if the next test is of another file."""
         if self.is_child:
             return
-        path = _path_of(item)
+        path = self._path_of(item)
         self._to_do[path] -= 1
-        if nextitem is None or _path_of(nextitem) != path:
+        if nextitem is None or self._path_of(nextitem) != path:
             self._leave(path)
+
+    def _path_of(self, item: pytest.Item) -> Path:
+        """Return the file that a test belongs to."""
+        parent, path = self._last
+        if item.parent is not parent or parent is None:
+            file = item.getparent(pytest.File)  # type: ignore[type-abstract]
+            if file is None:
+                return item.path
+            path = file.path
+            self._last = item.parent, path
+        return path
 
     def _enter(self, path: Path, item: pytest.Item) -> None:
         suite = self._suite
@@ -98,9 +111,3 @@ class FileRuns:
         if home in self._suite.own.values() and fixturedef.baseid.partition("::")[0].endswith(".py"):
             return None
         return home.window
-
-
-def _path_of(item: pytest.Item) -> Path:
-    """Return the file that a test belongs to."""
-    file = item.getparent(pytest.File)  # type: ignore[type-abstract]
-    return item.path if file is None else file.path

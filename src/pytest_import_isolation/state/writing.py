@@ -237,7 +237,7 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
         behind: finders that may stand before it.
     """
     finders = getattr(sys, "meta_path", None)
-    if type(finders) is not list:
+    if type(finders) is not list or (finders and finders[0] is finder and not behind):
         return
     position = 0
     while behind and position < len(finders) and any(finders[position] is other for other in behind):
