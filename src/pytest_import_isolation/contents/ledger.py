@@ -131,7 +131,7 @@ class Contents:
         spaces: dict[int, list[Space]] = {}
         has_changed = False
         asked = [(wanting.may_write, wanting.files()) for wanting in self._wanting]
-        ignored = self._ignored_now(tuple(file for _, files in asked for file in files))
+        ignored = self._ignored_now(tuple(dict.fromkeys(file for _, files in asked for file in files)))
         entries = entries_in(sys.modules)
         # At the speed of C: nearly all are ignored, where any is.
         known = map(ignored.get, map(id, entries.values())) if ignored else repeat(ABSENT)

@@ -18,9 +18,10 @@ from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.changes import NO_CHANGES
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.closing import close_with_inner
+from pytest_import_isolation.window.closing import close_untouched, close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import Parameters, contradiction
@@ -90,6 +91,14 @@ class ItemContext(IsolatedImportContext):
     def outermost(self) -> Window | None:
         """The window that was opened first; None if the test itself has closed all of them."""
         return self._windows[0] if self._windows else None
+
+    def stop_untouched(self) -> bool:
+        """Close the window if nothing at all happened in it; tell whether that was so."""
+        if len(self._windows) != 1 or not close_untouched(self._windows[0]):
+            return False
+        self.changes = NO_CHANGES
+        self._windows = []
+        return True
 
     def stop_with_inner(self) -> list[Window]:
         """Close the window, and before it those inside it that somebody forgot to close.
@@ -289,7 +298,7 @@ class ItemWindows:
         """Close a window, and before it those that the test forgot to close inside it."""
         self.open.remove(context)
         window = context.outermost
-        if window is None:  # the test called stop() itself
+        if window is None or context.stop_untouched():  # without a window the test called stop() itself
             return
         window.admit_installed_later()
         if self._boundaries is not None:

@@ -91,6 +91,17 @@ def _with_contents(changes: Changes, window: Window) -> Changes:
     return changes._replace(contents=undone) if undone else changes
 
 
+def close_untouched(window: Window) -> bool:
+    """Close a window if nothing at all happened in it, as in most tests; tell whether that was so."""
+    if innermost_window() is not window or not window.is_pristine or window.older is not None:
+        return False
+    if window.all_differences() or not (window.contents is None or window.contents.holds_still()):
+        return False
+    window.stop_watching()
+    _leave_the_others(window)
+    return True
+
+
 def close_with_inner(window: Window) -> tuple[Changes, list[Window]]:
     """Close a window, and before it those inside it that somebody forgot to close.
 

@@ -57,7 +57,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
     Returns:
         Whether it is open.
     """
-    if not _is_pristine(window):
+    if not window.is_pristine:
         return False
     FINDER.listen(window.log)
     if not window.around.holds_still() or (window.contents and not window.contents.holds_still()):
@@ -74,22 +74,6 @@ def _join_the_others(window: Window) -> None:
     open_windows.append(window)
     EXECUTED.start()
     CODE.begin(window.recurs)
-
-
-def _is_pristine(window: Window) -> bool:
-    """Tell whether nothing was asked for and nothing was imported."""
-    return window.is_plain and not (
-        window.parameters
-        or window.log.importers
-        or window.log.images
-        or window.log.reloads
-        or window.tainted
-        or window.remarks
-        or window.shadowed
-        or window.own_items.items
-        or window.forgotten_packages
-        or window.returned.is_out_of_date
-    )
 
 
 def _remember_references(returned: ReturnedModules, name: str) -> None:

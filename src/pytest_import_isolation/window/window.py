@@ -164,6 +164,22 @@ class Window:
         """Whether nothing was asked for but to undo what happens: no fakes, no fresh or missing modules."""
         return not (self.absent.hidden or self.absent.taken or self.placed)
 
+    @property
+    def is_pristine(self) -> bool:
+        """Whether nothing was asked for, and nothing was imported in it."""
+        return self.is_plain and not (
+            self.parameters
+            or self.log.importers
+            or self.log.images
+            or self.log.reloads
+            or self.tainted
+            or self.remarks
+            or self.shadowed
+            or self.own_items.items
+            or self.forgotten_packages
+            or self.returned.is_out_of_date
+        )
+
     def remark(self, messages: Iterable[str], site: Importer | None) -> None:
         """Note what a user should hear about, and the line that it is about."""
         self.remarks += (Remark(message, site) for message in messages)
