@@ -63,6 +63,7 @@ def find(
     writers: Writers,
     files: Callable[[str], Iterable[str]],
     origins: Origins,
+    now: State,
 ) -> Findings:
     """Return what test code did to contents since a moment.
 
@@ -72,8 +73,9 @@ def find(
         writers: judges changes.
         files: returns the test code that was running, given the module that was written to.
         origins: gives the verdicts on modules.
+        now: what there is now.
     """
-    if CONTENTS.take() is since:
+    if now is since:
         return NOTHING
     again: dict[Space, Reloaded | None] = {}
     for reload in reloads:
@@ -91,7 +93,7 @@ def find(
         _take_back(before, base, space.dictionary or {})
         again[space] = Reloaded(space, space.hold(before), reload.importer)
     left: list[ContentChange] = []
-    for space, changes in _by_space(CONTENTS.changes(since)).items():
+    for space, changes in _by_space(CONTENTS.changes(since, now)).items():
         if space in again:
             continue
         base = since.get(space, space.first)

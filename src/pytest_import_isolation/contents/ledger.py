@@ -72,6 +72,8 @@ class Contents:
         self._finders: tuple[object, ...] = ()
         # By files of test code, the modules that they do not name: by the identity of each, its name.
         self._ignored: dict[tuple[str, ...], dict[int, object]] = {}
+        # Modules that are watched only if test code names them: by the identity of each, its name.
+        self._foreign: dict[int, object] = {}
         # Whether namespaces were copied, or became known, since the state was made.
         self._is_stale = False
 
@@ -257,14 +259,16 @@ class Contents:
 
     def _is_ignored(self, name: str, module: object, asked: Iterable[tuple[MayWrite, Sequence[str]]]) -> bool:
         """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
-        if _is_unwatched(name):
-            return True
-        if _HAS_VERSIONS or is_initializing(module):
-            return False
-        if "@pytest_ar" in (namespace(module) or {}):
-            return True  # a test file or conftest may do with its own namespace what it likes
-        if Origins.usual().is_first_party(name, module):
-            return False
+        if self._foreign.get(id(module)) is not name:
+            if _is_unwatched(name):
+                return True
+            if _HAS_VERSIONS or is_initializing(module):
+                return False
+            if "@pytest_ar" in (namespace(module) or {}):
+                return True  # a test file or conftest may do with its own namespace what it likes
+            if Origins.usual().is_first_party(name, module):
+                return False
+            self._foreign[id(module)] = name
         return not any(may_write(files, name) for may_write, files in asked)
 
     def begin_anew(self) -> None:
@@ -314,12 +318,16 @@ class Contents:
             self._forget_signature()
         return found
 
-    def changes(self, since: State) -> list[ContentChange]:
+    def changes(self, since: State, now: State | None = None) -> list[ContentChange]:
         """Return what is different from an earlier moment, whoever did it.
 
         Of modules that were executed since, what is different from the end of their execution.
+
+        Args:
+            since: the earlier moment.
+            now: what :meth:`take` returned a moment ago, if it was asked: looking costs.
         """
-        now = self.take()
+        now = self.take() if now is None else now
         if now is since:
             return []
         found: list[ContentChange] = []

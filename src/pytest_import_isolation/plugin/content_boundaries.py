@@ -86,10 +86,14 @@ class ContentBoundaries:
         here = self._here()
         return [str(self._leaks.places.file_of(here))] if here is not None and here.nodeid else []
 
-    def rebase(self) -> None:
-        """Take what is there now as what everything is compared with."""
+    def rebase(self, now: State | None = None) -> None:
+        """Take what is there now as what everything is compared with.
+
+        Args:
+            now: what was there a moment ago, if somebody looked.
+        """
         if self.is_on:
-            self._base = CONTENTS.take()
+            self._base = CONTENTS.take() if now is None else now
             self._phases.clear()
             self._reloaded.clear()
 
@@ -108,7 +112,8 @@ class ContentBoundaries:
         if self.is_on:
             if self._is_harmless:
                 self.rebase()  # nobody looked after each test
-            CONTENTS.begin_anew()
+            else:
+                CONTENTS.begin_anew()
         self._is_harmless = not self.is_on or self._leaks.writers.is_harmless([str(file)])
         return not self._is_harmless
 
@@ -173,15 +178,15 @@ class ContentBoundaries:
             polluter: who did it, as far as no phase is known.
             worst: the highest severity that it can have.
         """
-        if not self.is_on or CONTENTS.take() is self._base:
+        if not self.is_on or (now := CONTENTS.take()) is self._base:
             return
         if polluter.nodeid:
             code = partial(self._leaks.test_code, polluter)
-            findings = find(self._base, (), self._leaks.writers, code, self._origins)
+            findings = find(self._base, (), self._leaks.writers, code, self._origins, now)
             untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
             findings = findings._replace(reloaded=untold)
             self._record(findings, polluter, worst, contained=self._is_undone)
-        self.rebase()
+        self.rebase(now)
 
     def record_contained(self, findings: Findings, polluter: Polluter) -> None:
         """Record what a window or world is about to undo."""

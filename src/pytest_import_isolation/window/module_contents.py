@@ -81,7 +81,10 @@ class WindowContents:
         Args:
             reloads: those that were seen in the window.
         """
-        if self.holds_still():
+        if self.is_harmless:
+            return NOTHING
+        now = CONTENTS.take()
+        if now is self.around:
             return NOTHING
         code, files = self._writers.test_code, self._files()
         return find(
@@ -90,6 +93,7 @@ class WindowContents:
             self._writers,
             lambda home: (each for file in files for each in code(file, home)),
             self._origins,
+            now,
         )
 
     def undo(self, reloads: Sequence[Reload]) -> None:
