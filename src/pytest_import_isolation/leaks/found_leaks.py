@@ -178,32 +178,35 @@ class FoundLeaks:
             if taints and (leak.location is None or not leak.location.exact):
                 self._taints.note_unobserved(watched)
 
-    def note_outcome(
-        self,
-        nodeid: str,
-        phase: str,
-        outcome: str,
-        holders: Sequence[tuple[str, dict[str, Any]]] = (),
-        failure: str = "",
-        touches: Callable[[str], bool] = bool,
-    ) -> list[Met]:
+    def note_outcome(self, nodeid: str, phase: str, outcome: str) -> None:
         """Take note of what a phase of a test, or the collection of a file, came to.
 
         Args:
             nodeid: the test or file.
             phase: of the run.
             outcome: see :meth:`.exposures.Exposures.note_outcome`.
+        """
+        self._exposures.note_outcome(nodeid, phase, outcome)
+
+    def met_by_failing(
+        self,
+        nodeid: str,
+        phase: str,
+        holders: Sequence[tuple[str, dict[str, Any]]] = (),
+        failure: str = "",
+        touches: Callable[[str], bool] = bool,
+    ) -> list[Met]:
+        """Return the leaks that were met by a test or file that fails; its outcome may not be noted yet.
+
+        Args:
+            nodeid: the test or file.
+            phase: of the run.
             holders: names and namespaces in which objects of an older execution of a module may be held.
             failure: the text of the failure.
             touches: tells whether the failure touches a module.
-
-        Returns:
-            For a failure, the leaks that were met.
         """
-        self._exposures.note_outcome(nodeid, phase, outcome)
-        if outcome not in FAILURES:
-            return []
         self._exposures.note_holders(nodeid, phase, holders, failure)
+        outcomes = self._exposures.outcomes
         return [
             Met(
                 leak,
@@ -211,7 +214,7 @@ class FoundLeaks:
                 exposure.phase == "collect" and phase != "collect",
                 self._state(leak, holders),
                 self._is_touched(leak, touches),
-                sum(self._exposures.outcomes.get(other) in FAILURES for other in watched.met),
+                sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for leak in map(self.leaks.__getitem__, watched.leaks)

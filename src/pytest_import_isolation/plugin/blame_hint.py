@@ -10,7 +10,7 @@ import pytest
 
 from pytest_import_isolation.leaks.hints import EXECUTED_TITLE, GUARD_TITLE, TITLE
 from pytest_import_isolation.plugin.executions import TITLE as EXECUTION_TITLE
-from pytest_import_isolation.plugin.sections import add_section
+from pytest_import_isolation.plugin.sections import add_section, has_section
 from pytest_import_isolation.wording import plain
 
 BLAME_TITLE: Final = "does it pass alone?"
@@ -31,21 +31,20 @@ class BlameHint:
         self._config = config
         self._is_told = False
 
-    def add(self, report: pytest.TestReport, first: str) -> None:
+    def add(self, report: pytest.TestReport, first: str, *, is_logged: bool) -> None:
         """Add the section to the first failure that nothing explains.
 
         Args:
             report: of a phase of a test, with all other sections.
             first: the node id of the test that ran first: it did so alone.
+            is_logged: whether it counts; it does not if the test is going to run again.
         """
         if self._is_told or not report.failed or report.nodeid == first:
             return
-        if hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput") or has_section(report, _EXPLAINED):
             return
-        sections = [*getattr(report.longrepr, "sections", ()), *report.sections]
-        if _EXPLAINED.isdisjoint(section[0] for section in sections):
-            self._is_told = True
-            add_section(report, BLAME_TITLE, blame_hint(report.nodeid, self._config.invocation_params.args))
+        self._is_told = is_logged
+        add_section(report, BLAME_TITLE, blame_hint(report.nodeid, self._config.invocation_params.args))
 
 
 def blame_hint(nodeid: str, arguments: Sequence[str]) -> str:

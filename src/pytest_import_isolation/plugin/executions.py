@@ -141,11 +141,14 @@ class _HooksOfTests:
     ) -> None:
         self._explain = explain
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add to the report of a failing test which module failed when it was executed again."""
+        """Add to the report of a failing test which module failed when it was executed again.
+
+        That is there before the wrappers of other plugins see the report: they may read its text.
+        """
         report = yield
         if call.excinfo is not None:
             self._explain(report, call.excinfo)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
+from pytest_import_isolation.leaks.exposures import FAILURES
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.hints import (
     EXECUTED_TITLE,
@@ -19,71 +20,123 @@ from pytest_import_isolation.leaks.hints import (
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.touched import Touched
 from pytest_import_isolation.machinery.modules import namespace
-from pytest_import_isolation.plugin.sections import add_section
+from pytest_import_isolation.plugin.sections import Section, add_section, may_be_expected
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 
 
 class LeakSections:
     """Takes note of what tests and collections come to, and adds sections to the reports of failures.
 
+    The sections are there before other plugins see the report of a test: some of them, such as allure-pytest,
+    read its text in ``pytest_runtest_makereport``, and with pytest-forked the process that knows ends before
+    the report is logged. Some failures are known only when they are logged: those of tests that may be
+    expected to fail, and those that another plugin's hook makes of a success.
+
     Args:
         found: the leaks up to now.
         loaded_before: finds what a failing test wanted absent, or executed.
+        running: returns the test that runs, if any.
+        around: what is called before there are sections, and with a report that has them: it may get another.
         relocate: gives paths as the user sees them; None if they are relative to rootdir.
     """
 
     def __init__(
-        self, found: FoundLeaks, loaded_before: LoadedBefore, relocate: Relocate | None = None
+        self,
+        found: FoundLeaks,
+        loaded_before: LoadedBefore,
+        running: Callable[[], pytest.Item | None],
+        around: tuple[Callable[[], None], Callable[[pytest.TestReport], None]],
+        relocate: Relocate | None = None,
     ) -> None:
         self._found = found
         self._loaded_before = loaded_before
+        self._running = running
+        self._blame, self._hint = around
         self._relocate = relocate
-        self._call: pytest.CallInfo[Any] | None = None
+        # Of the phases of the last test: plugins that run tests again log them later, all at once.
+        self._calls: dict[str, pytest.CallInfo[Any]] = {}
+        self._told: list[tuple[pytest.TestReport, list[Section]]] = []
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
-        """Remember how a phase ended; pytest puts the failure of a unittest method there in a moment."""
-        self._call = call
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Tell a failing test which leaks it met, before the wrappers of other plugins see its report."""
+        if call.when == "setup":
+            self._calls.clear()
+            self._told.clear()
+        self._calls[call.when] = call
+        report = yield
+        if report.outcome == "failed" and item is self._running() and not may_be_expected(item, call):
+            sections = self._sections_of_test(report, item, call)
+            self._told.append((report, sections))
+            for section in sections:
+                add_section(report, *section)
+            self._hint(report)
+        return report
 
-    def note_test(self, report: pytest.TestReport, test: pytest.Item) -> None:
+    def note_test(self, report: pytest.TestReport) -> None:
         """Take note of what a phase of a test came to.
 
         Args:
             report: of the phase.
-            test: the test.
         """
-        call, self._call = self._call, None
+        test = self._running()
+        if test is None or report.nodeid != test.nodeid:
+            return
+        if report.failed:
+            self._blame()
+        outcome = _outcome_of(report, str(report.when))
+        self._found.note_outcome(report.nodeid, str(report.when), outcome)
+        if outcome not in FAILURES:
+            return
+        sections = next((sections for told, sections in self._told if told is report), None)
+        if sections is None:
+            sections = self._sections_of_test(report, test, self._calls.get(str(report.when)))
+        for section in sections:
+            add_section(report, *section)
+
+    def _sections_of_test(
+        self, report: pytest.TestReport, test: pytest.Item, call: pytest.CallInfo[Any] | None
+    ) -> list[Section]:
+        """Return what there is to say of a failure."""
+        self._blame()
         module = test.getparent(pytest.Module)
         space = namespace(getattr(module, "_obj", None)) or {}
         name = str(space.get("__name__"))
-        outcome = _outcome_of(report, str(report.when))
         error = call.excinfo.value if call is not None and call.excinfo is not None else None
-        met = self._note(report, str(report.when), outcome, error, [(name, space)] if space else ())
-        if outcome not in ("failed", "error") or error is None:
-            return
-        if not self._add_guards(report, error) and not met:
+        sections = self._met(report, str(report.when), error, [(name, space)] if space else [])
+        if error is None:
+            return sections
+        sections += self._guards(report, error)
+        if not sections:
             executed = self._loaded_before.wanted_executed(error, _functions_of(test), name, report.nodeid)
             if executed:
-                add_section(report, EXECUTED_TITLE, executed_hint(leaks_seen_from(executed, self._relocate)))
+                sections.append((EXECUTED_TITLE, executed_hint(leaks_seen_from(executed, self._relocate))))
+        return sections
 
     def note_collection(self, report: pytest.CollectReport) -> None:
         """Take note of what a collection came to."""
         outcome = _outcome_of(report, "collect")
+        self._found.note_outcome(report.nodeid, "collect", outcome)
+        if outcome not in FAILURES:
+            return
         excinfo = getattr(getattr(report, "call", None), "excinfo", None)
         error = None if excinfo is None else excinfo.value
-        self._note(report, "collect", outcome, error)
-        if outcome == "error" and error is not None:
-            self._add_guards(report, error)
+        sections = self._met(report, "collect", error, [])
+        if error is not None:
+            sections += self._guards(report, error)
+        for section in sections:
+            add_section(report, *section)
 
-    def _note(
+    def _met(
         self,
         report: pytest.TestReport | pytest.CollectReport,
         phase: str,
-        outcome: str,
         error: BaseException | None,
-        holders: Sequence[tuple[str, dict[str, Any]]] = (),
-    ) -> bool:
-        failure = str(report.longrepr) if report.failed else ""
+        holders: list[tuple[str, dict[str, Any]]],
+    ) -> list[Section]:
+        failure = str(report.longrepr)
         touched: list[Touched] = []
 
         def touches(name: str) -> bool:
@@ -91,17 +144,19 @@ class LeakSections:
                 touched.append(Touched(error, failure))
             return touched[0](name)
 
-        met = self._found.note_outcome(report.nodeid, phase, outcome, holders, failure, touches)
-        if met:
-            add_section(report, title_of(met), hint([one.seen_from(self._relocate) for one in met]))
-        return bool(met)
+        met = self._found.met_by_failing(report.nodeid, phase, holders, failure, touches)
+        if not met:
+            return []
+        return [(title_of(met), hint([one.seen_from(self._relocate) for one in met]))]
 
-    def _add_guards(self, report: pytest.TestReport | pytest.CollectReport, error: BaseException) -> bool:
+    def _guards(
+        self, report: pytest.TestReport | pytest.CollectReport, error: BaseException
+    ) -> list[Section]:
         loaded = self._loaded_before.wanted_absent(error, report.nodeid)
-        if loaded:
-            users = self._loaded_before.users_of(leak.name for leak in loaded)
-            add_section(report, GUARD_TITLE, guard_hint(leaks_seen_from(loaded, self._relocate), users))
-        return bool(loaded)
+        if not loaded:
+            return []
+        users = self._loaded_before.users_of(leak.name for leak in loaded)
+        return [(GUARD_TITLE, guard_hint(leaks_seen_from(loaded, self._relocate), users))]
 
 
 def _outcome_of(report: pytest.TestReport | pytest.CollectReport, phase: str) -> str:

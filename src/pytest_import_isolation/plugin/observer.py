@@ -90,16 +90,7 @@ class Observer:
         # The node id of the test that was reported first.
         self._first = ""
         self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
-        loaded_before = LoadedBefore(
-            origins,
-            watch.code,
-            watch.found,
-            is_of_the_run=runner.is_test_file,
-            entry_before=lambda name: self.boundaries.base.modules.get(name, ABSENT),
-            must_stay=settings.keep.match,
-        )
-        relocate = relocation(config.rootpath, config.invocation_params.dir)
-        self._sections = LeakSections(watch.found, loaded_before, relocate)
+        self._sections = self._tell_failures(config, settings, origins)
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")
@@ -117,6 +108,20 @@ class Observer:
             is_on=settings.contents != "off",
             is_undone=settings.isolate is not None and settings.contents == "undo",
         )
+
+    def _tell_failures(self, config: pytest.Config, settings: Settings, origins: Origins) -> LeakSections:
+        watch = self._leak_watch
+        loaded_before = LoadedBefore(
+            origins,
+            watch.code,
+            watch.found,
+            is_of_the_run=self._runner.is_test_file,
+            entry_before=lambda name: self.boundaries.base.modules.get(name, ABSENT),
+            must_stay=settings.keep.match,
+        )
+        relocate = relocation(config.rootpath, config.invocation_params.dir)
+        around = (self._blame, self._hint)
+        return LeakSections(watch.found, loaded_before, lambda: self.boundaries.test, around, relocate)
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
@@ -205,15 +210,19 @@ class Observer:
         if report.outcome == "passed" and not self._leak_watch.exposures:
             return
         # With xdist the controller sees the reports of its workers, which have told their tests already.
-        test = self.boundaries.test
-        if test is not None and report.nodeid == test.nodeid:
-            if report.failed:
-                self._leak_watch.blame_for_evictions()
-                here = self._leak_watch.here
-                if here is not None:
-                    self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
-            self._sections.note_test(report, test)
-        self._blame_hint.add(report, self._first)
+        self._sections.note_test(report)
+        self._blame_hint.add(report, self._first, is_logged=True)
+
+    def _blame(self) -> None:
+        """Say who made the changes that a failing test may have met."""
+        self._leak_watch.blame_for_evictions()
+        here = self._leak_watch.here
+        if here is not None:
+            self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
+
+    def _hint(self, report: pytest.TestReport) -> None:
+        """Name the command for a failure that nothing explains, before it is logged."""
+        self._blame_hint.add(report, self._first or report.nodeid, is_logged=False)
 
     # The end
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
     from pytest_import_isolation.report.lines import Line
+
+#: A title and a text.
+Section = tuple[str, str]
 
 #: What the titles of all sections begin with, and what those say that are the most likely reason.
 _TITLES: Final = ("import leaks", "import isolation", "modules that were ")
@@ -29,16 +32,50 @@ MARKUP: Final[dict[str, dict[str, bool]]] = {
 def add_section(report: pytest.TestReport | pytest.CollectReport, title: str, text: str) -> None:
     """Add a section to the failure itself, where that takes one: other sections may be switched off.
 
+    A failure that says the same already is left as it is, however another plugin has put that.
+
     Args:
         report: of a test or file that failed.
         title: the heading.
         text: what it says.
     """
+    if any(section[:2] == (title, text) for section in sections_in(report)) or text in report.longreprtext:
+        return
     add = getattr(report.longrepr, "addsection", None)
     if add is not None:
         add(title, text, "-")
     else:  # a collection error is a plain text, and --show-capture=no hides what is added beside it
         report.sections.append((title, text))
+
+
+def sections_in(report: pytest.TestReport | pytest.CollectReport) -> list[tuple[str, ...]]:
+    """Return the sections of a report and of the failure in it."""
+    return [*getattr(report.longrepr, "sections", ()), *report.sections]
+
+
+def has_section(report: pytest.TestReport, titles: Collection[str]) -> bool:
+    """Tell whether a report has a section of one of some titles.
+
+    Args:
+        report: of a test that failed.
+        titles: the headings.
+    """
+    if any(section[0] in titles for section in sections_in(report)):
+        return True
+    # Of a failure in another process there may be no more than the text.
+    text = report.longrepr if type(report.longrepr) is str else ""
+    return any(f"- {title} -" in text for title in titles)
+
+
+def may_be_expected(item: pytest.Item, call: pytest.CallInfo[Any]) -> bool:
+    """Tell whether pytest may still take a failure for an expected one.
+
+    Args:
+        item: the test that failed.
+        call: of the phase that failed.
+    """
+    error = None if call.excinfo is None else call.excinfo.value
+    return issubclass(type(error), pytest.xfail.Exception) or item.get_closest_marker("xfail") is not None
 
 
 class SectionStyle:

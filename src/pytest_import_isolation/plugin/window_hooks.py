@@ -61,16 +61,20 @@ class ReportHooks:
         self._windows = windows
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[Any]
-    ) -> Generator[None, Any, Any]:
-        """Let pytest find what it imports to report on a test that has it missing; explain a failure."""
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        """Let pytest find what it imports to report on a test that has it missing."""
         # Nothing is blocked between most tests, and a context manager costs more than the question.
         if not INTERCEPTOR.blocks:
-            report = yield
-        else:
-            with INTERCEPTOR.lifted():
-                report = yield
+            return (yield)
+        with INTERCEPTOR.lifted():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_runtest_makereport")
+    def pytest_runtest_makereport_explained(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, Any, Any]:
+        """Explain a failure before the wrappers of other plugins see its report."""
+        report = yield
         if call.excinfo is not None and report.outcome == "failed":
             self._windows.explain(item, report, call.excinfo)
         return report
