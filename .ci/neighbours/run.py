@@ -4,7 +4,8 @@ Usage: run.py [PLUGIN ...]
 
 Each plugin is installed, with what it needs, into a folder of its own, in its newest version. The suite leaves
 two fakes. A plugin passes where each test has the same outcome with this plugin and without, and the report
-names these two leaks as errors, and nothing else as one. What cannot be installed or does not work with this pytest
+names these two leaks as errors, and nothing else as one; a plugin that writes failures into files writes the section
+that a victim has, too. What cannot be installed or does not work with this pytest
 is named and no failure.
 """
 # ruff: noqa: E501 - the files of the suites are strings
@@ -14,12 +15,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -80,6 +82,13 @@ _SUITE = {
                     assert self.cart.total == 3
     """,
 }
+_VICTIM = {
+    "test_victim.py": """
+        def test_victim():
+            import torchish
+            assert torchish.answer == 42
+    """
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,16 @@ class Neighbour:
     #: What is installed beside it.
     beside: tuple[str, ...] = ()
     ini: str = ""
+    #: Where it writes what it read of failures: these have to have the section of this plugin.
+    results: str = ""
+
+    @property
+    def use(self) -> str:
+        """How the runs use it."""
+        tests = [] if not self.files else [f"its own {'test' if 'test_own.py' in self.files else 'file'}"]
+        return (
+            ", ".join([*(["`" + " ".join(self.options) + "`"] if self.options else []), *tests]) or "loaded"
+        )
 
 
 def _test(text: str) -> dict[str, str]:
@@ -102,8 +121,24 @@ _ASYNC = "async def test_own():\n    import shop.cart\n    assert shop.cart.Cart
 _PASSES_SECOND = _test(
     "from itertools import count\nruns = count()\ndef test_own():\n    assert next(runs)\n"
 )
+
+# A page in the browser of this machine: the plugin would download one.
+_BROWSER = {
+    "conftest.py": _SUITE["conftest.py"]
+    + """
+        @pytest.fixture(scope="session")
+        def browser_type_launch_args(browser_type_launch_args):
+            import shutil
+            path = shutil.which("chromium") or shutil.which("google-chrome")
+            return {**browser_type_launch_args, "executable_path": path, "args": ["--no-sandbox"]}
+    """,
+    **_test(
+        "def test_own(page):\n    import shop.cart\n    page.set_content(f'<p id=own>{shop.cart.Cart.total}</p>')\n"
+        "    assert page.inner_text('#own') == '3'\n"
+    ),
+}
 NEIGHBOURS = (
-    Neighbour("allure-pytest", ("--alluredir=allure",)),
+    Neighbour("allure-pytest", ("--alluredir=allure",), results="allure/*-result.json"),
     Neighbour(
         "anyio", files=_test("import pytest\npytestmark = pytest.mark.anyio\n" + _ASYNC), beside=("trio",)
     ),
@@ -181,7 +216,7 @@ NEIGHBOURS = (
         "pytest-freezer",
         files=_test("def test_own(freezer):\n    freezer.move_to('2020-01-01')\n    import shop.cart\n"),
     ),
-    Neighbour("pytest-html", ("--html=own.html",)),
+    Neighbour("pytest-html", ("--html=own.html",), results="own.html"),
     Neighbour(
         "pytest-httpx",
         files=_test(
@@ -191,7 +226,7 @@ NEIGHBOURS = (
     Neighbour("pytest-impact", ("--impact",)),
     Neighbour("pytest-instafail", ("--instafail",)),
     Neighbour("pytest-ipynb"),
-    Neighbour("pytest-json-report", ("--json-report",)),
+    Neighbour("pytest-json-report", ("--json-report",), results=".report.json"),
     Neighbour(
         "pytest-lazy-fixtures",
         files=_test(
@@ -201,14 +236,14 @@ NEIGHBOURS = (
     ),
     Neighbour("pytest-markdown-docs", ("--markdown-docs",), {"own.md": "```python\nimport shop.cart\n```\n"}),
     Neighbour("pytest-memray", ("--memray",)),
-    Neighbour("pytest-metadata"),
+    Neighbour("pytest-metadata", files=_test("def test_own(metadata):\n    assert metadata\n")),
     Neighbour(
         "pytest-mock",
         files=_test("def test_own(mocker):\n    mocker.patch('shop.RATE', 4)\n"),
     ),
-    Neighbour("pytest-parallel", ("--workers=2",)),
+    Neighbour("pytest-parallel", ("--workers=2",), beside=("py",)),  # it needs that and does not say so
     Neighbour("pytest-picked"),
-    Neighbour("pytest-playwright"),
+    Neighbour("pytest-playwright", files=_BROWSER),
     Neighbour("pytest-pretty"),
     Neighbour("pytest-profiling", ("--profile",)),
     Neighbour(
@@ -246,10 +281,13 @@ NEIGHBOURS = (
     ),
     Neighbour("pytest-socket", ("--disable-socket",)),
     Neighbour("pytest-split", ("--splits=1", "--group=1")),
-    Neighbour("pytest-subtests"),
+    Neighbour(
+        "pytest-subtests",
+        files=_test("def test_own(subtests):\n    with subtests.test():\n        import shop.cart\n"),
+    ),
     Neighbour("pytest-sugar"),
-    Neighbour("pytest-testinfra"),
-    Neighbour("pytest-testmon", ("--testmon",)),
+    Neighbour("pytest-testinfra", files=_test("def test_own(host):\n    assert host.file('/').exists\n")),
+    Neighbour("pytest-testmon", ("--testmon", "-p", "cacheprovider")),  # it asks for options of that plugin
     Neighbour("pytest-timeout", ("--timeout=100",)),
     Neighbour("pytest-trio", files=_test("import pytest\n@pytest.mark.trio\n" + _ASYNC)),
     Neighbour(
@@ -318,18 +356,12 @@ def _try(neighbour: Neighbour, place: Path) -> tuple[str, str]:
         reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "pip failed")
         return "", f"not installed ({reason[:120]})"
     version = _version(packages, neighbour.name)
-    for name, text in {**_SUITE, **neighbour.files}.items():
-        file = suite / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
-    ini = "".join(f"{line}\n" for line in neighbour.ini.splitlines())
-    (suite / "pytest.ini").write_text(f"[pytest]\npythonpath = .\n{ini}", encoding="utf-8")
     plain, output = _run(neighbour, packages, suite)
     if not any(outcome == "passed" for outcome in plain.values()):
         return version, f"does not work with this pytest ({_last(output)})"
     wrong = []
     for mode in ("off", "file", "test"):
-        report = suite / f"{mode}.json"
+        report = place / f"{mode}.json"
         options = (f"--isolate-imports={mode}", f"--import-leak-file={report}")
         outcomes, output = _run(neighbour, packages, suite, *options, own=True)
         if outcomes != plain:
@@ -342,13 +374,31 @@ def _try(neighbour: Neighbour, place: Path) -> tuple[str, str]:
             errors = {(leak["kind"], leak["name"]) for leak in leaks if leak["severity"] == "error"}
             if errors != _LEFT:
                 wrong.append(f"{mode}: {sorted(errors ^ _LEFT)}")
+    if neighbour.results and not _is_told(neighbour, packages, suite):
+        wrong.append(f"{neighbour.results} lacks the section of a failure")
     return version, "FAILED " + "; ".join(wrong) if wrong else "passed"
+
+
+def _is_told(neighbour: Neighbour, packages: Path, suite: Path) -> bool:
+    """Tell whether what a plugin writes of a failure says which leak the test met."""
+    with_victim = replace(neighbour, files={**neighbour.files, **_VICTIM})
+    _run(with_victim, packages, suite, "--import-leak-report", own=True)
+    return any(
+        "fake-left by test_a.py" in file.read_text(encoding="utf-8") for file in suite.glob(neighbour.results)
+    )
 
 
 def _run(
     neighbour: Neighbour, packages: Path, suite: Path, *options: str, own: bool = False
 ) -> tuple[dict[str, str], str]:
-    """Return the outcome of each test, and what was printed."""
+    """Return the outcome of each test, and what was printed; nothing is left of the run before."""
+    shutil.rmtree(suite, ignore_errors=True)
+    for name, text in {**_SUITE, **neighbour.files}.items():
+        file = suite / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+    ini = "".join(f"{line}\n" for line in neighbour.ini.splitlines())
+    (suite / "pytest.ini").write_text(f"[pytest]\npythonpath = .\n{ini}", encoding="utf-8")
     results = suite.parent / "results.xml"
     results.unlink(missing_ok=True)
     path = [packages, *([PROJECT / "src"] if own else [])]
