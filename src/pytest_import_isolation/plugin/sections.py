@@ -62,8 +62,8 @@ def has_section(report: pytest.TestReport, titles: Collection[str]) -> bool:
     """
     if any(section[0] in titles for section in sections_in(report)):
         return True
-    # Of a failure in another process there may be no more than the text.
-    text = report.longrepr if type(report.longrepr) is str else ""
+    # Of a failure in another process, or one that another plugin has changed, there may be but the text.
+    text = report.longreprtext
     return any(f"- {title} -" in text for title in titles)
 
 
