@@ -5,13 +5,13 @@ Usage: run.py [PLUGIN ...]
 Each plugin is installed, with what it needs, into a folder of its own, in its newest version. The suite leaves
 two fakes. A plugin passes where each test has the same outcome with this plugin and without, and the report
 names these two leaks as errors, and nothing else as one; a plugin that writes failures into files writes the section
-that a victim has, too. What cannot be installed or does not work with this pytest
-is named and no failure.
+that a victim has, too. What cannot be installed or does not work here without this plugin is named, and no failure.
 """
 # ruff: noqa: E501 - the files of the suites are strings
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -26,7 +26,8 @@ from pathlib import Path
 from textwrap import dedent
 
 PROJECT = Path(__file__).resolve().parents[2]
-_LEFT = {("fake-left", "torchish"), ("fake-left", "leftover")}
+_LEFT_AT_COLLECTION = ("fake-left", "torchish")
+_LEFT_BY_A_TEST = ("fake-left", "leftover")
 _LIMIT = 180  # seconds for each run: a plugin may wait for something that is not there
 
 _SUITE = {
@@ -103,6 +104,8 @@ class Neighbour:
     ini: str = ""
     #: Where it writes what it read of failures: these have to have the section of this plugin.
     results: str = ""
+    #: Whether it runs tests in processes that it forks, with which goes what they leave.
+    forks: bool = False
 
     @property
     def use(self) -> str:
@@ -241,7 +244,8 @@ NEIGHBOURS = (
         "pytest-mock",
         files=_test("def test_own(mocker):\n    mocker.patch('shop.RATE', 4)\n"),
     ),
-    Neighbour("pytest-parallel", ("--workers=2",), beside=("py",)),  # it needs that and does not say so
+    # It needs `py` and does not say so.
+    Neighbour("pytest-parallel", ("--workers=2",), beside=("py",), forks=True),
     Neighbour("pytest-picked"),
     Neighbour("pytest-playwright", files=_BROWSER),
     Neighbour("pytest-pretty"),
@@ -294,6 +298,7 @@ NEIGHBOURS = (
         "pytest-twisted",
         ("--reactor=default",),
         _test("import pytest_twisted\n@pytest_twisted.ensureDeferred\n" + _ASYNC),
+        beside=("twisted",),
     ),
     Neighbour("pytest-watch"),
     Neighbour("pytest-xdist", ("-n2",)),
@@ -333,6 +338,9 @@ def main(names: list[str]) -> int:
         for neighbour in chosen:
             place = Path(folder, neighbour.name)
             version, verdict = _try(neighbour, place)
+            # That of the folder comes first: some plugins want an older one.
+            own = _version(place / "site-packages", "pytest")
+            version += "" if own in ("?", importlib.metadata.version("pytest")) else f" with pytest {own}"
             failed += verdict.startswith("FAILED")
             print(f"{neighbour.name} {version}: {verdict}", flush=True)
     print(f"{len(chosen)} plugins, {failed} failed")
@@ -358,8 +366,12 @@ def _try(neighbour: Neighbour, place: Path) -> tuple[str, str]:
     version = _version(packages, neighbour.name)
     plain, output = _run(neighbour, packages, suite)
     if not any(outcome == "passed" for outcome in plain.values()):
-        return version, f"does not work with this pytest ({_last(output)})"
+        return version, f"does not work here ({_last(output)})"
+    failing = sorted(name for name, outcome in plain.items() if outcome in ("failure", "error"))
+    if failing:
+        return version, f"does not work here ({failing[:3]}: {_last(output)})"
     wrong = []
+    left = {_LEFT_AT_COLLECTION} if neighbour.forks else {_LEFT_AT_COLLECTION, _LEFT_BY_A_TEST}
     for mode in ("off", "file", "test"):
         report = place / f"{mode}.json"
         options = (f"--isolate-imports={mode}", f"--import-leak-file={report}")
@@ -372,8 +384,8 @@ def _try(neighbour: Neighbour, place: Path) -> tuple[str, str]:
         else:
             leaks = json.loads(report.read_text(encoding="utf-8"))["leaks"]
             errors = {(leak["kind"], leak["name"]) for leak in leaks if leak["severity"] == "error"}
-            if errors != _LEFT:
-                wrong.append(f"{mode}: {sorted(errors ^ _LEFT)}")
+            if errors != left:
+                wrong.append(f"{mode}: {sorted(errors ^ left)}")
     if neighbour.results and not _is_told(neighbour, packages, suite):
         wrong.append(f"{neighbour.results} lacks the section of a failure")
     return version, "FAILED " + "; ".join(wrong) if wrong else "passed"

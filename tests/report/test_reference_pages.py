@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +168,14 @@ def test_each_word_of_the_glossary_is_in_its_index_and_has_an_example() -> None:
         title for title, word in zip(titles, words, strict=True) if "```" not in word.partition("\n## ")[0]
     ]
     assert without == []
+
+
+def test_the_page_of_other_plugins_has_those_that_are_tried_and_how() -> None:
+    tried = runpy.run_path(str(_ROOT / ".ci" / "neighbours" / "run.py"))["NEIGHBOURS"]
+    _, *rows = re.findall(r"^\| (.*) \|$", _page("neighbours"), re.MULTILINE)
+    cells = [row.split(" | ") for row in rows]
+    assert [(name, use) for name, _, _, use, *_ in cells] == [(one.name, one.use) for one in tried]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", day) for *_, day in cells)
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
