@@ -215,6 +215,8 @@ NEIGHBOURS = (
             "def test_own(client):\n    assert client.get('/').status_code == 404\n"
         ),
     ),
+    # It does not work with pytest 9.
+    Neighbour("pytest-forked", ("--forked",), beside=("pytest==8.4.2",), forks=True),
     Neighbour(
         "pytest-freezer",
         files=_test("def test_own(freezer):\n    freezer.move_to('2020-01-01')\n    import shop.cart\n"),
