@@ -63,19 +63,26 @@ class Writers:
         return [change for change in changes if self._is_of_tests(change, files(change.space.home))]
 
     def _is_of_tests(self, change: ContentChange, files: Iterable[str]) -> bool:
+        is_certain = is_mock(change.after) or self._is_imported(change, files)
+        written: list[str] = []
+        if not is_certain and change.submodule is None:
+            written = [file for file in files if self._sources.writes_attribute(file, change.name)]
+        if not (is_certain or written):
+            return False
+        # The text of the module itself may be long: it is read last.
         if self._is_in_a_test(change) or self._is_own_state(change):
             return False
-        if is_mock(change.after):
+        if is_certain:
             return True
-        if change.submodule is not None:
-            return any(_imports(self._sources.text(file), change.submodule) for file in files)
-        written = [file for file in files if self._sources.writes_attribute(file, change.name)]
-        if not written:
-            return False
         if not self._has_other_writer(change) and not self._may_write_by_itself(change):
             return True
         # The application could, too: a statement that says the module's own name and the attribute decides.
         return any(self._says_home(file, change) for file in written)
+
+    def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
+        """Tell whether one of some files imports the submodule that was bound to a name."""
+        submodule = change.submodule
+        return submodule is not None and any(_imports(self._sources.text(file), submodule) for file in files)
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is that of a test file or conftest, which may do with it what it likes."""
