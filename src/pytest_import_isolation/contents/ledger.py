@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import compress, repeat
+from itertools import compress
 from operator import is_, is_not
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,6 @@ from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, other_cells, read_cells
 from pytest_import_isolation.machinery.modules import (
-    ABSENT,
     class_home,
     class_name,
     class_namespace,
@@ -37,22 +36,26 @@ _HAS_VERSIONS: Final = cell_of({}) is not None
 _UNWATCHED: Final = frozenset(
     ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
 )
-#: Tells whether the code of some files may write to a module, given its name.
-MayWrite = Callable[[Sequence[str], str], bool]
-#: For how many lists of files is remembered which modules they do not name.
-_MOST_LISTS: Final = 8
+#: Stands for the last parts of names that are no words.
+_ODD: Final = ""
 
 
 class Wanting(NamedTuple):
-    """Who wants to know what modules hold."""
+    """Who wants to know what modules hold: those that the test code names which runs now."""
 
-    may_write: MayWrite
+    #: Returns the words that the text of a file has.
+    words_of: Callable[[str], Set[str]]
     #: Returns the files of the test code that runs now.
     files: Callable[[], Sequence[str]]
 
+    def words(self) -> Iterator[Set[str]]:
+        """Yield the words that the test code says, file by file."""
+        return map(self.words_of, self.files())
+
     def wants(self, name: str) -> bool:
         """Tell whether test code that runs now may write to a module."""
-        return self.may_write(self.files(), name)
+        last = _last_part(name)
+        return any(last == _ODD or last in words for words in self.words())
 
 
 class Contents:
@@ -70,10 +73,10 @@ class Contents:
         self._signature = b""
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
-        # By files of test code, the modules that they do not name: by the identity of each, its name.
-        self._ignored: dict[tuple[str, ...], dict[int, object]] = {}
-        # Modules that are watched only if test code names them: by the identity of each, its name.
-        self._foreign: dict[int, object] = {}
+        # Modules that are watched once test code names them, or never: by the identity of each, its name.
+        self._known: dict[int, object] = {}
+        # The names of the former, by their last parts.
+        self._foreign: dict[str, dict[str, None]] = {}
         # Whether namespaces were copied, or became known, since the state was made.
         self._is_stale = False
 
@@ -132,24 +135,14 @@ class Contents:
         moment = Moment(sys.modules)
         spaces: dict[int, list[Space]] = {}
         has_changed = False
-        asked = [(wanting.may_write, wanting.files()) for wanting in self._wanting]
-        ignored = self._ignored_now(tuple(dict.fromkeys(file for _, files in asked for file in files)))
-        entries = entries_in(sys.modules)
-        # At the speed of C: nearly all are ignored, where any is.
-        known = map(ignored.get, map(id, entries.values())) if ignored else repeat(ABSENT)
-        for name, module in compress(entries.items(), map(is_not, known, entries)):
+        for name, module in self._watched(entries_in(sys.modules)):
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
-                found = self._woken(module)
-                if found is None and self._is_ignored(name, module, asked):
-                    ignored[key] = name
-                    continue
-                found = found or self._begin(name, module)
+                found = self._woken(module) or self._begin(name, module)
                 if found is None:
                     continue
-                for modules in self._ignored.values():
-                    modules.pop(key, None)
+                self._known.pop(key, None)  # once it was named it is looked at
                 has_changed = True
             elif found[0].refresh():
                 has_changed = True
@@ -237,6 +230,7 @@ class Contents:
             found = self._woken(module) or self._begin(name, module)
             if found is not None:
                 self._spaces[id(module)] = found
+                self._known.pop(id(module), None)
                 self._is_stale = True
 
     def _begin(self, name: str, module: object) -> list[Space] | None:
@@ -249,31 +243,43 @@ class Contents:
             return None
         return [space, *self._classes(space, [])]
 
-    def _ignored_now(self, files: tuple[str, ...]) -> dict[int, object]:
-        """Return the modules that are known to be left alone as long as these files are the test code."""
-        if _HAS_VERSIONS:
-            return {}
-        if files not in self._ignored and len(self._ignored) >= _MOST_LISTS:
-            self._ignored.clear()
-        return self._ignored.setdefault(files, {})
+    def _watched(self, entries: dict[Any, object]) -> Iterator[tuple[Any, object]]:
+        """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
+        named: dict[str, None] = {}
+        if not _HAS_VERSIONS:
+            for words in (words for wanting in self._wanting for words in wanting.words()):
+                for last in (*(words & self._foreign.keys()), _ODD):
+                    named.update(self._foreign.get(last, {}))
+        # At the speed of C: nearly all are known.
+        known = map(self._known.get, map(id, entries.values()))
+        for name, module in compress(entries.items(), map(is_not, known, entries)):
+            if not self._is_left_alone(name, module):
+                yield name, module
+        for name in named:
+            module = entries.get(name)
+            if self._known.get(id(module)) is name:
+                yield name, module
 
-    def _is_ignored(self, name: str, module: object, asked: Iterable[tuple[MayWrite, Sequence[str]]]) -> bool:
-        """Tell whether to leave a module alone: without versions, all that is watched has to be compared."""
-        if self._foreign.get(id(module)) is not name:
-            if _is_unwatched(name):
-                return True
+    def _is_left_alone(self, name: Any, module: object) -> bool:
+        """Tell whether not to look at a module, and remember it if that stays so."""
+        if not _is_unwatched(name):
             if _HAS_VERSIONS or is_initializing(module):
                 return False
-            if "@pytest_ar" in (namespace(module) or {}):
-                return True  # a test file or conftest may do with its own namespace what it likes
-            if Origins.usual().is_first_party(name, module):
+            if id(module) in self._spaces or id(module) in self._resting:
                 return False
-            self._foreign[id(module)] = name
-        return not any(may_write(files, name) for may_write, files in asked)
+            # A test file or conftest may do with its own namespace what it likes.
+            if "@pytest_ar" not in (namespace(module) or {}):
+                if Origins.usual().is_first_party(name, module):
+                    return False
+                self._foreign.setdefault(_last_part(name), {})[name] = None
+                self._known[id(module)] = name
+                return not any(wanting.wants(name) for wanting in self._wanting)
+        self._known[id(module)] = name
+        return True
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
-        if self._ignored:
+        if not _HAS_VERSIONS:
             self.take()  # later, those that it names would hold already what it writes to them
 
     def _classes(self, space: Space, known: list[Space]) -> list[Space]:
@@ -343,6 +349,11 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     if len(since) != len(now) or not all(map(is_, since, now)):
         return now.items()
     return compress(now.items(), map(is_not, now.values(), since.values()))
+
+
+def _last_part(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return last if last.isidentifier() else _ODD
 
 
 def _is_unwatched(name: object) -> bool:

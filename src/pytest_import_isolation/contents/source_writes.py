@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +15,9 @@ from pytest_import_isolation.machinery.syntax import called
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
 _UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
 _LONGEST_NAME: Final = 300
+_WORD: Final = re.compile(r"\w+")
+#: Of so many files the words are kept.
+_MOST_FILES: Final = 8
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 
@@ -62,12 +65,23 @@ class SourceWrites:
         self._texts: dict[str, str] = {}
         self._writes: dict[str, Writes] = {}
         self._may_write: dict[str, bool] = {}
+        # Of the latest files only: there are many.
+        self._words: dict[str, Set[str]] = {}
 
     def text(self, file: str) -> str:
         """Return the text of a file, nothing if it is no source."""
         found = self._texts.get(file)
         if found is None:
             found = self._texts[file] = text_of(Path(file)) if file.endswith(".py") else ""
+        return found
+
+    def words(self, file: str) -> Set[str]:
+        """Return the words that the text of a file has."""
+        found = self._words.get(file)
+        if found is None:
+            if len(self._words) >= _MOST_FILES:
+                self._words.clear()
+            found = self._words[file] = frozenset(_WORD.findall(self.text(file)))
         return found
 
     def of(self, file: str) -> Writes:

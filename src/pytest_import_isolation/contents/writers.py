@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import ClassVar, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
@@ -137,10 +137,9 @@ class Writers:
         yield file
         yield from self._code.around(file, file_of(sys.modules.get(home)))
 
-    def may_write(self, files: Iterable[str], module: str) -> bool:
-        """Tell whether the text of one of some files says the last part of a module's name."""
-        last = module.rpartition(".")[2]
-        return any(last in self._sources.text(file) for file in files)
+    def words(self, file: str) -> Set[str]:
+        """Return the words that the text of a file has: the last parts of the names of modules among them."""
+        return self._sources.words(file)
 
     def is_harmless(self, files: Iterable[str]) -> bool:
         """Tell whether nothing in the texts of the test code that may run could write to a module.

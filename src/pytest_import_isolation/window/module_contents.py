@@ -43,7 +43,7 @@ class WindowContents:
         self._writers = writers
         self._files = files
         self._log = log
-        self._wanting = Wanting(writers.may_write, self._test_code)
+        self._wanting = Wanting(writers.words, self._test_code)
         self._is_harmless = not is_long and writers.is_harmless(files())
         self.start()
         #: What there was when the window was opened.
