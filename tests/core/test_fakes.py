@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation import IsolatedImportContext, fake_module
 from pytest_import_isolation.errors import (
@@ -377,7 +378,7 @@ def test_an_autospec_refuses_attributes_that_the_real_module_lacks(tree: Tree, p
     "name",
     [
         "json",
-        "xml.dom.minidom",
+        pytest.param("xml.dom.minidom", marks=TAKES_LONG),
         pytest.param("lxml.etree", marks=pytest.mark.neighbours("lxml")),
         pytest.param("numpy", marks=pytest.mark.neighbours("numpy")),
         pytest.param("sqlalchemy.orm", marks=pytest.mark.neighbours("sqlalchemy")),

@@ -281,7 +281,6 @@ CASES: dict[str, Case] = {
 #: Those that every run of the tests has.
 QUICK = {
     "a helper that the victim needs",
-    "a singleton within one file",
 }
 
 

@@ -455,7 +455,9 @@ _CLEAN = """
         (("--capture=sys", "--log-cli-level=INFO", "--log-level=DEBUG"), ()),
         pytest.param(("-n2",), ("xdist",), marks=TAKES_LONG),
         pytest.param(("--cov=.", "--cov-report="), ("cov",), marks=pytest.mark.neighbours("pytest_cov")),
-        (("-p", "no:logging", "-p", "no:warnings", "-k", "not log and not warning"), ()),
+        pytest.param(
+            ("-p", "no:logging", "-p", "no:warnings", "-k", "not log and not warning"), (), marks=TAKES_LONG
+        ),
         (("--isolate-imports=test",), ()),
     ],
     ids=lambda value: "-".join(value) or None,

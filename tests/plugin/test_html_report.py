@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 from pytest_import_isolation.__main__ import main
 from pytest_import_isolation.report.records import Polluter, Report, make_leak
@@ -165,7 +166,7 @@ def test_an_interrupted_test_and_a_collection_that_ends_the_run_are_in_the_page(
     assert _outcomes(run.report) == [("test_it.py", "collect", "error")]
 
 
-@pytest.mark.parametrize("isolation", ["off", "file"])
+@pytest.mark.parametrize("isolation", [pytest.param("off", marks=TAKES_LONG), "file"])
 def test_workers_send_what_they_saw(suite: Suite, isolation: str) -> None:
     options = ("-n2", "--continue-on-collection-errors", f"--isolate-imports={isolation}")
     run = suite.run(_SUITE, _PAGE, *options, plugins=("xdist",))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
@@ -408,7 +409,7 @@ def test_subtests(suite: Suite, mode: Mode) -> None:
     assert run.outcomes == mode.outcomes(passed=1, failed=2)  # the subtest, and its test
 
 
-@pytest.mark.parametrize("method", ["inprocess", "subprocess"])
+@pytest.mark.parametrize("method", ["inprocess", pytest.param("subprocess", marks=TAKES_LONG)])
 def test_pytester_runs_inside_of_isolated_tests(suite: Suite, mode: Mode, method: str) -> None:
     suite.autoloads = True
     inner = f"""

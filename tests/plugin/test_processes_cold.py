@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import TAKES_LONG
 from tests.plugin.test_processes import _DUMP, _LEAVES_NOTHING, _RECORDER, _assert_same, _events, _processes
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def test_a_process_that_ends_the_run_ends_it(suite: Suite) -> None:
     assert "nothing is left" in run.output
 
 
+@TAKES_LONG  # forks of workers are tried in test_processes.py
 def test_cold_processes_start_from_xdist_workers(suite: Suite) -> None:
     run = suite.run(_SUITE, "-n2", plugins=("xdist",), report=False)
     assert run.outcomes == {"passed": 3, "failed": 1, "skipped": 1, "xfailed": 1, "warning": 1}

@@ -37,7 +37,11 @@ def _last(run: Run) -> str:
     return [line for line in run.output.splitlines() if line.strip()][-1]
 
 
-@pytest.mark.parametrize("mode", _MODES)
+# One way of sharing the tests shows what the others vary.
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param(m, marks=[TAKES_LONG] if m in ("each", "maxprocesses") else []) for m in _MODES],
+)
 def test_every_mode_says_every_leak_once_and_fails_for_it(suite: Suite, mode: str) -> None:
     plugins, options = _MODES[mode]
     if mode == "not-installed":
@@ -105,18 +109,25 @@ _NO_REPORT = """
             "output['import_leak_report'] = 'x'",
             "sent a report that cannot be read (this is no JSON: Expecting value: line 1 column 1 (char 0))",
         ),
-        (
+        pytest.param(
             "output['import_leak_report'] = 3",
             "sent a report that cannot be read (this is no import leak report: TypeError: the JSON object must be str, bytes or bytearray, not int)",
+            marks=TAKES_LONG,
         ),
-        (
+        pytest.param(
             """output['import_leak_report'] = '{"version": 2}'""",
             "sent a report that cannot be read (this is no import leak report of version 1 (its version is 2))",
+            marks=TAKES_LONG,
         ),
-        ("output['import_leak_parts'] = '{}'", "sent a report that cannot be read ('collected')"),
-        (
+        pytest.param(
+            "output['import_leak_parts'] = '{}'",
+            "sent a report that cannot be read ('collected')",
+            marks=TAKES_LONG,
+        ),
+        pytest.param(
             """output['import_leak_parts'] = '{"collected": {"a": []}, "ran": {}, "whole": [], "broken": []}'""",
             "sent a report that cannot be read (int() argument must be a string, a bytes-like object or a real number, not 'list')",
+            marks=TAKES_LONG,
         ),
     ],
     ids=["nothing", "no-json", "no-text", "other-version", "no-parts", "other-parts"],
