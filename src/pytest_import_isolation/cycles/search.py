@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.cycles.circles import Attempt, ImportCycles, allowances, judge, meets_circle
 from pytest_import_isolation.cycles.import_graph import ImportGraph
 from pytest_import_isolation.cycles.text import render_cycles
-from pytest_import_isolation.cycles.trials import attempt, attempt_in_fresh_interpreter, covered_by
-from pytest_import_isolation.errors import ImportIsolationError, ParameterError
-from pytest_import_isolation.machinery.frames import packages_on_the_stack
+from pytest_import_isolation.cycles.trials import covered_by
+from pytest_import_isolation.cycles.ways import Ahead, a_window, ways_of_trying
+from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.machinery.paths import working_directory
-from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.patterns import Patterns, check_module_name
+from pytest_import_isolation.patterns import check_module_name
 from pytest_import_isolation.state.origins import Origin, Origins
-from pytest_import_isolation.window.alterations import refresh
-from pytest_import_isolation.window.closing import close_window
-from pytest_import_isolation.window.opening import open_window
-from pytest_import_isolation.window.parameters import Parameters
-from pytest_import_isolation.window.window import Window
-from pytest_import_isolation.wording import listing
 
 _OWN_PACKAGE: Final = top_level(__name__)
-# Errors that do not come from an earlier execution in the same process.
-_SURE_ERRORS: Final = ("ModuleNotFoundError", "ImportError", "SyntaxError", "IndentationError")
 
 
 def find_import_cycles(
@@ -57,7 +49,7 @@ def find_import_cycles(
     """
     check_module_name(package, "find_import_cycles")
     accepted = allowances(allow)
-    with _window(Origins.usual()):  # looking for the files of modules changes sys.path_importer_cache
+    with a_window(Origins.usual()):  # looking for the files of modules changes sys.path_importer_cache
         graph = _graph(package)
     attempts, tried = _try_all(package, graph, exhaustive=exhaustive)
     known = [name for name in graph.modules if _is_below(name, package)]
@@ -111,17 +103,30 @@ def _graph(package: str) -> ImportGraph:
             "name a package of your own, or an installed one"
         )
     origins = Origins.usual()
-    graph = ImportGraph(
-        top,
-        lambda name, file: origins.of_file(name, file) is Origin.FIRST_PARTY,
-        lambda file: text_of(Path(file)),
-    )
+    with _without_collections():
+        graph = ImportGraph(
+            top,
+            lambda name, file: origins.of_file(name, file) is Origin.FIRST_PARTY,
+            lambda file: text_of(Path(file)),
+        )
     if package not in graph.modules:
         where = "on sys.path" if top not in graph.modules else f"in {top}"
         raise ParameterError(
             f"{who}: there is no such module {where}; give the name of a package whose source is there"
         )
     return graph
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Do not look for garbage: syntax trees are many objects, and none of them is in a cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[list[Attempt], list[str]]:
@@ -138,13 +143,15 @@ def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[lis
         wanted.update(name for name in graph.modules if _is_below(name, package))
     tops = tuple(sorted({*map(top_level, wanted)}))
     heard = {name for part in circles if not graph.has_implied_edges(part) for name in part}
+    # A package goes before what is below it, and all of one top-level package together.
+    order = sorted(wanted, key=lambda name: (top_level(name), name.count("."), name))
     attempts: dict[str, Attempt] = {}
     proven: dict[str, Attempt] = {}
     tried: list[str] = []
-    with _put_away(graph, tops) as trials, ExitStack() as standing:
+    with ways_of_trying(graph, tops, is_alone=exhaustive) as trials, ExitStack() as standing:
+        ahead = Ahead(trials.attempt, order, graph.modules)
         base: Attempt | None = None
-        # A package goes before what is below it, and all of one top-level package together.
-        for name in sorted(wanted, key=lambda name: (top_level(name), name.count("."), name)):
+        for name in order:
             if base is not None and top_level(name) != base.entry:
                 standing.close()
                 base = None
@@ -157,85 +164,8 @@ def _try_all(package: str, graph: ImportGraph, *, exhaustive: bool) -> tuple[lis
                     standing.enter_context(trials.standing_on(found.entry))
                     base = found
                 tried.append(name)
-                attempts[name] = done = trials.attempt(name).after(base)
+                attempts[name] = done = ahead.attempt(name, proven).after(base)
                 if not exhaustive and done.problem is None and not meets_circle(done, graph.modules):
                     proven.update((other, Attempt(other)) for other in heard.intersection(done.loaded))
+                    ahead.hesitate()
     return [*attempts.values(), *(p for name, p in proven.items() if name not in attempts)], tried
-
-
-class _Trials(NamedTuple):
-    """The ways of trying the modules of a package."""
-
-    #: Tries one module.
-    attempt: Callable[[str], Attempt]
-    #: Imports a top-level package and lets it stay loaded, since importing a module below it does no more at
-    #: first: what it loads need not be executed again for each of its modules. None in other interpreters.
-    standing_on: Callable[[str], AbstractContextManager[None]] | None = None
-
-
-@contextmanager
-def _put_away(graph: ImportGraph, tops: tuple[str, ...]) -> Iterator[_Trials]:
-    """Let packages be executed anew until the block is over.
-
-    Yields:
-        The ways of trying. Each attempt takes a fresh interpreter if the packages must not be executed twice
-        in one process: those with extension modules, and installed ones that run now.
-    """
-    has_extensions = any(
-        source.is_extension and top_level(source.name) in tops for source in graph.modules.values()
-    )
-    if has_extensions or any(_is_running_library(top, graph) for top in tops):
-        if not has_processes():
-            why = "it holds extension modules" if has_extensions else "it is running now"
-            raise ImportIsolationError(
-                f"{listing(tops)} must be tried in new interpreters, because {why}, and {sys.platform} has "
-                "no processes: search on another platform"
-            )
-        yield _Trials(lambda name: attempt_in_fresh_interpreter(name, graph.modules))
-        return
-    # Whatever lies here is forgotten and not parked: the next attempt executes it anew.
-    origins = Origins(Patterns(tops))
-    with _window(origins) as window:
-        # The attempts import the same modules again and again, which is nobody's eviction.
-        window.log.once_more = lambda name: None
-        refresh(window, Patterns(tops))
-        yield _Trials(
-            lambda name: _attempt_here(name, graph, origins), lambda top: _standing_on(top, graph, origins)
-        )
-
-
-@contextmanager
-def _standing_on(top: str, graph: ImportGraph, origins: Origins) -> Iterator[None]:
-    with _window(origins) as window:
-        window.log.once_more = lambda name: None
-        attempt(top, graph.modules)
-        yield
-
-
-def _is_running_library(top: str, graph: ImportGraph) -> bool:
-    file = graph.modules[top].file or ""
-    return top in packages_on_the_stack() and Origins.usual().of_file(top, file) is Origin.FOREIGN
-
-
-def _attempt_here(name: str, graph: ImportGraph, origins: Origins) -> Attempt:
-    with _window(origins):
-        here = attempt(name, graph.modules)
-    if here.problem is None or here.end is not None or here.problem.error.startswith(_SURE_ERRORS):
-        return here
-    if not has_processes():
-        return here
-    # It may fail because it was executed before in this process, and registers itself somewhere.
-    anew = attempt_in_fresh_interpreter(name, graph.modules)
-    return here if anew.problem is not None and anew.end is None else anew
-
-
-@contextmanager
-def _window(origins: Origins) -> Iterator[Window]:
-    window = Window(
-        Parameters.parse("find_import_cycles", {}), origins, title="find_import_cycles", is_alone=True
-    )
-    open_window(window)
-    try:
-        yield window
-    finally:
-        close_window(window)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery.modules import top_level
 
@@ -30,7 +30,18 @@ _QUIET_DECORATORS: Final = frozenset(
 )  # fmt: skip
 # A function without any of these imports nothing and binds nothing for the module.
 _WORTH_READING: Final = ("exec", "global", "import", "load", "run_module", "setattr", "vars")
-_Function = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: Nodes that say something themselves, beside what is in them.
+_TELLING: Final = frozenset(
+    (ast.Attribute, ast.Global, ast.MatchAs, ast.MatchStar, ast.ExceptHandler, ast.Constant, ast.Call)
+)
+#: Fields of nodes in which nothing is read.
+_MUTE: Final = frozenset(("ctx", "op", "ops"))
+#: The other fields, by the kind of a node.
+_FIELDS: Final = {
+    kind: tuple(field for field in kind._fields if field not in _MUTE)
+    for kind in vars(ast).values()
+    if type(kind) is type(ast.AST) and issubclass(kind, ast.AST)
+}
 
 
 class Import(NamedTuple):
@@ -98,6 +109,17 @@ class _Reader:
         self.scopes: list[Scope] = []
         self.bound: set[str] = set()
         self.bound_is_known = True
+        #: What reads nodes with all that is in them.
+        self._whole: dict[type[ast.AST], Callable[[Any, Scope], None]] = {
+            ast.Import: self._read_import,
+            ast.ImportFrom: self._read_import,
+            ast.FunctionDef: self._read_function,
+            ast.AsyncFunctionDef: self._read_function,
+            ast.ClassDef: self._read_class,
+            ast.If: self._read_condition,
+            ast.AnnAssign: self._read_annotated,
+            ast.arg: lambda node, scope: None,  # its annotation
+        }
 
     def read_all(self, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
         for node in nodes:
@@ -105,29 +127,37 @@ class _Reader:
                 self._read(node, scope)
 
     def _read(self, node: ast.AST, scope: Scope) -> None:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            self._read_import(node, scope)
-        elif isinstance(node, _Function):
-            self._read_function(node, scope)
-        elif isinstance(node, ast.ClassDef):
-            self._read_class(node, scope)
-        elif isinstance(node, ast.If):
-            self._read_condition(node, scope)
-        elif isinstance(node, ast.AnnAssign):
-            self.read_all((node.target, node.value), scope)
-        elif isinstance(node, ast.arg):
-            pass  # its annotation
-        else:
+        # By exact type, and not by isinstance(): a large package has millions of nodes.
+        kind = type(node)
+        if kind is ast.Name:
+            self._read_name(node, scope)
+            return
+        read = self._whole.get(kind)
+        if read is not None:
+            read(node, scope)
+            return
+        if kind in _TELLING:
             self._read_other(node, scope)
-            self.read_all(ast.iter_child_nodes(node), scope)
+        for field in _FIELDS[kind]:
+            value = getattr(node, field, None)
+            if type(value) is list:
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        self._read(item, scope)
+            elif isinstance(value, ast.AST):
+                self._read(value, scope)
+
+    def _read_annotated(self, node: ast.AnnAssign, scope: Scope) -> None:
+        self.read_all((node.target, node.value), scope)
+
+    def _read_name(self, node: Any, scope: Scope) -> None:
+        if type(node.ctx) is ast.Load:
+            scope.reads.add(node.id)
+        else:
+            self.bound.add(node.id)
 
     def _read_other(self, node: ast.AST, scope: Scope) -> None:
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                scope.reads.add(node.id)
-            else:
-                self.bound.add(node.id)
-        elif isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute):
             scope.reads.add(node.attr)
         elif isinstance(node, ast.Global):
             self.bound.update(node.names)

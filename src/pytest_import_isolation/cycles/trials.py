@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from importlib.machinery import ModuleSpec
-from types import FrameType, ModuleType, TracebackType
+from importlib import _bootstrap
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
@@ -18,15 +18,21 @@ from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
-from pytest_import_isolation.machinery.paths import working_directory
 from pytest_import_isolation.machinery.threads import get_ident
 from pytest_import_isolation.state.writing import put_in, take_out
 from pytest_import_isolation.watching.asked_imports import ASKED
 
 Told = Callable[[str], object]
+_Edges = dict[tuple[object, ...], tuple[CodeType, ImportEdge]]
 _SELF_TEST: Final = "pytest_import_isolation_self_test"
 _LONGEST_CAUSES: Final = 20
 _BODY: Final = "<module>"
+#: The identities of the code of importlib's functions, which most frames of a long chain execute.
+_OFTEN: Final = frozenset(
+    id(function.__code__)
+    for function in (*vars(_bootstrap).values(), SourceFileLoader.exec_module)
+    if type(function) is FunctionType and function.__code__.co_filename.startswith("<frozen importlib")
+)
 
 
 def reentries_can_be_heard() -> bool:
@@ -51,13 +57,21 @@ def reentries_can_be_heard() -> bool:
     return heard.count(_SELF_TEST) == 2  # noqa: PLR2004 - the two ways
 
 
-def hearing(told: Told, covers: Callable[[str], object]) -> AbstractContextManager[None]:
-    """Call back for imports that find a module whose own import is under way.
+class Hearing:
+    """How a process hears of imports that find a module whose own import is under way.
 
-    Where the private function cannot be replaced, all imports of the modules for which ``covers`` is true
-    are watched; cached ones cost more then.
+    Where the private function cannot be replaced, all imports of the modules that are searched are watched;
+    cached ones cost more then.
     """
-    return hear_reentries(told) if reentries_can_be_heard() else _watching(told, covers)
+
+    def __init__(self) -> None:
+        self._hear = (lambda told, covers: hear_reentries(told)) if reentries_can_be_heard() else _watching
+        #: The edges that statements have made, with their code: a circle is met from each of its modules.
+        self.edges: _Edges = {}
+
+    def listen(self, told: Told, covers: Callable[[str], object]) -> AbstractContextManager[None]:
+        """Call back for such imports of the modules for which ``covers`` is true, and maybe of others."""
+        return self._hear(told, covers)
 
 
 @contextmanager
@@ -96,11 +110,12 @@ def _names_taken(step: _Step, offset: int, module: str) -> tuple[tuple[str, ...]
     return (names if module == base or (parent == base and child in names) else ()), module == base
 
 
-def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
+def _edges(steps: Sequence[_Step], known: _Edges) -> tuple[ImportEdge, ...]:
     """Return the imports on a part of the call stack.
 
     Args:
         steps: from the body of the module that is met again to the statement that meets it.
+        known: edges that were made before.
     """
     edges: list[ImportEdge] = []
     target = here = str(_body_of(steps[0].frame))
@@ -108,7 +123,13 @@ def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
 
     def edge(imported: str) -> ImportEdge:
         code = at.frame.f_code
-        return ImportEdge(here, code.co_filename, at.line, imported, _names_taken(at, at.offset, imported)[0])
+        key = (id(code), at.offset, at.line, here, imported, at.frame.f_globals.get("__package__"))
+        found = known.get(key)
+        if found is None:
+            names = _names_taken(at, at.offset, imported)[0]
+            # The code is kept, so nothing else gets its identity.
+            found = known[key] = code, ImportEdge(here, code.co_filename, at.line, imported, names)
+        return found[1]
 
     for step in steps:
         body = _body_of(step.frame)
@@ -121,10 +142,15 @@ def _edges(steps: Sequence[_Step]) -> tuple[ImportEdge, ...]:
 
 
 class _Listener:
-    """Notes the circles that imports of this thread close."""
+    """Notes the circles that imports of this thread close.
 
-    def __init__(self) -> None:
+    Args:
+        edges: see :class:`Hearing`.
+    """
+
+    def __init__(self, edges: _Edges | None = None) -> None:
         self.crossings: list[Crossing] = []
+        self._edges: _Edges = {} if edges is None else edges
         self._thread = get_ident()
 
     def told(self, name: str) -> None:
@@ -135,7 +161,7 @@ class _Listener:
         steps: list[_Step] = []
         frame: FrameType | None = get_frame(1)
         while frame is not None:
-            if not is_machinery(frame):
+            if id(frame.f_code) not in _OFTEN and not is_machinery(frame):
                 steps.append(_Step(frame, frame.f_lasti, frame.f_lineno))
                 if frame.f_globals is space and _body_of(frame) is not None:
                     break
@@ -144,7 +170,7 @@ class _Listener:
             return  # another thread imports it
         if is_lazy_statement(steps[0].frame.f_code, steps[0].offset):
             return  # it looks whether the module is there already, and needs nothing of it yet
-        edges = _edges(steps[::-1])
+        edges = _edges(steps[::-1], self._edges)
         closing = steps[0]  # a function of another module may import on behalf of the last one
         is_own = _names_taken(closing, closing.offset, name)[1]
         crossing = Crossing(edges, _lacking(name, space, edges[-1].names) if is_own else ())
@@ -200,15 +226,15 @@ def _circle_in(error: BaseException, stack: Sequence[_Step]) -> Crossing | None:
         # A package has no attribute for a submodule before the submodule's import is over.
         below = _steps_from(stack, f"{space.get('__name__')}.{error.name}")
         if below:
-            return Crossing(_edges(below), is_unbound=True)
+            return Crossing(_edges(below, {}), is_unbound=True)
         steps = _steps_from(stack, space.get("__name__"))
         if steps and steps[0].frame.f_globals is space:
-            return Crossing(_edges(steps), (error.name,))
+            return Crossing(_edges(steps, {}), (error.name,))
     elif isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
         steps = _steps_from(stack, error.name)
         if steps:
             names = _names_being_taken(steps[-1], str(error.name))
-            *edges, last = _edges(steps)
+            *edges, last = _edges(steps, {})
             space = steps[0].frame.f_globals
             lacking = tuple(name for name in names if name not in space)
             return Crossing((*edges, last._replace(names=names)), lacking)
@@ -249,16 +275,18 @@ def _broken(error: BaseException, entry: str, covers: Callable[[str], object]) -
     return BrokenModule(name, f"{kind}: {text}" if text else kind, file, line)
 
 
-def attempt(entry: str, known: Collection[str]) -> Attempt:
+def attempt(entry: str, known: Collection[str], hearing: Hearing | None = None) -> Attempt:
     """Import a module, and take note of what happens.
 
     Args:
         entry: the module; neither it nor others of its package are loaded.
         known: the modules of the package.
+        hearing: how this process hears; tried out by default.
     """
-    listener = _Listener()
+    hearing = hearing or Hearing()
+    listener = _Listener(hearing.edges)
     problem = end = None
-    with hearing(listener.told, known.__contains__), warnings.catch_warnings():
+    with hearing.listen(listener.told, known.__contains__), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each import-time warning would come once for every attempt
         try:
             importlib.import_module(entry)
@@ -268,64 +296,6 @@ def attempt(entry: str, known: Collection[str]) -> Attempt:
             problem, end = _broken(error, entry, known.__contains__), _end(error)
     loaded = tuple(sorted(name for name in known if name in sys.modules))
     return Attempt(entry, loaded, tuple(listener.crossings), problem, end)
-
-
-# In a fresh interpreter
-
-_CHILD: Final = """
-import os, sys
-sys.path[:] = eval(sys.argv[1])
-answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-os.dup2(2, 1)  # what the modules print
-from pytest_import_isolation.cycles.trials import answer_parent
-answer_parent(answer)
-"""
-
-
-def attempt_in_fresh_interpreter(entry: str, known: Collection[str]) -> Attempt:
-    """Do as :func:`attempt` in a new process, with this one's ``sys.path`` and environment."""
-    import subprocess
-
-    path = [working_directory() if item == "" else item for item in sys.path if issubclass(type(item), str)]
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, repr(path)],
-        input=json.dumps([entry, sorted(known)]),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    try:
-        return _parse(json.loads(done.stdout))
-    except ValueError:
-        reason = f"a fresh interpreter that imports it ends with status {done.returncode}"
-        return Attempt(entry, problem=BrokenModule(entry, reason, None, None))
-
-
-def answer_parent(answer: Any) -> None:
-    """Do what :func:`attempt_in_fresh_interpreter` asked for."""
-    entry, known = json.load(sys.stdin)
-    # Modules that this package needs are none of the attempt's; they are as the first import left them.
-    answer.write(json.dumps(attempt(entry, set(known))))
-    answer.flush()
-
-
-def _parse(given: list[Any]) -> Attempt:
-    entry, loaded, crossings, problem, end = given
-    return Attempt(
-        entry,
-        tuple(loaded),
-        tuple(_parse_crossing(crossing) for crossing in crossings),
-        BrokenModule(*problem) if problem else None,
-        _parse_crossing(end) if end else None,
-    )
-
-
-def _parse_crossing(given: list[Any]) -> Crossing:
-    edges, lacking, is_unbound = given
-    return Crossing(
-        tuple(ImportEdge(*edge)._replace(names=tuple(edge[-1])) for edge in edges), tuple(lacking), is_unbound
-    )
 
 
 def covered_by(entry: str, attempts: dict[str, Attempt]) -> Attempt | None:

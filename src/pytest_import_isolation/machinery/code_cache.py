@@ -112,7 +112,7 @@ class CodeCache:
         kept = self._kept.get(path)
         if kept is None and not any(recurs(name, path) for recurs in tuple(self._recurring)):
             return None
-        if _steps() != self._steps or _is_monitored():
+        if _steps() != self._steps or is_monitored():
             return None
         source = _stamp(path)
         if (
@@ -158,7 +158,8 @@ def _steps() -> list[object]:
     return [getattr(below, _GET_CODE, None), *[getattr(SourceFileLoader, step, None) for step in _STEPS]]
 
 
-def _is_monitored() -> bool:
+def is_monitored() -> bool:
+    """Tell whether somebody else uses ``sys.monitoring``."""
     if _MONITORING is None:
         return False
     return any(tool is not None and tool != TOOL for tool in map(_MONITORING.get_tool, _TOOLS))

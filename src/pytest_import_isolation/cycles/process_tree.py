@@ -1,0 +1,410 @@
+"""Processes that import modules first and say what happened: what a package loads is executed once for many.
+
+The process at the root forks others. Some of them stand on a package: they have imported it, and fork in
+their turn for modules below it, since importing such a module imports the package before. The others are
+workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
+from operator import is_
+from types import ModuleType
+from typing import IO, Any, Final, NamedTuple, NoReturn
+
+from pytest_import_isolation.cycles.circles import Attempt
+from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
+from pytest_import_isolation.cycles.trials import Hearing, attempt
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, class_home, namespace
+from pytest_import_isolation.machinery.threads import runs_native_threads, runs_threads
+from pytest_import_isolation.state.origins import Origin, Origins
+
+#: How many processes may stand on packages that one of them forked: each takes two file descriptors.
+_MOST_STANDING: Final = 100
+#: How a line of answers begins: whether the process goes on.
+_READY: Final = b"+"
+_OVER: Final = b"-"
+
+
+def request_of(names: Sequence[str], *, is_alone: bool) -> bytes:
+    """Return what a process at the root is to be asked.
+
+    Args:
+        names: modules to be imported first one by one. The first may be a package, the others are modules
+            that have the same package above them, and none below.
+        is_alone: whether to execute the packages above them for each of them.
+    """
+    return json.dumps([names, is_alone]).encode() + b"\n"
+
+
+def answers_in(line: bytes) -> list[Answer]:
+    """Return the answers to a request, at least one and maybe not all.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return [Answer(*each) for each in json.loads(line[1:])]
+
+
+class Answer(NamedTuple):
+    """What a process says of one import, as JSON."""
+
+    #: What happened; None if the process ended.
+    attempt: Any
+    #: The package that had been imported before, of which this is not said once more.
+    base: str | None = None
+    #: How it ended then, as the exit status of a child.
+    status: int | None = None
+    #: What was printed to ``sys.stdout`` and ``sys.stderr``, where these are not files.
+    printed: tuple[str, str] = ("", "")
+
+
+class Pipes(NamedTuple):
+    """What a process is asked through, and through which it answers."""
+
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+    def answer(self, line: bytes) -> None:
+        """Give an answer."""
+        self.answers.write(line)
+        self.answers.flush()
+
+    def close(self) -> None:
+        """Close both."""
+        for pipe in self:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+class Forked:
+    """A process that this one forked.
+
+    Args:
+        run: what it does; it ends afterwards at once.
+    """
+
+    def __init__(self, run: Callable[[Pipes], None]) -> None:
+        asked, ask = os.pipe()
+        answer, answers = os.pipe()
+        # Else it is written twice.
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+        self.process = _fork()
+        if self.process == 0:
+            _leave_after(lambda: self._begin(run, asked, answers, (ask, answer)))
+        os.close(asked)
+        os.close(answers)
+        self.pipes = Pipes(os.fdopen(ask, "wb"), os.fdopen(answer, "rb"))
+
+    @staticmethod
+    def _begin(run: Callable[[Pipes], None], asked: int, answers: int, others: tuple[int, int]) -> None:
+        for other in others:
+            os.close(other)
+        # A collection would write to all that this process shares with the one before, and so copy it.
+        gc.freeze()
+        run(Pipes(os.fdopen(asked, "rb"), os.fdopen(answers, "wb")))
+
+    def ask(self, request: bytes) -> bytes:
+        """Return the answer to a request; nothing if the process ended."""
+        with contextlib.suppress(OSError):
+            self.pipes.requests.write(request)
+            self.pipes.requests.flush()
+            return self.pipes.answers.readline()
+        return b""
+
+    def forget(self) -> None:
+        """Leave it to the process that forked this one."""
+        self.pipes.close()
+
+    def end(self) -> int:
+        """Let it end, and say how it did."""
+        self.pipes.close()
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        except ChildProcessError:  # somebody else asked for all children
+            return 0
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _flush(stream: Any) -> None:
+    with contextlib.suppress(Exception):  # a stream that a module put there, or has closed
+        stream.flush()
+
+
+def _leave_after(run: Callable[[], None]) -> NoReturn:
+    """End this process when that is done: nothing goes on that the process before does as well."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        # As an interpreter ends for it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BrokenPipeError:
+        pass
+    finally:
+        os._exit(1)
+
+
+class Shared(NamedTuple):
+    """What all processes of a tree know."""
+
+    known: Collection[str]
+    #: The modules that leave after each attempt.
+    belongs: Callable[[str], bool]
+    #: Whether a worker may execute a module twice.
+    may_repeat: bool
+    #: How circles are heard of.
+    hearing: Hearing
+
+
+def serve(shared: Shared, pipes: Pipes) -> None:
+    """Be the process at the root, until there are no more requests."""
+    if shared.may_repeat:
+        RepeatedImports(shared.known).install()
+    _Standing(shared, None, pipes).serve()
+
+
+class _Standing:
+    """A process that forks others.
+
+    Args:
+        shared: what all know.
+        base: the package; None at the root.
+        pipes: its own.
+    """
+
+    def __init__(self, shared: Shared, base: str | None, pipes: Pipes) -> None:
+        self._shared = shared
+        self._base = base
+        self._pipes = pipes
+        self._worker: Forked | None = None
+        self._below: dict[str, Forked] = {}
+
+    def serve(self) -> None:
+        """Answer until there are no more requests."""
+        for request in self._pipes.requests:
+            self._pipes.answer(self._answer(request))
+        for process in self._others():
+            process.end()
+
+    def _answer(self, request: bytes) -> bytes:
+        names, is_alone = json.loads(request)
+        entry = names[0]
+        if not is_alone:
+            for package in ancestors(entry):
+                below = self._below.get(package)
+                if below is not None:
+                    answer = below.ask(request)
+                    if answer:
+                        return answer
+                    self._below.pop(package).end()
+            is_package = any(name.startswith(f"{entry}.") for name in self._shared.known)
+            if is_package and len(self._below) < _MOST_STANDING:
+                return self._stand_on(entry, request)
+        return self._let_work(names)
+
+    def _stand_on(self, entry: str, request: bytes) -> bytes:
+        process = Forked(self._begin_standing)
+        answer = process.ask(request)
+        if answer.startswith(_READY):
+            self._below[entry] = process
+            return answer
+        status = process.end()
+        return answer or _line([Answer(None, status=status)])
+
+    def _begin_standing(self, pipes: Pipes) -> None:
+        self._forget_others()
+        names, _ = json.loads(pipes.requests.readline())
+        answer, done = self._try(names[0])
+        is_ready = done.problem is None and not runs_native_threads()
+        pipes.answer(_line([answer], is_ready=is_ready))
+        if is_ready:
+            gc.freeze()
+            _Standing(self._shared, names[0], pipes).serve()
+
+    def _try(self, entry: str) -> tuple[Answer, Attempt]:
+        with _Printed() as printed:
+            done = attempt(entry, self._shared.known, self._shared.hearing)
+        return Answer(done, self._base, printed=printed.texts()), done
+
+    def _let_work(self, names: list[str]) -> bytes:
+        while True:
+            is_new = self._worker is None
+            worker = self._worker = self._worker or Forked(self._begin_working)
+            answer = worker.ask(json.dumps(names).encode() + b"\n")
+            if answer.startswith(_READY):
+                return answer
+            status = worker.end()
+            self._worker = None
+            if answer:
+                return answer
+            if is_new and len(names) == 1:
+                return _line([Answer(None, status=status)])
+            # What it executed before may be what it ended for.
+            names = names[:1]
+
+    def _begin_working(self, pipes: Pipes) -> None:
+        self._forget_others()
+        state = _State(self._shared.belongs) if self._shared.may_repeat else None
+        for request in pipes.requests:
+            answers: list[Answer] = []
+            is_ready = True
+            for entry in json.loads(request):
+                answers.append(self._try(entry)[0])
+                is_ready = state is not None and state.restore()
+                if not is_ready:
+                    break
+            pipes.answer(_line(answers, is_ready=is_ready))
+            if not is_ready:
+                return
+
+    def _forget_others(self) -> None:
+        """Let a new process not keep open what is its parent's."""
+        self._pipes.close()
+        for process in self._others():
+            process.forget()
+
+    def _others(self) -> list[Forked]:
+        return [*self._below.values(), *([self._worker] if self._worker else ())]
+
+
+def _line(answers: list[Answer], *, is_ready: bool = False) -> bytes:
+    return (_READY if is_ready else _OVER) + json.dumps(answers).encode() + b"\n"
+
+
+class _Printed:
+    """Notes what is printed, where no file takes it: the memory of this process is not that of the caller."""
+
+    def __enter__(self) -> _Printed:
+        self._streams = [(stream, _text_in(stream)) for stream in (sys.stdout, sys.stderr)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream, _before in self._streams:
+            _flush(stream)
+
+    def texts(self) -> tuple[str, str]:
+        out, err = (
+            "" if before is None else (_text_in(stream) or "")[len(before) :]
+            for stream, before in self._streams
+        )
+        return (out, err if self._streams[0][0] is not self._streams[1][0] else "")
+
+
+def _text_in(stream: object) -> str | None:
+    """Return what was written to a stream in memory; None if it is no such stream."""
+    try:
+        if isinstance(stream, io.StringIO):
+            return stream.getvalue()
+        if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.BytesIO):
+            stream.flush()
+            return stream.buffer.getvalue().decode(stream.encoding, "replace")
+    except ValueError:  # it is closed
+        pass
+    return None
+
+
+class _State:
+    """What the import system had before the first attempt of a worker.
+
+    Args:
+        belongs: tells which modules leave after each attempt.
+    """
+
+    def __init__(self, belongs: Callable[[str], bool]) -> None:
+        self._belongs = belongs
+        self._modules = dict(sys.modules)
+        self._lists = self._read_lists()
+        self._spaces = [
+            (name, space, space.copy())
+            for name, module in self._modules.items()
+            if belongs(name) and (space := namespace(module)) is not None
+        ]
+
+    @staticmethod
+    def _read_lists() -> list[tuple[list[Any], list[Any]]]:
+        return [(items, [*items]) for items in (sys.path, sys.meta_path, sys.path_hooks)]
+
+    def restore(self) -> bool:
+        """Take out what an attempt loaded of the package.
+
+        Foreign modules that it loaded stay, since they must not be executed twice.
+
+        Returns:
+            Whether all is as it was, as far as that shows.
+        """
+        modules: dict[str, ModuleType] = sys.modules
+        if runs_threads() or not self._lists_are_same():
+            return False
+        # What is entered goes to the end.
+        if len(modules) < len(self._modules) or not all(map(is_, modules.values(), self._modules.values())):
+            return False
+        new = dict(islice(modules.items(), len(self._modules), None))
+        for name, module in new.items():
+            if not self._belongs(name):
+                origin = Origins.usual().verdict(name, module).origin
+                if origin is Origin.FAKE:
+                    return False
+                if origin is Origin.FOREIGN:
+                    self._modules[name] = module
+                    continue
+            del modules[name]
+        return all(_put_back(name, space, before, new) for name, space, before in self._spaces)
+
+    def _lists_are_same(self) -> bool:
+        """Tell whether nothing was put there but finders of foreign modules, which stay with these."""
+        for (items, _), (before, known) in zip(self._read_lists(), self._lists, strict=True):
+            if items is not before:
+                return False
+            if len(items) != len(known) or not all(map(is_, items, known)):
+                if items is not sys.meta_path or _own_ones(items) != _own_ones(known):
+                    return False
+                known[:] = items
+        return True
+
+
+def _own_ones(finders: Iterable[object]) -> list[int]:
+    """Return the identities of those finders that are of no class of a foreign module."""
+    return [id(finder) for finder in finders if not _is_foreign(finder)]
+
+
+def _is_foreign(finder: object) -> bool:
+    """Tell whether a finder is of a class of a foreign module."""
+    kind = type(finder)
+    home = class_home(finder if issubclass(kind, type) else kind)  # type: ignore[arg-type]
+    module = sys.modules.get(home)
+    return module is not None and Origins.usual().verdict(home, module).origin is Origin.FOREIGN
+
+
+def _put_back(
+    package: str, space: dict[str, Any], before: dict[str, Any], left: dict[str, ModuleType]
+) -> bool:
+    """Unbind the submodules that left; tell whether nothing else is different in a package."""
+    if space.keys() == before.keys() and all(map(is_, space.values(), before.values())):
+        return True
+    for name, value in list(space.items()):
+        known = before.get(name, ABSENT)
+        if known is value:
+            continue
+        if left.get(f"{package}.{name}", ABSENT) is not value:
+            return False
+        if known is ABSENT:
+            del space[name]
+        else:
+            space[name] = known
+    return space.keys() == before.keys()
