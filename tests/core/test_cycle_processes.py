@@ -273,7 +273,7 @@ def test_forks_that_end_leave_the_rest_to_windows(write: Write, monkeypatch: pyt
 
 def test_an_interpreter_that_ends_is_replaced_by_one_for_each_module(write: Write) -> None:
     write({"app/a.py": "import app.b", "app/b.py": "import app.a"})
-    fresh = interpreters.FreshInterpreters(["app", "app.a", "app.b"])
+    fresh = interpreters.FreshInterpreters(["app", "app.a", "app.b"], shares=True)
     assert fresh.attempt("app", is_alone=False).problem is None
     os.kill(fresh._process.pid, signal.SIGKILL)
     assert len(fresh.attempt("app.a", is_alone=False).crossings) == 1
@@ -336,7 +336,9 @@ def test_a_worker_tries_what_it_is_asked_one_by_one(write: Write) -> None:
         }
     )
     known = ["app", "app.a", "app.b", "app.c"]
-    shared = Shared(known, lambda name: name.partition(".")[0] == "app", may_repeat=True, hearing=Hearing())
+    shared = Shared(
+        known, lambda name: name.partition(".")[0] == "app", may_repeat=True, shares=True, hearing=Hearing()
+    )
     forks = interpreters.Forks(shared)
     try:
         assert [done.entry for done in forks.attempt(["app"], is_alone=False)] == ["app"]

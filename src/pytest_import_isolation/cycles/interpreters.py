@@ -110,10 +110,11 @@ def _parse_crossing(given: list[Any]) -> Crossing:
 def serve_parent(requests: int, answers: int) -> None:
     """Be the root of a tree in an interpreter that has imported nothing else."""
     with closing(Pipes(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"))) as pipes:
-        known = frozenset(json.loads(pipes.requests.readline()))
+        names, shares = json.loads(pipes.requests.readline())
+        known = frozenset(names)
         # Else the other end is told by the silence.
         if not runs_native_threads():
-            serve(Shared(known, known.__contains__, may_repeat=False, hearing=Hearing()), pipes)
+            serve(Shared(known, known.__contains__, False, shares, Hearing()), pipes)
 
 
 class FreshInterpreters:
@@ -123,10 +124,12 @@ class FreshInterpreters:
 
     Args:
         known: the modules of the package.
+        shares: whether foreign modules may be executed once for all attempts.
     """
 
-    def __init__(self, known: Collection[str]) -> None:
+    def __init__(self, known: Collection[str], *, shares: bool) -> None:
         self._known = known
+        self._shares = shares
         self._process: Any = None
         self._may_fork = has_fork()
 
@@ -154,7 +157,7 @@ class FreshInterpreters:
         self._process = process
         self._tree = _Tree(process.pid, process.stdin, process.stdout)
         with contextlib.suppress(OSError):
-            process.stdin.write(json.dumps(sorted(self._known)).encode() + b"\n")
+            process.stdin.write(json.dumps([sorted(self._known), self._shares]).encode() + b"\n")
 
     def close(self) -> None:
         """End the processes."""

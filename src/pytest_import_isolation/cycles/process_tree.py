@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
@@ -33,6 +34,8 @@ _MOST_STANDING: Final = 100
 #: How a line of answers begins: whether the process goes on.
 _READY: Final = b"+"
 _OVER: Final = b"-"
+#: Stands before the names of foreign modules that were loaded.
+_FOREIGN: Final = b"\t"
 
 
 def request_of(names: Sequence[str], *, is_alone: bool) -> bytes:
@@ -168,6 +171,8 @@ class Shared(NamedTuple):
     belongs: Callable[[str], bool]
     #: Whether a worker may execute a module twice.
     may_repeat: bool
+    #: Whether foreign modules are executed once for all attempts.
+    shares: bool
     #: How circles are heard of.
     hearing: Hearing
 
@@ -194,6 +199,8 @@ class _Standing:
         self._pipes = pipes
         self._worker: Forked | None = None
         self._below: dict[str, Forked] = {}
+        # The foreign modules that attempts have loaded below.
+        self._told: list[str] = []
 
     def serve(self) -> None:
         """Answer until there are no more requests."""
@@ -219,8 +226,9 @@ class _Standing:
         return self._let_work(names)
 
     def _stand_on(self, entry: str, request: bytes) -> bytes:
+        self._learn()
         process = Forked(self._begin_standing)
-        answer = process.ask(request)
+        answer = self._listen(process.ask(request))
         if answer.startswith(_READY):
             self._below[entry] = process
             return answer
@@ -230,9 +238,10 @@ class _Standing:
     def _begin_standing(self, pipes: Pipes) -> None:
         self._forget_others()
         names, _ = json.loads(pipes.requests.readline())
+        state = _State(self._shared.belongs)
         answer, done = self._try(names[0])
         is_ready = done.problem is None and not runs_native_threads()
-        pipes.answer(_line([answer], is_ready=is_ready))
+        pipes.answer(_line([answer], state.new_foreign(), is_ready=is_ready))
         if is_ready:
             gc.freeze()
             _Standing(self._shared, names[0], pipes).serve()
@@ -245,8 +254,10 @@ class _Standing:
     def _let_work(self, names: list[str]) -> bytes:
         while True:
             is_new = self._worker is None
+            if is_new:
+                self._learn()
             worker = self._worker = self._worker or Forked(self._begin_working)
-            answer = worker.ask(json.dumps(names).encode() + b"\n")
+            answer = self._listen(worker.ask(json.dumps(names).encode() + b"\n"))
             if answer.startswith(_READY):
                 return answer
             status = worker.end()
@@ -260,18 +271,57 @@ class _Standing:
 
     def _begin_working(self, pipes: Pipes) -> None:
         self._forget_others()
-        state = _State(self._shared.belongs) if self._shared.may_repeat else None
+        state = _State(self._shared.belongs)
         for request in pipes.requests:
             answers: list[Answer] = []
+            foreign: list[str] = []
             is_ready = True
             for entry in json.loads(request):
                 answers.append(self._try(entry)[0])
-                is_ready = state is not None and state.restore()
+                foreign += state.new_foreign()
+                is_ready = self._shared.may_repeat and state.restore()
                 if not is_ready:
                     break
-            pipes.answer(_line(answers, is_ready=is_ready))
+            pipes.answer(_line(answers, foreign, is_ready=is_ready))
             if not is_ready:
                 return
+
+    def _listen(self, answer: bytes) -> bytes:
+        """Return an answer, and take note of the foreign modules that it tells of."""
+        line, _, told = answer.partition(_FOREIGN)
+        if told:
+            self._told += json.loads(told)
+        return line + b"\n" if told else answer
+
+    def _learn(self) -> None:
+        """Import the foreign modules that attempts have loaded, which are executed once for the others then.
+
+        Another process does that, and goes on in the place of this one if nothing else has come of it.
+        """
+        names = [name for name in dict.fromkeys(self._told) if name not in sys.modules]
+        self._told.clear()
+        if not names or not self._shared.shares:
+            return
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+        done, tell = os.pipe()
+        process = _fork()
+        if process == 0:
+            os.close(done)
+            if not _import_all(names, self._shared.belongs):
+                os._exit(1)
+            os.write(tell, _READY)
+            os.close(tell)
+            gc.freeze()
+            return
+        os.close(tell)
+        is_replaced = os.read(done, 1) == _READY
+        os.close(done)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, 0)
+        if is_replaced:
+            os._exit(0)
 
     def _forget_others(self) -> None:
         """Let a new process not keep open what is its parent's."""
@@ -283,8 +333,24 @@ class _Standing:
         return [*self._below.values(), *([self._worker] if self._worker else ())]
 
 
-def _line(answers: list[Answer], *, is_ready: bool = False) -> bytes:
-    return (_READY if is_ready else _OVER) + json.dumps(answers).encode() + b"\n"
+def _line(answers: list[Answer], foreign: Sequence[str] = (), *, is_ready: bool = False) -> bytes:
+    told = _FOREIGN + json.dumps(foreign).encode() if foreign else b""
+    return (_READY if is_ready else _OVER) + json.dumps(answers).encode() + told + b"\n"
+
+
+def _import_all(names: Iterable[str], belongs: Callable[[str], bool]) -> bool:
+    """Import foreign modules; tell whether nothing else has come of it."""
+    before = [name for name in sys.modules if belongs(name)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except ImportError:  # another module has put it there
+                continue
+            except BaseException:  # it needs what the attempt had prepared
+                return False
+    return before == [name for name in sys.modules if belongs(name)] and not runs_native_threads()
 
 
 class _Printed:
@@ -340,6 +406,18 @@ class _State:
     def _read_lists() -> list[tuple[list[Any], list[Any]]]:
         return [(items, [*items]) for items in (sys.path, sys.meta_path, sys.path_hooks)]
 
+    def _new(self) -> dict[str, ModuleType]:
+        # What is entered goes to the end.
+        return dict(islice(sys.modules.items(), len(self._modules), None))
+
+    def new_foreign(self) -> list[str]:
+        """Return the foreign modules that the last attempt loaded."""
+        return [
+            name
+            for name, module in self._new().items()
+            if not self._belongs(name) and Origins.usual().verdict(name, module).origin is Origin.FOREIGN
+        ]
+
     def restore(self) -> bool:
         """Take out what an attempt loaded of the package.
 
@@ -351,10 +429,9 @@ class _State:
         modules: dict[str, ModuleType] = sys.modules
         if runs_threads() or not self._lists_are_same():
             return False
-        # What is entered goes to the end.
         if len(modules) < len(self._modules) or not all(map(is_, modules.values(), self._modules.values())):
             return False
-        new = dict(islice(modules.items(), len(self._modules), None))
+        new = self._new()
         for name, module in new.items():
             if not self._belongs(name):
                 origin = Origins.usual().verdict(name, module).origin

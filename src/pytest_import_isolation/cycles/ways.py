@@ -50,12 +50,12 @@ def ways_of_trying(graph: ImportGraph, tops: tuple[str, ...], *, is_alone: bool)
         The ways of trying. Each attempt takes a fresh interpreter if the packages must not be executed twice
         in one process: those with extension modules, and installed ones that run now.
     """
-    fresh = FreshInterpreters(graph.modules)
     has_extensions = any(
         source.is_extension and top_level(source.name) in tops for source in graph.modules.values()
     )
-    with closing(fresh):
-        if has_extensions or any(_is_running_library(top, graph) for top in tops):
+    is_once = has_extensions or any(_is_running_library(top, graph) for top in tops)
+    with closing(FreshInterpreters(graph.modules, shares=not is_once)) as fresh:
+        if is_once:
             if not has_processes():
                 why = "it holds extension modules" if has_extensions else "it is running now"
                 raise ImportIsolationError(
@@ -88,7 +88,9 @@ def _here(graph: ImportGraph, tops: tuple[str, ...], origins: Origins, *, is_alo
     if not may_fork_here():
         yield in_windows
         return
-    shared = Shared(graph.modules, lambda name: top_level(name) in tops, may_repeat=True, hearing=Hearing())
+    shared = Shared(
+        graph.modules, lambda name: top_level(name) in tops, may_repeat=True, shares=True, hearing=Hearing()
+    )
     with closing(Forks(shared)) as forks:
         yield Trials(lambda names: forks.attempt(names, is_alone=is_alone) or in_windows.attempt(names))
 
