@@ -315,7 +315,7 @@ def test_nothing_is_forked_beside_threads_and_what_watches_this_process() -> Non
 def test_a_finder_of_a_foreign_module_stays_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sys.meta_path.copy()
     monkeypatch.setattr(process_tree, "runs_threads", lambda: False)  # pytest-xdist has one
-    state = process_tree._State(lambda name: False)
+    state = process_tree._State(lambda name: False, repeats=True)
     finder = type("Finder", (), {"__module__": "json"})()
     try:
         sys.meta_path.append(finder)
@@ -348,3 +348,40 @@ def test_a_worker_tries_what_it_is_asked_one_by_one(write: Write) -> None:
         assert [len(each.crossings) for each in done] == [1, 0]
     finally:
         forks.close()
+
+
+def test_a_foreign_module_is_executed_once_more_for_all_processes(write: Write) -> None:
+    root = write(
+        {
+            "site-packages/foreign_one.py": """
+                import os
+                with open(os.path.join(os.path.dirname(__file__), "executions"), "a") as file:
+                    file.write("x")
+            """,
+            "app/a.py": "import foreign_one, app.p, app.q, app.r",
+            **{f"app/{name}/__init__.py": "import app.a" for name in "pqr"},
+            **{f"app/{name}/below.py": "import app.a" for name in "pqr"},
+        }
+    )
+    sys.path[:0] = [str(root / "site-packages")]
+    assert _found()["tried"] == ["app", "app.a", "app.p", "app.q", "app.r"]
+    assert (root / "site-packages" / "executions").read_text() == "xx"
+
+
+def test_a_foreign_module_that_imports_the_package_is_left_to_each_process(write: Write) -> None:
+    root = write(
+        {
+            "site-packages/foreign_two.py": "import app.late",
+            "app/late.py": "",
+            "app/a.py": "import foreign_two, app.p, app.q",
+            **{f"app/{name}/__init__.py": "import app.a" for name in "pq"},
+            **{f"app/{name}/below.py": "import app.a" for name in "pq"},
+        }
+    )
+    sys.path[:0] = [str(root / "site-packages")]
+    found = _found()
+    assert [cycle["name"] for cycle in found["cycles"]] == [
+        "app.a -> app.p -> app.a",
+        "app.a -> app.q -> app.a",
+    ]
+    assert found["broken"] == []

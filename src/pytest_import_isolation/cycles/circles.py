@@ -255,11 +255,18 @@ def judge(
     sightings: dict[tuple[str, ...], list[_Sighting]] = {}
     broken: dict[object, BrokenModule] = {}
     finished = list(attempts)
+    # Attempts that stand on the import of one package share what happened then.
+    judged: dict[int, tuple[tuple[str, ...], bool]] = {}
     for attempt in finished:
         explained = False
         for crossing in (*attempt.crossings, *([attempt.end] if attempt.end else ())):
-            seen = _sighting(attempt, crossing, known, binds)
-            if _is_circle(seen) and any(top_level(name) == top for name in seen.modules):
+            if id(crossing) not in judged:
+                first = _sighting(attempt, crossing, known, binds)
+                counts = _is_circle(first) and any(top_level(name) == top for name in first.modules)
+                judged[id(crossing)] = first.lacking, counts
+            lacking, counts = judged[id(crossing)]
+            if counts:
+                seen = _Sighting(attempt, crossing, lacking)
                 sightings.setdefault(min(_rotations(seen.modules)), []).append(seen)
                 explained |= seen.is_end and seen.fails
         if attempt.problem is not None and not explained:

@@ -238,7 +238,7 @@ class _Standing:
     def _begin_standing(self, pipes: Pipes) -> None:
         self._forget_others()
         names, _ = json.loads(pipes.requests.readline())
-        state = _State(self._shared.belongs)
+        state = _State(self._shared.belongs, repeats=False)
         answer, done = self._try(names[0])
         is_ready = done.problem is None and not runs_native_threads()
         pipes.answer(_line([answer], state.new_foreign(), is_ready=is_ready))
@@ -271,7 +271,7 @@ class _Standing:
 
     def _begin_working(self, pipes: Pipes) -> None:
         self._forget_others()
-        state = _State(self._shared.belongs)
+        state = _State(self._shared.belongs, repeats=self._shared.may_repeat)
         for request in pipes.requests:
             answers: list[Answer] = []
             foreign: list[str] = []
@@ -390,11 +390,13 @@ class _State:
 
     Args:
         belongs: tells which modules leave after each attempt.
+        repeats: whether it will be restored. To look at objects copies the memory that forks share.
     """
 
-    def __init__(self, belongs: Callable[[str], bool]) -> None:
+    def __init__(self, belongs: Callable[[str], bool], *, repeats: bool) -> None:
         self._belongs = belongs
-        self._modules = dict(sys.modules)
+        self._number = len(sys.modules)
+        self._modules = dict(sys.modules) if repeats else {}
         self._lists = self._read_lists()
         self._spaces = [
             (name, space, space.copy())
@@ -408,7 +410,7 @@ class _State:
 
     def _new(self) -> dict[str, ModuleType]:
         # What is entered goes to the end.
-        return dict(islice(sys.modules.items(), len(self._modules), None))
+        return dict(islice(sys.modules.items(), self._number, None))
 
     def new_foreign(self) -> list[str]:
         """Return the foreign modules that the last attempt loaded."""
@@ -441,6 +443,7 @@ class _State:
                     self._modules[name] = module
                     continue
             del modules[name]
+        self._number = len(modules)
         return all(_put_back(name, space, before, new) for name, space, before in self._spaces)
 
     def _lists_are_same(self) -> bool:
