@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_import_isolation import find_import_cycles
-from pytest_import_isolation.cycles import interpreters, process_tree, ways
+from pytest_import_isolation.cycles import imported_state, interpreters, process_tree, ways
 from pytest_import_isolation.cycles.circles import Attempt
 from pytest_import_isolation.cycles.process_tree import Shared
 from pytest_import_isolation.cycles.trials import Hearing
@@ -314,8 +314,8 @@ def test_nothing_is_forked_beside_threads_and_what_watches_this_process() -> Non
 @pytest.mark.usefixtures("unchanged")
 def test_a_finder_of_a_foreign_module_stays_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sys.meta_path.copy()
-    monkeypatch.setattr(process_tree, "runs_threads", lambda: False)  # pytest-xdist has one
-    state = process_tree._State(lambda name: False, repeats=True)
+    monkeypatch.setattr(imported_state, "runs_threads", lambda: False)  # pytest-xdist has one
+    state = imported_state.ImportedState(lambda name: False, repeats=True)
     finder = type("Finder", (), {"__module__": "json"})()
     try:
         sys.meta_path.append(finder)

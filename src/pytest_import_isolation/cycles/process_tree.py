@@ -17,17 +17,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
-from operator import is_
-from types import ModuleType
 from typing import IO, Any, Final, NamedTuple, NoReturn
 
 from pytest_import_isolation.cycles.circles import Attempt
+from pytest_import_isolation.cycles.imported_state import ImportedState
 from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
 from pytest_import_isolation.cycles.trials import Hearing, attempt
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, class_home, namespace
-from pytest_import_isolation.machinery.threads import runs_native_threads, runs_threads
-from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.machinery.modules import ancestors
+from pytest_import_isolation.machinery.threads import runs_native_threads
 
 #: How many processes may stand on packages that one of them forked: each takes two file descriptors.
 _MOST_STANDING: Final = 100
@@ -238,7 +235,7 @@ class _Standing:
     def _begin_standing(self, pipes: Pipes) -> None:
         self._forget_others()
         names, _ = json.loads(pipes.requests.readline())
-        state = _State(self._shared.belongs, repeats=False)
+        state = ImportedState(self._shared.belongs, repeats=False)
         answer, done = self._try(names[0])
         is_ready = done.problem is None and not runs_native_threads()
         pipes.answer(_line([answer], state.new_foreign(), is_ready=is_ready))
@@ -271,7 +268,7 @@ class _Standing:
 
     def _begin_working(self, pipes: Pipes) -> None:
         self._forget_others()
-        state = _State(self._shared.belongs, repeats=self._shared.may_repeat)
+        state = ImportedState(self._shared.belongs, repeats=self._shared.may_repeat)
         for request in pipes.requests:
             answers: list[Answer] = []
             foreign: list[str] = []
@@ -383,108 +380,3 @@ def _text_in(stream: object) -> str | None:
     except ValueError:  # it is closed
         pass
     return None
-
-
-class _State:
-    """What the import system had before the first attempt of a worker.
-
-    Args:
-        belongs: tells which modules leave after each attempt.
-        repeats: whether it will be restored. To look at objects copies the memory that forks share.
-    """
-
-    def __init__(self, belongs: Callable[[str], bool], *, repeats: bool) -> None:
-        self._belongs = belongs
-        self._number = len(sys.modules)
-        self._modules = dict(sys.modules) if repeats else {}
-        self._lists = self._read_lists()
-        self._spaces = [
-            (name, space, space.copy())
-            for name, module in self._modules.items()
-            if belongs(name) and (space := namespace(module)) is not None
-        ]
-
-    @staticmethod
-    def _read_lists() -> list[tuple[list[Any], list[Any]]]:
-        return [(items, [*items]) for items in (sys.path, sys.meta_path, sys.path_hooks)]
-
-    def _new(self) -> dict[str, ModuleType]:
-        # What is entered goes to the end.
-        return dict(islice(sys.modules.items(), self._number, None))
-
-    def new_foreign(self) -> list[str]:
-        """Return the foreign modules that the last attempt loaded."""
-        return [
-            name
-            for name, module in self._new().items()
-            if not self._belongs(name) and Origins.usual().verdict(name, module).origin is Origin.FOREIGN
-        ]
-
-    def restore(self) -> bool:
-        """Take out what an attempt loaded of the package.
-
-        Foreign modules that it loaded stay, since they must not be executed twice.
-
-        Returns:
-            Whether all is as it was, as far as that shows.
-        """
-        modules: dict[str, ModuleType] = sys.modules
-        if runs_threads() or not self._lists_are_same():
-            return False
-        if len(modules) < len(self._modules) or not all(map(is_, modules.values(), self._modules.values())):
-            return False
-        new = self._new()
-        for name, module in new.items():
-            if not self._belongs(name):
-                origin = Origins.usual().verdict(name, module).origin
-                if origin is Origin.FAKE:
-                    return False
-                if origin is Origin.FOREIGN:
-                    self._modules[name] = module
-                    continue
-            del modules[name]
-        self._number = len(modules)
-        return all(_put_back(name, space, before, new) for name, space, before in self._spaces)
-
-    def _lists_are_same(self) -> bool:
-        """Tell whether nothing was put there but finders of foreign modules, which stay with these."""
-        for (items, _), (before, known) in zip(self._read_lists(), self._lists, strict=True):
-            if items is not before:
-                return False
-            if len(items) != len(known) or not all(map(is_, items, known)):
-                if items is not sys.meta_path or _own_ones(items) != _own_ones(known):
-                    return False
-                known[:] = items
-        return True
-
-
-def _own_ones(finders: Iterable[object]) -> list[int]:
-    """Return the identities of those finders that are of no class of a foreign module."""
-    return [id(finder) for finder in finders if not _is_foreign(finder)]
-
-
-def _is_foreign(finder: object) -> bool:
-    """Tell whether a finder is of a class of a foreign module."""
-    kind = type(finder)
-    home = class_home(finder if issubclass(kind, type) else kind)  # type: ignore[arg-type]
-    module = sys.modules.get(home)
-    return module is not None and Origins.usual().verdict(home, module).origin is Origin.FOREIGN
-
-
-def _put_back(
-    package: str, space: dict[str, Any], before: dict[str, Any], left: dict[str, ModuleType]
-) -> bool:
-    """Unbind the submodules that left; tell whether nothing else is different in a package."""
-    if space.keys() == before.keys() and all(map(is_, space.values(), before.values())):
-        return True
-    for name, value in list(space.items()):
-        known = before.get(name, ABSENT)
-        if known is value:
-            continue
-        if left.get(f"{package}.{name}", ABSENT) is not value:
-            return False
-        if known is ABSENT:
-            del space[name]
-        else:
-            space[name] = known
-    return space.keys() == before.keys()
