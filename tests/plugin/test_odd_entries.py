@@ -316,3 +316,22 @@ def test_a_key_that_is_no_string_is_of_its_file(suite: Suite, mode: str) -> None
     )
     assert run.outcomes == {"passed": 2}
     assert {leak["name"]: leak["contained"] for leak in run.leaks} == {"7": True, "('seven', 7)": True}
+
+
+def test_none_is_a_key_like_any_other_that_is_no_string(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shop.py": "RATE = 5\n",
+            "conftest.py": "import sys, types\nsys.modules[None] = types.ModuleType('x')\n",
+            "test_a.py": "import shop\ndef test_one(): shop.RATE = 4\n",
+            "test_b.py": """
+                import sys, types
+                def test_two(): sys.modules[None] = types.ModuleType("y")
+                def test_three(monkeypatch): monkeypatch.setattr("shop.RATE", 3)
+                """,
+        },
+        "--import-leak-report",
+        "--isolate-imports=test",
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.blamed("attribute-left", "shop.RATE") == ("test_a.py::test_one", "call")
