@@ -16,7 +16,7 @@ import pytest
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
-from pytest_import_isolation.contents.source_writes import statements_writing, writes_of
+from pytest_import_isolation.contents.source_writes import may_write_attributes, statements_writing, writes_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -258,3 +258,65 @@ def test_values_are_told_by_what_they_are() -> None:
     ]
     assert is_mock(mock.AsyncMock())
     assert not is_mock(mock)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "shop.RATE = 5",
+        "if is_open(): shop.RATE = 5",
+        "if rates[of(1)]: shop.RATE = 5",
+        "found = find(1); shop.RATE = 5",
+        "find_app().config.RATE = 5",
+        "find_app().RATE: int = 5",
+        "shop.RATE: int = 5",
+        *(
+            f"shop.RATE {sign}= 5"
+            for sign in ("<<", ">>", "//", "**", "+", "-", "@", "|", "^", "&", "%", "*", "/")
+        ),
+        "shop.RATE, others = 1, 2",
+        "others, shop.RATE = 1, 2",
+        "[others, shop.RATE] = 1, 2",
+        "if is_open(): shop.RATE, others = 1, 2",
+        "open(); shop.RATE, others = 1, 2",
+        "self.shop = shop.RATE = 5",
+        "self.shop.RATE = 5",
+        "shop \\\n.RATE = 5",
+        "shop.RATE \\\n= 5",
+        "del shop.RATE",
+        "del(shop.RATE)",
+        "for n, shop.RATE in []: pass",
+        "[0 for shop.RATE in []]",
+        "with open() as (others, shop.RATE): pass",
+        "setattr(shop, 'RATE', 5)",
+        "object.__setattr__(shop, 'RATE', 5)",
+        "type(shop).__delattr__(shop, 'RATE')",
+        "loader.load_module('shop')",
+        "imp.load_source('shop', 'shop.py')",
+    ],
+)
+def test_a_look_at_a_text_finds_every_form_of_a_write(statement: str) -> None:
+    assert may_write_attributes(statement)
+    assert may_write_attributes(
+        f"import shop\n\n\ndef test_it(self):\n    {statement}\n    assert shop.RATE == 5\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "assert shop.RATE == 5",
+        "assert shop.rate(n=1) <= 5 != shop.RATE",
+        "rate = shop.RATE",
+        "rate(of=shop.RATE)",
+        "rate(shop.RATE, n=1)",
+        "rates = {'shop': shop.RATE}",
+        "rates = [shop.RATE for shop in shops.all]",
+        "import shop.rates as rates",
+        "with open(shop.FILE) as file, open(shop.OTHER) as other: pass",
+        "self.rate = shop.RATE",
+        "cls.rate = 5",
+    ],
+)
+def test_a_look_at_a_text_passes_over_what_only_reads(statement: str) -> None:
+    assert not may_write_attributes(f"import shop\n\n\ndef test_it(self):\n    {statement}\n")

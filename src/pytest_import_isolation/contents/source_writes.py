@@ -24,14 +24,16 @@ _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 # What writes to attributes of others, or lets the body of a module run again. To look for a word takes a
 # hundredth of the time of a regular expression, unless that begins with a word.
 _BY_NAME: Final = (
-    *("setattr", "delattr", "__dict__", "vars", "globals", "mocker", "reload", "exec", "exec_module"),
-    *("run_module", "run_path"),
+    *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars", "globals", "mocker", "reload"),
+    *("exec", "exec_module", "load_module", "load_source", "run_module", "run_path"),
 )
 _BY_NAME_PATTERN: Final = re.compile(rf"\b({'|'.join(_BY_NAME)})\b")
-_DELETION: Final = re.compile(r"del(?<=\bdel)\s")
-_BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+\w+\.\w")
-_ASSIGNMENT: Final = re.compile(
-    r"(?:(?:^\s*[(\[]?|=)[^#\n=(]*\w\.\w[^#\n=(]*|[)\]]\.\w+\s*(?::[^=]*|[-+*/%&|^@]+)?)(?<![!<>=])=(?!=)"
+_DELETION: Final = re.compile(r"del(?<=\bdel)[\s(]")
+_BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+[(\[]?\s*(?:\w+\s*,\s*)*\w+\s*\.\s*[^\W\d]")
+# A target before its sign, wherever the statement begins; then the first of several, or an annotated one.
+_TARGET: Final = re.compile(r"\.\s*\w+\s*(?:<<|>>|//|\*\*|[-+*/%&|^@])?=(?!=)")
+_OTHER_TARGET: Final = re.compile(
+    r"(?:(?:^\s*[(\[]?|[=;]|[)\]]:)[^#\n=(]*\w\.\w[^#\n=(]*|[)\]]\.\w+\s*:[^=]*)(?<![!<>=])=(?!=)"
 )
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = re.compile(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
@@ -116,8 +118,11 @@ def may_write_attributes(source: str) -> bool:
 
 def _assigns(source: str) -> bool:
     """Tell whether a line assigns to an attribute that is not its own class's."""
-    lines = (line for line in source.splitlines() if "." in line.rpartition("=")[0])
-    return any(_ASSIGNMENT.search(_OWN_ATTRIBUTE.sub("own", line)) for line in lines)
+    if "\\\n" in source:
+        source = source.replace("\\\n", " ")
+    found = (line for line in source.splitlines() if "." in line.rpartition("=")[0])
+    lines = [_OWN_ATTRIBUTE.sub("own", line) for line in found]
+    return any(map(_TARGET.search, lines)) or any(map(_OTHER_TARGET.search, lines))
 
 
 def writes_of(source: str) -> Writes:
