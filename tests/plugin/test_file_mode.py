@@ -474,3 +474,40 @@ def test_a_suite_in_which_nothing_is_wrong_stays_as_it_is(suite: Suite) -> None:
         run = suite.run(files, f"--isolate-imports={mode}", report=True)
         assert run.outcomes == {"passed": 2}
         assert run.leaks == []
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_a_module_does_while_it_is_collected_for_its_doctests_stays_done(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "rates.py": "class Rates:\n    def rate(self): return 5\n",
+            "shop/__init__.py": "from shop.compat import take_off\ntake_off()\n",
+            "shop/compat.py": """
+                import rates
+
+                def take_off():
+                    '''
+                    >>> 1 + 1
+                    2
+                    '''
+                    for kind in [rates.Rates]:
+                        del kind.rate
+                """,
+            "conftest.py": """
+                import rates
+
+                def restore():
+                    rates.Rates.rate = lambda self: 5
+                """,
+            "tests/test_a.py": """
+                import rates, shop
+
+                def test_a():
+                    assert not hasattr(rates.Rates, "rate")
+                """,
+        },
+        *("--doctest-modules", "shop", "tests", f"--isolate-imports={mode}"),
+    )
+    assert run.outcomes == {"passed": 2}

@@ -56,14 +56,16 @@ class FileWorlds:
         suite, path = self._suite, file.path
         self._runner.expect_entry_for(path)
         self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
-        if self._origins.is_test_file(str(path)):  # what is collected for its doctests alone is none
+        # What is collected for its doctests alone is none: nothing runs but the body of the module.
+        is_test_file = self._origins.is_test_file(str(path))
+        if is_test_file:
             suite.common_files.update(str(expected) for _, expected in self._expected)
         is_apart = any(self._sources.changes_imports(expected) for _, expected in self._expected)
         is_clashing = self._has_clashing_names(path)
         is_apart = is_apart or is_clashing
         suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
         trial = suite.new(file.nodeid, is_watchful=is_apart)
-        trial.test_code = [str(path)]
+        trial.test_code = [str(path)] if is_test_file else []
         suite.worlds.begin(trial)
         suite.conftest_entry.put_for(path)
         if is_clashing and not self._puts_first:

@@ -93,7 +93,7 @@ class Window:
     #: Tells whose doing a change of contents is; None if contents are left as they are.
     writers: Writers | None = None
     #: The files of the test code that runs in it, if that is not the code that opened it.
-    test_code: Sequence[str] = ()
+    test_code: Sequence[str] | None = None
     #: What modules hold around it; None if nobody looks at that.
     contents: WindowContents | None = None
     #: Tells what the unloading proves; None if nothing was unloaded.
@@ -197,7 +197,7 @@ class Window:
 
     def writing_files(self) -> Sequence[str]:
         """Return the files of the test code that runs in it."""
-        return self.test_code or self.test_files()
+        return self.test_files() if self.test_code is None else self.test_code
 
     def disregard(self, module: object) -> None:
         """Let references of a surviving module be no reason to keep what it refers to."""

@@ -64,7 +64,7 @@ class World:
     ) -> None:
         self.name = name
         #: The files of the test code that it is for.
-        self.test_code: list[str] = []
+        self.test_code: list[str] | None = None
         self._writers = writers
         # What its test code did to the contents of modules, which is undone while it is not in place.
         self._contents = Undone()
