@@ -476,9 +476,9 @@ def test_a_suite_in_which_nothing_is_wrong_stays_as_it_is(suite: Suite) -> None:
         assert run.leaks == []
 
 
-@pytest.mark.parametrize("mode", ["file", "test"])
+@pytest.mark.parametrize("mode", [[], ["--isolate-imports=file"], ["--isolate-imports=test"]])
 def test_what_a_module_does_while_it_is_collected_for_its_doctests_stays_done(
-    suite: Suite, mode: str
+    suite: Suite, mode: list[str]
 ) -> None:
     run = suite.run(
         {
@@ -508,6 +508,7 @@ def test_what_a_module_does_while_it_is_collected_for_its_doctests_stays_done(
                     assert not hasattr(rates.Rates, "rate")
                 """,
         },
-        *("--doctest-modules", "shop", "tests", f"--isolate-imports={mode}"),
+        *("--doctest-modules", "shop", "tests", "--import-leak-report", *mode),
     )
     assert run.outcomes == {"passed": 2}
+    assert [kind for kind in run.kinds if kind[0] == "class-attribute-left"] == []

@@ -100,8 +100,14 @@ class ContentLeaks:
         self.writers = writers
 
     def test_code(self, polluter: Polluter, home: str) -> Iterator[str]:
-        """Yield the files whose code may have run for a polluter."""
-        return self.writers.test_code(str(self.places.file_of(polluter)), home)
+        """Yield the files of test code that may have run for a polluter.
+
+        None has, where a module is collected for its doctests alone: nothing runs but its own body.
+        """
+        file = str(self.places.file_of(polluter))
+        if polluter.phase == "collect" and not self._origins.is_test_code(file):
+            return iter(())
+        return self.writers.test_code(file, home)
 
     def leaks(
         self,
