@@ -134,10 +134,11 @@ def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Call
     """Return what stands in the place of importlib's function; its steps are those of importlib."""
     begin, execute = imports.begin, _execute
 
-    def _find_and_load(name: str, import_: Callable[..., Any]) -> Any:
-        begun = begin(name)
+    def _find_and_load(name: str, import_: Callable[..., Any], **options: Any) -> Any:
+        # Python 3.15 gives one for a lazy import.
+        begun = None if options else begin(name)
         if begun is None:
-            return original(name, import_)
+            return original(name, import_, **options)
         made, spec, code, above = begun
         package, _, child = name.rpartition(".")
         others = getattr(getattr(above, "__spec__", None), "_uninitialized_submodules", None)
