@@ -149,10 +149,12 @@ class Writers:
         Args:
             files: those of the test, or of who opened a window.
         """
+        own = [*files]
+        if not own or not self._origins.test_files or any(map(self._sources.may_write, own)):
+            return False  # without pytest nobody knows what is test code; to go on costs more than a look
         if self._code.has_mocking_code():
             return False  # the helpers of an application's own test tools may leave a mock anywhere
-        code = [each for file in files for each in self.test_code(file, "")]
-        return bool(code) and not any(map(self._sources.may_write, code))
+        return not any(self._sources.may_write(each) for file in own for each in self.test_code(file, ""))
 
     def statement(
         self, change: ContentChange, files: Iterable[str], lines: range | None = None
