@@ -293,7 +293,7 @@ def test_a_process_without_leave_to_fork_tries_in_windows(
     def refuse() -> int:
         raise RuntimeError
 
-    monkeypatch.setattr(process_tree, "_fork", refuse)
+    monkeypatch.setattr(process_tree, "fork", refuse)
     assert len(_found()["cycles"]) == 1
 
 

@@ -24,6 +24,7 @@ from pytest_import_isolation.cycles.imported_state import ImportedState
 from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
 from pytest_import_isolation.cycles.trials import Hearing, attempt
 from pytest_import_isolation.machinery.modules import ancestors
+from pytest_import_isolation.machinery.platform import fork
 from pytest_import_isolation.machinery.threads import runs_native_threads
 
 #: How many processes may stand on packages that one of them forked: each takes two file descriptors.
@@ -99,7 +100,7 @@ class Forked:
         # Else it is written twice.
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
-        self.process = _fork()
+        self.process = fork()
         if self.process == 0:
             _leave_after(lambda: self._begin(run, asked, answers, (ask, answer)))
         os.close(asked)
@@ -133,12 +134,6 @@ class Forked:
             return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
         except ChildProcessError:  # somebody else asked for all children
             return 0
-
-
-def _fork() -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def _flush(stream: Any) -> None:
@@ -303,7 +298,7 @@ class _Standing:
             self._worker.end()
             self._worker = None
         done, tell = os.pipe()
-        process = _fork()
+        process = fork()
         if process == 0:
             os.close(done)
             if not _import_all(names, self._shared.belongs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Final
 
@@ -24,3 +25,10 @@ def has_processes() -> bool:
 def has_fork() -> bool:
     """Tell whether a process can go on as two here. On macOS, what the system itself loads forbids it."""
     return hasattr(os, "fork") and sys.platform != "darwin" and has_processes()
+
+
+def fork() -> int:
+    """Fork; the threads of this process are not in the child, which the documentation says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()

@@ -103,19 +103,19 @@ class ContentBoundaries:
             CONTENTS.begin_anew()
             self._is_harmless = False
 
-    def begin_tests(self, file: Path) -> bool:
-        """Take note that the tests of a file run from now on.
+    @property
+    def may_be_written(self) -> bool:
+        """Whether the test code that runs, or a conftest or helper that it uses, may write to modules."""
+        return not self._is_harmless
 
-        Returns:
-            Whether they, or the conftests and helpers that they use, may write to modules at all.
-        """
+    def begin_tests(self, file: Path) -> None:
+        """Take note that the tests of a file run from now on."""
         if self.is_on:
             if self._is_harmless:
                 self.rebase()  # nobody looked after each test
             else:
                 CONTENTS.begin_anew()
         self._is_harmless = not self.is_on or self._leaks.writers.is_harmless([str(file)])
-        return not self._is_harmless
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as what is around a test."""

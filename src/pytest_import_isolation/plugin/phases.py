@@ -46,8 +46,6 @@ class Phases:
         # state, or at least rebind an attribute for a submodule.
         self._file: Path | None = None
         self._may_write = self._may_rebind = True
-        # Whether its text, or those of conftests and helpers, could write to modules.
-        self._may_write_contents = True
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as the state before a test."""
@@ -65,7 +63,7 @@ class Phases:
         self._boundaries.contents.begin_test(item)
         self._leak_watch.here = Polluter(item.nodeid, "setup")
         if is_other_file:
-            self._may_write_contents = self._boundaries.contents.begin_tests(item.path)
+            self._boundaries.contents.begin_tests(item.path)
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
 
@@ -92,14 +90,15 @@ class Phases:
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
         self._attribution.end_phase(here.phase, changes, looked_closely=self._may_write)
         # What a conftest leaves it wrote in the setup, if the file itself cannot have done it.
-        if self._may_write_contents and (self._may_rebind or here.phase == "setup"):
-            self._boundaries.contents.end_phase(here.phase)
+        contents = self._boundaries.contents
+        if contents.may_be_written and (self._may_rebind or here.phase == "setup"):
+            contents.end_phase(here.phase)
         self._leak_watch.here = Polluter(here.nodeid, phase)
 
     def end_test(self, test: pytest.Item) -> None:
         """Judge what is different after a test."""
         # The import of a submodule may rebind a name of its package.
-        may_be_written = self._may_write_contents or self._boundaries.has_imports
+        may_be_written = self._boundaries.contents.may_be_written or self._boundaries.has_imports
         if not self._fixture_changes.explains_any and self._is_as_before():
             if not self._may_rebind:
                 self._attribution.unseen = Polluter(test.nodeid.partition("::")[0], "call")

@@ -8,10 +8,10 @@ import os
 import select
 import signal
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
+from pytest_import_isolation.machinery import platform
 from pytest_import_isolation.processes.frames import Frames, decode, encode, read_frame, read_some, write_all
 
 try:
@@ -247,7 +247,7 @@ def fork(*, commands: bool, waits: bool) -> Child | Parent:
     """
     events_in, events_out = os.pipe()
     commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
-    process = _fork()
+    process = platform.fork()
     if process == 0:
         # A collection would write to all that this process shares with its parent, and so copy it. The parent
         # goes on to collect: frozen there and thawed, young garbage would be taken for old.
@@ -260,10 +260,3 @@ def fork(*, commands: bool, waits: bool) -> Child | Parent:
     if commands_in != -1:
         os.close(commands_in)
     return Child(process, events_in, commands_out, is_awaited=waits)
-
-
-def _fork() -> int:
-    """Fork; the threads of this process are not in the child, which the documentation says."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
