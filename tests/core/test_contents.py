@@ -13,10 +13,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.source_writes import may_write_attributes, statements_writing, writes_of
+from pytest_import_isolation.contents.spaces import value_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -320,3 +323,70 @@ def test_a_look_at_a_text_finds_every_form_of_a_write(statement: str) -> None:
 )
 def test_a_look_at_a_text_passes_over_what_only_reads(statement: str) -> None:
     assert not may_write_attributes(f"import shop\n\n\ndef test_it(self):\n    {statement}\n")
+
+
+def test_a_context_in_which_nothing_happens_is_no_change_to_anything(shop: Any) -> None:
+    with IsolatedImportContext():
+        state = CONTENTS.take()
+        for _ in range(2):
+            with IsolatedImportContext() as context:
+                pass
+            assert context.changes.contents == ()
+            assert CONTENTS.take() is state or not CONTENTS._cells
+
+
+_STEPS = ("load", "leave", "leave alive", "return", "write", "write to class", "add class", "remove", "look")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.sampled_from(_STEPS), st.sampled_from("abc")), max_size=40))
+def test_what_is_known_is_what_the_loaded_modules_hold_whatever_happened(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]
+) -> None:
+    file = str(tmp_path_factory.getbasetemp() / "cnt_any.py")
+    alive: dict[str, ModuleType] = {}
+    try:
+        with IsolatedImportContext():
+            for number, (step, letter) in enumerate(steps):
+                _do(step, f"cnt_{letter}", number, file, alive)
+                if step == "look":
+                    _assert_known()
+            _assert_known()
+    finally:
+        for name in ("cnt_a", "cnt_b", "cnt_c"):
+            sys.modules.pop(name, None)
+
+
+def _do(step: str, name: str, number: int, file: str, alive: dict[str, ModuleType]) -> None:
+    module: Any = sys.modules.get(name)
+    if step == "load" and module is None:
+        module = sys.modules[name] = ModuleType(name)
+        vars(module).update(
+            __file__=file, RATE=number, Cart=type("Cart", (), {"__module__": name, "size": 1})
+        )
+    elif step == "return" and module is None and name in alive:
+        sys.modules[name] = alive.pop(name)
+    elif module is None:
+        return
+    elif step == "leave":
+        del sys.modules[name]
+    elif step == "leave alive":
+        alive[name] = sys.modules.pop(name)
+    elif step == "write":
+        module.RATE = number
+    elif step == "write to class":
+        module.Cart.size = number
+    elif step == "add class":
+        module.New = type("New", (), {"__module__": name, "size": number})
+    elif step == "remove":
+        vars(module).pop("New", None)
+
+
+def _assert_known() -> None:
+    known = {id(owner): space for space in CONTENTS.take() if (owner := space.owner()) is not None}
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith("cnt_")}
+    assert {space.home for space in known.values() if space.home.startswith("cnt_")} == loaded.keys()
+    for module in loaded.values():
+        for owner in (module, module.Cart, *([module.New] if "New" in vars(module) else [])):
+            held = {name: value_of(value) for name, value in known[id(owner)].copy.items()}
+            assert held == dict(vars(owner))

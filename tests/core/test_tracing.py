@@ -30,9 +30,9 @@ pytestmark = pytest.mark.usefixtures("unchanged_lock")
 @pytest.fixture
 def unchanged_lock() -> object:
     """Fail a test that leaves one of importlib's locks replaced."""
-    before = [getattr(_bootstrap, name, None) for name in importwatch._LOCKS]
+    before = [getattr(_bootstrap, name, None) for name in importwatch.LOCKS]
     yield
-    assert [getattr(_bootstrap, name, None) for name in importwatch._LOCKS] == before
+    assert [getattr(_bootstrap, name, None) for name in importwatch.LOCKS] == before
 
 
 APP = {
@@ -253,12 +253,12 @@ def test_a_watcher_that_raises_does_not_keep_the_lock(tree: Tree) -> None:
 
 
 def _remove_lock(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(importwatch, "_LOCKS", ("_NoSuchLockManager",))
+    patch.setattr(importwatch, "LOCKS", ("_NoSuchLockManager",))
 
 
 def _ignore_lock(patch: pytest.MonkeyPatch) -> None:
     """Let the lock that is replaced be one that importlib does not ask for."""
-    patch.setattr(importwatch, "_LOCKS", ("_other_lock",))
+    patch.setattr(importwatch, "LOCKS", ("_other_lock",))
     patch.setattr(_bootstrap, "_other_lock", _bootstrap._ModuleLockManager, raising=False)
 
 
@@ -294,7 +294,7 @@ def test_locks_of_submodules_that_nobody_knows_are_noticed(monkeypatch: pytest.M
 
     lock, original = _bootstrap._ModuleLockManager, _bootstrap._find_and_load
     with monkeypatch.context() as patch:
-        patch.setattr(importwatch, "_LOCKS", ("_ModuleLockManager",))
+        patch.setattr(importwatch, "LOCKS", ("_ModuleLockManager",))
         patch.setattr(_bootstrap, "_find_and_load", find_and_load)
         assert not importwatch.imports_can_be_watched()
     assert importwatch.imports_can_be_watched()
@@ -348,8 +348,8 @@ def test_what_the_isolation_imports_for_itself_is_not_traced(run_script: Callabl
         from pytest_import_isolation import IsolatedImportContext, trace_imports
         from pytest_import_isolation.parking.finder import FINDER
         from pytest_import_isolation.watching import import_watch
-        for lock in import_watch._LOCKS, ("_NoSuchLockManager",):
-            import_watch._LOCKS = lock
+        for lock in import_watch.LOCKS, ("_NoSuchLockManager",):
+            import_watch.LOCKS = lock
             FINDER.lot.withdraw(lambda name: True)
             assert "pkgutil" not in sys.modules and "importlib.metadata" not in sys.modules
             with trace_imports() as trace:

@@ -128,7 +128,7 @@ def test_imports_are_watched_until_the_end_of_the_run(suite: Suite) -> None:
 def test_a_python_whose_imports_cannot_be_watched_has_no_times_of_imports(suite: Suite) -> None:
     run = suite.run(
         {
-            "early.py": "import pytest_import_isolation.watching.import_watch as w\nw._LOCKS = ('_of_another_python',)\n",
+            "early.py": "import pytest_import_isolation.watching.import_watch as w\nw.LOCKS = ('_of_another_python',)\n",
             "test_it.py": "def test_it(): import wave\n",
         },
         _PAGE,

@@ -6,9 +6,10 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import compress
-from operator import is_, is_not
+from itertools import chain, compress
+from operator import attrgetter, is_not
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
@@ -38,6 +39,9 @@ _UNWATCHED: Final = frozenset(
 )
 #: Stands for the last parts of names that are no words.
 _ODD: Final = ""
+# At the speed of C: there are thousands of namespaces.
+_cell_of_space: Final[Callable[[Space], Cell]] = attrgetter("cell")
+_copy_of_space: Final[Callable[[Space], Copy]] = attrgetter("copy")
 
 
 class Wanting(NamedTuple):
@@ -69,13 +73,20 @@ class Contents:
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
-        self._cells: list[Cell] = []
+        # The namespaces of the state in order, the versions that they had, and where these are read: nowhere
+        # once one of them is no more.
+        self._read: list[Space] = []
         self._signature = b""
+        self._cells: list[Cell] = []
+        self._deaths = 0
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
-        # Modules that are watched once test code names them, or never: by the identity of each, its name.
+        # By the identity of a module, its name, if nothing is to be asked about it: it is watched and its
+        # version tells of changes, or it is not to be watched, or not before test code names it.
         self._known: dict[int, object] = {}
-        # The names of the former, by their last parts.
+        # Tell of the ends of the last, which are those of no namespace.
+        self._guards: dict[int, weakref.ref[object]] = {}
+        # Their names, by their last parts.
         self._foreign: dict[str, dict[str, None]] = {}
         # Whether namespaces were copied, or became known, since the state was made.
         self._is_stale = False
@@ -97,8 +108,13 @@ class Contents:
         if not self._wanting:
             EXECUTED.listeners.remove(self)
 
-    def _forget_signature(self) -> None:
-        self._cells, self._signature, self._moment = [], b"", Moment(None)
+    def _died(self, space: Space) -> None:
+        """Read the versions of now no more; a namespace of another module may have the same identity."""
+        self._deaths += 1
+        self._cells = []
+        if not space.is_class:
+            self._known.pop(space.identity, None)
+            self._resting.pop(space.identity, None)
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
@@ -112,15 +128,8 @@ class Contents:
         """Copy what has changed in the namespaces that are known; tell whether there are no others now."""
         if self._is_stale:
             return False
-        spaces = list(self._state)
-        changed = [space for at in other_cells(self._signature, signature) if (space := spaces[at]).refresh()]
-        for space in changed:
-            found = self._spaces.get(id(space.owner()))
-            if found is not None and found[0] is space:
-                classes = self._classes(space, found[1:])
-                if classes != found[1:]:
-                    found[1:] = classes
-                    self._is_stale = True
+        read = self._read
+        changed = self._renew([read[at] for at in other_cells(self._signature, signature)])
         if self._is_stale:
             return False
         self._signature = signature
@@ -128,56 +137,101 @@ class Contents:
             self._state = {**self._state, **{space: space.copy for space in changed}}
         return True
 
+    def _renew(self, spaces: Iterable[Space]) -> list[Space]:
+        """Copy what some namespaces hold now; return those that hold something else than before."""
+        changed = [space for space in spaces if space.refresh()]
+        for space in changed:
+            found = self._spaces.get(id(space.owner()))
+            if found is not None and found[0] is space:
+                classes = self._classes(space, found[1:])
+                if classes != found[1:]:
+                    found[1:] = classes
+                    self._is_stale = True
+        return changed
+
+    def _sign(self, spaces: list[Space]) -> bytes:
+        """Read the versions of some namespaces; nothing if one of them has none."""
+        while True:
+            deaths = self._deaths
+            self._cells = cells = [*map(_cell_of_space, spaces)]
+            if None in cells:
+                self._cells = []
+                return b""
+            if deaths == self._deaths:  # else one may be read that is no more
+                return read_cells(cells)
+
     def _has_same_finders(self) -> bool:
         return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
 
     def _look(self) -> State:
         moment = Moment(sys.modules)
-        spaces: dict[int, list[Space]] = {}
-        has_changed = False
-        for name, module in self._watched(entries_in(sys.modules)):
+        entries = entries_in(sys.modules)
+        has_changed = bool(self._renew(self._changed_since_read()))
+        spaces = self._still_there(entries)
+        again: list[Space] = []
+        for name, module in self._watched(entries):
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
                 found = self._woken(module) or self._begin(name, module)
                 if found is None:
                     continue
-                self._known.pop(key, None)  # once it was named it is looked at
                 has_changed = True
-            elif found[0].refresh():
-                has_changed = True
-                found[1:] = self._classes(found[0], found[1:])
-            for space in found[1:]:
-                has_changed = space.refresh() or has_changed
+            else:
+                again += found
+            self._settle(key, name)
             spaces[key] = found
+        has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
         finders = items_of("meta_path")
-        has_changed = (
-            self._look_at_finders(finders, spaces) or has_changed or len(spaces) != len(self._spaces)
-        )
+        has_changed = self._look_at_finders(finders, spaces) or has_changed
         self._spaces, self._finders = spaces, finders
         if has_changed or self._is_stale or not self._state:
             self._is_stale = False
-            self._state = {space: space.copy for space in self._all_spaces()}
-        cells = [space.cell for space in self._state]
-        if None in cells:
-            self._forget_signature()
-        else:
-            self._cells, self._signature, self._moment = cells, read_cells(cells), moment
+            read = [*self._all_spaces()]
+            self._state = dict(zip(read, map(_copy_of_space, read), strict=True))
+            self._read = [*self._state]
+        self._signature, self._moment = self._sign(self._read), moment
         return self._state
+
+    def _changed_since_read(self) -> list[Space]:
+        """Return the namespaces that were read last time and have another version now."""
+        if not _HAS_VERSIONS:
+            return []  # all have to be compared anyway
+        before, now = self._signature, self._sign(self._read)
+        if len(before) != len(now) or not now:
+            return self._read
+        return [self._read[at] for at in other_cells(before, now)]
+
+    def _still_there(self, entries: dict[Any, object]) -> dict[int, list[Space]]:
+        """Return the namespaces of modules that are loaded still and about which nothing is to be asked."""
+        if not _HAS_VERSIONS:
+            return {}
+        loaded = {*map(id, entries.values())}
+        spaces = dict(self._spaces)
+        for key in spaces.keys() - loaded:
+            del spaces[key]
+        return spaces
+
+    def _settle(self, key: int, name: Any) -> None:
+        """Note that nothing is to be asked about a module that is watched now."""
+        if _HAS_VERSIONS:
+            self._known.setdefault(key, name)
+        else:
+            self._known.pop(key, None)  # once it was named it is looked at
 
     def _let_rest(self, spaces: dict[int, list[Space]]) -> None:
         """Remember the namespaces of modules that are not loaded now, but nothing of what is in them.
 
         What a module held earlier is looked up by its namespace when it is back.
         """
-        for key, found in list(self._spaces.items()):
-            if key not in spaces and found[0].owner() is not None:
+        for key in self._spaces.keys() - spaces.keys():
+            found = self._spaces[key]
+            self._known.pop(key, None)
+            if found[0].owner() is not None:
+                self._resting[key] = found[0]
                 for space in found:
                     space.rest()
-                self._resting[key] = found[0]
-        for key in [key for key, space in list(self._resting.items()) if space.owner() is None]:
-            self._resting.pop(key, None)
 
     def _woken(self, module: object) -> list[Space] | None:
         """Return the namespaces of a module that is loaded again, None for another one."""
@@ -191,9 +245,7 @@ class Contents:
 
     def _all_spaces(self) -> Iterator[Space]:
         # Of copies of the tables: other threads may import, which enters modules.
-        for found in list(self._spaces.values()):
-            yield from found
-        yield from list(self._of_finders.values())
+        return chain(*list(self._spaces.values()), list(self._of_finders.values()))
 
     def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
         changed = not self._has_same_finders()
@@ -238,7 +290,7 @@ class Contents:
         if dictionary is None or is_initializing(module):
             return None
         try:
-            space = Space(name, name, module, dictionary, self._forget_signature)
+            space = Space(name, name, module, dictionary, self._died)
         except TypeError:  # nothing can refer to it weakly: it is no module
             return None
         return [space, *self._classes(space, [])]
@@ -272,10 +324,19 @@ class Contents:
                 if Origins.usual().is_first_party(name, module):
                     return False
                 self._foreign.setdefault(_last_part(name), {})[name] = None
-                self._known[id(module)] = name
+                self._leave_alone(name, module)
                 return not any(wanting.wants(name) for wanting in self._wanting)
         self._known[id(module)] = name
         return True
+
+    def _leave_alone(self, name: str, module: object) -> None:
+        """Look at a foreign module no more, as long as it lives, until test code names it."""
+        key = id(module)
+        try:
+            self._guards[key] = weakref.ref(module, lambda gone: self._known.pop(key, None))
+        except TypeError:
+            return  # nothing can refer to it weakly: it is no module
+        self._known[key] = name
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
@@ -321,7 +382,7 @@ class Contents:
             if space.copy is not before:
                 found += compare(space, before, space.copy)
         if self._is_stale:
-            self._forget_signature()
+            self._cells = []
         return found
 
     def changes(self, since: State, now: State | None = None) -> list[ContentChange]:
@@ -346,9 +407,7 @@ class Contents:
 
 def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     """Return the namespaces that may hold something else than earlier, with what they hold."""
-    if len(since) != len(now) or not all(map(is_, since, now)):
-        return now.items()
-    return compress(now.items(), map(is_not, now.values(), since.values()))
+    return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
 
 
 def _last_part(name: str) -> str:
@@ -364,7 +423,7 @@ def _space(name: str, home: str, owner: object, contents: Contents) -> Space | N
     dictionary = space_of_class(owner)  # type: ignore[arg-type]
     if dictionary is None:
         return None
-    return Space(name, home, owner, dictionary, contents._forget_signature)
+    return Space(name, home, owner, dictionary, contents._died)
 
 
 def classes_in(name: str, dictionary: dict[str, Any]) -> Iterator[type]:

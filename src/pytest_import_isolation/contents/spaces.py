@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Set
-from operator import is_
+from itertools import compress
+from operator import is_, is_not
 from types import ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import Cell, cell_of
+from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
 from pytest_import_isolation.machinery.modules import class_namespace
 from pytest_import_isolation.machinery.platform import IsOver, is_finalizing
+from pytest_import_isolation.watching.import_watch import LOCKS
 
 
 class _Held(weakref.ref):  # type: ignore[type-arg]
@@ -32,6 +34,8 @@ _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
         )
     ),
     "builtins": frozenset(("_", "__import__")),
+    # What watches imports puts its own there.
+    **dict.fromkeys(("_frozen_importlib", "importlib._bootstrap"), frozenset(LOCKS)),
 }
 
 
@@ -46,11 +50,13 @@ class Copy(dict[str, object]):
 
     def holds_same(self, other: Copy) -> bool:
         """Tell whether another copy has the same objects under the same names, in the same order."""
-        return (
-            len(self) == len(other)
-            and all(map(is_, self, other))
-            and all(map(is_, map(value_of, self.values()), map(value_of, other.values())))
+        if len(self) != len(other) or not all(map(is_, self, other)):
+            return False
+        # What stands for a module is another one in each copy. At the speed of C for all the rest.
+        different = compress(
+            zip(self.values(), other.values(), strict=True), map(is_not, self.values(), other.values())
         )
+        return all(value_of(mine) is value_of(its) for mine, its in different)
 
 
 class _Gone:
@@ -96,7 +102,7 @@ class Space:
         home: the name of the module.
         owner: the module or class, which is not kept alive.
         dictionary: its namespace.
-        on_death: called before anything is let go of, when the owner dies.
+        on_death: called with this before anything is let go of, when the owner dies.
     """
 
     __slots__ = (
@@ -110,6 +116,7 @@ class Space:
         "dictionary",
         "first",
         "home",
+        "identity",
         "is_class",
         "name",
         "owner",
@@ -121,12 +128,14 @@ class Space:
         home: str,
         owner: object,
         dictionary: dict[str, Any],
-        on_death: Callable[[], object],
+        on_death: Callable[[Space], object],
     ) -> None:
         self.name = name
         self.home = home
         self.is_class = issubclass(type(owner), type)
         self._on_death = on_death
+        #: That of the module or class. Another object may have it later.
+        self.identity = id(owner)
         #: Gives the module or class, None once it is no more.
         self.owner = weakref.ref(owner, self._die)
         #: The namespace itself, None once its owner is no more.
@@ -148,8 +157,9 @@ class Space:
     def _die(self, owner: object, is_over: IsOver = is_finalizing) -> None:
         if is_over():
             return  # what this module holds is gone by then
-        self._on_death()  # first of all: nobody may read the version of what is no more
-        self.cell = None
+        # First of all: nobody may read the version of what is no more.
+        self.cell = None if self.cell is None else DEAD_CELL
+        self._on_death(self)
         for reference in self._copies:
             copy = reference()
             if copy is not None:

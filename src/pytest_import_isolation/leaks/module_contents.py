@@ -215,7 +215,7 @@ def leak_of_reload(
     return _leak_of(reloaded, polluter, places, because)
 
 
-def _nothing() -> None:
+def _nothing(space: Space) -> None:
     """Nobody has to hear of the death of a module that is looked at once."""
 
 

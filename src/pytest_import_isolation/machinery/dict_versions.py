@@ -15,22 +15,23 @@ from typing import Any, Final
 Cell = Any
 
 
-def _cell_type() -> Callable[[int], Cell] | None:
-    """Return what makes the cell for an address, or None if this interpreter has no versions."""
+def _cell_type() -> Any:
+    """Return the type of cells, or None if this interpreter has no versions."""
     is_known = sys.implementation.name == "cpython" and sys.version_info < (3, 14) and sys.maxsize > 2**32
     if not is_known or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return None
     try:
         import _ctypes  # and not ctypes, which loads more, and which somebody may want to see absent
 
-        version: Any = type("Version", (_ctypes._SimpleCData,), {"_type_": "Q"})
-        from_address: Callable[[int], Cell] = version.from_address
+        return type("Version", (_ctypes._SimpleCData,), {"_type_": "Q"})
     except Exception:  # Python was built without it, or it cannot be loaded in this interpreter
         return None
-    return from_address
 
 
-_make_cell = _cell_type()
+_cell_type_here: Final = _cell_type()
+_make_cell: Callable[[int], Cell] | None = _cell_type_here and _cell_type_here.from_address
+#: Can be read in place of one whose dictionary is no more.
+DEAD_CELL: Final[Cell] = _cell_type_here and _cell_type_here()
 # The version stands behind the number of items, and that behind the head of every object.
 _OFFSET: Final = object.__basicsize__ + 8
 

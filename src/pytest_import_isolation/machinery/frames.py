@@ -91,9 +91,9 @@ def is_compiled_code_importing() -> bool:
         if import_of(frame.f_code, frame.f_lasti) is not None:
             return False  # importlib has statements of its own
         frame = frame.f_back
-    if frame is None or is_machinery(frame) or _may_call_import(frame):
+    if frame is None or is_machinery(frame) or import_of(frame.f_code, frame.f_lasti) is not None:
         return False
-    if import_of(frame.f_code, frame.f_lasti) is not None:
+    if _may_call_import(frame):
         return False
     # A function in the place of __import__ is called by the statement, and passes on what that asks.
     while frame is not None and not is_machinery(frame):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from importlib.machinery import ExtensionFileLoader
+from itertools import compress, repeat
+from operator import is_
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
@@ -20,7 +22,7 @@ from pytest_import_isolation.machinery.modules import ABSENT, location_in, names
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.state.changes import ModuleChange
 from pytest_import_isolation.state.differences import key_of
-from pytest_import_isolation.state.submodule_attributes import bound_value, depth
+from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
 from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
@@ -111,15 +113,17 @@ class ParkingLot:
         """Return the other top-level packages that modules of a parked package hold."""
         found: set[str] = set()
         for parked in list(self._packages[package].values()):
-            for value in list((namespace(parked.module) or {}).values()):
-                if type(value) is ModuleType and "__path__" in value.__dict__:
-                    name = value.__dict__.get("__name__")
-                    if type(name) is str and self._is_package(name, value):
+            values = list((namespace(parked.module) or {}).values())
+            # At the speed of C: few of thousands are modules.
+            for module in compress(values, map(is_, map(type, values), repeat(ModuleType))):
+                if "__path__" in module.__dict__:
+                    name = module.__dict__.get("__name__")
+                    if type(name) is str and self._is_package(name, module):
                         found.add(top_level(name))
         return found - {package}
 
-    def _is_package(self, name: str, module: object) -> bool:
-        return sys.modules.get(name) is module or self.module(name) is module
+    def _is_package(self, name: str, value: object) -> bool:
+        return sys.modules.get(name) is value or self.module(name) is value
 
     def park(self, modules: Mapping[str, ParkedModule]) -> None:
         """Take modules over; nothing is kept of a package in whose place another one comes."""
@@ -204,33 +208,44 @@ class ParkingLot:
             is_asked: whether this thread is importing it now.
         """
         with import_lock():
-            if name not in self:  # another thread was faster: with the package, or with giving it up
-                return
-            for package in self._group(name):
-                self._bring_package_back(package, name if is_asked else "")
+            if name in self:  # else another thread was faster: with the package, or with giving it up
+                self._bring_group_back(name, name if is_asked else "", names_being_imported())
+                EXECUTED.synchronize()
 
-    def _bring_package_back(self, package: str, asked: str) -> None:
+    def _bring_group_back(self, name: str, asked: str, busy: Container[str]) -> None:
+        for package in self._group(name):
+            self._bring_package_back(package, asked, busy)
+            for belonging in self._belongings.pop(package, ()):
+                self._put_in_place(belonging, busy)
+
+    def _bring_package_back(self, package: str, asked: str, busy: Container[str]) -> None:
         parked = self._packages.pop(package, {})  # it may have returned with what another one had installed
-        busy = names_being_imported()
-        later = {n: p for n, p in parked.items() if n in busy and n != asked}
-        for other in sorted(parked.keys() - later.keys(), key=depth):
-            module, binding, above = parked[other]
-            parent = parent_of(other)[0]
-            if other != asked and above is not ABSENT and sys.modules.get(parent, above) is not above:
-                later[other] = parked[other]  # another copy of its package is there
+        later: dict[str, ParkedModule] = {}
+        spaces: dict[str, dict[str, Any] | None] = {}
+        # A package is there before what is below it.
+        for other in sorted(parked, key=depth):
+            module, binding, above = returning = parked[other]
+            parent, child = parent_of(other)
+            if other != asked and (
+                other in busy
+                # Another copy of its package is there.
+                or (above is not ABSENT and sys.modules.get(parent, above) is not above)
+            ):
+                later[other] = returning
                 continue
-            self._returned[other] = parked[other]
+            self._returned[other] = returning
             if other == asked or other not in sys.modules:
+                put_in(other, module)
+                if parent not in spaces:
+                    spaces[parent] = parent_namespace(other)
+                space = spaces[parent]
                 # A package that left with it has kept its attribute; one that left later had lost it.
-                keeps = parent in parked and bound_value(other) is not ABSENT
-                put_in(other, module, ABSENT if keeps else binding)
+                if space is not None and binding is not ABSENT and not (parent in parked and child in space):
+                    bind(space, child, binding)
         if later:
             self._packages[package] = later
-        for belonging in self._belongings.pop(package, ()):
-            self._put_in_place(belonging)
-        EXECUTED.synchronize()
 
-    def _put_in_place(self, belonging: Belonging) -> None:
+    def _put_in_place(self, belonging: Belonging, busy: Container[str]) -> None:
         list_name, item, in_front = belonging
         if list_name == "import_function":
             rebind("builtins.__import__", item)
@@ -240,7 +255,8 @@ class ParkingLot:
             item.redo()
             EXECUTED.class_changes.append(item)
         elif list_name == "entry":
-            self.bring_back(item, is_asked=False)
+            if item in self:  # else it is back already
+                self._bring_group_back(item, "", busy)
         else:
             after = _behind_own_finder() if list_name == "meta_path" else 0
             insert_items(list_name, [item], in_front=in_front, after=after)

@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
 
 _BLOCK: Final = Verdict(Origin.FAKE, "the entry is None, which blocks the import")
-_LIBRARY_PARTS: Final = ("site-packages", "dist-packages")
+_LIBRARY_PARTS: Final = frozenset(("site-packages", "dist-packages"))
 _EXTENSION_SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
 _OWN_PACKAGE: Final = top_level(__name__)
 _PYTEST_FILLER: Final = "Empty module created by pytest"
@@ -156,7 +156,7 @@ class Origins:
 
     def is_installed(self, file: str) -> bool:
         """Tell whether a file belongs to an installed package, and not to the standard library."""
-        return not set(_LIBRARY_PARTS).isdisjoint(file.replace("\\", "/").split("/"))
+        return not _LIBRARY_PARTS.isdisjoint(file.replace("\\", "/").split("/"))
 
     def of_file(self, name: str, file: str) -> Origin:
         """Say where code comes from, by the name of its module and its file alone."""
@@ -224,9 +224,8 @@ class Origins:
         pattern = self._first_party.match(name)
         if pattern:
             return Verdict(Origin.FIRST_PARTY, f"named first-party by {pattern!r}")
-        parts = path.replace("\\", "/").split("/")
-        for part in _LIBRARY_PARTS:
-            if part in parts:
+        for part in path.replace("\\", "/").split("/"):
+            if part in _LIBRARY_PARTS:
                 return Verdict(Origin.FOREIGN, f"it lies in {part}")
         if path.startswith(self._standard):
             return Verdict(Origin.FOREIGN, "the standard library")

@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.threads import get_ident
 
-#: The second one is for submodules, from Python 3.15 on.
-_LOCKS: Final = ("_ModuleLockManager", "_HierarchicalLockManager")
+#: What stands in the place of these classes of importlib; the second is for submodules, from Python 3.15 on.
+LOCKS: Final = ("_ModuleLockManager", "_HierarchicalLockManager")
 #: What the self-test asks for: nobody else means that.
 _NO_MODULE: Final = "pytest_import_isolation_self_test"
 #: The threads in which this package imports something for itself.
@@ -85,7 +85,7 @@ class ImportWatch:
     """
 
     def __init__(self, watcher: Watcher) -> None:
-        self._locks = {lock: _watched_lock(watcher, lock) for lock in _LOCKS if hasattr(_bootstrap, lock)}
+        self._locks = {lock: _watched_lock(watcher, lock) for lock in LOCKS if hasattr(_bootstrap, lock)}
 
     def start(self) -> None:
         """Tell of imports from now on."""
@@ -163,7 +163,7 @@ class _SelfTest:
 
 def imports_can_be_watched() -> bool:
     """Tell whether importlib takes the private locks that :func:`watch_imports` replaces. Tried live."""
-    if not isinstance(getattr(_bootstrap, _LOCKS[0], None), type):
+    if not isinstance(getattr(_bootstrap, LOCKS[0], None), type):
         return False
     undo = watch_imports(_SelfTest())
     try:

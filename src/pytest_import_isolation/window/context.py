@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from operator import is_
 from types import TracebackType
 from typing import Any, Final, NoReturn, TypeVar, Union
 
@@ -21,7 +22,13 @@ from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.alterations import apply_parameters, block, fake, refresh, unload
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.opening import open_window
-from pytest_import_isolation.window.parameters import Finder, Parameters, check_fakes, check_path
+from pytest_import_isolation.window.parameters import (
+    NOTHING_ASKED,
+    Finder,
+    Parameters,
+    check_fakes,
+    check_path,
+)
 from pytest_import_isolation.window.window import Window
 
 #: An entry of ``sys.path``, as it is given.
@@ -94,7 +101,11 @@ class IsolatedImportContext:
             "finders": finders,
             "path_hooks": path_hooks,
         }
-        self._prepare(Parameters.parse(self._title, {**given, **misspelt}), Origins.usual())
+        # Most ask for nothing.
+        usual = IsolatedImportContext.__init__.__defaults__ or ()
+        asks = misspelt or not all(map(is_, given.values(), usual))
+        parameters = Parameters.parse(self._title, {**given, **misspelt}) if asks else NOTHING_ASKED
+        self._prepare(parameters, Origins.usual())
 
     def _prepare(
         self,

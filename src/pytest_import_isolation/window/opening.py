@@ -37,6 +37,8 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
         window.waiting = around.derive(
             (window.origins, "waiting"), lambda modules: waiting_names(window.first_party_survivors())
         )
+    # Before the look at contents: to start it writes to a module, and the look at the end sees it started.
+    EXECUTED.start()
     if window.writers is not None:
         window.contents = WindowContents(
             window.origins, window.writers, window.writing_files, window.log, is_long=window.is_long
@@ -66,13 +68,13 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
     if window.contents is not None:
         window.contents.start()
     window.opened_by = site or window.opened_by
+    EXECUTED.start()
     _join_the_others(window)
     return True
 
 
 def _join_the_others(window: Window) -> None:
     open_windows.append(window)
-    EXECUTED.start()
     CODE.begin(window.recurs)
 
 

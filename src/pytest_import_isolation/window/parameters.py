@@ -188,3 +188,7 @@ def check_path(path: object, who: str) -> tuple[str, ...]:
         return tuple(os.fsdecode(entry) for entry in path)  # type: ignore[attr-defined]
     except TypeError:
         raise ParameterError(f"{who}: expected a path or a list of paths, not {path!r}") from None
+
+
+#: As most windows have it.
+NOTHING_ASKED: Final = Parameters.parse("", {})
