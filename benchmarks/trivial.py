@@ -19,8 +19,10 @@ _ROUNDS = {"full": 7, "check": 4, "small": 1}
 _PEER_ROUNDS = 3
 
 _PLAIN = "plain"
+_EMPTY_HOOKS = "benchmarks.empty_hooks"
 _OWN = {
     _PLAIN: (),
+    "hooks of the report, empty": ("-p", _EMPTY_HOOKS),
     "off": ("-p", PLUGIN),
     "report": ("-p", PLUGIN, "--import-leak-report"),
     "=file": ("-p", PLUGIN, "--isolate-imports=file"),
@@ -103,7 +105,7 @@ def _own(plan: Plan, run: Callable[..., Cost], tests: int) -> dict[str, list[flo
     """Return what each mode takes, by round; plain comes first."""
     variants = dict(_OWN)
     if plan.size == "check":
-        del variants["=file"]
+        del variants["=file"], variants["hooks of the report, empty"]
     run(variants["=test"], passed=tests)  # the bytecode is written
     contenders = {name: functools.partial(run, given, passed=tests) for name, given in variants.items()}
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
