@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, other_cells, read_cells
+from pytest_import_isolation.machinery.finders import class_of
 from pytest_import_isolation.machinery.modules import (
     class_home,
     class_name,
@@ -27,7 +28,7 @@ from pytest_import_isolation.machinery.modules import (
 from pytest_import_isolation.state.differences import items_of, same_items
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.watching.executed_modules import EXECUTED, class_of
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 
 #: What namespaces held at a moment.
 State = Mapping[Space, Copy]

@@ -44,6 +44,11 @@ def is_own_finder(finder: object) -> bool:
     return type(kind) is type and (kind.__module__, kind.__name__) == _OWN_FINDER
 
 
+def class_of(finder: object) -> type:
+    """Return the class that a finder is, or is an instance of."""
+    return finder if issubclass(type(finder), type) else type(finder)  # type: ignore[return-value]
+
+
 def without_own_finder(items: Iterable[object]) -> tuple[object, ...]:
     """Return what a list of ``sys`` holds beside the finder of this package."""
     return tuple(item for item in items if not is_own_finder(item))

@@ -6,10 +6,10 @@ Nothing is different afterwards, but the next import executes a second copy.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from types import ModuleType
 
+from pytest_import_isolation.machinery.modules import missing_among
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -29,11 +29,8 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     """
     gone = {
         name
-        for name in names
-        if name not in sys.modules
-        and name not in FINDER.lot
-        and name not in EXECUTED.failed
-        and not origins.was_first_party(name)
+        for name in missing_among(names)
+        if name not in FINDER.lot and name not in EXECUTED.failed and not origins.was_first_party(name)
     }
     if not gone:
         return {}

@@ -16,11 +16,12 @@ import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
+from operator import is_
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
-from pytest_import_isolation.machinery.finders import import_function, without_own_finder
+from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.modules import ABSENT, last_keys, module_of_class, namespace
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
@@ -301,7 +302,10 @@ class ExecutedModules:
         for i, name in enumerate(LISTS):
             if now.containers[i] is not seen.containers[i]:
                 self._note("rebound", f"sys.{name}", now.containers[i], maker)
-            change = compare_lists(*(without_own_finder(state.lists[i]) for state in (seen, now)))
+            both = seen.lists[i], now.lists[i]
+            if len(both[0]) == len(both[1]) and all(map(is_, *both)):
+                continue
+            change = compare_lists(*map(without_own_finder, both))
             for item in change.added:
                 self._note(name, key_of(item), item, maker)
             for item in change.removed:
@@ -314,6 +318,8 @@ class ExecutedModules:
             self._note("lazy_imports", "", now.lazy_imports, maker)
         for cls, space, earlier in seen.classes:
             later = space.copy()
+            if len(earlier) == len(later) and all(map(is_, earlier.values(), later.values())):
+                continue  # the names are the same too, unless what one holds was put under another
             for name in [*earlier, *(name for name in later if name not in earlier)]:
                 before, after = earlier.get(name, ABSENT), later.get(name, ABSENT)
                 if before is not after and not name.startswith("__"):  # those are the interpreter's
@@ -329,10 +335,10 @@ class ExecutedModules:
             if not (name in self._imported and name in self.failed):
                 self._note("entry", name, ABSENT, maker)
                 self._imported.pop(name, None)
-        for name, identity in list(self._imported.items()):
-            if identity and name not in now:
+        for name in self._imported.keys() - now.keys():
+            if self._imported.get(name):
                 self._note("entry", name, ABSENT, maker)
-                del self._imported[name]
+                self._imported.pop(name, None)
 
     def _maker(self, name: str) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
@@ -396,11 +402,6 @@ class ExecutedModules:
             text = _text(other)
             if "modules" in text and name in text:
                 yield Maker(other, _file_of(other))
-
-
-def class_of(finder: object) -> type:
-    """Return the class that a finder is, or is an instance of."""
-    return finder if issubclass(type(finder), type) else type(finder)  # type: ignore[return-value]
 
 
 def _held(module: object) -> Callable[[], object]:

@@ -7,6 +7,9 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from itertools import compress, repeat
+from operator import is_
 from types import FrameType, ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +22,7 @@ from pytest_import_isolation.machinery.frames import (
     is_machinery,
 )
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
-from pytest_import_isolation.machinery.modules import ancestors, namespace
+from pytest_import_isolation.machinery.modules import ancestors, loaded_among, namespace
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _LONGEST_CHAIN: Final = 50
@@ -130,18 +133,17 @@ class ImportLog:
 
     def _note_executed(self) -> None:
         """Remember what has appeared: a module is there when it imports others."""
-        for _ in range(len(self._expected)):
-            try:
-                name = self._expected.popleft()
-            except IndexError:  # another thread was faster
-                return
+        # Of a copy: other threads import too.
+        for name in loaded_among(self._expected.copy()):
             module = sys.modules.get(name)
+            if module is None:
+                continue
             if type(module) is ModuleType:
                 known = self._executed.get(name)
                 if known is None or known() is None:
                     self._executed[name] = weakref.ref(module)
-            elif module is None:
-                self._expected.append(name)
+            with suppress(ValueError):  # another thread was faster
+                self._expected.remove(name)
 
     def executed(self, names: Collection[str]) -> dict[str, ModuleType]:
         """Return the module objects that were executed under some of these names and are still alive.
@@ -157,7 +159,8 @@ class ImportLog:
             if type(name) is not str or name not in names or name in found:
                 continue
             found[name] = module
-            waiting += [value for value in list(module.__dict__.values()) if type(value) is ModuleType]
+            values = list(module.__dict__.values())
+            waiting += compress(values, map(is_, map(type, values), repeat(ModuleType)))
         return found
 
     def picture_packages(self, name: str) -> None:
