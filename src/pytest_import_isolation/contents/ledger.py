@@ -6,15 +6,21 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import chain, compress
 from operator import attrgetter, is_not
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, other_cells, read_cells
+from pytest_import_isolation.contents.watched_modules import (
+    HAS_VERSIONS,
+    UNWATCHED,
+    Wanting,
+    WatchedModules,
+    is_unwatched,
+)
+from pytest_import_isolation.machinery.dict_versions import Cell, Moment, other_cells, read_cells
 from pytest_import_isolation.machinery.finders import class_of
 from pytest_import_isolation.machinery.modules import (
     class_home,
@@ -33,41 +39,16 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 #: What namespaces held at a moment.
 State = Mapping[Space, Copy]
 
-_HAS_VERSIONS: Final = cell_of({}) is not None
-#: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
-_UNWATCHED: Final = frozenset(
-    ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
-)
-#: Stands for the last parts of names that are no words.
-_ODD: Final = ""
 # At the speed of C: there are thousands of namespaces.
 _cell_of_space: Final[Callable[[Space], Cell]] = attrgetter("cell")
 _copy_of_space: Final[Callable[[Space], Copy]] = attrgetter("copy")
-
-
-class Wanting(NamedTuple):
-    """Who wants to know what modules hold: those that the test code names which runs now."""
-
-    #: Returns the words that the text of a file has.
-    words_of: Callable[[str], Set[str]]
-    #: Returns the files of the test code that runs now.
-    files: Callable[[], Sequence[str]]
-
-    def words(self) -> Iterator[Set[str]]:
-        """Yield the words that the test code says, file by file."""
-        return map(self.words_of, self.files())
-
-    def wants(self, name: str) -> bool:
-        """Tell whether test code that runs now may write to a module."""
-        last = _last_part(name)
-        return any(last == _ODD or last in words for words in self.words())
 
 
 class Contents:
     """Knows what the namespaces hold. It is the process's, as ``sys.modules`` is, and on while it is used."""
 
     def __init__(self) -> None:
-        self._wanting: list[Wanting] = []
+        self._watched = WatchedModules(self._has)
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
@@ -82,13 +63,6 @@ class Contents:
         self._deaths = 0
         self._moment = Moment(None)
         self._finders: tuple[object, ...] = ()
-        # By the identity of a module, its name, if nothing is to be asked about it: it is watched and its
-        # version tells of changes, or it is not to be watched, or not before test code names it.
-        self._known: dict[int, object] = {}
-        # Tell of the ends of the last, which are those of no namespace.
-        self._guards: dict[int, weakref.ref[object]] = {}
-        # Their names, by their last parts.
-        self._foreign: dict[str, dict[str, None]] = {}
         # Whether namespaces were copied, or became known, since the state was made.
         self._is_stale = False
 
@@ -99,22 +73,26 @@ class Contents:
             wanting: the user. What modules hold that it does not want is not noted before the next look: a
                 copy holds what the module holds, and some modules shall be gone by then.
         """
-        self._wanting.append(wanting)
-        if len(self._wanting) == 1:
+        self._watched.wanting.append(wanting)
+        if len(self._watched.wanting) == 1:
             EXECUTED.listeners.append(self)
 
     def stop(self, wanting: Wanting) -> None:
         """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
-        self._wanting.remove(wanting)
-        if not self._wanting:
+        self._watched.wanting.remove(wanting)
+        if not self._watched.wanting:
             EXECUTED.listeners.remove(self)
+
+    def _has(self, key: int) -> bool:
+        """Tell whether a namespace is known by the identity of its module."""
+        return key in self._spaces or key in self._resting
 
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
         self._deaths += 1
         self._cells = []
         if not space.is_class:
-            self._known.pop(space.identity, None)
+            self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
     def take(self) -> State:
@@ -170,7 +148,7 @@ class Contents:
         has_changed = bool(self._renew(self._changed_since_read()))
         spaces = self._still_there(entries)
         again: list[Space] = []
-        for name, module in self._watched(entries):
+        for name, module in self._watched.among(entries):
             key = id(module)
             found = self._spaces.get(key)
             if found is None or found[0].owner() is not module or found[0].dictionary is None:
@@ -180,7 +158,7 @@ class Contents:
                 has_changed = True
             else:
                 again += found
-            self._settle(key, name)
+            self._watched.settle(key, name)
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
@@ -197,7 +175,7 @@ class Contents:
 
     def _changed_since_read(self) -> list[Space]:
         """Return the namespaces that were read last time and have another version now."""
-        if not _HAS_VERSIONS:
+        if not HAS_VERSIONS:
             return []  # all have to be compared anyway
         before, now = self._signature, self._sign(self._read)
         if len(before) != len(now) or not now:
@@ -206,20 +184,13 @@ class Contents:
 
     def _still_there(self, entries: dict[Any, object]) -> dict[int, list[Space]]:
         """Return the namespaces of modules that are loaded still and about which nothing is to be asked."""
-        if not _HAS_VERSIONS:
+        if not HAS_VERSIONS:
             return {}
         loaded = {*map(id, entries.values())}
         spaces = dict(self._spaces)
         for key in spaces.keys() - loaded:
             del spaces[key]
         return spaces
-
-    def _settle(self, key: int, name: Any) -> None:
-        """Note that nothing is to be asked about a module that is watched now."""
-        if _HAS_VERSIONS:
-            self._known.setdefault(key, name)
-        else:
-            self._known.pop(key, None)  # once it was named it is looked at
 
     def _let_rest(self, spaces: dict[int, list[Space]]) -> None:
         """Remember the namespaces of modules that are not loaded now, but nothing of what is in them.
@@ -228,7 +199,7 @@ class Contents:
         """
         for key in self._spaces.keys() - spaces.keys():
             found = self._spaces[key]
-            self._known.pop(key, None)
+            self._watched.forget(key)
             if found[0].owner() is not None:
                 self._resting[key] = found[0]
                 for space in found:
@@ -254,7 +225,7 @@ class Contents:
             known = {id(space.owner()) for found in spaces.values() for space in found[1:]}
             before, self._of_finders = self._of_finders, {}
             for cls in dict.fromkeys(map(class_of, finders)):
-                if id(cls) in known or top_level(class_home(cls)) in _UNWATCHED:
+                if id(cls) in known or top_level(class_home(cls)) in UNWATCHED:
                     continue
                 old = before.get(id(cls))
                 space = (
@@ -275,7 +246,7 @@ class Contents:
 
     def executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
-        if _is_unwatched(name) or not any(wanting.wants(name) for wanting in self._wanting):
+        if is_unwatched(name) or not self._watched.wants(name):
             return
         module = sys.modules.get(name)
         known = self._spaces.get(id(module))
@@ -283,7 +254,7 @@ class Contents:
             found = self._woken(module) or self._begin(name, module)
             if found is not None:
                 self._spaces[id(module)] = found
-                self._known.pop(id(module), None)
+                self._watched.forget(id(module))
                 self._is_stale = True
 
     def _begin(self, name: str, module: object) -> list[Space] | None:
@@ -296,52 +267,9 @@ class Contents:
             return None
         return [space, *self._classes(space, [])]
 
-    def _watched(self, entries: dict[Any, object]) -> Iterator[tuple[Any, object]]:
-        """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
-        named: dict[str, None] = {}
-        if not _HAS_VERSIONS:
-            for words in (words for wanting in self._wanting for words in wanting.words()):
-                for last in (*(words & self._foreign.keys()), _ODD):
-                    named.update(self._foreign.get(last, {}))
-        # At the speed of C: nearly all are known.
-        known = map(self._known.get, map(id, entries.values()))
-        for name, module in compress(entries.items(), map(is_not, known, entries)):
-            if not self._is_left_alone(name, module):
-                yield name, module
-        for name in named:
-            module = entries.get(name)
-            if self._known.get(id(module)) is name:
-                yield name, module
-
-    def _is_left_alone(self, name: Any, module: object) -> bool:
-        """Tell whether not to look at a module, and remember it if that stays so."""
-        if not _is_unwatched(name):
-            if _HAS_VERSIONS or is_initializing(module):
-                return False
-            if id(module) in self._spaces or id(module) in self._resting:
-                return False
-            # A test file or conftest may do with its own namespace what it likes.
-            if "@pytest_ar" not in (namespace(module) or {}):
-                if Origins.usual().is_first_party(name, module):
-                    return False
-                self._foreign.setdefault(_last_part(name), {})[name] = None
-                self._leave_alone(name, module)
-                return not any(wanting.wants(name) for wanting in self._wanting)
-        self._known[id(module)] = name
-        return True
-
-    def _leave_alone(self, name: str, module: object) -> None:
-        """Look at a foreign module no more, as long as it lives, until test code names it."""
-        key = id(module)
-        try:
-            self._guards[key] = weakref.ref(module, lambda gone: self._known.pop(key, None))
-        except TypeError:
-            return  # nothing can refer to it weakly: it is no module
-        self._known[key] = name
-
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
-        if not _HAS_VERSIONS:
+        if not HAS_VERSIONS:
             self.take()  # later, those that it names would hold already what it writes to them
 
     def _classes(self, space: Space, known: list[Space]) -> list[Space]:
@@ -409,15 +337,6 @@ class Contents:
 def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     """Return the namespaces that may hold something else than earlier, with what they hold."""
     return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
-
-
-def _last_part(name: str) -> str:
-    last = name.rpartition(".")[2]
-    return last if last.isidentifier() else _ODD
-
-
-def _is_unwatched(name: object) -> bool:
-    return type(name) is not str or top_level(name) in _UNWATCHED
 
 
 def _space(name: str, home: str, owner: object, contents: Contents) -> Space | None:

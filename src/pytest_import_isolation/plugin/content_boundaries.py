@@ -13,8 +13,9 @@ import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, find, following
-from pytest_import_isolation.contents.ledger import CONTENTS, State, Wanting
+from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.spaces import Space
+from pytest_import_isolation.contents.watched_modules import Wanting
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import (
     ContentLeak,

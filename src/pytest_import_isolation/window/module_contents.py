@@ -12,8 +12,9 @@ from pytest_import_isolation.contents.findings import (
     following,
     undo_all,
 )
-from pytest_import_isolation.contents.ledger import CONTENTS, State, Wanting
+from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.restoring import do_again
+from pytest_import_isolation.contents.watched_modules import Wanting
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.import_log import ImportLog, Reload

@@ -1,0 +1,133 @@
+"""Which modules to look at for changes of what they hold."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import compress
+from operator import is_not
+from typing import Any, Final, NamedTuple
+
+from pytest_import_isolation.machinery.dict_versions import cell_of
+from pytest_import_isolation.machinery.modules import is_initializing, namespace, top_level
+from pytest_import_isolation.state.origins import Origins
+
+#: Whether the versions of dictionaries tell of changes; without them all has to be compared.
+HAS_VERSIONS: Final = cell_of({}) is not None
+#: Those of the run itself change all the time; ``warnings`` is what pytest swaps for each test.
+UNWATCHED: Final = frozenset(
+    ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
+)
+#: Stands for the last parts of names that are no words.
+_ODD: Final = ""
+
+
+class Wanting(NamedTuple):
+    """Who wants to know what modules hold: those that the test code names which runs now."""
+
+    #: Returns the words that the text of a file has.
+    words_of: Callable[[str], Set[str]]
+    #: Returns the files of the test code that runs now.
+    files: Callable[[], Sequence[str]]
+
+    def words(self) -> Iterator[Set[str]]:
+        """Yield the words that the test code says, file by file."""
+        return map(self.words_of, self.files())
+
+    def wants(self, name: str) -> bool:
+        """Tell whether test code that runs now may write to a module."""
+        last = _last_part(name)
+        return any(last == _ODD or last in words for words in self.words())
+
+
+class WatchedModules:
+    """Knows about which modules nothing is to be asked, so that a look asks about new ones only.
+
+    Args:
+        has: tells, by the identity of a module, whether it is looked at, or was earlier.
+    """
+
+    def __init__(self, has: Callable[[int], bool]) -> None:
+        self._has = has
+        #: Those who want to know what modules hold.
+        self.wanting: list[Wanting] = []
+        # By the identity of a module, its name, if nothing is to be asked about it: it is watched and its
+        # version tells of changes, or it is not to be watched, or not before test code names it.
+        self._known: dict[int, object] = {}
+        # Tell of the ends of the last, which are those of no namespace.
+        self._guards: dict[int, weakref.ref[object]] = {}
+        # Their names, by their last parts.
+        self._foreign: dict[str, dict[str, None]] = {}
+
+    def wants(self, name: str) -> bool:
+        """Tell whether somebody wants to know what a module holds."""
+        return any(wanting.wants(name) for wanting in self.wanting)
+
+    def forget(self, key: int) -> None:
+        """Ask about a module again, given by its identity."""
+        self._known.pop(key, None)
+
+    def settle(self, key: int, name: Any) -> None:
+        """Note that nothing is to be asked about a module that is watched now."""
+        if HAS_VERSIONS:
+            self._known.setdefault(key, name)
+        else:
+            self._known.pop(key, None)  # once it was named it is looked at
+
+    def among(self, entries: dict[Any, object]) -> Iterator[tuple[Any, object]]:
+        """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
+        named: dict[str, None] = {}
+        if not HAS_VERSIONS:
+            for words in (words for wanting in self.wanting for words in wanting.words()):
+                for last in (*(words & self._foreign.keys()), _ODD):
+                    named.update(self._foreign.get(last, {}))
+        # At the speed of C: nearly all are known.
+        known = map(self._known.get, map(id, entries.values()))
+        for name, module in compress(entries.items(), map(is_not, known, entries)):
+            if not self._is_left_alone(name, module):
+                yield name, module
+        for name in named:
+            module = entries.get(name)
+            if self._known.get(id(module)) is name:
+                yield name, module
+
+    def _is_left_alone(self, name: Any, module: object) -> bool:
+        """Tell whether not to look at a module, and remember it if that stays so."""
+        if not is_unwatched(name):
+            if HAS_VERSIONS or is_initializing(module):
+                return False
+            if self._has(id(module)):
+                return False
+            # A test file or conftest may do with its own namespace what it likes.
+            if "@pytest_ar" not in (namespace(module) or {}):
+                if Origins.usual().is_first_party(name, module):
+                    return False
+                self._foreign.setdefault(_last_part(name), {})[name] = None
+                self._leave_alone(name, module)
+                return not self.wants(name)
+        self._known[id(module)] = name
+        return True
+
+    def _leave_alone(self, name: str, module: object) -> None:
+        """Look at a foreign module no more, as long as it lives, until test code names it."""
+        key = id(module)
+
+        def forget(gone: object) -> None:
+            self._known.pop(key, None)
+            self._guards.pop(key, None)
+
+        try:
+            self._guards[key] = weakref.ref(module, forget)
+        except TypeError:
+            return  # nothing can refer to it weakly: it is no module
+        self._known[key] = name
+
+
+def _last_part(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return last if last.isidentifier() else _ODD
+
+
+def is_unwatched(name: object) -> bool:
+    """Tell by its key whether an entry of ``sys.modules`` is never looked at."""
+    return type(name) is not str or top_level(name) in UNWATCHED
