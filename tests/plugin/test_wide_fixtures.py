@@ -119,3 +119,62 @@ def test_what_a_wide_fixture_rebinds_lasts_until_its_teardown(suite: Any, rebind
         report=False,
     )
     assert run.outcomes == {"passed": 3}
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=test", "--isolate-imports=file"])
+@pytest.mark.parametrize("scope", ["package", "session"])
+def test_a_fixture_of_a_file_with_a_world_of_its_own_finds_at_its_teardown_what_it_set_up(
+    suite: Any, scope: str, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "test_a.py": f"""
+                import sys
+                import pytest
+                from types import ModuleType
+
+                sys.modules["zz9"] = ModuleType("zz9")
+                set_up = []
+
+                class Finder:
+                    def find_spec(self, name, path=None, target=None):
+                        return None
+
+                @pytest.fixture(scope="{scope}")
+                def finder():
+                    set_up.append(1)
+                    finder = Finder()
+                    sys.meta_path.insert(0, finder)
+                    sys.modules["zz8"] = ModuleType("zz8")
+                    yield finder
+                    sys.meta_path.remove(finder)
+                    del sys.modules["zz8"]
+
+                @pytest.fixture(scope="{scope}")
+                def failing(finder):
+                    yield
+                    assert finder in sys.meta_path
+                    raise ValueError("of the teardown")
+
+                def test_a1(failing):
+                    pass
+
+                def test_a2(finder):
+                    assert finder in sys.meta_path
+                    assert set_up == [1]
+                """,
+            "test_b.py": """
+                import sys
+
+                def test_b():
+                    assert "zz8" not in sys.modules
+                    assert "zz9" not in sys.modules
+                """,
+        },
+        mode,
+        report=False,
+    )
+    assert run.outcomes == {"passed": 3, "errors": 1}
+    assert "ValueError: of the teardown" in run.output
+    assert "not in list" not in run.output
+    assert "fixture_adoption" not in run.output

@@ -107,7 +107,19 @@ class FileRuns:
         chain = self._suite.worlds.chain
         if not chain or chain[-1] not in self._runs.values() or fixturedef.scope in ("class", "module"):
             return None
-        home = chain[-2]
-        if home in self._suite.own.values() and fixturedef.baseid.partition("::")[0].endswith(".py"):
-            return None
-        return home.window
+        return None if self.is_of_file(fixturedef) else chain[-2].window
+
+    def is_of_file(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
+        """Tell whether a fixture is one of the file that runs, which has a world of its own."""
+        chain = self._suite.worlds.chain
+        if not chain or chain[-1] not in self._runs.values():
+            return False
+        return chain[-2] in self._suite.own.values() and fixturedef.baseid.partition("::")[0].endswith(".py")
+
+    def ends_with(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Tell whether a test is the last one of its file, as far as this process knows."""
+        path = self._path_of(item)
+        if nextitem is not None and self._path_of(nextitem) == path:
+            return False
+        # A worker does not know which tests it will get.
+        return self._to_do[path] <= 1 or hasattr(item.config, "workerinput")

@@ -34,6 +34,8 @@ class FixtureAdoption:
         self._runs = runs
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
         self._finalizing: dict[int, tuple[ImportState, State | None]] = {}
+        # Made when there is one of them.
+        self._file_fixtures: FileFixtures | None = None
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(
@@ -43,6 +45,8 @@ class FixtureAdoption:
         if fixturedef.scope == "function":
             yield
             return
+        if self._runs is not None and self._runs.is_of_file(fixturedef):
+            self._end_with_file(fixturedef, request, self._runs)
         refused: dict[str, str] = {}
         try:
             window = self._window_inside(fixturedef)
@@ -56,6 +60,15 @@ class FixtureAdoption:
             fixturedef.addfinalizer(functools.partial(self._before_finalizer, fixturedef))
             if refused:
                 _warn_of(refused, fixturedef)
+
+    def _end_with_file(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, runs: FileRuns
+    ) -> None:
+        if fixturedef.scope not in ("class", "module"):
+            if self._file_fixtures is None:
+                self._file_fixtures = FileFixtures(runs)
+                request.config.pluginmanager.register(self._file_fixtures)
+            self._file_fixtures.add(fixturedef, request)
 
     def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
         """Return the outermost window that ends before a fixture of a wider scope does."""
@@ -76,6 +89,42 @@ class FixtureAdoption:
         if window is not None:
             follow_contents(window, held)
             follow_from(window, before)
+
+
+class FileFixtures:
+    """Tears down with the last test of a file the fixtures of it that would outlive it.
+
+    No other file can request them. In its world is what they changed, and it is put away with it: a later
+    teardown would not find that.
+
+    Args:
+        runs: knows which test is the last one.
+    """
+
+    def __init__(self, runs: FileRuns) -> None:
+        self._runs = runs
+        self._fixtures: list[tuple[Any, pytest.FixtureRequest]] = []
+
+    def add(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+        """Expect a fixture to be torn down with the file that runs."""
+        self._fixtures.append((fixturedef, request))
+
+    # Inside of what closes the window of the test: it is in the world of the file.
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, Any, None]:
+        """Tear down what the file has set up."""
+        outcome = yield
+        if not self._fixtures or not self._runs.ends_with(item, nextitem):
+            return
+        while self._fixtures:
+            fixturedef, request = self._fixtures.pop()
+            try:
+                fixturedef.finish(request)
+            except BaseException as error:  # also pytest.exit() and Ctrl-C
+                if outcome.excinfo is None:
+                    outcome.force_exception(error)
 
 
 def _warn_of(refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
