@@ -557,3 +557,33 @@ def test_what_a_library_leaves_that_a_harmless_file_calls_is_the_tests_own(suite
     assert (leak["location"]["line"], leak["location"]["exact"]) == (1, False)
     assert [link["line"] for link in leak["chain"]] == [1, 4]
     assert [met["nodeid"] for met in leak["exposed"]] == ["test_a.py::test_after"]
+
+
+def test_nobody_compares_what_took_the_place_of_an_attribute(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "hostpkg/__init__.py": "",
+            "hostpkg/part.py": "",
+            "conftest.py": "import hostpkg.part\n",
+            "test_it.py": """\
+                class Hostile:
+                    __hash__ = None
+
+                    def __eq__(self, other):
+                        raise RuntimeError("do not compare")
+
+                    def __getattr__(self, name):
+                        raise RuntimeError("do not ask")
+
+                    def __bool__(self):
+                        raise RuntimeError("do not test")
+
+                def test_it():
+                    import hostpkg.part
+                    hostpkg.part = Hostile()
+            """,
+        },
+    )
+    assert run.outcomes == {"passed": 1}
+    assert "INTERNALERROR" not in run.output
+    assert ("stale-attribute", "hostpkg.part", "test_it.py::test_it", "call") in _blamed(run)

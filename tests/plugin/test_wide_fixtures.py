@@ -174,7 +174,7 @@ def test_a_fixture_of_a_file_with_a_world_of_its_own_finds_at_its_teardown_what_
         mode,
         report=False,
     )
-    assert run.outcomes == {"passed": 3, "errors": 1}
+    assert run.outcomes == {"passed": 3, "error": 1}
     assert "ValueError: of the teardown" in run.output
     assert "not in list" not in run.output
     assert "fixture_adoption" not in run.output

@@ -104,5 +104,7 @@ def _likely_phase(change: SingleChange) -> str:
     A quick look after each phase sees what was added or removed. What took the place of something else may
     have done so in any phase, and it is the call that does most.
     """
-    is_exchange = change.what in ("entry", "attribute") and ABSENT not in (change.before, change.after)
+    is_exchange = change.what in ("entry", "attribute") and not (
+        change.before is ABSENT or change.after is ABSENT
+    )
     return "call" if is_exchange else "teardown"
