@@ -178,3 +178,53 @@ def test_a_fixture_of_a_file_with_a_world_of_its_own_finds_at_its_teardown_what_
     assert "ValueError: of the teardown" in run.output
     assert "not in list" not in run.output
     assert "fixture_adoption" not in run.output
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=test", "--isolate-imports=file"])
+def test_what_a_session_fixture_of_a_file_leaves_goes_with_the_file(suite: Any, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import json.decoder
+                import sys
+                import pytest
+                from types import ModuleType
+
+                @pytest.fixture(scope="session")
+                def of_all():
+                    sys.modules["zz7"] = ModuleType("zz7")
+                """,
+            "test_a.py": """
+                import sys
+                import pytest
+
+                @pytest.fixture(scope="session")
+                def leaving():
+                    sys.modules["json"] = object()
+                    sys.modules["zz8"] = object()
+
+                def test_a1(of_all, leaving):
+                    pass
+
+                def test_a2():
+                    assert "zz8" in sys.modules
+                """,
+            "test_b.py": """
+                import sys
+
+                def test_b(of_all):
+                    import json.decoder
+                    assert json.loads("1") == 1
+                    assert "zz8" not in sys.modules
+                    assert "zz7" in sys.modules
+                """,
+        },
+        mode,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert {
+        (leak["name"], leak["contained"]) for leak in run.leaks if leak["polluter"]["phase"] == "setup"
+    } >= {
+        ("json", True),
+        ("zz8", True),
+    }

@@ -102,7 +102,7 @@ class FileRuns:
     def window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
         """Return the window that ends before a fixture of a wider scope does, or None if none is known.
 
-        A fixture of the file's own lives no longer than its world.
+        A fixture of the file's own lives no longer than the run of its tests.
         """
         chain = self._suite.worlds.chain
         if not chain or chain[-1] not in self._runs.values() or fixturedef.scope in ("class", "module"):
@@ -110,11 +110,8 @@ class FileRuns:
         return None if self.is_of_file(fixturedef) else chain[-2].window
 
     def is_of_file(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
-        """Tell whether a fixture is one of the file that runs, which has a world of its own."""
-        chain = self._suite.worlds.chain
-        if not chain or chain[-1] not in self._runs.values():
-            return False
-        return chain[-2] in self._suite.own.values() and fixturedef.baseid.partition("::")[0].endswith(".py")
+        """Tell whether a fixture is one of the file whose tests run, and of no conftest or plugin."""
+        return fixturedef.baseid.partition("::")[0].endswith(".py") and bool(self._suite.worlds.chain)
 
     def ends_with(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Tell whether a test is the last one of its file, as far as this process knows."""

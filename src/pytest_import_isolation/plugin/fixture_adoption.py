@@ -94,8 +94,8 @@ class FixtureAdoption:
 class FileFixtures:
     """Tears down with the last test of a file the fixtures of it that would outlive it.
 
-    No other file can request them. In its world is what they changed, and it is put away with it: a later
-    teardown would not find that.
+    No other file can request them. What they changed is put away with the file: a later teardown would not
+    find it, and the tests of other files shall not.
 
     Args:
         runs: knows which test is the last one.
