@@ -64,18 +64,21 @@ def find_location(name: str, ignore: Callable[[object], bool]) -> object:
     return location_in(find_spec(name, None, ignore))
 
 
-def find_spec(name: str, path: object, ignore: Callable[[object], bool]) -> Any:
+def find_spec(name: str, path: object, ignore: Callable[[object], bool], *, stops: bool = False) -> Any:
     """Return the spec that the finders have for a module now, loaded or not; None if none of them has one.
 
     Args:
         name: the absolute name of the module.
         path: the ``__path__`` of the package above it; None for a top-level module.
         ignore: finders for which this is true are not asked.
+        stops: whether none is asked after one that raises.
     """
-    return ask_finders(name, path, ignore)[1]
+    return ask_finders(name, path, ignore, stops=stops)[1]
 
 
-def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tuple[object, Any]:
+def ask_finders(
+    name: str, path: object, ignore: Callable[[object], bool], *, stops: bool = False
+) -> tuple[object, Any]:
     """Return the first finder that knows a module, and its spec; see :func:`find_spec`."""
     for finder in _finders():
         if ignore(finder):
@@ -85,6 +88,8 @@ def ask_finders(name: str, path: object, ignore: Callable[[object], bool]) -> tu
         except KeyboardInterrupt:
             raise
         except BaseException:  # a user's finder; importlib would let it pass on, but nobody asked it yet
+            if stops:
+                break
             continue
         if spec is not None:
             return finder, spec

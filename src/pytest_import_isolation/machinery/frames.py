@@ -6,7 +6,8 @@ import builtins
 import os
 import sys
 from importlib import _bootstrap
-from types import BuiltinFunctionType, FrameType, FunctionType
+from importlib.machinery import SourceFileLoader
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_instruction
@@ -21,6 +22,7 @@ _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+_exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
 
 
 def is_being_loaded(name: str) -> bool:
@@ -39,6 +41,12 @@ def is_being_loaded(name: str) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def module_being_executed() -> ModuleType | None:
+    """Return the module that importlib executes and asks the calling function for its code, or None."""
+    asking = get_frame(2)
+    return asking.f_locals.get("module") if asking.f_code is _exec_module_code else None
 
 
 class Importer(NamedTuple):

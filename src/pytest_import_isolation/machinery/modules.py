@@ -92,6 +92,12 @@ def loaded_namespace(name: str) -> dict[str, Any]:
     return namespace(sys.modules.get(name)) or {}
 
 
+def loaded_module(name: str) -> object:
+    """Return what is loaded under a name, or ABSENT."""
+    modules: Any = sys.modules
+    return dict.get(modules, name, ABSENT) if issubclass(type(modules), dict) else ABSENT
+
+
 def file_of(module: object) -> str | None:
     """Return the file that a module says it was executed from, None if it says none."""
     found = (namespace(module) or {}).get("__file__")

@@ -12,6 +12,7 @@ from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
 from pytest_import_isolation.machinery.frames import is_being_loaded
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
+from pytest_import_isolation.parking.made_modules import prepare
 from pytest_import_isolation.state.differences import items_of, key_of
 from pytest_import_isolation.state.submodule_attributes import bind
 from pytest_import_isolation.state.writing import (
@@ -95,7 +96,7 @@ class ParkedModuleFinder:
             return None
         # importlib.util.find_spec() must get the real spec, and is no import.
         if not is_being_loaded(name):
-            return None
+            return self._real_spec(name, path)
         for listener in tuple(self._listeners):
             listener.importing(name)
         if name in self.lot and self.lot.belongs_here(name) and self._is_meant(name, path):
@@ -108,6 +109,18 @@ class ParkedModuleFinder:
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
+
+    def _real_spec(self, name: str, path: object) -> ModuleSpec | None:
+        """Return the spec that other finders have for a parked module; None if importlib is to ask them."""
+        if name not in self.lot or not self.lot.belongs_here(name):
+            return None
+        spec = find_spec(name, path, is_own_finder, stops=True)
+        parked = self.lot.module(name)
+        known = location_in((namespace(parked) or {}).get("__spec__"))
+        if type(spec) is not ModuleSpec or known is None or not is_same_place(known, location_in(spec)):
+            return None
+        prepare(spec, parked, lambda: self.lot.bring_back(name))
+        return spec
 
     def _note_search(self, name: str, path: object) -> None:
         """Note that the other finders look for a module now; what waits here was found elsewhere."""

@@ -20,6 +20,7 @@ from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
+from pytest_import_isolation.parking.made_modules import original
 from pytest_import_isolation.state.changes import ModuleChange
 from pytest_import_isolation.state.differences import key_of
 from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
@@ -91,7 +92,7 @@ class ParkingLot:
         if parked is None or parked.package is ABSENT or _is_extension(parked.module):
             return True  # an extension module must never be executed twice
         above = sys.modules.get(parent_of(name)[0], ABSENT)
-        return above is ABSENT or above is parked.package
+        return above is ABSENT or original(above) is parked.package
 
     def _group(self, name: str) -> list[str]:
         """Return the top-level packages that come back together with a parked module.
@@ -131,6 +132,7 @@ class ParkingLot:
             for package in modules.keys() & self._packages.keys():
                 self._make_way(package, modules[package].module)
             for name, parked in modules.items():
+                parked = ParkedModule(*map(original, parked))  # noqa: PLW2901 - what a caller made of it
                 earlier = self._packages.setdefault(top_level(name), {}).get(name)
                 if earlier is not None and earlier.module is not parked.module:
                     self.retire([earlier.module])
