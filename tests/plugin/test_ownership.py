@@ -237,6 +237,49 @@ def test_an_entry_that_a_library_makes_when_it_is_called_stays_as_long_as_it_doe
     assert run.kinds == []
 
 
+@pytest.mark.parametrize("mode", _MODES[1:])
+def test_a_library_that_holds_an_entry_which_it_made_is_executed_once(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import counter
+
+        def test_it():
+            import lib
+            from lib.sub import part
+            assert part is lib.part
+            assert counter.executions == ["lib", "lib.sub"]
+    """
+    run = suite.run(
+        {
+            f"{_INSTALLED}counter.py": "executions = []\n",
+            f"{_INSTALLED}lib/__init__.py": """
+                import sys, counter
+                from types import ModuleType
+
+                class Part:
+                    pass
+
+                counter.executions.append("lib")
+                part = sys.modules["lib.part"] = Part()
+                moved = sys.modules["libmoved"] = ModuleType("libmoved")
+            """,
+            f"{_INSTALLED}lib/sub.py": """
+                import counter
+                from lib import part
+                counter.executions.append("lib.sub")
+            """,
+            "tests/test_a.py": test,
+            "tests/test_b.py": test,
+        },
+        *mode,
+        ini=_INI,
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert "isolated" not in run.output
+
+
 @pytest.mark.parametrize("what", ["below it", "a block"])
 def test_an_entry_that_a_library_makes_in_a_window_returns_with_it(suite: Suite, what: str) -> None:
     files = _entering(_INSTALLED, what)

@@ -94,9 +94,12 @@ def describe_beside(module: object, other: object) -> str:
 
 
 def is_made_by_hand(description: str) -> bool:
-    """Tell whether :func:`describe` said this of something that no import makes."""
+    """Tell whether :func:`describe` said this of a thing that no import makes, and that others would meet."""
     return not description.startswith(
-        ("the module of ", "a built-in module", "a frozen module", "a namespace package", "a module without")
+        (
+            *("the module of ", "a built-in module", "a frozen module", "a namespace package"),
+            *("a module without", "a weakref.ProxyType"),  # the latter is gone with what it refers to
+        )
     )
 
 

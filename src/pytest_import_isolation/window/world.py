@@ -18,6 +18,7 @@ from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import lay
@@ -268,8 +269,14 @@ class World:
         return any(name in sys.modules for name in [*self._fakes])
 
     def _fakes_among(self, entries: Mapping[Any, object]) -> Iterator[str]:
+        ownership = Ownership(self._origins)
         for name, module in entries.items():
-            if type(name) is str and self._origins.verdict(name, module).origin is Origin.FAKE:
+            if (
+                type(name) is str
+                and self._origins.verdict(name, module).origin is Origin.FAKE
+                # What a library makes of itself is a part of it, and stands for nothing else.
+                and not ownership.blameless_maker(SingleChange("entry", name, ABSENT, module))
+            ):
                 yield name
 
     def _tainted_by_reference(self) -> dict[str, str]:
