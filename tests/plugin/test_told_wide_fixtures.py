@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
@@ -308,3 +310,87 @@ def test_a_wide_fixture_answers_for_itself_also_if_another_one_asked_for_it(suit
     )
     assert run.outcomes == {"passed": 2}
     assert _blamed(run) == []
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_a_fixture_of_a_file_leaves_is_contained_with_the_file(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+                from types import ModuleType
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def of_module():
+                    sys.modules["module_fake"] = ModuleType("module_fake")
+            """,
+            "test_a.py": """
+                import sys
+                import unittest
+                from types import ModuleType
+                import pytest
+
+                class TestIt:
+                    @pytest.fixture(scope="class")
+                    @classmethod
+                    def of_class(cls):
+                        sys.path = ["/class_entry", *sys.path]
+                        yield
+                        sys.modules["torn_fake"] = ModuleType("torn_fake")
+
+                    def test_one(self, of_class, of_module):
+                        assert "/class_entry" in sys.path
+
+                class CaseTest(unittest.TestCase):
+                    @classmethod
+                    def setUpClass(cls):
+                        sys.modules["case_fake"] = ModuleType("case_fake")
+
+                    def test_two(self):
+                        assert "case_fake" in sys.modules
+            """,
+            "test_b.py": """
+                import sys
+
+                def test_three():
+                    assert "/class_entry" not in sys.path
+                    assert not {"module_fake", "torn_fake", "case_fake"} & sys.modules.keys()
+            """,
+        },
+        f"--isolate-imports={mode}",
+        "--import-leak-fail",
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.status == 0
+    assert {(kind, name) for kind, name in run.kinds} == {
+        ("fake-left", "module_fake"),
+        ("fake-left", "torn_fake"),
+        ("fake-left", "case_fake"),
+        ("rebound", "sys.path"),
+        ("path-added", "/class_entry"),
+    }
+    assert all(leak["contained"] for leak in run.leaks)
+
+
+def test_what_a_fixture_of_the_session_leaves_is_not_contained(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+                from types import ModuleType
+                import pytest
+
+                @pytest.fixture(scope="session")
+                def of_session():
+                    sys.modules["session_fake"] = ModuleType("session_fake")
+            """,
+            "test_a.py": "def test_one(of_session): pass",
+            "test_b.py": "import sys\ndef test_two(): assert 'session_fake' in sys.modules",
+        },
+        "--isolate-imports=file",
+        "--import-leak-fail",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.status == 1
+    assert [leak["contained"] for leak in run.leaks] == [False]

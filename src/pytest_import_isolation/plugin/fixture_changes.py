@@ -27,6 +27,8 @@ from pytest_import_isolation.watching.makers import Maker
 
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
+# What such a fixture left goes with the world of the file.
+_SCOPES_OF_A_FILE: Final = frozenset(("class", "module"))
 
 
 class _Living:
@@ -63,6 +65,7 @@ class FixtureChanges:
         judge: judges changes.
         found: takes the leaks.
         contents: does the same for what modules hold.
+        isolates: whether what a file's tests leave goes when the last of them is over.
     """
 
     def __init__(
@@ -72,7 +75,10 @@ class FixtureChanges:
         judge: Judge,
         found: FoundLeaks,
         contents: ContentBoundaries,
+        *,
+        isolates: bool,
     ) -> None:
+        self._isolates = isolates
         self._runner = runner
         self._contents = contents
         self._origins = origins
@@ -202,6 +208,12 @@ class FixtureChanges:
         _, living = self._living.pop(id(fixturedef), (None, None))
         if living is None:
             return
+        first = len(self._found.leaks)
+        self._report_left(living)
+        if self._isolates and fixturedef.scope in _SCOPES_OF_A_FILE:
+            self._found.contain(first)
+
+    def _report_left(self, living: _Living) -> None:
         torn: list[SingleChange] = []
         if living.at_teardown is not None:
             torn = list(single_changes(living.at_teardown.differences(is_own_finder)))

@@ -84,7 +84,7 @@ class Observer:
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
         self._fixture_changes = fixture_changes = FixtureChanges(
-            runner, origins, watch.judge, watch.found, self.boundaries.contents
+            runner, origins, watch.judge, watch.found, self.boundaries.contents, isolates=isolates
         )
         self._blame_hint = BlameHint(config)
         # The node id of the test that was reported first.
