@@ -237,6 +237,61 @@ def test_an_entry_that_a_library_makes_when_it_is_called_stays_as_long_as_it_doe
     assert run.kinds == []
 
 
+_COPYING: Final = """
+    import importlib, sys
+
+    def copy(name):
+        kept = sys.modules.pop(name)
+        made = importlib.import_module(name)
+        sys.modules[name] = kept
+        return made
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_package_that_holds_the_copy_which_a_library_made_when_it_was_executed_is_no_leak(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    run = suite.run(
+        {
+            f"{_INSTALLED}copying.py": _COPYING,
+            f"{_INSTALLED}lib.py": "from copying import copy\nmade = copy('xml.dom.minidom')\n",
+            "tests/test_a.py": """
+                import xml.dom.minidom
+
+                def test_it():
+                    import lib
+                    assert lib.made is not sys.modules["xml.dom.minidom"]
+
+                import sys
+            """,
+            "tests/test_b.py": "import xml.dom.minidom\n\ndef test_it(): import lib",
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_a_package_that_holds_the_copy_which_a_test_had_made_is_a_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            f"{_INSTALLED}copying.py": _COPYING,
+            "tests/test_a.py": """
+                import xml.dom.minidom
+                from copying import copy
+
+                def test_it():
+                    copy("xml.dom.minidom")
+            """,
+        },
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 1}
+    assert run.kinds == [("stale-attribute", "xml.dom.minidom")]
+
+
 @pytest.mark.parametrize("mode", _MODES[1:])
 def test_a_library_that_holds_an_entry_which_it_made_is_executed_once(
     suite: Suite, mode: tuple[str, ...]

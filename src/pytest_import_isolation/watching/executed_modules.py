@@ -249,8 +249,8 @@ class ExecutedModules:
         if type(module) is ModuleType and type(spec) is ModuleSpec and spec.name == name:
             known = self._makers.get(("entry", name))
             if known is not None and known[0]() is ABSENT:
-                # Who took it out answers for the second copy too.
-                self._makers["entry", name] = (_held(module), known[1])
+                # Who took it out answers for the second copy too, and for the package that holds it now.
+                self._makers["entry", name] = self._makers["attribute", name] = (_held(module), known[1])
             return
         homes = (
             home
