@@ -85,6 +85,9 @@ class Parent:
             run()
         except BrokenPipeError:  # the parent is gone
             code = 1
+        except KeyboardInterrupt:  # the parent hears it too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         except BaseException:
             self.leave_with_traceback()
         finally:
@@ -149,12 +152,16 @@ class Child:
         with contextlib.suppress(OSError):
             write_all(self._commands, encode(command))
 
-    def receive(self) -> tuple[Any, ...] | None:
+    def receive(self, check: Callable[[], None]) -> tuple[Any, ...] | None:
         """Return the next message, or None if the process ended without one.
 
         A process that takes too long is ended.
+
+        Args:
+            check: is called where an exception loses nothing.
         """
         while True:
+            check()
             frame = self._frames.next()
             if frame is not None:
                 message: tuple[Any, ...] = decode(frame)
@@ -209,13 +216,22 @@ class Child:
         """Wait for the end of the process, close the pipes, and say how it ended."""
         if self._commands != -1:
             os.close(self._commands)
+        try:
+            self._wait_for_end()
+        except BaseException:  # Ctrl-C, since it does not end
+            self.send_signal(signal.SIGKILL)
+            self._wait_for_end()
+            raise
+        finally:
+            os.close(self._events)
+        return Ending(self._status, bool(self._sent), tuple(self._sent))
+
+    def _wait_for_end(self) -> None:
         while self._is_own and not self._is_over:
             if not self._plan:
                 self._wait()
             elif not self._is_gone():
                 time.sleep(min(0.01, self._send_planned()))
-        os.close(self._events)
-        return Ending(self._status, bool(self._sent), tuple(self._sent))
 
     def _wait(self) -> None:
         try:

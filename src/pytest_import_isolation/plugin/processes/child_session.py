@@ -15,6 +15,7 @@ from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.gathering import ChildState
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
+from pytest_import_isolation.processes.interrupts import ignore_interrupts
 
 
 class ChildSession:
@@ -76,8 +77,12 @@ class ChildSession:
         """
         items = self._session.items
         while error is None and self.nextitem is not None:
-            self._parent.tell("waits")
-            command = self._parent.ask()
+            try:
+                self._parent.tell("waits")
+                command = self._parent.ask()
+            except KeyboardInterrupt as interrupt:
+                error = interrupt
+                break
             if command is None or command[0] != "run":
                 break
             number, next_number = command[1:]
@@ -105,6 +110,7 @@ class ChildSession:
             self._session._setupstate.teardown_exact(None)
         except BaseException as error:
             self._tell(error)
+        ignore_interrupts()
         self._parent.tell("state", self._state.gather(self._nodeids))
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             with contextlib.suppress(Exception):  # a test may have closed it

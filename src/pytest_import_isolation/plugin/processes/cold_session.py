@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.plugin.processes.child_session import ChildSession
+from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
@@ -31,6 +32,9 @@ def run(parent: Parent, request: dict[str, Any], stacks: int) -> None:
     except Exception as error:  # a conftest that cannot be imported, for example
         cause = getattr(error, "cause", error)
         parent.tell("uncollected", "".join(traceback.format_exception_only(cause)))
+        return
+    except KeyboardInterrupt as error:
+        parent.tell("raised", *describe(error))
         return
     session.config.hook.pytest_runtestloop(session=session)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
+_OWN_FOLDER: Final = f"{os.sep}pytest_import_isolation{os.sep}"
 _MOST_LINES: Final = 1_000_000
 
 
 def describe(error: BaseException) -> tuple[str, str, int | None, str, int]:
     """Return what the parent needs to raise an error again: kind, text, exit status, file and line."""
+    file, line = "<unknown>", 1
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if _OWN_FOLDER not in name:  # Ctrl-C may come up in what is called around a test
+            file, line = name, traceback.tb_lineno
         traceback = traceback.tb_next
-    file = traceback.tb_frame.f_code.co_filename if traceback else "<unknown>"
-    line = traceback.tb_lineno if traceback else 1
     if isinstance(error, pytest.exit.Exception):
         return "exit", str(error.msg), error.returncode, file, line
     for kind, type_ in _TYPES.items():
@@ -50,3 +54,8 @@ def raised_again(kind: str, text: str, code: int | None, file: str, line: int) -
         here = raised.__traceback__
         return raised.with_traceback(None if here is None else here.tb_next)
     return error
+
+
+def interrupted_in(item: pytest.Item) -> BaseException:
+    """Return Ctrl-C as if it had been typed at the first line of a test, which runs in another process."""
+    return raised_again("interrupt", "", None, str(item.path), (item.location[1] or 0) + 1)

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_import_isolation.plugin.processes.errors import raised_again
+from pytest_import_isolation.plugin.processes.errors import interrupted_in, raised_again
 from pytest_import_isolation.plugin.processes.events import Replay
 from pytest_import_isolation.plugin.processes.gathering import ParentState
 from pytest_import_isolation.plugin.processes.modes import COLD, Mode
 from pytest_import_isolation.processes.child import Child
+from pytest_import_isolation.processes.interrupts import HeldInterrupt
 
 #: The test is over, and the child waits for the next one.
 WAITS: Final = "waits"
@@ -45,6 +46,7 @@ class Followed:
     ) -> None:
         self._state = state
         self._child = child
+        self._item = item
         self._seconds = mode.timeout
         child.limit(None if mode.kind == COLD else mode.timeout)
         #: Lets the plugins see the events.
@@ -55,22 +57,28 @@ class Followed:
         self.uncollected: str | None = None
         self._was_told = False
 
-    def follow(self) -> str:
+    def follow(self, interrupt: HeldInterrupt) -> str:
         """Handle messages until the test is over.
+
+        Args:
+            interrupt: keeps Ctrl-C back; it is let through to the hooks that a message calls.
 
         Returns:
             :data:`WAITS`, :data:`DONE` or :data:`GONE`.
         """
         while True:
             try:
-                message = self._child.receive()
+                message = self._child.receive(interrupt.check)
                 if message is None:
                     return GONE
+                interrupt.let_through()
                 over = self._handle(*message)
+                interrupt.hold()
                 self._child.handled()
                 if over is not None:
                     return over
             except BaseException as error:
+                interrupt.hold()
                 self._stop(error)
 
     def _handle(self, kind: str, *values: Any) -> str | None:
@@ -79,7 +87,11 @@ class Followed:
         if kind == "raised":
             self._was_told = True
             self._child.limit(None)
-            self.error = self.error or raised_again(*values)
+            told = raised_again(*values)
+            if self.error is None or (
+                isinstance(self.error, KeyboardInterrupt) and isinstance(told, KeyboardInterrupt)
+            ):
+                self.error = told  # it says where
         elif kind == "begun":  # what a cold process does before is not the test's
             self._child.limit(self._seconds)
         elif kind == "uncollected":
@@ -92,11 +104,11 @@ class Followed:
 
     def _stop(self, error: BaseException) -> None:
         """Let the child tear down and end."""
-        again, self.error = self.error, error
-        if again is not None:
-            self.error = again
+        if self.error is not None:
             self._child.send_signal(signal.SIGKILL)
-        elif isinstance(error, KeyboardInterrupt):
+            return
+        self.error = interrupted_in(self._item) if isinstance(error, KeyboardInterrupt) else error
+        if isinstance(error, KeyboardInterrupt):
             self._child.interrupt(_SHORTLY)
         else:
             self._child.handled()  # it may wait for that
@@ -113,18 +125,19 @@ def follow_end(child: Child, state: ParentState, *, is_interrupted: bool = False
     """
     if is_interrupted:
         child.interrupt(_SHORTLY)
-    while True:
-        try:
-            message = child.receive()
-            if message is None or message[0] == DONE:
-                child.end()
-                return
-            if message[0] == WAITS:
-                child.command("end")
-            elif message[0] == "raised":
-                child.limit(None)
-            elif message[0] == "state":
-                state.add(message[1])
-            child.handled()
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGKILL)
+    with HeldInterrupt() as interrupt:
+        while True:
+            try:
+                message = child.receive(interrupt.check)
+                if message is None or message[0] == DONE:
+                    child.end()
+                    return
+                if message[0] == WAITS:
+                    child.command("end")
+                elif message[0] == "raised":
+                    child.limit(None)
+                elif message[0] == "state":
+                    state.add(message[1])
+                child.handled()
+            except KeyboardInterrupt:
+                child.send_signal(signal.SIGKILL)

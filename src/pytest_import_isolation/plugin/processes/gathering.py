@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 _OBSERVER: Final = "import-leak-observer"
 _HISTORY: Final = "import-leak-history"
+#: Where pytest keeps errors of finalizers and threads until the next phase of a test, by module and key.
+_WAITING: Final = (
+    ("_pytest.unraisableexception", "unraisable_exceptions"),
+    ("_pytest.threadexception", "thread_exceptions"),
+)
 _WISHES: Final = ("shouldstop", "shouldfail")
 
 
@@ -99,3 +105,12 @@ class ParentState:
         if history is not None and "history" in state:
             events, imports = state["history"]
             history.add([Event(*values) for values in events], imports)
+
+
+def hand_over_errors(config: pytest.Config) -> None:
+    """Forget the errors of finalizers and threads that wait to be told: the new child tells them."""
+    for module, name in _WAITING:
+        key: Any = getattr(sys.modules.get(module), name, None)
+        waiting: Any = None if key is None else config.stash.get(key, None)
+        if waiting:
+            waiting.clear()

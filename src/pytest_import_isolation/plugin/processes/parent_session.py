@@ -16,9 +16,10 @@ from pytest_import_isolation.plugin.marker import parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.processes.child_session import ChildSession
 from pytest_import_isolation.plugin.processes.crashes import Crash
+from pytest_import_isolation.plugin.processes.errors import interrupted_in
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.following import GONE, WAITS, Followed, follow_end
-from pytest_import_isolation.plugin.processes.gathering import ParentState
+from pytest_import_isolation.plugin.processes.gathering import ParentState, hand_over_errors
 from pytest_import_isolation.plugin.processes.modes import COLD, FILE, Mode, mode_key, mode_of
 from pytest_import_isolation.plugin.processes.refusals import (
     refuse_loaded_extensions,
@@ -27,6 +28,7 @@ from pytest_import_isolation.plugin.processes.refusals import (
 )
 from pytest_import_isolation.processes.child import Child, Ending, Parent, fork
 from pytest_import_isolation.processes.endings import UNCOLLECTED, StacksFile, words_for
+from pytest_import_isolation.processes.interrupts import HeldInterrupt
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.file_runs import FileRuns
@@ -53,6 +55,7 @@ class ProcessTests:
         #: What a child runs, None in the parent.
         self.child_session: ChildSession | None = None
         self._parent: Parent | None = None
+        self._interrupt = HeldInterrupt()
         # Whether processes are forked inside of the wrappers around a test.
         self._forks_inside = False
         # What a run of tests has, from its begin on.
@@ -139,31 +142,56 @@ class ProcessTests:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         follower = nextitem if self._shares(item, mode, nextitem) else None
         began = time.time()
-        started, self._child = self._child, None
-        child = started or self._start(item, follower, mode)
-        if child is None:
-            return
         try:
-            if started is not None:
-                child.command("run", self._numbers[id(item)], self._number_of(follower))
-            followed = Followed(self._config, self._state, child, item, mode)
-            outcome = followed.follow()
-            child.limit(None)
-        except BaseException:  # Ctrl-C outside of what follows the child
-            follow_end(child, self._state, is_interrupted=True)
-            raise
-        if outcome == WAITS:
-            self._child = child
-        else:
-            ending = child.end()
-            if outcome == GONE and followed.error is None:
-                self._report_crash(item, followed, ending, mode, began)
+            with self._interrupt:
+                followed, ending = self._follow(item, follower, mode)
+        except KeyboardInterrupt:
+            raise interrupted_in(item) from None
+        if followed is None:
+            return
+        if ending is not None and followed.error is None:
+            self._report_crash(item, followed, ending, mode, began)
         self._end_test(item, nextitem)
         if runs is not None:
             runs.end_test(item, nextitem)
         if followed.error is not None:
             self.end_file()
             raise followed.error
+
+    def _follow(
+        self, item: pytest.Item, follower: pytest.Item | None, mode: Mode
+    ) -> tuple[Followed | None, Ending | None]:
+        """Run a test in another process.
+
+        Args:
+            item: the test.
+            follower: the test that runs in the same process afterwards, if there is one.
+            mode: how it runs.
+
+        Returns:
+            What is known of the test, None in the child; the end of the process if it came before the test's.
+        """
+        assert self._state is not None
+        started, self._child = self._child, None
+        child = started or self._start(item, follower, mode)
+        if child is None:
+            return None, None
+        try:
+            if started is not None:
+                child.command("run", self._numbers[id(item)], self._number_of(follower))
+            followed = Followed(self._config, self._state, child, item, mode)
+            outcome = followed.follow(self._interrupt)
+        except BaseException:  # Ctrl-C again and again
+            follow_end(child, self._state, is_interrupted=True)
+            raise
+        if outcome == GONE:
+            return followed, child.end()
+        child.limit(None)
+        if outcome == WAITS:
+            self._child = child
+        else:
+            child.end()
+        return followed, None
 
     def _shares(self, item: pytest.Item, mode: Mode, other: pytest.Item | None) -> bool:
         """Tell whether the next test runs in the process of this one."""
@@ -185,7 +213,9 @@ class ProcessTests:
         randomness, is_inside = random.getstate(), self.forks_inside(mode)
         there = fork(commands=nextitem is not None, waits=self._waits)
         if isinstance(there, Child):
+            hand_over_errors(self._config)
             return there
+        self._interrupt.forget()
         if is_inside:
             self._parent = there
             try:
@@ -193,7 +223,18 @@ class ProcessTests:
             except BaseException:
                 there.leave_with_traceback()
             return None
-        there.leave_after(lambda: self._be_child(there, randomness).run_all(item, nextitem))
+        there.leave_after(lambda: self._run_all(there, randomness, item, nextitem))
+
+    def _run_all(
+        self, parent: Parent, randomness: object, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> None:
+        session = self._be_child(parent, randomness)
+        try:
+            self._interrupt.leave()
+        except BaseException as error:
+            session.go_on(error)
+        else:
+            session.run_all(item, nextitem)
 
     def _be_child(self, parent: Parent, randomness: object) -> ChildSession:
         assert self._session is not None

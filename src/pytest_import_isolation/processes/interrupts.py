@@ -1,0 +1,77 @@
+"""Ctrl-C, kept back where an exception would be lost or would leave a process behind."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from typing import Any
+
+
+class HeldInterrupt:
+    """Keeps Ctrl-C back while a child is started, followed and ended. The second one in a row gets through.
+
+    Python prints an exception that comes up in the functions that it calls at a fork, and goes on. After a
+    fork an exception would leave a child that nobody waits for, and after a read it would lose what was read.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._hearing: Any = None
+        self._is_noted = False
+        self._is_let_through = False
+
+    def __enter__(self) -> HeldInterrupt:
+        self._is_noted = self._is_let_through = False
+        before = signal.getsignal(signal.SIGINT)
+        if callable(before):
+            self._before, self._hearing = before, self._hear
+            try:
+                signal.signal(signal.SIGINT, self._hearing)
+            except ValueError:  # in another thread than the main one, which alone hears it
+                self._before = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Put back what hears Ctrl-C, and let it hear what was kept back."""
+        before = self._before
+        if before is None:
+            return
+        if signal.getsignal(signal.SIGINT) is self._hearing:
+            signal.signal(signal.SIGINT, before)
+        self.check()
+        self._before = None
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self._is_let_through or self._is_noted:
+            self._before(number, frame)
+        else:
+            self._is_noted = True
+
+    def check(self) -> None:
+        """Let the process hear what was kept back."""
+        if self._is_noted:
+            self._is_noted = False
+            self._before(signal.SIGINT, sys._getframe())
+
+    def let_through(self) -> None:
+        """Keep nothing back until :meth:`hold` is called: what is called now may take long."""
+        self._is_let_through = True
+        self.check()
+
+    def hold(self) -> None:
+        """Keep Ctrl-C back again."""
+        self._is_let_through = False
+
+    def forget(self) -> None:
+        """Forget in a child what its parent heard before the fork, and will handle."""
+        self._is_noted = False
+
+
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C in a process that is about to end."""
+    with contextlib.suppress(ValueError):  # in another thread than the main one, which alone hears it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
