@@ -103,7 +103,9 @@ class Parent:
             _exit(1)
 
     def ask(self) -> Any:
-        """Wait for the next command; None means that there are no more."""
+        """Wait for the next command; None means that there are no more, and none for its own forks."""
+        if os.getpid() != self._process:
+            return None
         return read_frame(self._commands)
 
 

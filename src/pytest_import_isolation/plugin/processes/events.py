@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from _pytest._code.code import ExceptionRepr
 
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.frames import unpickled
@@ -48,6 +49,7 @@ class Forwarder:
         self._config = config
         self._parent: Parent | None = None
         self._is_begun = ""
+        self._names_told: frozenset[str] = frozenset()
         self._kept: dict[str, list[Any]] = {}
         self._old: list[Any] = []
         config.pluginmanager.register(self, "import-isolation-event-forwarder")
@@ -113,6 +115,7 @@ class Forwarder:
         """Tell what a phase came to."""
         if self._parent is None:
             return
+        self._names_told = frozenset(vars(report))
         if type(report) is pytest.TestReport and (report.longrepr is None or type(report.longrepr) is tuple):
             # As it is: most reports have nothing that pytest would have to make another form of.
             fields = {**vars(report), "nodeid": report.nodeid}
@@ -122,6 +125,14 @@ class Forwarder:
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
             failed = _failed_subtests(self._config).get(_key(report), 0)
             self._parent.tell("report", data, _whole(report), failed)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_exception_interact(self, report: object) -> None:
+        """Tell what plugins did to a report that was told, as the one for ``--pdb`` does that shows it."""
+        if self._parent is not None and isinstance(report, pytest.TestReport):
+            added = {name: value for name, value in vars(report).items() if name not in self._names_told}
+            if added:
+                self._parent.tell("amended", added)
 
     def pytest_runtest_logfinish(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
         """Tell that a test is over."""
@@ -140,12 +151,14 @@ class Forwarder:
             self._parent.tell("warning", *_warning_as_builtins(warning_message), when, nodeid, location)
 
 
-def _whole(report: object) -> bytes:
-    """Return a report of another type than pytest's own as a whole, as far as that can be done.
+def _whole(report: Any) -> bytes:
+    """Return a report as a whole, as far as that can be done, if pytest would make another one of it.
 
-    What pytest makes of it for another process is not always what it was.
+    So it does with reports of other types than its own, and with failures that are not tracebacks: those of
+    doctests, or a fixture that it does not find.
     """
-    if type(report) is not pytest.TestReport:
+    kind = type(report.longrepr)
+    if type(report) is not pytest.TestReport or not (kind is str or issubclass(kind, ExceptionRepr)):
         with contextlib.suppress(Exception):  # it may hold anything
             return pickle.dumps(report)
     return b""
@@ -251,10 +264,12 @@ class Replay:
         self.is_finished = False
         #: What the terminal of the child printed.
         self.printed = ""
+        self._report_told: Any = None
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._start,
             "report": self._report,
             "plain": self._plain,
+            "amended": self._amend,
             "finish": self._finish,
             "warning": self._warn,
             "terminal": self._print,
@@ -288,7 +303,12 @@ class Replay:
         if failed_subtests:
             _failed_subtests(self._config)[_key(report)] = failed_subtests
         self._note_phase(report)
+        self._report_told = report
         self._hook.pytest_runtest_logreport(report=report)
+
+    def _amend(self, fields: dict[str, Any]) -> None:
+        if self._report_told is not None:
+            vars(self._report_told).update(fields)
 
     def _note_phase(self, report: Any) -> None:
         if type(report) is not pytest.TestReport:  # a subtest's, for example
