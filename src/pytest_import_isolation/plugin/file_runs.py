@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.state.differences import items_of, key_of
@@ -105,13 +106,9 @@ class FileRuns:
         A fixture of the file's own lives no longer than the run of its tests.
         """
         chain = self._suite.worlds.chain
-        if not chain or chain[-1] not in self._runs.values() or fixturedef.scope in ("class", "module"):
+        if not chain or chain[-1] not in self._runs.values() or ends_with_file(fixturedef):
             return None
-        return None if self.is_of_file(fixturedef) else chain[-2].window
-
-    def is_of_file(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
-        """Tell whether a fixture is one of the file whose tests run, and of no conftest or plugin."""
-        return fixturedef.baseid.partition("::")[0].endswith(".py") and bool(self._suite.worlds.chain)
+        return chain[-2].window
 
     def ends_with(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Tell whether a test is the last one of its file, as far as this process knows."""

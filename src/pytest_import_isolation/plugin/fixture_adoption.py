@@ -11,6 +11,7 @@ import pytest
 
 from pytest_import_isolation.contents.ledger import State
 from pytest_import_isolation.errors import ImportIsolationWarning
+from pytest_import_isolation.plugin.fixture_scopes import is_of_file
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
 from pytest_import_isolation.window.window import Window
@@ -45,7 +46,7 @@ class FixtureAdoption:
         if fixturedef.scope == "function":
             yield
             return
-        if self._runs is not None and self._runs.is_of_file(fixturedef):
+        if self._runs is not None and is_of_file(fixturedef):
             self._end_with_file(fixturedef, request, self._runs)
         refused: dict[str, str] = {}
         try:

@@ -17,6 +17,7 @@ from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
@@ -27,8 +28,6 @@ from pytest_import_isolation.watching.makers import Maker
 
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
-# What such a fixture left goes with the world of the file.
-_SCOPES_OF_A_FILE: Final = frozenset(("class", "module"))
 
 
 class _Living:
@@ -210,7 +209,7 @@ class FixtureChanges:
             return
         first = len(self._found.leaks)
         self._report_left(living)
-        if self._isolates and fixturedef.scope in _SCOPES_OF_A_FILE:
+        if self._isolates and ends_with_file(fixturedef):
             self._found.contain(first)
 
     def _report_left(self, living: _Living) -> None:
