@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -204,3 +206,25 @@ def test_a_wrapper_that_poses_as_a_function_of_the_file_is_no_step(observed: Obs
         assert observed.lines_of(_entry()) == [3]
         del sys.modules[_NAME]
         observed.statements.synchronize()
+
+
+def test_what_is_taken_out_and_put_back_is_that_of_the_first_statement(observed: Observed) -> None:
+    made = ModuleType(_NAME), ModuleType(_NAME), MagicMock(), object()
+    observed.define(
+        f"""\
+        def f():
+            for place in range(4):
+                sys.modules["{_NAME}" + str(place)] = made[place]
+            table = dict(sys.modules)
+            sys.modules.clear()
+            sys.modules.update(table)
+            gone = sys.modules.pop("{_NAME}0")
+            sys.modules["{_NAME}0"] = gone
+            sys.modules.pop("{_NAME}1")
+            sys.modules["{_NAME}1"] = other
+        """,
+        made=made,
+        other=ModuleType(_NAME),
+    )()
+    lines = [observed.lines_of(_entry(f"{_NAME}{place}")) for place in range(4)]
+    assert lines == [[3], [10], [3], [6]]  # nothing can refer to the last one weakly

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -64,6 +66,8 @@ class Statements:
         self._watch = LineWatch(is_watched, self._look)
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
+        # By its key, an entry that a statement took out: the object, and who had entered it.
+        self._gone: dict[Any, tuple[Callable[[], object], Trail]] = {}
         self._table: object = None
         self._entries = Entries({})
         # Whether a statement changed something since the last call of synchronize().
@@ -135,13 +139,26 @@ class Statements:
         self._is_ahead = True
         if changes and trail.steps:
             for change in changes:
-                self._by[change.place] = (_identity(change), trail)
+                self._by[change.place] = (_identity(change), self._earlier(change) or trail)
                 if change.what == "entry" and type(change.key) is str and "." in change.key:
                     # Attributes are not looked at by themselves; here one failed to follow its entry.
                     bound = bound_value(change.key)
                     if bound is not change.after:
                         self._by["attribute", change.key] = (id(bound), trail)
             self._on_change(changes, trail)
+
+    def _earlier(self, change: SingleChange) -> Trail | None:
+        """Return the statement that entered a module which comes back, as when a table is filled again."""
+        if change.what != "entry":
+            return None
+        if change.after is ABSENT:
+            known, trail = self._by.get(change.place, (0, None))
+            if trail is not None and known == id(change.before):
+                with suppress(TypeError):  # nothing can refer to it weakly
+                    self._gone[change.key] = weakref.ref(change.before), trail
+            return None
+        gone, trail = self._gone.pop(change.key, (_nothing, None))
+        return trail if gone() is change.after else None
 
     def _changes(self) -> list[SingleChange]:
         found: list[SingleChange] = []
@@ -204,6 +221,10 @@ class Statements:
         if type(home) is str:
             return home == file or self._is_shown(module, home)
         return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
+
+
+def _nothing() -> None:
+    """Stand for a reference to what is not there."""
 
 
 def _identity(change: SingleChange) -> int:
