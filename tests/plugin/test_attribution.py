@@ -587,3 +587,23 @@ def test_nobody_compares_what_took_the_place_of_an_attribute(suite: Suite) -> No
     assert run.outcomes == {"passed": 1}
     assert "INTERNALERROR" not in run.output
     assert ("stale-attribute", "hostpkg.part", "test_it.py::test_it", "call") in _blamed(run)
+
+
+def test_a_file_answers_for_what_it_changed_before_its_import_failed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """\
+                import sys
+                sys.path.append("/zz")
+                sys.path_hooks = list(sys.path_hooks)
+                raise ValueError("of the file")
+            """,
+            "test_b.py": "def test_it(): pass\n",
+        },
+        "--continue-on-collection-errors",
+    )
+    assert run.outcomes == {"passed": 1, "error": 1}
+    assert sorted(_blamed(run)) == [
+        ("path-added", "/zz", "test_a.py", "collect"),
+        ("rebound", "sys.path_hooks", "test_a.py", "collect"),
+    ]

@@ -27,7 +27,13 @@ from pytest_import_isolation.machinery.modules import ABSENT, last_keys, module_
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, Listener, imports_can_be_watched
-from pytest_import_isolation.watching.makers import ClassChange, Maker
+from pytest_import_isolation.watching.makers import (
+    ClassChange,
+    Maker,
+    file_of_failed,
+    file_of_loaded,
+    text_of_loaded,
+)
 
 _Value = TypeVar("_Value")
 
@@ -39,7 +45,7 @@ class _Body:
         name: the module.
     """
 
-    __slots__ = ("behind", "is_entered", "name")
+    __slots__ = ("behind", "file", "is_entered", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -47,6 +53,8 @@ class _Body:
         self.behind: object = None
         # Whether importlib has put it into sys.modules.
         self.is_entered = False
+        # Its file, if its import failed: then the module is gone.
+        self.file: str | None = None
 
 
 class _Seen:
@@ -222,6 +230,7 @@ class ExecutedModules:
         try:
             if error is not None:
                 self.failed.add(body.name)
+                body.file = file_of_failed(body.name, error)
                 if body.is_entered and body.name not in sys.modules:
                     body.is_entered = False
                     self._number -= 1
@@ -296,7 +305,7 @@ class ExecutedModules:
         return before is (body.behind if self._last is body.name else self._last)
 
     def _compare(self, seen: _Seen, body: _Body) -> None:
-        now, maker = _Seen(), self._maker(body.name)
+        now, maker = _Seen(), self._maker(body.name, body.file)
         modules: dict[Any, object] = sys.modules.copy()  # type: ignore[assignment]
         self._compare_entries(_by_name(seen.entries), _by_name(modules), maker)
         for i, name in enumerate(LISTS):
@@ -340,10 +349,10 @@ class ExecutedModules:
                 self._note("entry", name, ABSENT, maker)
                 self._imported.pop(name, None)
 
-    def _maker(self, name: str) -> Maker:
+    def _maker(self, name: str, file: str | None = None) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
         around = running[: running.index(name)] if name in running else running
-        return Maker(name, _file_of(name), around=tuple(around))
+        return Maker(name, file or file_of_loaded(name), around=tuple(around))
 
     def attribute(self, changes: Iterable[SingleChange], maker: Maker) -> None:
         """Put down to a maker what was seen elsewhere, unless somebody is known who made it.
@@ -399,9 +408,9 @@ class ExecutedModules:
             name: the entry.
         """
         for other in [*self._executed]:
-            text = _text(other)
+            text = text_of_loaded(other)
             if "modules" in text and name in text:
-                yield Maker(other, _file_of(other))
+                yield Maker(other, file_of_loaded(other))
 
 
 def _held(module: object) -> Callable[[], object]:
@@ -423,25 +432,6 @@ def _by_name(entries: dict[Any, _Value]) -> dict[str, _Value]:
 def _space_of(cls: type) -> Any:
     # Not vars(): the class of the class may have a __dict__ of its own.
     return type.__dict__["__dict__"].__get__(cls)
-
-
-def _file_of(name: str) -> str | None:
-    own = namespace(sys.modules.get(name)) or {}
-    for file in (own.get("__file__"), (namespace(own.get("__spec__")) or {}).get("origin")):
-        if type(file) is str:
-            return file
-    return None
-
-
-def _text(name: str) -> str:
-    file = _file_of(name)
-    if file is None or not file.endswith(".py"):
-        return ""
-    try:
-        with open(file, "rb") as source:
-            return source.read().decode("latin-1")  # by its real encoding would import something
-    except OSError:
-        return ""
 
 
 # Stands for an object that is no more.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
 
 
 class Maker(NamedTuple):
@@ -49,3 +50,41 @@ class ClassChange(NamedTuple):
             type.__delattr__(self.cls, self.name)
         else:
             type.__setattr__(self.cls, self.name, after)
+
+
+def file_of_loaded(name: str) -> str | None:
+    """Return the file that a loaded module says it was executed from, None if it says none."""
+    own = namespace(sys.modules.get(name)) or {}
+    for file in (own.get("__file__"), (namespace(own.get("__spec__")) or {}).get("origin")):
+        if type(file) is str:
+            return file
+    return None
+
+
+def file_of_failed(name: str, error: BaseException) -> str | None:
+    """Return the file of a module whose body raised an error, None if it is not known.
+
+    Args:
+        name: the module, which has no entry any more.
+        error: what was raised.
+    """
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        own = dict.get(frame.f_globals, "__name__")
+        if frame.f_code.co_name == "<module>" and type(own) is str and own == name:
+            return frame.f_code.co_filename
+        traceback = traceback.tb_next
+    return None
+
+
+def text_of_loaded(name: str) -> str:
+    """Return the source of a loaded module, an empty text if it has none."""
+    file = file_of_loaded(name)
+    if file is None or not file.endswith(".py"):
+        return ""
+    try:
+        with open(file, "rb") as source:
+            return source.read().decode("latin-1")  # by its real encoding would import something
+    except OSError:
+        return ""
