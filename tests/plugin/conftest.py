@@ -222,12 +222,15 @@ class Suite:
             assert _mistakes(found) == []
         return Run(done.returncode, output, _outcomes(done.stdout), found)
 
-    def tool(self, *arguments: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
-        """Run the interpreter with some arguments in the directory of the suite."""
+    def tool(
+        self, *arguments: str, env: Mapping[str, str] = {}, stdin: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the interpreter with some arguments in the directory of the suite; ``stdin`` may be a terminal."""
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.root,
             env={**_environment(measured=False), **env},
+            stdin=stdin,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT,

@@ -524,6 +524,183 @@ def test_x_stops_after_the_test_and_its_module_is_torn_down(suite: Suite, mode: 
     assert (run.status, run.outcomes) == (plain.status, plain.outcomes)
 
 
+def test_pdb_on_a_terminal_shows_what_it_shows_of_one_process(suite: Suite) -> None:
+    import pty
+
+    text = """
+        import pytest
+
+        @pytest.fixture
+        def broken():
+            raise RuntimeError("set")
+
+        def test_fails():
+            x = 41
+            assert x == 42
+
+        def test_broken(broken): pass
+
+        def test_asks():
+            breakpoint()
+            y = 5
+            assert y == 5
+    """
+    suite.write({"test_it.py": text, "pytest.ini": "[pytest]\n"})
+    shown = []
+    for mode in ("off", "process"):
+        keyboard, terminal = pty.openpty()  # of a pipe a process would read what is meant for the next one
+        os.write(keyboard, b"p x + 1\nc\nc\nn\np y\nc\n")
+        options = ("-p", "pytest_import_isolation.plugin", "--pdb", f"--isolate-imports={mode}")
+        done = suite.tool(
+            "-m", "pytest", *options, env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, stdin=terminal
+        )
+        os.close(keyboard)
+        os.close(terminal)
+        assert "(Pdb) 42" in done.stdout
+        assert "1 failed, 1 passed, 1 error" in done.stdout
+        shown.append(re.sub(r"in [\d.]+s", "", done.stdout))
+    assert shown[0] == shown[1]
+
+
+def test_the_terminal_shows_what_it_shows_of_one_process(suite: Suite) -> None:
+    text = """
+        import logging, os, sys, threading
+        import pytest
+
+        @pytest.fixture
+        def wide():
+            logging.info("up"); print("out"); yield 1; logging.warning("down")
+
+        def test_fails(wide): logging.error("in it"); assert wide == 2
+        def test_shell(): os.system("echo from a shell"); assert 0, "after it"
+        def test_finds_no_fixture(absent): pass
+        def test_exits(): sys.exit(5)
+        def test_thread():
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+    """
+    shown: dict[str, list[str]] = {}
+    for mode in ("off", "process", "process-file"):
+        for options in (["-vv", "-rA"], ["-o", "log_cli=true", "--log-cli-level=INFO"], ["-s"]):
+            run = suite.run(text, *options, f"--isolate-imports={mode}", report=False)
+            output = re.sub(r"in [\d.]+s|0x[0-9a-f]+|Thread-\d+", "", run.output)
+            shown.setdefault(mode, []).extend(line for line in output.splitlines() if "===" not in line)
+    assert shown["process"] == shown["off"]
+    assert shown["process-file"] == shown["off"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="it counts descriptors")
+@pytest.mark.parametrize("is_interrupted", [False, True])
+@pytest.mark.parametrize("mode", ["process", "process-file"])
+def test_children_leave_no_descriptor_and_no_process(suite: Suite, mode: str, is_interrupted: bool) -> None:
+    count = 50
+    files = {
+        "conftest.py": _LEAVES_NOTHING
+        + """
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    NUMBERS = set()
+    TESTS = []
+
+    def pytest_runtest_logfinish():
+        TESTS.append(1)
+        NUMBERS.add(len(os.listdir("/proc/self/fd")))
+
+    def pytest_terminal_summary():
+        print(len(TESTS), "tests,", len(NUMBERS), "numbers of descriptors")
+""",
+        "test_it.py": f"""
+            import os, signal
+            import pytest
+
+            @pytest.mark.parametrize("n", range({count}))
+            def test_it(n):
+                if n == 30 and {is_interrupted}:
+                    os.kill(os.getppid(), signal.SIGINT)
+                    os.kill(os.getpid(), signal.SIGINT)
+        """,
+    }
+    run = suite.run(files, f"--isolate-imports={mode}", report=False)
+    assert run.status == (2 if is_interrupted else 0)
+    assert f"{30 if is_interrupted else count} tests" in run.output
+    assert "tests, 1 numbers of descriptors" in run.output
+    assert "nothing is left" in run.output
+
+
+@pytest.mark.parametrize("mode", ["process", "process-file"])
+def test_ctrl_c_at_a_fork_is_not_lost(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": _LEAVES_NOTHING
+            + """
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Python prints what these functions raise, and goes on.
+    os.register_at_fork(before=lambda: len(FORKS) == 1 and os.kill(os.getpid(), signal.SIGINT))
+    FORKS = []
+
+    def pytest_runtest_logstart():
+        FORKS.append(1)
+""",
+            "test_a.py": "def test_never(): pass\n",
+            "test_b.py": "def test_never(): pass\n",
+        },
+        f"--isolate-imports={mode}",
+        report=False,
+    )
+    assert run.status == 2
+    assert "test_a.py:1: KeyboardInterrupt" in run.output
+    assert "test_b.py" not in run.output
+    assert "nothing is left" in run.output
+
+
+def test_an_error_of_a_finalizer_in_the_parent_is_told_once(suite: Suite) -> None:
+    warned = []
+    for mode in ("off", "process", "process-file"):
+        run = suite.run(
+            {
+                "conftest.py": """
+                    class Bad:
+                        def __del__(self): raise ValueError("in del")
+
+                    BAD = [Bad()]
+
+                    def pytest_runtest_logfinish(): BAD.clear()
+                """,
+                "test_it.py": "def test_1(): pass\ndef test_2(): pass\ndef test_3(): pass\n",
+                "test_more.py": "def test_4(): pass\ndef test_5(): pass\n",
+            },
+            f"--isolate-imports={mode}",
+            report=False,
+        )
+        warned.append(run.outcomes)
+    assert warned == [{"passed": 5, "warning": 1}] * 3
+
+
+@pytest.mark.parametrize("mode", ["process", "process-file"])
+def test_a_fork_of_a_test_that_goes_on_takes_nothing_from_its_parent(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        """
+            import os
+
+            def test_forks():
+                process = os.fork()
+                if process == 0:
+                    raise RuntimeError("in the fork of a test")
+                os.waitpid(process, 0)
+
+            def test_next(): pass
+        """,
+        f"--isolate-imports={mode}",
+        report=False,
+        ini="import_isolation_process_timeout = 60\n",
+    )
+    assert run.outcomes == {"passed": 2}
+
+
 # Beside xdist, coverage and others
 
 
