@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -714,6 +715,61 @@ def test_processes_of_xdist_workers_fork_too(suite: Suite) -> None:
     assert run.outcomes == {"passed": 2, "failed": 2}
     assert run.report["workers"] == {"gw0": "ok", "gw1": "ok"}
     assert len({pid for _, pid in _processes(suite)}) == 4  # a test that dies takes its process with it
+
+
+@TAKES_LONG
+@pytest.mark.parametrize("dist", ["load", "loadfile", "loadscope", "worksteal"])
+def test_outcomes_are_the_same_however_xdist_deals_tests_out(suite: Suite, dist: str) -> None:
+    text = """
+        import sys, types, unittest
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def wide(): yield 1
+
+        class TestClass:
+            @pytest.mark.parametrize("n", [1, 2, 3])
+            def test_numbers(self, n, wide): assert n != 2
+
+        class Case(unittest.TestCase):
+            @unittest.expectedFailure
+            def test_expected(self): self.fail()
+
+        def test_skips(): pytest.skip("now")
+        def test_leaves(): sys.modules["left_" + __name__] = types.ModuleType("left")
+        def test_broken(absent): pass
+    """
+    suite.write({f"test_{name}.py": text for name in "abc"})
+    outcomes = []
+    for mode in ("off", "process", "process-file"):
+        run = suite.run({}, "-n2", f"--dist={dist}", f"--isolate-imports={mode}", plugins=("xdist",))
+        outcomes.append(run.outcomes)
+        assert run.report["workers"] == {"gw0": "ok", "gw1": "ok"}
+        left = {leak["name"]: leak["contained"] for leak in run.leaks}
+        assert left == {f"left_test_{name}": mode != "off" for name in "abc"}
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_a_process_that_pytest_timeout_ended_is_told_from_others(suite: Suite) -> None:
+    run = suite.run(
+        """
+            import os
+
+            def test_it(request):
+                # As its thread does, of which no test is left that could say it.
+                terminal = request.config.get_terminal_writer()
+                terminal.sep("+", title="Timeout")
+                terminal.flush()
+                os._exit(1)
+        """,
+        "--isolate-imports=process",
+        report=False,
+    )
+    assert run.outcomes == {"failed": 1}
+    assert (
+        "pytest-timeout ended the process of this test in its call (timeout_method=thread does that)"
+        in run.output
+    )
 
 
 _MEASURED = {
