@@ -678,7 +678,8 @@ def test_an_error_of_a_finalizer_in_the_parent_is_told_once(suite: Suite) -> Non
             report=False,
         )
         warned.append(run.outcomes)
-    assert warned == [{"passed": 5, "warning": 1}] * 3
+    keeps = pytest.version_tuple >= (8, 4)  # pytest before that looks at what fails in a phase alone
+    assert warned == [{"passed": 5, **({"warning": 1} if keeps else {})}] * 3
 
 
 @pytest.mark.parametrize("mode", ["process", "process-file"])
