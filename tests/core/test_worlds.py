@@ -278,11 +278,13 @@ def test_a_thread_may_borrow_while_worlds_are_swapped(worlds: Worlds, tree: Tree
     threads = [threading.Thread(target=borrow) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for number in range(100):
-        worlds.swap(*chains[number % 3])
-    over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for number in range(100):
+            worlds.swap(*chains[number % 3])
+    finally:  # else they go on for ever
+        over.set()
+        for thread in threads:
+            thread.join()
     worlds.swap()
     assert errors == []
     assert loaded("wd_app", "wd_app.aws", "wd_app.db") == {}

@@ -34,6 +34,31 @@ from pytest_import_isolation.state.submodule_attributes import (
 T = TypeVar("T")
 
 
+class _Bindings:
+    """What packages held for their submodules.
+
+    Args:
+        index: knows the submodules.
+        values: what was held for each, in the order of the index.
+    """
+
+    __slots__ = ("_identities", "index", "values")
+
+    def __init__(self, index: BindingIndex, values: list[object]) -> None:
+        self.index = index
+        self.values = values
+        # Found when they are compared.
+        self._identities: Identities | None = None
+
+    def are(self, now: list[object]) -> bool:
+        """Tell whether packages hold the very same objects."""
+        if now is self.values:
+            return True
+        if self._identities is None:
+            self._identities = Identities(self.values)
+        return self._identities.are_those_of(now)
+
+
 class ImportState:
     """A snapshot of the whole import state.
 
@@ -42,14 +67,12 @@ class ImportState:
     """
 
     __slots__ = (
-        "_bound",
-        "_bound_identities",
+        "_bindings",
         "_compared",
         "_import_function",
         "finders",
         "import_as_found",
         "importer_cache",
-        "index",
         "lazy_imports",
         "lists",
         "modules",
@@ -64,8 +87,8 @@ class ImportState:
         #: ``sys.modules`` itself.
         self.table: dict[Any, object] = sys.modules  # type: ignore[assignment]
         #: Its contents, with what was found out about them.
-        self.index = BindingIndex.of(self.table)
-        self.modules = self.index.entries.contents
+        index = BindingIndex.of(self.table)
+        self.modules = index.entries.contents
         #: For each of the lists of ``sys``, the list itself and its items.
         self.lists = {name: (found := getattr(sys, name, ABSENT), items_in(found)) for name in LISTS}
         # Found when they are compared.
@@ -78,14 +101,12 @@ class ImportState:
         self._import_function = import_function()
         #: What decides which imports are lazy.
         self.lazy_imports = lazy_settings()
-        # What packages hold for their submodules, in the order of the index.
-        self._bound: list[object]
-        # Found when they are compared.
-        self._bound_identities: Identities | None = None
-        if after is not None and after.index is self.index:
-            self._bound, self._bound_identities = after._bound, after._bound_identities
-        else:
-            self._bound = self.index.read()
+        # One object: a thread may make modules part of this while another one compares.
+        self._bindings: _Bindings = (
+            after._bindings
+            if after is not None and after._bindings.index is index
+            else _Bindings(index, index.read())
+        )
 
     @classmethod
     def capture(cls, after: ImportState | None = None) -> ImportState:
@@ -96,6 +117,11 @@ class ImportState:
                 submodule unless ``sys.modules`` changed too: reading all of them is half of the work.
         """
         return cls(after)
+
+    @property
+    def index(self) -> BindingIndex:
+        """What was found out about the contents of ``sys.modules``."""
+        return self._bindings.index
 
     def contents(self, name: str) -> tuple[object, ...]:
         """Return what one of the lists of ``sys`` held (``"path"``, ``"meta_path"`` or ``"path_hooks"``)."""
@@ -134,11 +160,12 @@ class ImportState:
             return False
 
     def _shows_same_modules(self) -> bool:
-        return sys.modules is self.table and self.index.entries.are_of(self.table)
+        return sys.modules is self.table and self._bindings.index.entries.are_of(self.table)
 
     def looks_same(self) -> bool:
         """Take a look, at two thirds of the cost of :meth:`differences`: is all that shows as it was?"""
-        return self.shows_same_entries() and self._are_bound(self.index.read())
+        bindings = self._bindings
+        return self.shows_same_entries() and bindings.are(bindings.index.read())
 
     def holds_still(self) -> bool:
         """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look."""
@@ -147,14 +174,6 @@ class ImportState:
     def _is_same(self) -> bool:
         """Tell whether nothing has changed. Most windows end with this answer."""
         return self.looks_same() and self._rest_is_same()
-
-    def _are_bound(self, now: list[object]) -> bool:
-        """Tell whether packages hold the very same objects as before."""
-        if now is self._bound:
-            return True
-        if self._bound_identities is None:
-            self._bound_identities = Identities(self._bound)
-        return self._bound_identities.are_those_of(now)
 
     def _rest_is_same(self) -> bool:
         return (
@@ -204,10 +223,11 @@ class ImportState:
 
     def changed_bindings(self) -> Iterator[tuple[str, Binding]]:
         """Yield the submodules that their packages hold something else for, with both values."""
-        now = self.index.read()
-        if self._are_bound(now):
+        bindings = self._bindings
+        now = bindings.index.read()
+        if bindings.are(now):
             return
-        for name, before, after in zip(self.index.names, self._bound, now, strict=True):
+        for name, before, after in zip(bindings.index.names, bindings.values, now, strict=True):
             if before is not after:
                 yield name, Binding(before, after)
 
@@ -313,15 +333,16 @@ class ImportState:
         bindings: Mapping[str, Binding] = MappingProxyType({}),
     ) -> None:
         """Hold other modules, and of packages' attributes those of touched modules as they are now."""
-        values = dict(zip(self.index.names, self._bound, strict=True))
+        known = self._bindings
+        values = dict(zip(known.index.names, known.values, strict=True))
         values.update({name: binding.after for name, binding in bindings.items() if name in values})
-        self.index = BindingIndex(Entries(modules), self.index)
-        self.modules = modules
-        self._bound_identities = None
-        self._bound = [
+        index = BindingIndex(Entries(modules), known.index)
+        held = [
             now if name in touched else values.get(name, now)
-            for name, now in zip(self.index.names, self.index.read(), strict=True)
+            for name, now in zip(index.names, index.read(), strict=True)
         ]
+        self.modules = modules
+        self._bindings = _Bindings(index, held)
 
     def remember(self) -> None:
         """Let the next capture begin with what this one knows. What the last one knew kept modules alive."""
