@@ -369,3 +369,45 @@ def test_what_is_no_leak(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 4}
     assert _told(run) == []
+
+
+_DISPLACED = {
+    "shop_pkg/__init__.py": "from .own import own\n",
+    "shop_pkg/own.py": "def own(): return 1\n",
+    "shop_pkg/mail.py": "",
+    "shop_pkg/bound.py": "",
+    "shop_pkg/lazy/__init__.py": "def __getattr__(name):\n    import importlib\n    return importlib.import_module(f'{__name__}.{name}')\n",
+    "shop_pkg/lazy/part.py": "",
+    "test_a.py": """\
+        import shop_pkg.mail, shop_pkg.bound, shop_pkg.lazy.part
+        from unittest.mock import Mock
+        shop_pkg.mail = Mock()
+        import shop_pkg.own
+
+        def test_a():
+            assert shop_pkg.own() == 1
+    """,
+    "test_b.py": """\
+        import sys
+
+        def test_b():
+            import shop_pkg.mail
+            assert shop_pkg.mail is sys.modules["shop_pkg.mail"]
+    """,
+}
+
+
+def test_what_takes_the_place_of_a_submodule_that_the_file_itself_imported_first_is_told(
+    suite: Suite,
+) -> None:
+    run = suite.run(_DISPLACED, "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert [(leak["kind"], leak["name"], leak["location"]["line"]) for leak in run.leaks] == [
+        ("attribute-left", "shop_pkg.mail", 3)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_takes_the_place_of_a_submodule_is_contained_with_the_file(suite: Suite, mode: str) -> None:
+    run = suite.run(_DISPLACED, f"--isolate-imports={mode}", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2}

@@ -49,8 +49,16 @@ class ContentChange(NamedTuple):
         return self.full_name if is_module_named(self.after, self.full_name) else None
 
 
-def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
-    """Yield what is different, without what does not count: see :func:`_counts`."""
+def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> Iterator[ContentChange]:
+    """Yield what is different, without what does not count: see :func:`_counts`.
+
+    Args:
+        space: the namespace.
+        before: what it held.
+        now: what it holds.
+        is_new: whether nobody knew it at the moment since when changes are looked for. Then nothing else
+            sees what took the place of one of its submodules.
+    """
     if not before and space.owner() is None:
         return
     # Nearly all names hold the same: the rest of the loop is for few.
@@ -61,7 +69,11 @@ def compare(space: Space, before: Copy, now: Copy) -> Iterator[ContentChange]:
         if old is new or type(name) is not str or old is GONE or new is GONE:
             continue
         change = ContentChange(space, name, old, new)
-        if _counts(change):
+        if is_new and (submodule := _displaced(change)) is not None:
+            change = change._replace(before=submodule)
+            if not _is_lazy(new):
+                yield change
+        elif _counts(change):
             yield change
 
 
@@ -90,6 +102,19 @@ def _is_submodule(change: ContentChange) -> bool:
     if any(is_module_named(value, change.full_name) for value in both):
         return True
     return change.full_name in sys.modules and any(value is ABSENT or _is_module(value) for value in both)
+
+
+def _displaced(change: ContentChange) -> object | None:
+    """Return the loaded submodule in whose place something else stands that no import put there."""
+    space = change.space
+    loaded = ABSENT if space.is_class else sys.modules.get(change.full_name, ABSENT)
+    if change.after is ABSENT or change.after is loaded or not is_module_named(loaded, change.full_name):
+        return None
+    if change.before is loaded:
+        return loaded
+    # Bound after the end of the package's body, unless the package answers for missing names by itself.
+    answers = "__getattr__" in (space.dictionary or {}) or type(space.owner()) is not ModuleType
+    return loaded if change.before is ABSENT and not answers else None
 
 
 def _is_module(value: object) -> bool:

@@ -309,7 +309,7 @@ class Contents:
                 continue
             self._is_stale = space.refresh() or self._is_stale
             if space.copy is not before:
-                found += compare(space, before, space.copy)
+                found += compare(space, before, space.copy, is_new=space not in since)
         if self._is_stale:
             self._cells = []
         return found
@@ -330,7 +330,7 @@ class Contents:
         for space, copy in _other(since, now):
             before = since.get(space, space.first)
             if before is not copy:
-                found += compare(space, before, copy)
+                found += compare(space, before, copy, is_new=space not in since)
         return found
 
 
