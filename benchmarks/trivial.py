@@ -72,7 +72,7 @@ def measure(plan: Plan) -> Section:
     ratios: dict[str, Spread] = {}
     for modules in _MODULES[plan.size]:
         folder = plan.workshop.write_trivial(f"trivial-{modules}", tests, modules)
-        run = functools.partial(run_pytest, folder, env=plan.workshop.environment())
+        run = functools.partial(run_pytest, folder, env=plan.workshop.environment(ROOT))
         rows = []
         plain: list[float] = []
         for name, cpu in _own(plan, run, tests).items():
