@@ -86,12 +86,13 @@ def _counts(change: ContentChange) -> bool:
         return False
     if _is_lazy(before) or _is_lazy(after) or _is_ours(before) or _is_ours(after):
         return False
-    owner = space.owner()
-    if not space.is_class and (before is ABSENT or after is ABSENT):
-        # A module that answers for missing names by itself keeps what it answered (PEP 562).
-        answers = "__getattr__" in (space.dictionary or {}) or type(owner) is not ModuleType
-        return not (before is ABSENT and answers)
-    return True
+    # A module that answers for missing names by itself keeps what it answered.
+    return space.is_class or before is not ABSENT or not _answers(space)
+
+
+def _answers(space: Space) -> bool:
+    """Tell whether a module answers for missing names by itself (PEP 562)."""
+    return "__getattr__" in (space.dictionary or {}) or type(space.owner()) is not ModuleType
 
 
 def _is_submodule(change: ContentChange) -> bool:
@@ -113,8 +114,7 @@ def _displaced(change: ContentChange) -> object | None:
     if change.before is loaded:
         return loaded
     # Bound after the end of the package's body, unless the package answers for missing names by itself.
-    answers = "__getattr__" in (space.dictionary or {}) or type(space.owner()) is not ModuleType
-    return loaded if change.before is ABSENT and not answers else None
+    return loaded if change.before is ABSENT and not _answers(space) else None
 
 
 def _is_module(value: object) -> bool:

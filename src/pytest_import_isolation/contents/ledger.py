@@ -169,7 +169,7 @@ class Contents:
             self._is_stale = False
             read = [*self._all_spaces()]
             self._state = dict(zip(read, map(_copy_of_space, read), strict=True))
-            self._read = read if len(read) == len(self._state) else [*self._state]
+            self._read = [*self._state]
         self._signature, self._moment = self._sign(self._read), moment
         return self._state
 

@@ -22,7 +22,7 @@ from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.window.alterations import refresh
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.opening import open_window
-from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.parameters import NOTHING_ASKED
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import listing
 
@@ -172,9 +172,7 @@ class Ahead:
 @contextmanager
 def a_window(origins: Origins) -> Iterator[Window]:
     """Undo at the end what the import system has come to hold."""
-    window = Window(
-        Parameters.parse("find_import_cycles", {}), origins, title="find_import_cycles", is_alone=True
-    )
+    window = Window(NOTHING_ASKED, origins, title="find_import_cycles", is_alone=True)
     open_window(window)
     try:
         yield window

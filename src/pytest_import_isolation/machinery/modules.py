@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from itertools import filterfalse, islice
+from itertools import compress, filterfalse, islice, repeat
+from operator import is_
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -92,12 +93,6 @@ def loaded_namespace(name: str) -> dict[str, Any]:
     return namespace(sys.modules.get(name)) or {}
 
 
-def loaded_module(name: str) -> object:
-    """Return what is loaded under a name, or ABSENT."""
-    modules: Any = sys.modules
-    return dict.get(modules, name, ABSENT) if issubclass(type(modules), dict) else ABSENT
-
-
 def file_of(module: object) -> str | None:
     """Return the file that a module says it was executed from, None if it says none."""
     found = (namespace(module) or {}).get("__file__")
@@ -135,6 +130,11 @@ def module_of_class(cls: type) -> str | None:
     """Return the name of the module in which a class says that it was defined; its metaclass is not asked."""
     found = type.__dict__["__module__"].__get__(cls)
     return found if type(found) is str else None
+
+
+def modules_among(values: Collection[object]) -> Iterator[Any]:
+    """Return those of some values that are plain modules, at the speed of C: few of thousands are."""
+    return compress(values, map(is_, map(type, values), repeat(ModuleType)))
 
 
 def loaded_among(names: Iterable[str]) -> Iterator[str]:

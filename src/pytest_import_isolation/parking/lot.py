@@ -11,14 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from importlib.machinery import ExtensionFileLoader
-from itertools import compress, repeat
-from operator import is_
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
-from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    location_in,
+    modules_among,
+    namespace,
+    parent_of,
+    top_level,
+)
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.parking.made_modules import original
 from pytest_import_isolation.state.changes import ModuleChange
@@ -114,9 +118,7 @@ class ParkingLot:
         """Return the other top-level packages that modules of a parked package hold."""
         found: set[str] = set()
         for parked in list(self._packages[package].values()):
-            values = list((namespace(parked.module) or {}).values())
-            # At the speed of C: few of thousands are modules.
-            for module in compress(values, map(is_, map(type, values), repeat(ModuleType))):
+            for module in modules_among(list((namespace(parked.module) or {}).values())):
                 if "__path__" in module.__dict__:
                     name = module.__dict__.get("__name__")
                     if type(name) is str and self._is_package(name, module):

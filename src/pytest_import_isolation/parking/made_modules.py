@@ -14,7 +14,8 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import module_being_executed
-from pytest_import_isolation.machinery.modules import loaded_module, namespace
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.state.single_changes import entry_of
 from pytest_import_isolation.state.writing import put_in
 
 # FileFinder makes a new one of these for each spec. Other loaders may belong to several.
@@ -73,7 +74,7 @@ def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> N
 
 def _is_loaded_by(module: object, spec: ModuleSpec) -> bool:
     """Tell whether a module is loaded under the name in its spec, at once or lazily."""
-    if loaded_module(spec.name) is module:
+    if entry_of(spec.name) is module:
         return True
     state = spec.__dict__.get("loader_state")
     # That of importlib.util.LazyLoader. The entry may have been taken away before the first use.

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_import_isolation.contents.ledger import State
 from pytest_import_isolation.errors import ImportIsolationWarning
-from pytest_import_isolation.plugin.fixture_scopes import is_of_file
+from pytest_import_isolation.plugin.fixture_scopes import would_outlive_file
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
 from pytest_import_isolation.window.window import Window
@@ -46,7 +46,7 @@ class FixtureAdoption:
         if fixturedef.scope == "function":
             yield
             return
-        if self._runs is not None and is_of_file(fixturedef):
+        if self._runs is not None and would_outlive_file(fixturedef):
             self._end_with_file(fixturedef, request, self._runs)
         refused: dict[str, str] = {}
         try:
@@ -65,11 +65,10 @@ class FixtureAdoption:
     def _end_with_file(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, runs: FileRuns
     ) -> None:
-        if fixturedef.scope not in ("class", "module"):
-            if self._file_fixtures is None:
-                self._file_fixtures = FileFixtures(runs)
-                request.config.pluginmanager.register(self._file_fixtures)
-            self._file_fixtures.add(fixturedef, request)
+        if self._file_fixtures is None:
+            self._file_fixtures = FileFixtures(runs)
+            request.config.pluginmanager.register(self._file_fixtures)
+        self._file_fixtures.add(fixturedef, request)
 
     def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
         """Return the outermost window that ends before a fixture of a wider scope does."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+# The scopes wider than that of a test of which no fixture outlives its file.
+_INSIDE: Final = frozenset(("class", "module"))
 
-def is_of_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
+
+def _is_of_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
     """Tell whether a test file defines a fixture, and no conftest or plugin: no other file can request it."""
     return fixturedef.baseid.partition("::")[0].endswith(".py")
 
 
 def ends_with_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
     """Tell whether a fixture is torn down with the last test of a file where files are isolated."""
-    return fixturedef.scope in ("class", "module") or is_of_file(fixturedef)
+    return fixturedef.scope in _INSIDE or _is_of_file(fixturedef)
+
+
+def would_outlive_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
+    """Tell whether pytest tears a wide fixture of a test file down later than with the last test of it."""
+    return fixturedef.scope not in _INSIDE and _is_of_file(fixturedef)

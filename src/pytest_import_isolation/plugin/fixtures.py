@@ -47,10 +47,10 @@ def isolated_imports(request: pytest.FixtureRequest) -> Iterator[IsolatedImportC
         yield running
         return
     # Asked for with request.getfixturevalue(): the test has no window yet.
-    from pytest_import_isolation.window.parameters import Parameters
+    from pytest_import_isolation.window.parameters import NOTHING_ASKED
 
     windows = item_windows(request.config)
-    context = windows.context(Parameters.parse("isolated_imports", {}))
+    context = windows.context(NOTHING_ASKED)
     windows.enter(context)
     request.node.stash[context_key] = context
     yield context

@@ -66,9 +66,9 @@ def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters 
             continue
         combined = parameters if combined is None else combined.under(parameters)
     if combined is None and FIXTURE in getattr(item, "fixturenames", ()):
-        from pytest_import_isolation.window.parameters import Parameters
+        from pytest_import_isolation.window.parameters import NOTHING_ASKED
 
-        return Parameters.parse(MARKER, {})
+        return NOTHING_ASKED
     return combined
 
 

@@ -24,7 +24,7 @@ from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.closing import close_untouched, close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
 from pytest_import_isolation.window.opening import reopen_window
-from pytest_import_isolation.window.parameters import Parameters, contradiction
+from pytest_import_isolation.window.parameters import NOTHING_ASKED, Parameters, contradiction
 from pytest_import_isolation.window.window import Window, open_windows
 from pytest_import_isolation.wording import count
 
@@ -39,7 +39,6 @@ _refusal_key = pytest.StashKey[str | BaseException]()
 _MOST_MISTAKES = 20
 _HOOKS_OF_TESTS = "isolated-import-windows-of-tests"
 _HOOKS_OF_REPORTS = "isolated-import-windows-in-reports"
-_NO_PARAMETERS = Parameters.parse(MARKER, {})
 
 
 class ItemContext(IsolatedImportContext):
@@ -175,7 +174,7 @@ class ItemWindows:
             if parameters is not None:
                 self.watch_reports()
             elif self._settings.isolate == "test":
-                parameters = _NO_PARAMETERS
+                parameters = NOTHING_ASKED
             if parameters is not None:
                 self.watch_tests()
                 mistake = contradiction(parameters.fresh, parameters.keep + self._settings.keep)

@@ -8,8 +8,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from itertools import compress, repeat
-from operator import is_
 from types import FrameType, ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +20,7 @@ from pytest_import_isolation.machinery.frames import (
     is_machinery,
 )
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
-from pytest_import_isolation.machinery.modules import ancestors, loaded_among, namespace
+from pytest_import_isolation.machinery.modules import ancestors, loaded_among, modules_among, namespace
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _LONGEST_CHAIN: Final = 50
@@ -159,8 +157,7 @@ class ImportLog:
             if type(name) is not str or name not in names or name in found:
                 continue
             found[name] = module
-            values = list(module.__dict__.values())
-            waiting += compress(values, map(is_, map(type, values), repeat(ModuleType)))
+            waiting += modules_among(list(module.__dict__.values()))
         return found
 
     def picture_packages(self, name: str) -> None:

@@ -157,8 +157,8 @@ class Statements:
                 with suppress(TypeError):  # nothing can refer to it weakly
                     self._gone[change.key] = weakref.ref(change.before), trail
             return None
-        gone, trail = self._gone.pop(change.key, (_nothing, None))
-        return trail if gone() is change.after else None
+        gone = self._gone.pop(change.key, None)
+        return gone[1] if gone is not None and gone[0]() is change.after else None
 
     def _changes(self) -> list[SingleChange]:
         found: list[SingleChange] = []
@@ -221,10 +221,6 @@ class Statements:
         if type(home) is str:
             return home == file or self._is_shown(module, home)
         return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
-
-
-def _nothing() -> None:
-    """Stand for a reference to what is not there."""
 
 
 def _identity(change: SingleChange) -> int:

@@ -22,7 +22,7 @@ from pytest_import_isolation.state.writing import put_in, take_out, take_out_idl
 from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.opening import open_window
-from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.parameters import NOTHING_ASKED
 from pytest_import_isolation.window.window import Window, open_windows
 
 # Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
@@ -30,7 +30,6 @@ _SEARCH: Final = threading.RLock()
 # The threads that wait for its end before they import.
 _WAITING: Final[set[int]] = set()
 _PATIENCE: Final = 1.0  # seconds
-_NOTHING: Final = Parameters.parse("nothing", {})
 
 
 class RealModules:
@@ -101,7 +100,7 @@ class RealModules:
             bound = [name for name in sorted(real, key=depth) if _put_in_place(name, real[name])]
             lazy = [space for space in map(namespace, real.values()) if space and "__getattr__" in space]
             known = [set(space) for space in lazy]
-            inner = Window(_NOTHING, self._window.origins, title="search for a real module")
+            inner = Window(NOTHING_ASKED, self._window.origins, title="search for a real module")
             open_window(inner)
             try:
                 yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from pytest_import_isolation.contents.findings import Undone
 from pytest_import_isolation.contents.writers import Writers
@@ -28,10 +28,8 @@ from pytest_import_isolation.watching.makers import ClassChange
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
 from pytest_import_isolation.window.loan import Loan
 from pytest_import_isolation.window.opening import open_window
-from pytest_import_isolation.window.parameters import Parameters
+from pytest_import_isolation.window.parameters import NOTHING_ASKED
 from pytest_import_isolation.window.window import MustStay, Window, with_inner
-
-_NO_PARAMETERS: Final = Parameters.parse("world", {})
 
 
 class World:
@@ -118,7 +116,7 @@ class World:
     def open(self) -> None:
         """Be in place from now on: what is loaded from here on is part of this world."""
         window = Window(
-            _NO_PARAMETERS,
+            NOTHING_ASKED,
             self._origins,
             self._must_stay,
             self.name,
