@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.blame.requests import Outcome
 from pytest_import_isolation.blame.suite import Suite
 from pytest_import_isolation.blame.suspects import TEST, Unit, effects_of
 from pytest_import_isolation.blame.verdicts import Cure
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Leak
 from pytest_import_isolation.wording import listing
 

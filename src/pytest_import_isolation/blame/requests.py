@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: Outcomes by how good they are. A test that is skipped neither passes nor fails.
 GOOD: Final = "good"

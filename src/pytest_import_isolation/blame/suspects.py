@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Report
 
 TEST: Final = "test"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 POLLUTED: Final = "polluted"
 NEEDS_OTHERS: Final = "needs-others"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
@@ -17,6 +17,7 @@ from pytest_import_isolation.machinery.modules import (
     is_module_named,
     top_level,
 )
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _OWN_PACKAGE: Final = top_level(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import EllipsisType, NotImplementedType
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
 from pytest_import_isolation.contents.ledger import CONTENTS, State
@@ -13,6 +13,7 @@ from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, location_in
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.import_log import Reload
 

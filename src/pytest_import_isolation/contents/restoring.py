@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, copy_of, value_of
 from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, is_module_named
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 
 class Redo(NamedTuple):

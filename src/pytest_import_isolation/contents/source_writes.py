@@ -6,8 +6,9 @@ import ast
 import re
 from collections.abc import Iterator, Set
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import called
 

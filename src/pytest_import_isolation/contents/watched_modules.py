@@ -6,10 +6,11 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import compress
 from operator import is_not
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import cell_of
 from pytest_import_isolation.machinery.modules import is_initializing, namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 
 #: Whether the versions of dictionaries tell of changes; without them all has to be compared.

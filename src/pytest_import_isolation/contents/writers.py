@@ -10,13 +10,14 @@ import re
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
 from pytest_import_isolation.contents.values import is_mock
 from pytest_import_isolation.machinery.modules import file_of, loaded_namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 
 

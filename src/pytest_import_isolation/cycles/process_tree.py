@@ -17,13 +17,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import IO, Any, Final, NamedTuple, NoReturn
+from typing import IO, Any, Final, NoReturn
 
 from pytest_import_isolation.cycles.circles import Attempt
 from pytest_import_isolation.cycles.imported_state import ImportedState
 from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
 from pytest_import_isolation.cycles.trials import Hearing, attempt
 from pytest_import_isolation.machinery.modules import ancestors
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import fork
 from pytest_import_isolation.machinery.threads import runs_native_threads
 

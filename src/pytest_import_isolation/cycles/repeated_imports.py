@@ -12,9 +12,10 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from os import stat
 from time import time
 from types import CodeType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import count_threads
 
 _ATTRIBUTES: Final = frozenset(("name", "path"))

@@ -10,9 +10,10 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # Calls that may import what no literal says: who makes one when it is imported may import any module.
 _BLIND_CALLS: Final = frozenset(

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib import _bootstrap
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
 from pytest_import_isolation.machinery.frames import get_frame, is_machinery
@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import get_ident
 from pytest_import_isolation.state.writing import put_in, take_out
 from pytest_import_isolation.watching.asked_imports import ASKED

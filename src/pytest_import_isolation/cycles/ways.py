@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice, takewhile
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.cycles.circles import Attempt
 from pytest_import_isolation.cycles.import_graph import ImportGraph
@@ -16,6 +16,7 @@ from pytest_import_isolation.cycles.trials import Hearing, attempt
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.machinery.frames import packages_on_the_stack
 from pytest_import_isolation.machinery.modules import parent_of, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.origins import Origin, Origins

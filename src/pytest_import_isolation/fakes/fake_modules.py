@@ -8,11 +8,12 @@ import textwrap  # here, since it may be absent in the window that asks for it
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.errors import FakeAttributeError, ParameterError
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.wording import listing
 
 #: What a spec of a fake says about where it comes from.

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import NamedTuple
 
 from pytest_import_isolation.fakes.fake_modules import (
     Fake,
@@ -21,6 +20,7 @@ from pytest_import_isolation.fakes.fake_modules import (
 )
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ancestors, namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.origins import Origin, Origins

@@ -11,10 +11,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.syntax import called
 
 _LARGEST_CONTAINER: Final = 100_000

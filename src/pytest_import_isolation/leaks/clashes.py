@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.paths import absolute
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 
 class Finding(NamedTuple):

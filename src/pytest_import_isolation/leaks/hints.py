@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import MODULE_KINDS, Exposure, Leak
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 from pytest_import_isolation.state.origins import describe, describe_beside

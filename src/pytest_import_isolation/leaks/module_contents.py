@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, Reloaded, how
@@ -17,6 +16,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import (
     ERROR,
     INFO,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins

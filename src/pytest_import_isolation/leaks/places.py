@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import called
 from pytest_import_isolation.report.records import Link, Location, Polluter

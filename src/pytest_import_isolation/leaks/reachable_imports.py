@@ -10,11 +10,12 @@ import ast
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_of, value_of
 from pytest_import_isolation.machinery.import_bytecode import imports_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _MOST_CODE: Final = 300
 _BY_NAME: Final = frozenset(("import_module", "__import__"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
 
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 

@@ -6,10 +6,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.lint.findings import Finding
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: The version of the format.
 VERSION: Final = 1

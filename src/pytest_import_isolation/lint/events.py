@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.lint.values import UNKNOWN, Thing, Value, overlap
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: An entry of ``sys.modules`` is written.
 WRITE: Final = "write"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 ERROR: Final = "error"
 WARNING: Final = "warning"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.lint.calls import guard_of
 from pytest_import_isolation.lint.definitions import Kind, Routine
@@ -15,6 +15,7 @@ from pytest_import_isolation.lint.run import Run
 from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.sources import Member, Source
 from pytest_import_isolation.lint.values import Arguments, Items, Patcher, Thing, Value
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: Set-up functions with the functions that undo what they do.
 SET_UPS: Final = {

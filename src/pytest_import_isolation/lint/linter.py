@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.lint.across_files import clashes
 from pytest_import_isolation.lint.at_collection import attributes, fakes, rebound, removals
@@ -16,6 +16,7 @@ from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.sources import Source, UnreadableError
 from pytest_import_isolation.lint.test_files import HELPER, find_files
 from pytest_import_isolation.lint.traces import Trace, trace_body, trace_functions
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _FOR_BODIES: Final = (fakes, removals, rebound, attributes, stale_attributes, evicted, lenient_removals)
 _FOR_FUNCTIONS: Final = (not_undone, rebound, stale_attributes, evicted, lenient_removals)

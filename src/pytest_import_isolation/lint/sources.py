@@ -10,10 +10,11 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.values import Thing, Value
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: Without one of these a text changes no import state.
 _WORDS: Final = re.compile(r"\b(?:modules|reload|reload_module|meta_path|path_hooks)\b|\bsys\b.*\bpath\b")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pytest_import_isolation.lint.contexts import enter_generator
 from pytest_import_isolation.lint.definitions import Instance, Kind, Routine
@@ -25,6 +24,7 @@ from pytest_import_isolation.lint.sources import Member, Source
 from pytest_import_isolation.lint.statements import execute, invoke
 from pytest_import_isolation.lint.test_files import HELPER
 from pytest_import_isolation.lint.values import UNKNOWN, Arguments
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 
 class Trace(NamedTuple):

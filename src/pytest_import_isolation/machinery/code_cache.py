@@ -15,8 +15,9 @@ from importlib.machinery import SourceFileLoader
 from os import stat
 from time import time
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import TOOL
 
 #: Tells, by name and file, whether a module will be executed again.

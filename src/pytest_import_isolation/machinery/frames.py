@@ -8,10 +8,11 @@ import sys
 from importlib import _bootstrap
 from importlib.machinery import SourceFileLoader
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_instruction
 from pytest_import_isolation.machinery.modules import WRAPPED, namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import frames_of_other_threads
 
 #: Kept, because a test may take it away to try what happens without it.

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from opcode import EXTENDED_ARG, opmap
 from types import CodeType
-from typing import Final, NamedTuple
+from typing import Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # From Python 3.15 on the two lowest bits of the argument say whether the statement is lazy, and whether it
 # stands where none can be: in a function, a class or a try statement.

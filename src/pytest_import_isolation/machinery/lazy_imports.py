@@ -11,11 +11,12 @@ import sys
 import types
 from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, get_frame
 from pytest_import_isolation.machinery.import_bytecode import is_instruction, lazy_statements, name_used
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: The type of the names that wait; None before Python 3.15.
 LAZY_TYPE: Final[Any] = getattr(types, "LazyImportType", None)

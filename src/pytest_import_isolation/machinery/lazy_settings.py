@@ -6,7 +6,9 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _get_mode: Final[Any] = sys.__dict__.get("get_lazy_imports")
 _get_filter: Final[Any] = sys.__dict__.get("get_lazy_imports_filter")

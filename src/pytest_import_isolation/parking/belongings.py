@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
     class_home,
@@ -16,6 +16,7 @@ from pytest_import_isolation.machinery.modules import (
     namespace,
     top_level,
 )
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: How far into what a function holds is looked for the code that it runs.
 _DEPTH: Final = 4

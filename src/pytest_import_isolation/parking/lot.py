@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from importlib.machinery import ExtensionFileLoader
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
@@ -23,6 +23,7 @@ from pytest_import_isolation.machinery.modules import (
     parent_of,
     top_level,
 )
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.parking.made_modules import original
 from pytest_import_isolation.state.changes import ModuleChange

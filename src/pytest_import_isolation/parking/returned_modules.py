@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.lot import ParkingLot
 from pytest_import_isolation.state.references import NewModules, changed_values
 

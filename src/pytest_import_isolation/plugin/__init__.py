@@ -15,10 +15,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.loading import plain_imports
 
 with plain_imports():

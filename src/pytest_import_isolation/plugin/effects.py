@@ -10,12 +10,13 @@ from collections.abc import Generator, Iterable
 from itertools import starmap
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.report.records import Polluter, make_leak
 from pytest_import_isolation.state.origins import Origin, Origins

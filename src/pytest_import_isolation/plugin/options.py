@@ -7,11 +7,12 @@ import itertools
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.patterns import Patterns
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from pytest_import_isolation.machinery import platform
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.processes.frames import Frames, decode, encode, read_frame, read_some, write_all
 
 try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import Final, NamedTuple
+from typing import Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.processes.child import GRACE, Ending
 
 #: What pytest-timeout prints before its thread ends the process.

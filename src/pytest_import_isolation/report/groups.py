@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.lines import Line, wrapped
 from pytest_import_isolation.report.records import SEVERITIES, Exposure, Leak, Report
 from pytest_import_isolation.wording import listing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 
 class Line(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from json import dumps, loads
 from pathlib import PurePath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.records import ERROR, INFO, KINDS, Leak, Report
 from pytest_import_isolation.wording import count, suggestion

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from json import loads
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.errors import ReportError
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.advice import FOR_TESTS, advise
 
 #: The version of the JSON format. Fields may be added under the same version, never renamed or removed.

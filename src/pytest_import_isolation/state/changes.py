@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 FORGOTTEN: Final = "forgotten"
 PARKED: Final = "parked"

@@ -6,9 +6,10 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.lazy_settings import LazySettings
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: The lists of the import state, by their names in ``sys``.
 LISTS: Final = ("path", "meta_path", "path_hooks")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.modules import ABSENT, last_keys
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, is_plain
 
 _NEVER: Final = Moment(None)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -20,6 +20,7 @@ from pytest_import_isolation.machinery.modules import (
     namespace,
     top_level,
 )
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.differences import items_in
 from pytest_import_isolation.state.odd_keys import OddKey

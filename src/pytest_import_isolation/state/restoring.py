@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bind, depth
 from pytest_import_isolation.state.writing import (

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.differences import LISTS, Difference, items_of, key_of
 from pytest_import_isolation.state.odd_keys import entry_in
 from pytest_import_isolation.state.submodule_attributes import bound_value

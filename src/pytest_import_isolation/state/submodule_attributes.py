@@ -6,10 +6,11 @@ import operator
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, read_cells
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.entries import Entries
 
 

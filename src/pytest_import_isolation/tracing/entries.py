@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.machinery.modules import ancestors
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: What became of an import.
 EXECUTED: Final = "executed"

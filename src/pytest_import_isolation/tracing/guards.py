@@ -9,12 +9,13 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.cycles.import_graph import list_modules
 from pytest_import_isolation.errors import ExtensionModuleError, ParameterError
 from pytest_import_isolation.machinery.frames import is_machinery
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.tracing.entries import TracedImport, chain_to, costliest_chain, sizes_of

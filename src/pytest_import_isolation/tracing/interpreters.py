@@ -7,10 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pytest_import_isolation.errors import ImportIsolationError
 from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import has_processes
 from pytest_import_isolation.tracing.entries import BUILT_IN, EXECUTED, FAILED, Node, TracedImport, flatten
 

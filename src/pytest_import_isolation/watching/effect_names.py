@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import class_home, class_name, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # What these packages put anywhere is the test run's own doing, and nobody's effect.
 _RUNNERS: Final = frozenset(

@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from operator import eq, is_
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.watching import interpreter_effects, library_effects, process_effects
 from pytest_import_isolation.watching.effect_names import Effect
 

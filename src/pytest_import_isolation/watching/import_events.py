@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from importlib import _bootstrap
 from opcode import opmap
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import get_frame
 from pytest_import_isolation.machinery.import_bytecode import names_asked_for
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
 from pytest_import_isolation.machinery.platform import TOOL, IsOver, is_finalizing
 from pytest_import_isolation.machinery.threads import frames_of_other_threads

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from types import FrameType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import (
     Importer,
@@ -21,6 +21,7 @@ from pytest_import_isolation.machinery.frames import (
 )
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import ancestors, loaded_among, modules_among, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _LONGEST_CHAIN: Final = 50

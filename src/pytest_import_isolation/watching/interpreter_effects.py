@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_import_isolation.machinery.modules import loaded_namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.watching.effect_names import Effect, describe, is_runners
 
 _HOOKS: Final = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
 
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 
 class Maker(NamedTuple):

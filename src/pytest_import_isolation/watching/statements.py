@@ -7,10 +7,11 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.differences import (
     LISTS,
     Lists,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.fakes.refusals import is_loaded_by_pytest
 from pytest_import_isolation.machinery.frames import namespaces_on_the_stack
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import is_pytest_filler
 from pytest_import_isolation.state.references import NewModules

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.belongings import Belonging, owner_of
 from pytest_import_isolation.parking.finder import FINDER

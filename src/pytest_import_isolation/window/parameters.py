@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.fakes.fake_modules import check_fake
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.wording import suggestion
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import item_text
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.changes import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from pytest_import_isolation.contents.findings import NOTHING, Findings
 from pytest_import_isolation.contents.writers import Writers
@@ -12,6 +12,7 @@ from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, importer_at
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.returned_modules import ReturnedModules
 from pytest_import_isolation.patterns import Patterns

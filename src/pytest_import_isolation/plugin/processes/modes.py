@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.marker import MARKER, PROCESS_NAMES
 from pytest_import_isolation.plugin.options import Settings
 
