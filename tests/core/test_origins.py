@@ -129,6 +129,7 @@ def test_a_loader_without_files_is_judged_by_its_own_module() -> None:
         False,
     )
     table = {"app.loader": ModuleType("app.loader")}
+    made = module("generated", spec=made.__spec__)
     assert Origins().verdict("generated", made, table).origin is Origin.FOREIGN
 
 

@@ -23,7 +23,9 @@ class LoadedFiles:
         self._moment = Moment(None)
         # By name, the identities of the loaded modules.
         self._modules: dict[str, int] = {}
-        self._test_files: frozenset[str] | None = None
+        # Those of them that say a file.
+        self._files: dict[str, str] = {}
+        self._test_files: frozenset[str] = frozenset()
         self._first_party: dict[str, str] = {}
         # Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
@@ -70,19 +72,19 @@ class LoadedFiles:
 
     def _refresh(self) -> None:
         test_files = self._origins.test_files
-        if test_files is not self._test_files:
-            self._test_files = test_files
-            self._modules.clear()
-            self._first_party.clear()
-            self._conftests.clear()
-            self._around.clear()
-            self._mocking.clear()
-        elif self._moment.lasts_for(sys.modules):
+        if test_files is self._test_files and self._moment.lasts_for(sys.modules):
             return
+        again: set[str] = set()
+        if test_files is not self._test_files:
+            # What lies beside them is test code now.
+            again.update(self._first_party)
+            again.update(name for name, file in self._files.items() if file in test_files)
+            self._test_files = test_files
+            self._around.clear()
         self._moment, modules = Moment(sys.modules), sys.modules.copy()
         now = {name: id(module) for name, module in modules.items() if type(name) is str}
         # Nearly all are the same as before.
-        for name in {name for name, _ in self._modules.items() ^ now.items()}:
+        for name in again.union(name for name, _ in self._modules.items() ^ now.items()):
             self._note(name, modules.get(name))
         self._modules = now
 
@@ -91,7 +93,10 @@ class LoadedFiles:
         before = self._first_party.pop(name, None), self._conftests.pop(name, None)
         self._mocking.discard(name)
         file = file_of(module)
-        if file is not None:
+        if file is None:
+            self._files.pop(name, None)
+        else:
+            self._files[name] = file
             if self._origins.is_first_party(name, module):
                 self._first_party[name] = file
                 if not self._origins.is_test_code(file) and uses_mocks(module):

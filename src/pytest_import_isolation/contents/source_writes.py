@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import called
 
@@ -16,7 +16,7 @@ from pytest_import_isolation.machinery.syntax import called
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
 _UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
 _LONGEST_NAME: Final = 300
-_WORD: Final = re.compile(r"\w+")
+_WORD: Final = regex(r"\w+")
 #: Of so many files the words are kept.
 _MOST_FILES: Final = 8
 #: A text with one of these may write to any global of its own.
@@ -28,16 +28,16 @@ _BY_NAME: Final = (
     *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars", "globals", "mocker", "reload"),
     *("exec", "exec_module", "load_module", "load_source", "run_module", "run_path"),
 )
-_BY_NAME_PATTERN: Final = re.compile(rf"\b({'|'.join(_BY_NAME)})\b")
-_DELETION: Final = re.compile(r"del(?<=\bdel)[\s(]")
-_BINDING_BLOCK: Final = re.compile(r"(?:as|for)\s+[(\[]?\s*(?:\w+\s*,\s*)*\w+\s*\.\s*[^\W\d]")
+_BY_NAME_PATTERN: Final = regex(rf"\b({'|'.join(_BY_NAME)})\b")
+_DELETION: Final = regex(r"del(?<=\bdel)[\s(]")
+_BINDING_BLOCK: Final = regex(r"(?:as|for)\s+[(\[]?\s*(?:\w+\s*,\s*)*\w+\s*\.\s*[^\W\d]")
 # A target before its sign, wherever the statement begins; then the first of several, or an annotated one.
-_TARGET: Final = re.compile(r"\.\s*\w+\s*(?:<<|>>|//|\*\*|[-+*/%&|^@])?=(?!=)")
-_OTHER_TARGET: Final = re.compile(
+_TARGET: Final = regex(r"\.\s*\w+\s*(?:<<|>>|//|\*\*|[-+*/%&|^@])?=(?!=)")
+_OTHER_TARGET: Final = regex(
     r"(?:(?:^\s*[(\[]?|[=;]|[)\]]:)[^#\n=(]*\w\.\w[^#\n=(]*|[)\]]\.\w+\s*:[^=]*)(?<![!<>=])=(?!=)"
 )
 #: What a class of tests stores for itself.
-_OWN_ATTRIBUTE: Final = re.compile(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
+_OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
 
 
 class Writes(NamedTuple):

@@ -18,6 +18,7 @@ from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.fakes.irreplaceable import is_needed_by_the_interpreter
 from pytest_import_isolation.machinery.finders import drop_finder_caches, find_location, is_own_finder
 from pytest_import_isolation.machinery.modules import location_in, namespace
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ EntryPoints = Mapping[str, Mapping[str, str]]
 
 # A written source is dated back: whoever rewrites it by hand gives it another time than its bytecode knows.
 _BACKDATED_SECONDS: Final = 3600
-_DISTRIBUTION_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_ENTRY_POINT_VALUE: Final = re.compile(r"[\w.]+(:[\w.]+)?( *\[.*\])?")
-_VERSION: Final = re.compile(r"[A-Za-z0-9.+!_]+")
+_DISTRIBUTION_NAME: Final = regex(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_ENTRY_POINT_VALUE: Final = regex(r"[\w.]+(:[\w.]+)?( *\[.*\])?")
+_VERSION: Final = regex(r"[A-Za-z0-9.+!_]+")
 
 
 @contextmanager

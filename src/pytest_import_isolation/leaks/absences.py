@@ -16,14 +16,15 @@ from typing import Final
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.syntax import called
 
 _LARGEST_CONTAINER: Final = 100_000
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
 #: What every listing of the loaded modules has.
 _ALWAYS_LOADED: Final = ("sys", "builtins")
-_NAME: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?")
-_GLOB: Final = re.compile(r"[\w.]+[*?][\w.*?]*")
+_NAME: Final = regex(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?")
+_GLOB: Final = regex(r"[\w.]+[*?][\w.*?]*")
 _TRUTH: Final = frozenset(("any", "bool", "len", "set", "frozenset", "list", "tuple", "sorted", "filter"))
 _PRESENT: Final = frozenset(("issubset", "issuperset", "__contains__", "get", "startswith", "intersection"))
 _mro_of_type: Final = type.__dict__["__mro__"].__get__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.frames import Importer
@@ -47,7 +48,8 @@ class FirstImports:
         if lazy is not None:
             more += f", which resolved the lazy import at {self._places.shorten(lazy.file)}:{lazy.line}"
         detail = first_import_detail(name, more)
-        return make_leak("loaded", str(name), polluter, detail, location=self.location(name), chain=chain)
+        location = self._location(steps)
+        return make_leak("loaded", str(name), polluter, detail, location=location, chain=chain)
 
     def leak_of_made(self, change: SingleChange, polluter: Polluter, maker: Maker) -> Leak | None:
         """Return the record of an entry that a module made; None for anything else."""
@@ -67,7 +69,9 @@ class FirstImports:
             name: the module.
             exact: whether that statement is the one that is looked for.
         """
-        steps = self._log.way(name) if type(name) is str else ()
+        return self._location(self._log.way(name) if type(name) is str else (), exact=exact)
+
+    def _location(self, steps: Iterable[tuple[str, Importer]], *, exact: bool = True) -> Location | None:
         importer = next((by for module, by in steps if self._is_first_party(module, by)), None)
         if importer is None:
             return None

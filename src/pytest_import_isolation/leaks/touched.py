@@ -10,10 +10,11 @@ from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import value_of
 from pytest_import_isolation.machinery.modules import ABSENT, class_home, home_of, namespace
+from pytest_import_isolation.machinery.regexes import regex
 
 #: How many exceptions of a chain are looked at.
 _MOST_CAUSES: Final = 10
-_PLACE: Final = re.compile(r"\S+:\d+: ")
+_PLACE: Final = regex(r"\S+:\d+: ")
 
 
 class Touched:

@@ -19,6 +19,7 @@ from pytest_import_isolation.machinery.threads import frames_of_other_threads
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
@@ -95,13 +96,16 @@ def importer_at(frame: FrameType | None) -> Importer | None:
 
 def is_compiled_code_importing() -> bool:
     """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does."""
-    frame: FrameType | None = get_frame(1)
-    while frame is not None and frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)):
-        if import_of(frame.f_code, frame.f_lasti) is not None:
-            return False  # importlib has statements of its own
+    inner: FrameType | None = get_frame(1)
+    frame = inner
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY_FILES):
         frame = frame.f_back
-    if frame is None or is_machinery(frame) or import_of(frame.f_code, frame.f_lasti) is not None:
+    if frame is None or import_of(frame.f_code, frame.f_lasti) is not None or is_machinery(frame):
         return False
+    while inner is not None and inner is not frame:
+        if import_of(inner.f_code, inner.f_lasti) is not None:
+            return False  # importlib has statements of its own
+        inner = inner.f_back
     if _may_call_import(frame):
         return False
     # A function in the place of __import__ is called by the statement, and passes on what that asks.

@@ -55,7 +55,7 @@ def namespace(module: object) -> dict[str, Any] | None:
         The namespace itself (not a copy), or None for an object that has none.
     """
     kind = type(module)
-    if issubclass(kind, ModuleType):
+    if kind is ModuleType or issubclass(kind, ModuleType):  # nearly all are plain ones
         found = _namespace_of_module(module)
     else:
         getter: Any = class_attribute(kind, "__dict__")

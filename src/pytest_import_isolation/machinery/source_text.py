@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.machinery.modules import loaded_namespace
+from pytest_import_isolation.machinery.regexes import regex
 
-_DECLARATION: Final = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_DECLARATION: Final = regex(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 #: The encodings for which the interpreter needs no module.
 _BUILT_IN: Final = ("utf-8", "utf8", "utf_8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1")
 

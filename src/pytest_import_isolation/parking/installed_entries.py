@@ -8,7 +8,6 @@ enters under other names is the doing of who called it: a stand-in for somebody 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from pytest_import_isolation.machinery.modules import (
     namespace,
     top_level,
 )
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -31,7 +31,7 @@ from pytest_import_isolation.watching.makers import Maker
 
 _CONTAINER: Final = "modules"
 #: Forms in which a text only reads the table.
-_READS: Final = re.compile(
+_READS: Final = regex(
     r"\bin\s+(?:sys\.)?modules\b"
     r"|\bmodules\s*\.\s*(?:get|keys|items|values|copy|pop)\b"
     r"|\bmodules\s*\[[^\]\n]*\](?!\s*=(?!=))"

@@ -34,7 +34,7 @@ with plain_imports():
         missing_modules,
         trace_imports,
     )
-    from pytest_import_isolation.plugin.marker import DESCRIPTION, asks_for_process, is_marked
+    from pytest_import_isolation.plugin.marker import DESCRIPTION, asked_by
     from pytest_import_isolation.plugin.options import Settings, add_options, give_back_path, read_settings
 
 if TYPE_CHECKING:
@@ -122,13 +122,13 @@ def pytest_collection_modifyitems(
     """Register the windows if a test asks for one, when conftests have added their marks."""
     yield
     try:
-        isolates = settings_of(config).isolate is not None
-        if isolates or any(map(is_marked, items)):
+        asked = asked_by(items)
+        if asked.windows or settings_of(config).isolate is not None:
             item_windows(config).prepare(items)
         if getattr(config.option, _IN_CHILD, False):
             return
         process = config.pluginmanager.get_plugin(_PROCESSES)
-        if process is None and any(map(asks_for_process, items)):
+        if process is None and asked.processes:
             process = _start_processes(config)
         if process is not None:
             process.prepare(items)

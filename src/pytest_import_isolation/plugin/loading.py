@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,12 +15,16 @@ def plain_imports() -> Iterator[None]:
 
     It loads the modules of all plugins, to rewrite their assertions. Here are none that a user should read.
     """
+    collects = gc.isenabled()
+    gc.disable()  # nothing of what is made here is garbage
     sys.meta_path.insert(0, PathFinder)
     try:
         with _eager_imports():
             yield
     finally:
         sys.meta_path.remove(PathFinder)  # the first one
+        if collects:
+            gc.enable()
 
 
 def _eager_imports() -> AbstractContextManager[None]:

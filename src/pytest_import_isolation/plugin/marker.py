@@ -5,12 +5,14 @@ What parses them is loaded with the first test that has one: this module is load
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest import nodes
 
 from pytest_import_isolation.errors import ImportIsolationError
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from pytest_import_isolation.window.parameters import Parameters
@@ -39,9 +41,34 @@ DESCRIPTION = (
 )
 
 
-def is_marked(item: pytest.Item) -> bool:
-    """Tell whether a test is isolated on its own."""
-    return item.get_closest_marker(MARKER) is not None or FIXTURE in getattr(item, "fixturenames", ())
+class Asked(NamedTuple):
+    """What the marks of some tests ask for."""
+
+    #: Whether a test is isolated on its own.
+    windows: bool
+    #: Whether a mark is about the process of a test.
+    processes: bool
+
+
+def asked_by(items: Iterable[pytest.Item]) -> Asked:
+    """Return what the marks of some tests ask for.
+
+    Most runs have none, and thousands of tests: each file and class is asked once.
+    """
+    marks: list[pytest.Mark] = []
+    seen: set[int] = set()
+    uses_fixture = False
+    for item in items:
+        node: nodes.Node | None = item
+        while node is not None and id(node) not in seen:
+            seen.add(id(node))
+            marks += [mark for mark in node.own_markers if mark.name == MARKER]
+            node = node.parent
+        uses_fixture = uses_fixture or FIXTURE in getattr(item, "fixturenames", ())
+    return Asked(
+        windows=uses_fixture or bool(marks),
+        processes=any(name in mark.kwargs for mark in marks for name in PROCESS_NAMES),
+    )
 
 
 def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters | None:
@@ -70,11 +97,6 @@ def parameters_of(item: pytest.Item, mistakes: dict[object, str]) -> Parameters 
 
         return NOTHING_ASKED
     return combined
-
-
-def asks_for_process(item: pytest.Item) -> bool:
-    """Tell whether a mark of a test is about its process."""
-    return any(name in mark.kwargs for mark in item.iter_markers(MARKER) for name in PROCESS_NAMES)
 
 
 def _parse(node: nodes.Node, mark: pytest.Mark) -> Parameters:

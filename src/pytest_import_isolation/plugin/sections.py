@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from pytest_import_isolation.machinery.regexes import regex
 
 if TYPE_CHECKING:
     from pytest_import_isolation.report.lines import Line
@@ -18,8 +19,10 @@ Section = tuple[str, str]
 _TITLES: Final = ("import leaks", "import isolation", "modules that were ")
 _LIKELY: Final = "import leaks:"
 _INDENT: Final = "    "
+#: The terminal's categories of what passed, which has no section of ours: setups and teardowns, and tests.
+_PASSED: Final = ("", "passed")
 #: A line that says what is in the place of something, after its name.
-_STATE: Final = re.compile(r"[^\s:]+: \S")
+_STATE: Final = regex(r"[^\s:]+: \S")
 #: How the styles of the report look.
 MARKUP: Final[dict[str, dict[str, bool]]] = {
     "error": {"red": True, "bold": True},
@@ -104,8 +107,8 @@ class SectionStyle:
 
 
 def _sections_of(terminalreporter: pytest.TerminalReporter) -> Iterator[list[tuple[str, ...]]]:
-    for reports in list(terminalreporter.stats.values()):
-        for report in reports:
+    for category, reports in list(terminalreporter.stats.items()):
+        for report in () if category in _PASSED else reports:
             for owner in (getattr(report, "longrepr", None), report):
                 sections = getattr(owner, "sections", None)
                 if type(sections) is list:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.contents.source_writes import may_write_attributes
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.machinery.syntax import called
 
@@ -19,17 +19,17 @@ _NAMES: Final = frozenset(
 # To look for a word takes a hundredth of the time of a regular expression, unless that begins with a word. A
 # suite's own package may have thousands of files.
 _CONTAINER_OF_SYS: Final = r"\s*\.\s*(modules|path|meta_path|path_hooks|path_importer_cache)\b"
-_FROM_SYS: Final = re.compile(r"from(?<=\bfrom)\s+sys\s+import\b")
-_SYS: Final = re.compile(r"sys(?<=\bsys)" + _CONTAINER_OF_SYS)
-_SITE: Final = re.compile(r"addsitedir(?<=\baddsitedir)\b")
-_IMPORT: Final = re.compile(r"builtins(?<=\bbuiltins)\s*\.\s*__import__")
+_FROM_SYS: Final = regex(r"from(?<=\bfrom)\s+sys\s+import\b")
+_SYS: Final = regex(r"sys(?<=\bsys)" + _CONTAINER_OF_SYS)
+_SITE: Final = regex(r"addsitedir(?<=\baddsitedir)\b")
+_IMPORT: Final = regex(r"builtins(?<=\bbuiltins)\s*\.\s*__import__")
 # Looser: a file that has none of these cannot be the one whose lines change the import state.
-_LIKE_SYS: Final = re.compile(r"sys\w*" + _CONTAINER_OF_SYS)
+_LIKE_SYS: Final = regex(r"sys\w*" + _CONTAINER_OF_SYS)
 _QUOTED: Final = tuple(
     f"{quote}{name}{quote}" for quote in "\"'" for name in ("modules", "meta_path", "path_hooks")
 )
 _WRITERS: Final = ("syspath_prepend", "addsitedir", "reload")
-_WRITER: Final = re.compile(rf"\b({'|'.join(_WRITERS)})\b")
+_WRITER: Final = regex(rf"\b({'|'.join(_WRITERS)})\b")
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from typing import Final
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.processes.child import GRACE, Ending
 
 #: What pytest-timeout prints before its thread ends the process.
-_PYTEST_TIMEOUT: Final = re.compile(r"\+ Timeout \+")
+_PYTEST_TIMEOUT: Final = regex(r"\+ Timeout \+")
 UNCOLLECTED: Final = "a cold process collected the file of this test and did not find the test"
-_FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>\d+) in ')
+_FRAME: Final = regex(r'  File "(?P<file>[^"]+)", line (?P<line>\d+) in ')
 #: A frame of pytest, of pluggy, or of this package.
-_RUNNER: Final = re.compile(r'  File "[^"]*[/\\](_pytest|pluggy|pytest_import_isolation)[/\\]')
+_RUNNER: Final = regex(r'  File "[^"]*[/\\](_pytest|pluggy|pytest_import_isolation)[/\\]')
 _OWN_FOLDER: Final = f"{os.sep}pytest_import_isolation{os.sep}"
 #: More of it is no stack that somebody reads.
 _MOST: Final = 100_000

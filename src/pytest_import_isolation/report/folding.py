@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.report.advice import advise
 from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Report, eviction_detail
 from pytest_import_isolation.wording import listing
@@ -16,7 +16,7 @@ _MOST_NAMES: Final = 6
 _WITH_HOLDERS: Final = frozenset(("reloaded", "tainted", "name-clash"))
 _BAD: Final = ("failed", "error")
 # pytest gives each test a temporary directory of its own.
-_TEMPORARY: Final = re.compile(r"/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?[^/]+")
+_TEMPORARY: Final = regex(r"/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?[^/]+")
 
 
 def fold(report: Report) -> Report:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.errors import ReportError
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.report.folding import fold
 from pytest_import_isolation.report.records import ERROR, INFO, KINDS, Leak, Report
 from pytest_import_isolation.wording import count, suggestion
@@ -24,7 +25,7 @@ _SHAPE: Final = (
 )
 _REPAIR: Final = "repair it, or delete it and write a new one with --import-leak-write-baseline"
 # pytest numbers its temporary directories, so that the same leak has another name in every run.
-_TEMPORARY: Final = re.compile(r"^.*/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?")
+_TEMPORARY: Final = regex(r"^.*/pytest-of-[^/]+/pytest-\d+/(?:popen-gw\d+/)?")
 
 
 @cache

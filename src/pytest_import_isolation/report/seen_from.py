@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.report.records import Leak, Report
 
 #: A path to a Python file in a sentence.
-_FILE: Final = re.compile(r"[^\s'\"(),;:]+\.py(?![\w.])")
+_FILE: Final = regex(r"[^\s'\"(),;:]+\.py(?![\w.])")
 
 #: Gives for a path relative to the rootdir one relative to another directory; other paths as they are.
 Relocate = Callable[[str], str]

@@ -136,10 +136,14 @@ class Lists:
         Raises:
             AttributeError: somebody deleted one, here as below.
         """
-        path: Any = sys.path
-        meta_path: Any = sys.meta_path
-        path_hooks: Any = sys.path_hooks
-        if type(path) is list and type(meta_path) is list and type(path_hooks) is list:
+        found: Any = self._found
+        path, meta_path, path_hooks = found
+        if (
+            self._are_lists
+            and sys.path is path
+            and sys.meta_path is meta_path
+            and sys.path_hooks is path_hooks
+        ):
             return (len(path), len(meta_path), len(path_hooks)) == self._numbers
         return self.are_same()
 

@@ -137,7 +137,7 @@ class ImportState:
     def shows_same_number(self) -> bool:
         """Take a glance, at a fiftieth of the cost of :meth:`looks_same`: is there as much as there was?
 
-        What took the place of something else is not seen.
+        What took the place of an entry or an item is not seen.
         """
         table = getattr(sys, "modules", None)
         if not issubclass(type(table), dict):
