@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import alternate, ratio
-from benchmarks.suites import PLUGIN, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLAIN_PYTEST, PLUGIN, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _ROUNDS = 3
@@ -26,7 +26,7 @@ _ARGUMENTS = {
 _NEEDS = ("packaging", "pretend", "tomli_w")
 
 _VARIANTS = {
-    "plain": (),
+    "plain": PLAIN_PYTEST,
     "report": ("-p", PLUGIN, "--import-leak-report"),
     "=test": ("-p", PLUGIN, "--isolate-imports=test"),
 }

@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks.generated import write
 from benchmarks.machine import installed
 from benchmarks.paired import alternate, ratio
-from benchmarks.suites import PLUGIN, Cost, Plan, run_pytest
+from benchmarks.suites import PLAIN_PYTEST, PLUGIN, Cost, Plan, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 #: Numbers of tests and of modules, each with how many rounds.
@@ -69,7 +69,7 @@ def _grid(plan: Plan) -> Table:
         cpu = _cpu(
             {
                 name: functools.partial(_run, plan, folder, arguments, tests)
-                for name, arguments in (("plain", ()), ("report", _REPORT), ("=test", _TEST_MODE))
+                for name, arguments in (("plain", PLAIN_PYTEST), ("report", _REPORT), ("=test", _TEST_MODE))
             },
             plan.rounds_or(rounds),
         )
@@ -99,7 +99,7 @@ def _leaks(plan: Plan) -> Table:
     )
     files = {"json": folder / "report.json", "html": folder / "report.html"}
     variants = {
-        "plain": (),
+        "plain": PLAIN_PYTEST,
         "report": _REPORT,
         **{name: (*_REPORT, f"--import-leak-file={file}") for name, file in files.items()},
     }
@@ -127,7 +127,7 @@ def _parallel(plan: Plan) -> Table:
     runs = alternate(
         {
             name: functools.partial(_run, plan, folder, (*two, *arguments), tests)
-            for name, arguments in (("plain", ()), ("report", _REPORT), ("=test", _TEST_MODE))
+            for name, arguments in (("plain", PLAIN_PYTEST), ("report", _REPORT), ("=test", _TEST_MODE))
         },
         plan.rounds_or(_ROUNDS),
     )

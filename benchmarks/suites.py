@@ -18,6 +18,9 @@ from benchmarks.generated import IN_PACKAGE, filler, write, write_package
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = "pytest_import_isolation.plugin"
+#: Plain pytest gets a plugin without hooks. For the first ``-p`` it goes through all installed distributions,
+#: as it does without PYTEST_DISABLE_PLUGIN_AUTOLOAD, and that is no cost of ours.
+PLAIN_PYTEST = ("-p", "benchmarks")
 
 TESTS_IN_FILE = 100
 _WORDS = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")

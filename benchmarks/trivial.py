@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, extrapolate, ratio
-from benchmarks.suites import PLUGIN, ROOT, TESTS_IN_FILE, Cost, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, TESTS_IN_FILE, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _TESTS = {"full": 2_000, "check": 1_000, "small": 20}
@@ -21,7 +21,7 @@ _PEER_ROUNDS = 3
 _PLAIN = "plain"
 _EMPTY_HOOKS = "benchmarks.empty_hooks"
 _OWN = {
-    _PLAIN: (),
+    _PLAIN: PLAIN_PYTEST,
     "hooks of the report, empty": ("-p", _EMPTY_HOOKS),
     "off": ("-p", PLUGIN),
     "report": ("-p", PLUGIN, "--import-leak-report"),
