@@ -133,11 +133,13 @@ class Contents:
         while True:
             deaths = self._deaths
             self._cells = cells = [*map(_cell_of_space, spaces)]
-            if None in cells:
+            if deaths != self._deaths:  # else one may be read that is no more
+                continue
+            try:
+                return read_cells(cells)
+            except TypeError:  # one is None; to look for that takes longer than to read them all
                 self._cells = []
                 return b""
-            if deaths == self._deaths:  # else one may be read that is no more
-                return read_cells(cells)
 
     def _has_same_finders(self) -> bool:
         return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
@@ -148,6 +150,7 @@ class Contents:
         has_changed = bool(self._renew(self._changed_since_read()))
         spaces = self._still_there(entries)
         again: list[Space] = []
+        number_of_new = 0
         for name, module in self._watched.among(entries):
             key = id(module)
             found = self._spaces.get(key)
@@ -159,9 +162,11 @@ class Contents:
             else:
                 again += found
             self._watched.settle(key, name)
+            number_of_new += key not in self._spaces
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
-        self._let_rest(spaces)
+        if len(spaces) - number_of_new < len(self._spaces):
+            self._let_rest(spaces)
         finders = items_of("meta_path")
         has_changed = self._look_at_finders(finders, spaces) or has_changed
         self._spaces, self._finders = spaces, finders
@@ -188,8 +193,9 @@ class Contents:
             return {}
         loaded = {*map(id, entries.values())}
         spaces = dict(self._spaces)
-        for key in spaces.keys() - loaded:
-            del spaces[key]
+        if not loaded.issuperset(spaces):
+            for key in spaces.keys() - loaded:
+                del spaces[key]
         return spaces
 
     def _let_rest(self, spaces: dict[int, list[Space]]) -> None:

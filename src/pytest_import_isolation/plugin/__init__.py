@@ -15,11 +15,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.loading import plain_imports
 
 with plain_imports():

@@ -6,13 +6,12 @@ What parses them is loaded with the first test that has one: this module is load
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from _pytest import nodes
 
 from pytest_import_isolation.errors import ImportIsolationError
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from pytest_import_isolation.window.parameters import Parameters

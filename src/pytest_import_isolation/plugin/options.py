@@ -7,12 +7,11 @@ import itertools
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from pytest_import_isolation.errors import ImportIsolationError
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.patterns import Patterns
 
 if TYPE_CHECKING:
