@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import zipimport
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -122,3 +125,36 @@ def test_the_same_object_comes_back_by_a_finder_that_needs_no_path(install: Inst
     with IsolatedImportContext():
         sys.meta_path.append(Finder)
         assert importlib.import_module("pap_lib") is first[0]
+
+
+def _write_again(archive: Path, *names: str) -> None:
+    with ZipFile(archive, "w") as file:
+        for name in names:
+            file.writestr(name, "where = 'archive'")
+    zipimport._zip_directory_cache.pop(str(archive), None)  # type: ignore[attr-defined]
+    sys.path_importer_cache.pop(str(archive), None)
+
+
+def test_an_archive_that_is_written_anew_hides_the_parked_module(install: Install, tmp_path: Path) -> None:
+    archive, folder = tmp_path / "parts.zip", install("one")
+    _write_again(archive, "pap_other.py")
+    first = _load(archive, folder)
+    assert _load(archive, folder) == first
+    _write_again(archive, "pap_lib/__init__.py", "pap_lib/sub.py")
+    package, sub = _load(archive, folder)
+    assert (package.where, sub.where) == ("archive", "archive")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_module_that_is_written_into_an_earlier_directory_hides_the_parked_one(
+    install: Install, tmp_path: Path, times: int
+) -> None:
+    earlier, folder = tmp_path / "earlier", install("one")
+    earlier.mkdir()
+    os.utime(earlier, (1, 1))
+    for _ in range(times):
+        _load(earlier, folder)
+    (earlier / "pap_lib").mkdir()
+    (earlier / "pap_lib/__init__.py").write_text("where = 'earlier'")
+    with IsolatedImportContext(path=[str(earlier), str(folder)]):
+        assert importlib.import_module("pap_lib").where == "earlier"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from importlib import _bootstrap, _bootstrap_external
 from importlib.machinery import FileFinder
 
-# By this name, which a test that patches the clock leaves alone.
+# By these names, which a test that patches the file system or the clock leaves alone, as importlib does.
+from os import stat as _stat
 from time import time as _now
 from typing import Any, Final
 from zipimport import zipimporter
@@ -25,7 +26,7 @@ from pytest_import_isolation.machinery.modules import (
 
 #: Of the times that file systems keep, at worst; in seconds.
 _RESOLUTION: Final = 2.0
-_STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", ""))
+_STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", "")) or "(none)"
 _path_search = getattr(_bootstrap_external.PathFinder, "_get_spec", None)
 #: The code of the functions that ask one finder after the other, in a variable ``finder``: those of
 #: ``sys.meta_path`` for a module ``name``, and those of a path for a module ``fullname``.
@@ -100,6 +101,30 @@ def _finders() -> list[Any]:
     # A test may have deleted sys.meta_path, or put anything there, such as a list that iterates otherwise.
     finders: object = getattr(sys, "meta_path", None)
     return [*list.__iter__(finders)] if issubclass(type(finders), list) else []  # type: ignore[arg-type]
+
+
+#: The entries of a path, each with what tells that a module was put into its folder or archive, or taken out.
+SearchedPath = tuple[tuple[object, tuple[int, int, int] | None], ...]
+
+
+def searched_path(entries: Iterable[object]) -> SearchedPath:
+    """Return a path as it is now: a search along one that is equal finds the same again.
+
+    What lies at an entry may change: a test writes a module into a folder, or an archive anew.
+    """
+    return tuple((entry if type(entry) is str else id(entry), _state_of(entry)) for entry in entries)
+
+
+def _state_of(entry: object) -> tuple[int, int, int] | None:
+    if type(entry) is not str or entry.startswith(_STANDARD_LIBRARY):  # which nobody rewrites
+        return None
+    try:
+        found = _stat(entry or ".")
+    except NotADirectoryError:
+        return _state_of(os.path.dirname(entry))  # a folder in an archive
+    except (OSError, ValueError):  # an entry may be anything
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def import_function() -> Callable[..., Any]:

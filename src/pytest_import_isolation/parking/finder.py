@@ -8,12 +8,12 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
+from pytest_import_isolation.machinery.finders import SearchedPath, find_spec, is_own_finder, searched_path
 from pytest_import_isolation.machinery.frames import is_being_loaded
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
 from pytest_import_isolation.parking.made_modules import prepare
-from pytest_import_isolation.state.differences import items_of, key_of
+from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.submodule_attributes import bind
 from pytest_import_isolation.state.writing import (
     move_to_front,
@@ -76,9 +76,9 @@ class ParkedModuleFinder:
         #: Give the specs of fake modules.
         self.fakers: list[Faker] = []
         # Where a parked module lies, and the path on which it was found there last: looking costs.
-        self._found: dict[str, tuple[object, tuple[object, ...]]] = {}
+        self._found: dict[str, tuple[object, SearchedPath]] = {}
         # The path on which finders looked for a module of the top level last, because it was not here.
-        self._searched: dict[str, tuple[object, ...]] = {}
+        self._searched: dict[str, SearchedPath] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
 
@@ -127,7 +127,7 @@ class ParkedModuleFinder:
         if name in self.lot:
             self._searched.pop(name, None)
         elif path is None:
-            self._searched[name] = tuple(map(key_of, items_of("path")))
+            self._searched[name] = searched_path(items_of("path"))
 
     def _is_meant(self, name: str, path: object) -> bool:
         """Tell whether an import means the parked module, and not another one of its name.
@@ -142,7 +142,7 @@ class ParkedModuleFinder:
         if known is None or (namespace(spec) or {}).get("name") != name:
             return True  # nothing is known of how it was found, or it was put there by hand
         places: Any = path
-        entries = tuple(map(key_of, items_of("path") if path is None else places))
+        entries = searched_path(items_of("path") if path is None else places)
         searched = (known, entries)
         if self._found.get(name) == searched or (path is None and self._searched.get(name) == entries):
             return True
