@@ -261,7 +261,10 @@ def test_a_thread_that_runs_already_is_heard(asked: AskedImports) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-def test_what_a_name_is_added_for_later_is_heard_after_it_was_told(asked: AskedImports) -> None:
+@pytest.mark.parametrize("within", [None, ["asked_pkg"]])
+def test_what_a_name_is_added_for_later_is_heard_after_it_was_told(
+    asked: AskedImports, within: list[str] | None
+) -> None:
     covered, heard = {"asked_top"}, list[str]()
     functions = [_define(f"def f():\n    import {name}") for name in ("asked_top", "asked_pkg")]
     undo = asked.observe(covered.__contains__, heard.append)
@@ -274,10 +277,26 @@ def test_what_a_name_is_added_for_later_is_heard_after_it_was_told(asked: AskedI
 
     assert call() == ["asked_top"]
     covered.add("asked_pkg")
-    asked.settle(has_new=True)
+    asked.settle(within)
     assert call() == ["asked_top", "asked_pkg"]
     undo()
     assert call() == []
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="the events came with Python 3.12")
+@pytest.mark.usefixtures("loaded")
+def test_only_names_are_looked_at_again_that_can_have_come_to_be_wanted() -> None:
+    asked, questions = AskedImports(), list[str]()
+    undo = asked.observe(questions.append, list, ())
+    functions = [
+        _define(f"def f():\n    import {name}") for name in ("asked_top", "asked_pkg.sub", "asked_pkg")
+    ]
+    for function in functions:
+        function()
+    questions.clear()
+    asked.settle(["asked_pkg"])
+    undo()
+    assert sorted(questions) == ["asked_pkg", "asked_pkg.sub"]
 
 
 @pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="the events came with Python 3.12")

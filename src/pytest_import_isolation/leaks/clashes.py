@@ -98,9 +98,9 @@ class Clashes:
         new = {name for name in shared - self._candidates if self._is_imported(name, folder, adder)}
         self._candidates |= new
         if new and self._undo is None:
-            self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask)
+            self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask, new)
         elif new:
-            ASKED.settle(has_new=True)
+            ASKED.settle(new)
 
     def expect_package(self, path: Path, *, comes_first: bool) -> None:
         """Look at the package through which pytest is about to import a test file.

@@ -59,7 +59,7 @@ class Exposures:
         # The names of those that were covered since the last boundary: nothing may look changed there.
         self._covered_lately: set[str] = set()
         # The first parts of their names, or None if they have to be gathered: most imports are of others.
-        self._tops: frozenset[str] | None = None
+        self._tops: set[str] | None = None
         # By their identity: there may be thousands, and each is dropped by itself.
         self._all: dict[int, WatchedChange] = {}
         # Those of which it is not known yet whether they will be judged a leak.
@@ -94,14 +94,14 @@ class Exposures:
         self._in_place[watched.name] = watched
         self._all[id(watched)] = watched
         self._unjudged.append(watched)
-        self._listen(has_new=True)
+        self._listen((watched.name,))
         return watched
 
     def watch_contents(self, watched: WatchedContents) -> None:
         """Note who imports, from now on, a module whose contents were changed."""
         self._contents.setdefault(watched.name, []).append(watched)
         self._all[id(watched)] = watched
-        self._listen(has_new=True)
+        self._listen((watched.name,))
 
     def add(self, watched: WatchedChange) -> None:
         """Take over a change that was judged, and met, before."""
@@ -181,23 +181,35 @@ class Exposures:
             self._release()
             self._release = None
 
-    def _listen(self, *, has_new: bool = False) -> None:
-        self._tops = None  # this is called whenever there is another change to watch, or one less
+    def _listen(self, new: Iterable[str] | None = None) -> None:
+        """Listen to the imports of what there is to watch.
+
+        Args:
+            new: the names of what has come to it, if nothing has gone. A statement may throw out all modules.
+        """
+        tops = {*map(top_level, new or ())}
+        if new is None:
+            self._tops = None
+        elif self._tops is not None:
+            self._tops |= tops
         has_any = bool(self._in_place or self._contents)
         if has_any and self._undo is None:
             # There will be more, in the next test maybe.
             self._release = self._release or ASKED.hold()
-            self._undo = ASKED.observe(self._find, self._imported)
+            self._undo = ASKED.observe(self._find, self._imported, self._tops_now())
         elif not has_any and self._undo is not None:
             self._undo()
             self._undo = None
         elif self._undo is not None:
-            ASKED.settle(has_new=has_new)
+            ASKED.settle(tops)
+
+    def _tops_now(self) -> set[str]:
+        if self._tops is None:
+            self._tops = {*map(top_level, [*self._in_place, *self._by_way_of, *self._contents])}
+        return self._tops
 
     def _find(self, wanted: str) -> WatchedChange | None:
-        if self._tops is None:
-            self._tops = frozenset(map(top_level, [*self._in_place, *self._by_way_of, *self._contents]))
-        if top_level(wanted) not in self._tops:
+        if top_level(wanted) not in self._tops_now():
             return None
         watched = self._in_place.get(wanted) or self._by_way_of.get(wanted)
         if watched is None and "." in wanted:
@@ -224,7 +236,7 @@ class Exposures:
         new = [name for name in running if name != watched.name and name not in self._by_way_of]
         if new:
             self._by_way_of.update(dict.fromkeys(new, watched))
-            self._listen(has_new=True)
+            self._listen(new)
         if watched.taints and asker.module in running:
             self.taints.append(Taint(asker.module, wanted, watched))
         if not watched.is_own(here.nodeid):

@@ -72,6 +72,8 @@ class Places:
         self._statements = statements
         self._log = log
         self._items: dict[str, range] = {}
+        # The last file that was asked for, by its node id: a statement may throw out a thousand modules.
+        self._file: tuple[str | None, Path] = None, root
 
     def shorten(self, file: str) -> str:
         """Return a file's name, relative to the root where it lies below it."""
@@ -166,8 +168,10 @@ class Places:
 
     def file_of(self, polluter: Polluter) -> Path:
         """Return the file of a polluter."""
-        path = self._root / polluter.nodeid.partition("::")[0]
-        return path if path.suffix else path / "__init__.py"
+        if self._file[0] != polluter.nodeid:
+            path = self._root / polluter.nodeid.partition("::")[0]
+            self._file = polluter.nodeid, path if path.suffix else path / "__init__.py"
+        return self._file[1]
 
     def guess(self, polluter: Polluter, container: str, name: str) -> Location | None:
         """Guess the statement from the text of the polluter's file; see :func:`guess_line`."""

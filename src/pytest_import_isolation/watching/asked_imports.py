@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import _bootstrap
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -51,12 +51,15 @@ class AskedImports:
         """
         return self.observe(covers, lambda wanted: tell_of_askers(note, wanted))
 
-    def observe(self, covers: Covers, told: Callable[[str], object]) -> Callable[[], None]:
+    def observe(
+        self, covers: Covers, told: Callable[[str], object], within: Collection[str] | None = None
+    ) -> Callable[[], None]:
         """Call back, in the importing thread, for every import of a name for which ``covers`` is true.
 
         Args:
             covers: tells whether a module name is meant. Call :meth:`settle` when it means more than before.
             told: called with the name, before it is imported.
+            within: the first parts of all names that are meant now; None if they are not known.
 
         Returns:
             The undo.
@@ -71,7 +74,7 @@ class AskedImports:
                     Replacement(builtins, "__import__", self._at_import),
                     Replacement(_bootstrap, "_gcd_import", self._at_import_module),
                 ]
-            self.settle(has_new=True)
+            self.settle(within)
 
         def undo() -> None:
             with self._lock:
@@ -93,14 +96,15 @@ class AskedImports:
 
         return undo
 
-    def settle(self, *, has_new: bool = False) -> None:
+    def settle(self, within: Collection[str] | None = ()) -> None:
         """Take places again that somebody else has taken.
 
         Args:
-            has_new: an observer covers more names than before.
+            within: the first parts of the names that an observer covers beside those that it covered before;
+                None if they are not known. All code that imports anything is looked through then.
         """
         if self._has_events:
-            self._events.settle(has_new=has_new)
+            self._events.settle(within)
         for replacement in self._replacements:
             replacement.install()
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import builtins
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib import _bootstrap
 from opcode import opmap
 from types import CodeType, FrameType
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import get_frame
 from pytest_import_isolation.machinery.import_bytecode import names_asked_for
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
 from pytest_import_isolation.machinery.platform import TOOL, IsOver, is_finalizing
@@ -64,8 +64,8 @@ class ImportEvents:
         self._is_listening = False
         # Code that imports, by its identity: equal code of two modules is different code.
         self._importers: dict[int, _Importer] = {}
-        # By the names that are asked for, the code that does.
-        self._asking: dict[str, set[int]] = {}
+        # By the first parts of the names that are asked for, and these: the code that asks.
+        self._asking: dict[str, dict[str, set[int]]] = {}
         self._calling: dict[int, weakref.ref[CodeType]] = {}
         self._armed: dict[int, weakref.ref[CodeType]] = {}
         self._functions: dict[int, Callable[[FrameType], Iterator[str]]] = {}
@@ -81,20 +81,22 @@ class ImportEvents:
         self._is_listening = True
         return True
 
-    def settle(self, *, has_new: bool = False) -> None:
+    def settle(self, within: Collection[str] | None = ()) -> None:
         """Take the tool back if somebody freed it.
 
         Args:
-            has_new: more names are wanted than before.
+            within: the first parts of the names that are wanted beside those of before; None if any may be.
         """
         if self._monitoring.get_tool(self._tool) != TOOL:
             self._tool = None
             self._armed.clear()
-            has_new = True
+            within = None
             if not self._take_tool():
                 return
-        if has_new:
-            asking = list(self._asking.items())
+        if within is None:
+            within = self._asking.copy()
+        if within:
+            asking = [item for top in within for item in list(self._asking.get(top, {}).items())]
             wanted = set(self._calling).union(*(idents for name, idents in asking if self._wants(name)))
             for ident in wanted.difference(self._armed):
                 self._arm(ident)
@@ -174,7 +176,7 @@ class ImportEvents:
         self._importers[ident] = _Importer(weakref.ref(code, lambda _: self._forget(ident)), statements)
         names_of_code = {name for names in statements.values() for name in names}
         for name in names_of_code:
-            self._asking.setdefault(name, set()).add(ident)
+            self._asking.setdefault(top_level(name), {}).setdefault(name, set()).add(ident)
         if self._is_listening and any(map(self._wants, names_of_code)):
             self._arm(ident)
 
@@ -182,11 +184,13 @@ class ImportEvents:
         importer = self._importers.pop(ident, None)
         for names in importer.statements.values() if importer else ():
             for name in names:
-                asking = self._asking.get(name)
-                if asking is not None:
-                    asking.discard(ident)
+                top, _, _ = name.partition(".")  # when Python ends, the functions of other modules are gone
+                asking = self._asking.get(top, {})
+                asking.get(name, set()).discard(ident)
+                if not asking.get(name):
+                    asking.pop(name, None)
                     if not asking:
-                        self._asking.pop(name, None)
+                        self._asking.pop(top, None)
         self._calling.pop(ident, None)
         self._armed.pop(ident, None)
 
