@@ -7,6 +7,8 @@ import re
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
@@ -164,6 +166,46 @@ def test_without_a_value_each_file_is_isolated_and_the_last_line_says_what_was_c
         "\n2 files were isolated: tests/test_alarm.py (boto, boto.session), tests/test_shop.py (undone, shop.db); "
         "--import-leak-report names the lines\n"
     ) in run.output
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_the_last_line_names_no_file_for_what_a_library_does_when_it_is_imported(
+    suite: Suite, mode: str
+) -> None:
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = app lib/site-packages\n",
+        "lib/site-packages/rebinding.py": """
+            import sys, types, wave
+            sys.path = [*sys.path]
+            sys.modules["chunk"] = types.ModuleType("chunk")
+            sys.modules["colorsys"] = wave
+            sys.path_hooks.reverse()
+        """,
+        "app/shop/__init__.py": """
+            import sys, types
+            sys.modules["shop.moves"] = types.ModuleType("shop.moves")
+        """,
+        "test_lib.py": """
+            import colorsys
+
+            def test_it():
+                import rebinding, shop
+
+            def test_again():
+                import rebinding, shop
+        """,
+        "test_own.py": "def test_it(): import sys; sys.path = [*sys.path]\n",
+    }
+    run = suite.run(files, f"--isolate-imports={mode}", "test_lib.py", report=False)
+    assert run.outcomes == {"passed": 2}
+    assert "isolated" not in run.output
+    ini = {"pytest.ini": files["pytest.ini"]}
+    run = suite.run(ini, f"--isolate-imports={mode}", report=False)
+    assert (
+        "\n1 file was isolated: test_own.py (sys.path); --import-leak-report names the lines\n" in run.output
+    )
+    run = suite.run(ini, f"--isolate-imports={mode}", "--import-leak-report", report=False)
+    assert "contained: 1 change undone by isolation (rebound sys.path)\n" in run.output
 
 
 def test_paths_are_those_from_where_one_stands_and_a_statement_in_many_tests_is_told_once(

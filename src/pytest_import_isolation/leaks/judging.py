@@ -19,7 +19,6 @@ from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import LISTS
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
-from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import Maker
 
@@ -92,7 +91,7 @@ class Judge:
             return None
         if "modules" in self._places.text_of(polluter):
             return None
-        return next(filter(self._ownership.is_foreign, EXECUTED.able(change.key)), None)
+        return self._ownership.able_library(change.key)
 
     def _was_installed_by_a_library(self, change: SingleChange) -> bool:
         """Tell whether an installed package put an item into a list when one of its functions was called."""

@@ -83,6 +83,10 @@ class Ownership:
         own = maker.module if self._origins.is_test_code(maker.file) else top_level(maker.module)
         return maker if f"{change.key}.".startswith(f"{own}.") else None
 
+    def able_library(self, name: str) -> Maker | None:
+        """Return a library whose text can put something into the place of an entry when it is executed."""
+        return next(filter(self.is_foreign, EXECUTED.able(name)), None)
+
     def owner(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change when it was executed, if that is no test code.
 

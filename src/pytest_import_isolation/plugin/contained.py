@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Final
 
 import pytest
 
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.state.changes import FORGOTTEN, PUT_BACK, Changes
 from pytest_import_isolation.state.origins import is_made_by_hand
@@ -31,33 +32,39 @@ class Contained:
         self._runner = runner
         self._names: dict[str, dict[str, None]] = {}
 
-    def note(self, changes: Changes, who: str) -> None:
+    def note(self, changes: Changes, who: str, blameless: Container[tuple[str, str]]) -> None:
         """Take note of what was undone after a test or file.
 
         Args:
             changes: what became of its modules.
             who: the test or file.
+            blameless: what of it is nobody's leak, which the report does not tell either.
         """
         file = who.partition("::")[0]
         if os.path.isabs(file):
             file = os.path.relpath(file, self._config.rootpath)
-        self._add(file, self._undone(changes))
+        says = "modules" in text_of(self._config.rootpath / file)
+        for (what, name), told in self._undone(changes):
+            by_library = (what, name) in blameless or (not says and ("replaced", name) in blameless)
+            if not by_library:
+                self._add(file, [told])
 
     def _add(self, file: str, names: Iterable[str]) -> None:
         for name in names:
             self._names.setdefault(file, {})[name] = None
 
-    def _undone(self, changes: Changes) -> Iterator[str]:
-        """Yield what others would have met; a first import harms nobody."""
+    def _undone(self, changes: Changes) -> Iterator[tuple[tuple[str, str], str]]:
+        """Yield what others would have met, and how it is told; a first import harms nobody."""
         for name, _, after, outcome, _ in changes.modules:
             if name != "conftest" and (
                 outcome == PUT_BACK or (outcome == FORGOTTEN and is_made_by_hand(after))
             ):
-                yield name
+                yield ("entry", name), name
         for where, item, _, outcome in changes.items:
             if outcome == "undone" and not self._runner.is_own_entry(item):
-                yield f"sys.{where}"
-        yield from changes.rebound
+                yield (where, item), f"sys.{where}"
+        for name in changes.rebound:
+            yield ("rebound", name), name
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

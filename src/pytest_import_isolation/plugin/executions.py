@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.contained import Contained
     from pytest_import_isolation.window.parameters import Parameters
     from pytest_import_isolation.window.window import Window
+    from pytest_import_isolation.window.world import World
 
 TITLE = "import isolation"
 _FRESH = (
@@ -48,21 +49,21 @@ class Executions:
         # What test code did to the contents of modules and isolation undid, by name: how, and who did it.
         self._restored: dict[str, tuple[str, str]] = {}
 
-    def note(self, changes: Changes, who: str, packages: Mapping[str, object]) -> None:
+    def note(self, changes: Changes, who: str, left: Window | World) -> None:
         """Take note of the modules that were forgotten after a test or file.
 
         Args:
             changes: what became of its modules.
             who: the test or file.
-            packages: the packages of the top level among those that were forgotten.
+            left: what was closed, or left: it knows which packages it forgot, and what is nobody's leak.
         """
         if not changes:
             return
         if self.contained is not None:
-            self.contained.note(changes, who)
+            self.contained.note(changes, who, left.blameless)
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
-        self._packages.update(packages)
+        self._packages.update(left.forgotten_packages)
         for text in changes.contents:
             name, _, how = text.partition(": ")
             self._restored.setdefault(name, (how, who))

@@ -149,12 +149,12 @@ class SuiteWorlds:
         if chain != self.worlds.chain:
             with self.unobserved():
                 for world, changes in self.worlds.swap(*chain).items():
-                    self._executions.note(changes, world.name, world.forgotten_packages)
+                    self._executions.note(changes, world.name, world)
 
     def put_away(self) -> None:
         """Leave the innermost world."""
         world = self.worlds.chain[-1]
-        self._executions.note(self.worlds.leave(), world.name, world.forgotten_packages)
+        self._executions.note(self.worlds.leave(), world.name, world)
 
     # What they changed
 

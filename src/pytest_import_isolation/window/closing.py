@@ -24,7 +24,7 @@ from pytest_import_isolation.window.evictions import covered_modules, park_evict
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
 from pytest_import_isolation.window.removal import Removal
-from pytest_import_isolation.window.summary import Summary
+from pytest_import_isolation.window.summary import Summary, blameless
 from pytest_import_isolation.window.window import Window, innermost_window, open_windows, tainted_in
 
 
@@ -167,6 +167,7 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         window.note_kept_taints(new_modules, removal.decisions)
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
         outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
+        window.blameless = blameless(difference, outcomes, Ownership(window.origins))
         window.installations.settle(difference, outcomes)
         window.installations.settle_entries(outcomes)
         window.installations.settle_classes(outcomes)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import item_text
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import (
     FORGOTTEN,
     KEPT,
@@ -19,7 +21,8 @@ from pytest_import_isolation.state.changes import (
     ModuleChange,
 )
 from pytest_import_isolation.state.differences import Difference
-from pytest_import_isolation.state.origins import describe
+from pytest_import_isolation.state.origins import describe, is_made_by_hand
+from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.window.outcomes import Outcome
 from pytest_import_isolation.window.removal import Removal
 
@@ -86,3 +89,42 @@ class Summary(NamedTuple):
         if any(item is other for other in self.contents(list_name)):
             return KEPT
         return PARKED if FINDER.lot.holds(item) else "undone"
+
+
+def blameless(
+    difference: Difference, outcomes: Mapping[Any, Outcome], ownership: Ownership
+) -> frozenset[tuple[str, str]]:
+    """Return what modules did when they were executed that is nobody's leak, in the words of the summary.
+
+    An entry that they may have replaced is called ``replaced``: it is, if no test file can have done it.
+
+    Args:
+        difference: what is different, and still in place.
+        outcomes: what becomes of the modules that were loaded.
+        ownership: tells whose a change is.
+    """
+    # A first import is no leak at all.
+    fakes = {
+        name: module
+        for name, module in difference.added.items()
+        if outcomes.get(name) is Outcome.FORGET and is_made_by_hand(describe(module))
+    }
+    changes = single_changes(difference._replace(added=fakes, bindings={}))
+    told = [
+        (change, _words_of(change)) for change in changes
+    ]  # no keys: that would hash what a user put there
+    if difference.import_function:
+        change = SingleChange("import_function", "", ABSENT, import_function())
+        told.append((change, ("rebound", "builtins.__import__")))
+    found = {words for change, words in told if ownership.blameless_maker(change)}
+    # Who put something into the place of a module was not seen. The text of a library may be able to do it.
+    able = (name for name in difference.replaced if type(name) is str and ownership.able_library(name))
+    return frozenset((*found, *(("replaced", name) for name in able)))
+
+
+def _words_of(change: SingleChange) -> tuple[str, str]:
+    if change.what in ("entry", "rebound"):
+        return change.what, change.key if type(change.key) is str else ""
+    if change.key == "order":
+        return change.what, f"sys.{change.what}"
+    return change.what, item_text(change.before if change.after is ABSENT else change.after)

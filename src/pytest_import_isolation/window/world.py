@@ -88,6 +88,8 @@ class World:
         self._seen: dict[Any, object] | None = {} if is_watchful else None
         #: First-party packages of the top level that were put away when it was left last.
         self.forgotten_packages: dict[str, object] = {}
+        #: What its modules did that is nobody's leak, as of when it was left last.
+        self.blameless: frozenset[tuple[str, str]] = frozenset()
         self._window: Window | None = None
         # What its modules did to the classes of finders.
         self._class_changes: list[ClassChange] = []
@@ -167,7 +169,7 @@ class World:
         self._class_changes = window.installations.undone
         if window.contents is not None:
             self._contents = window.contents.undone
-        self.forgotten_packages = window.forgotten_packages
+        self.forgotten_packages, self.blameless = window.forgotten_packages, window.blameless
         self._window = None
         return changes
 
