@@ -225,7 +225,7 @@ class Exposures:
         watched, here = self._find(wanted), self._here()
         if watched is None or here is None:
             return
-        most = self._rank(watched, wanted, is_for_another=False)
+        most = _telling(watched, wanted, is_for_another=False)
         is_known = watched.is_own(here.nodeid) or watched.rank_of(here.nodeid) >= most
         if is_known and not is_importing():
             return  # as it is in a loop; the call stack is looked through for nothing then
@@ -243,7 +243,7 @@ class Exposures:
             importer = self._find_importer(asker)
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
             # Nobody's statement tells least: traceback imports what it looks for suggestions in, for pytest.
-            rank = self._rank(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
+            rank = _telling(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
             self._meet(watched, exposure, rank)
 
     def _met_contents(self, wanted: str) -> None:
@@ -280,19 +280,6 @@ class Exposures:
                     file = found if type(found := space.get("__file__")) is str else name
                     self._meet(watched, Exposure(nodeid, phase, file, line_of_import(file, last), _UNKNOWN))
                     break
-
-    @staticmethod
-    def _rank(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
-        """Return how much a place tells: the statement that asks for the very name tells most.
-
-        Args:
-            watched: what was met.
-            wanted: the module that was asked for.
-            is_for_another: whether a module asked while it was imported: what it got has a leak of its own.
-        """
-        if wanted != watched.name and not wanted.startswith(f"{watched.name}."):
-            return 1
-        return 2 if is_for_another else 3
 
     def _meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
         if exposure.nodeid not in watched.met:
@@ -338,6 +325,19 @@ class Exposures:
                     for exposure in watched.met.values()
                 )
         return {leak: tuple(exposures) for leak, exposures in found.items()}
+
+
+def _telling(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
+    """Return how much a place tells: the statement that asks for the very name tells most.
+
+    Args:
+        watched: what was met.
+        wanted: the module that was asked for.
+        is_for_another: whether a module asked while it was imported: what it got has a leak of its own.
+    """
+    if wanted != watched.name and not wanted.startswith(f"{watched.name}."):
+        return 1
+    return 2 if is_for_another else 3
 
 
 def line_of_import(file: str, name: str) -> int:

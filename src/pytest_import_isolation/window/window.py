@@ -104,6 +104,9 @@ class Window:
     #: Whether a fixture of a wider scope opened it: then it may be closed in the window of a test.
     is_wide = False
 
+    #: What modules did when they were executed that is nobody's leak, found when the window is closed.
+    blameless: frozenset[tuple[str, str]] = frozenset()
+
     def __init__(
         self,
         parameters: Parameters,
@@ -154,8 +157,6 @@ class Window:
         self.remarks: list[Remark] = []
         #: First-party packages of the top level that the closing of the window forgot.
         self.forgotten_packages: dict[str, object] = {}
-        #: What modules did when they were executed that is nobody's leak, found when the window is closed.
-        self.blameless: frozenset[tuple[str, str]] = frozenset()
 
     def __str__(self) -> str:
         if self.opened_by is None:
