@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.odd_keys import entries_in
+from pytest_import_isolation.state.restoring import restore
+from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
 _PARTS = st.sampled_from("abc")
@@ -81,3 +83,20 @@ def test_a_key_that_cannot_be_compared_is_a_change() -> None:
     assert [key.key for key in changes.added if key != "sys"] == [other]
     index = BindingIndex(Entries(before))
     assert BindingIndex(Entries(after), index).entries.keys[1:] == ["sys"]
+
+
+def test_a_package_that_another_one_replaces_brings_its_own_attributes(unchanged: None) -> None:
+    packages, submodules = [ModuleType("bnd_pkg"), ModuleType("bnd_pkg")], [ModuleType("s"), ModuleType("s")]
+    for package, submodule in zip(packages, submodules, strict=True):
+        package.sub = submodule  # type: ignore[attr-defined]
+    sys.modules.update({"bnd_pkg": packages[0], "bnd_pkg.sub": submodules[0]})
+    try:
+        around, before = ImportState.capture(), ImportState.capture()
+        sys.modules["bnd_pkg"] = packages[1]
+        around.follow(before.differences(), before)
+        assert not around.differences()
+        del sys.modules["bnd_pkg"]
+        restore(around, lambda name, module: None)
+        assert (sys.modules["bnd_pkg"], packages[1].sub) == (packages[1], submodules[1])
+    finally:
+        del sys.modules["bnd_pkg"], sys.modules["bnd_pkg.sub"]

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.errors import ParameterError, WindowOrderError
+from pytest_import_isolation.parking.finder import FINDER
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -252,3 +253,25 @@ def test_what_another_module_of_its_name_needs_while_it_is_imported_is_not_the_p
         # It can be unpacked by zlib alone, which is itself, as without a window.
         with pytest.raises(ImportError):
             importlib.import_module("zlib")
+
+
+class _First:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        return None
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_who_puts_a_finder_first_and_takes_the_first_one_out_takes_out_its_own(
+    number: int, unchanged: None
+) -> None:
+    finders = [finder for finder in sys.meta_path if finder is not FINDER]
+    with IsolatedImportContext():
+        first = [_First() for _ in range(number)]
+        for finder in first:
+            sys.meta_path.insert(0, finder)
+        with IsolatedImportContext():
+            assert sys.meta_path[0] is FINDER
+        sys.meta_path.pop(0)
+        with IsolatedImportContext():
+            pass
+        assert [finder for finder in sys.meta_path if finder is not FINDER] == [*first[:-1], *finders]

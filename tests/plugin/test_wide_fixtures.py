@@ -228,3 +228,70 @@ def test_what_a_session_fixture_of_a_file_leaves_goes_with_the_file(suite: Any, 
         ("json", True),
         ("zz8", True),
     }
+
+
+def test_what_a_plugin_exchanges_while_pytest_reports_is_not_put_back_after_the_test(suite: Any) -> None:
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = lib/site-packages\naddopts = -p exchanging\n",
+        "lib/site-packages/exchanging.py": """
+            import os, sys, types
+            import pytest
+
+            class Finder:
+                alive = True
+                def find_spec(self, name, path=None, target=None):
+                    assert self.alive, "asked after it was taken out"
+
+            class Exchange:
+                on, finder, real = False, None, os
+
+                def put(self):
+                    self.finder, self.on = Finder(), True
+                    sys.meta_path.insert(0, self.finder)
+                    sys.modules["os"] = fake = types.ModuleType("os")
+                    fake.__dict__.update(self.real.__dict__, path=types.ModuleType("fake_path"))
+
+                def take(self):
+                    self.finder.alive = self.on = False
+                    sys.meta_path.pop(0)
+                    sys.modules["os"] = self.real
+
+            exchange = Exchange()
+
+            @pytest.fixture(scope="module")
+            def other_os():
+                exchange.put()
+                yield exchange
+                exchange.take()
+
+            @pytest.hookimpl(wrapper=True)
+            def pytest_runtest_logreport():
+                was_on = exchange.on
+                if was_on:
+                    exchange.take()
+                try:
+                    return (yield)
+                finally:
+                    if was_on:
+                        exchange.put()
+        """,
+        "test_a.py": """
+            import sys
+
+            def test_first(other_os):
+                assert sys.modules["os"].path.__name__ == "fake_path"
+
+            def test_second():
+                assert sys.modules["os"].path.__name__ == "fake_path"
+        """,
+        "test_b.py": """
+            import os
+
+            def test_third():
+                import colorsys
+                assert os.path.__name__ == "posixpath" or os.name == "nt"
+        """,
+    }
+    for mode in ("file", "test"):
+        run = suite.run(files, f"--isolate-imports={mode}", report=False)
+        assert run.outcomes == {"passed": 3}, run.output

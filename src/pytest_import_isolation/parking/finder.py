@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
+from operator import is_
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -81,6 +82,8 @@ class ParkedModuleFinder:
         self._searched: dict[str, SearchedPath] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
+        # All finders as of when it went to the front of others that had been put before it.
+        self._overtaking: tuple[object, ...] = ()
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Answer importlib: a spec for a fake, or for a parked module that is to be loaded; else None."""
@@ -181,9 +184,33 @@ class ParkedModuleFinder:
     def settle(self) -> None:
         """Take position 0 of ``sys.meta_path``, or leave it if there is nothing to do."""
         if self._listeners or self._lenders or self.lot:
-            move_to_front(self, behind=self.ahead)
+            was_taken_out = self.give_back()
+            overtakes = move_to_front(self, behind=self.ahead) or was_taken_out
+            if overtakes and not self.ahead:
+                self._overtaking = tuple(sys.meta_path)
         else:
+            self._overtaking = ()
             remove_finder(self)
+
+    def give_back(self) -> bool:
+        """Let ``sys.meta_path.pop(0)`` have taken out what it was meant for, and not this finder.
+
+        Libraries put a finder first and take out the first one again; in between this one went to the front.
+
+        Returns:
+            Whether it was taken out so.
+        """
+        finders = getattr(sys, "meta_path", None)
+        others = self._overtaking[1:]
+        if not others or type(finders) is not list or any(finder is self for finder in finders):
+            return False
+        self._overtaking = ()
+        start = len(finders) - len(others)
+        # They may have put another one first since then.
+        if start < 0 or not all(map(is_, finders[start:], others)):
+            return False
+        del finders[start]
+        return True
 
 
 #: Gives the spec of a fake module, or None for any other name.

@@ -158,7 +158,7 @@ def item_windows(config: pytest.Config) -> ItemWindows:
         with plain_imports():
             from pytest_import_isolation.fakes.missing import INTERCEPTOR
             from pytest_import_isolation.plugin.fixture_adoption import FixtureAdoption
-            from pytest_import_isolation.plugin.window_hooks import ReportHooks, WindowHooks
+            from pytest_import_isolation.plugin.window_hooks import OtherPlugins, ReportHooks, WindowHooks
             from pytest_import_isolation.plugin.windows import ItemWindows
             from pytest_import_isolation.watching.asked_imports import ASKED
 
@@ -176,6 +176,7 @@ def item_windows(config: pytest.Config) -> ItemWindows:
             parts.interruptions,
         )
         windows.hooks_of_tests, windows.hooks_of_reports = WindowHooks(windows), ReportHooks(windows)
+        windows.hooks_of_others = OtherPlugins(windows, config.pluginmanager)
         INTERCEPTOR.listeners.append(windows.watch_reports)
         config.add_cleanup(partial(INTERCEPTOR.listeners.remove, windows.watch_reports))
         config.stash[_windows_key] = windows

@@ -60,8 +60,9 @@ class Contained:
                 outcome == PUT_BACK or (outcome == FORGOTTEN and is_made_by_hand(after))
             ):
                 yield ("entry", name), name
-        for where, item, _, outcome in changes.items:
-            if outcome == "undone" and not self._runner.is_own_entry(item):
+        for where, item, change, outcome in changes.items:
+            is_order_of_others = change == "moved" and where != "path"  # which harms nobody
+            if outcome == "undone" and not is_order_of_others and not self._runner.is_own_entry(item):
                 yield (where, item), f"sys.{where}"
         for name in changes.rebound:
             yield ("rebound", name), name

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
+from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.patched_everywhere import bring_back_for
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.window.adoption import follow_from
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.windows import ItemWindows
@@ -78,3 +82,40 @@ class ReportHooks:
         if call.excinfo is not None and report.outcome == "failed":
             self._windows.explain(item, report, call.excinfo)
         return report
+
+
+class OtherPlugins:
+    """Lets what other plugins change between two phases of a test belong to the state around its window.
+
+    pyfakefs takes its file system away while pytest reports on a test, and puts another one there.
+
+    Args:
+        windows: the windows.
+        manager: knows the other plugins.
+    """
+
+    def __init__(self, windows: ItemWindows, manager: pytest.PytestPluginManager) -> None:
+        self._windows = windows
+        self._hook = manager.hook.pytest_runtest_logreport
+        # By how many there are, whether one is neither pytest's nor of this plugin: more may come.
+        self._known = 0, False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self) -> Generator[None, None, None]:
+        """Follow what changes."""
+        window = self._windows.open[-1].outermost if self._windows.open else None
+        if window is None or not self._are_others():
+            return (yield)
+        before = ImportState.capture()
+        try:
+            return (yield)
+        finally:
+            FINDER.give_back()
+            follow_from(window, before, with_modules=False)
+
+    def _are_others(self) -> bool:
+        implementations = self._hook.get_hookimpls()
+        if self._known[0] != len(implementations):
+            homes = {top_level(str(one.function.__module__)) for one in implementations}
+            self._known = len(implementations), not homes <= {"_pytest", top_level(__name__)}
+        return self._known[1]

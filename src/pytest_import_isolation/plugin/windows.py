@@ -38,6 +38,7 @@ _refusal_key = pytest.StashKey[str | BaseException]()
 #: How many wrong marks are told.
 _MOST_MISTAKES = 20
 _HOOKS_OF_TESTS = "isolated-import-windows-of-tests"
+_HOOKS_OF_OTHERS = "isolated-import-windows-beside-plugins"
 _HOOKS_OF_REPORTS = "isolated-import-windows-in-reports"
 
 
@@ -145,6 +146,8 @@ class ItemWindows:
         #: The hooks that are called for each test, and those for each report; they use the windows.
         self.hooks_of_tests: object = None
         self.hooks_of_reports: object = None
+        #: Those that are called beside those of other plugins.
+        self.hooks_of_others: object = None
         #: The contexts of tests that are open, the innermost last.
         self.open: list[ItemContext] = []
         # The file of the test before, and its window, which is closed.
@@ -220,6 +223,7 @@ class ItemWindows:
         """Open the windows of tests in their setups, and close them after their teardowns, from now on."""
         if not self._manager.has_plugin(_HOOKS_OF_TESTS):
             self._manager.register(self.hooks_of_tests, _HOOKS_OF_TESTS)
+            self._manager.register(self.hooks_of_others, _HOOKS_OF_OTHERS)
 
     def watch_reports(self) -> None:
         """Let pytest find all modules when it reports on tests, from now on."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
-from pytest_import_isolation.machinery.finders import import_function
+from pytest_import_isolation.machinery.finders import import_function, without_own_finder
 from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.lazy_settings import LazySettings, lazy_settings
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, parent_of
 from pytest_import_isolation.state.differences import (
     LISTS,
     NO_DIFFERENCE,
@@ -311,8 +311,9 @@ class ImportState:
             self._compared = None
             for item in items.added:
                 if not any(item is other for other in known):
-                    now = items_in(getattr(sys, list_name, None))
-                    self.admit_item(list_name, item, in_front=stands_in_front(item, now, known))
+                    now = without_own_finder(items_in(getattr(sys, list_name, None)))
+                    in_front = stands_in_front(item, now, without_own_finder(known))
+                    self.admit_item(list_name, item, in_front=in_front)
 
     def _follow_containers(self, before: ImportState) -> None:
         for name, (found, _) in before.lists.items():
@@ -332,13 +333,13 @@ class ImportState:
         touched: Mapping[Any, object],
         bindings: Mapping[str, Binding] = MappingProxyType({}),
     ) -> None:
-        """Hold other modules, and of packages' attributes those of touched modules as they are now."""
+        """Hold other modules; what touched packages hold, and what holds touched modules, is as it is now."""
         known = self._bindings
         values = dict(zip(known.index.names, known.values, strict=True))
         values.update({name: binding.after for name, binding in bindings.items() if name in values})
         index = BindingIndex(Entries(modules), known.index)
         held = [
-            now if name in touched else values.get(name, now)
+            now if name in touched or parent_of(name)[0] in touched else values.get(name, now)
             for name, now in zip(index.names, index.read(), strict=True)
         ]
         self.modules = modules

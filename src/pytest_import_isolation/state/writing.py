@@ -229,22 +229,27 @@ def put_first(list_name: str, items: Sequence[object]) -> None:
     drop_finder_caches()
 
 
-def move_to_front(finder: object, behind: Sequence[object] = ()) -> None:
+def move_to_front(finder: object, behind: Sequence[object] = ()) -> bool:
     """Put a finder at position 0 of ``sys.meta_path``, wherever it was.
 
     Args:
         finder: the finder.
         behind: finders that may stand before it.
+
+    Returns:
+        Whether it was there already, at a later position.
     """
     finders = getattr(sys, "meta_path", None)
     if type(finders) is not list or (finders and finders[0] is finder and not behind):
-        return
+        return False
     position = 0
     while behind and position < len(finders) and any(finders[position] is other for other in behind):
         position += 1
     rest = finders[position:]
-    if not (rest and rest[0] is finder):
-        finders[position:] = [finder, *_others(finder, rest)]
+    if rest and rest[0] is finder:
+        return False
+    finders[position:] = [finder, *_others(finder, rest)]
+    return len(finders) == position + len(rest)
 
 
 def remove_finder(finder: object) -> None:

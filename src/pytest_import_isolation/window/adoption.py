@@ -97,9 +97,17 @@ def follow_contents(window: Window, before: State | None) -> None:
             inner.contents.follow_from(before)
 
 
-def follow_from(window: Window, before: ImportState) -> None:
-    """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
+def follow_from(window: Window, before: ImportState, *, with_modules: bool = True) -> None:
+    """Let what changed since a snapshot belong to the state around a window and the windows inside it.
+
+    Args:
+        window: the window.
+        before: the snapshot.
+        with_modules: whether the modules do that were loaded since.
+    """
     change = before.differences(is_own_finder)
+    if change and not with_modules:
+        change = change._replace(added={})
     if change:
         for inner in with_inner(window):
             _follow(inner, change, before)
