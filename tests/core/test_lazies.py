@@ -493,3 +493,47 @@ def test_a_filter_that_a_library_set_leaves_and_returns_with_it(tree: Tree) -> N
             library = importlib.import_module("laz_sets")
             assert chosen() is library.chosen
         assert chosen() is None
+
+
+def test_what_a_descriptor_gave_once_and_for_all_stays(tree: Callable[[dict[str, str]], Path]) -> None:
+    tree(
+        {
+            "lazy_six.py": """
+                import sys
+                from importlib.machinery import ModuleSpec
+                from types import ModuleType
+
+                class Lazy:
+                    def __get__(self, package, kind):
+                        __import__("lazy_six.moves.parts")
+                        del kind.parts
+                        return package.parts
+
+                class Moves(ModuleType):
+                    __path__ = []
+                    parts = Lazy()
+
+                class Finder:
+                    def __init__(self):
+                        moves, parts = Moves("lazy_six.moves"), ModuleType("lazy_six.moves.parts")
+                        self.made = {module.__name__: module for module in (moves, parts)}
+                    def find_spec(self, name, path=None, target=None):
+                        return ModuleSpec(name, self) if name in self.made else None
+                    def create_module(self, spec):
+                        return self.made[spec.name]
+                    def exec_module(self, module):
+                        pass
+
+                __path__ = []
+                finder = Finder()
+                sys.meta_path.append(finder)
+            """
+        }
+    )
+    moves: Any = importlib.import_module("lazy_six.moves")
+    try:
+        for _ in range(2):
+            with IsolatedImportContext():
+                assert moves.parts.__name__ == "lazy_six.moves.parts"
+    finally:
+        sys.meta_path.remove(sys.modules["lazy_six"].finder)  # type: ignore[attr-defined]

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from enum import IntEnum
+from types import ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_initializing, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    ancestors,
+    class_home,
+    file_of,
+    is_initializing,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins, Verdict
 from pytest_import_isolation.state.references import NewModules, changed_values
@@ -206,7 +215,7 @@ class _Deciding:
             # A test holds what it saw with its fake; nobody else shall get that.
             not_kept = self.unclean if self.unclean and self.given.is_test_code(module) else ()
             for home, key in self.new_modules.references(space):
-                if f"{name}.{key}" == home:
+                if f"{name}.{key}" == home and not self._is_handed_out(module, home):
                     continue  # the attribute that importlib writes for a submodule
                 if lazy is None:
                     lazy = frozenset(self.given.lazy_names(name))
@@ -214,6 +223,17 @@ class _Deciding:
                     continue
                 if key not in lazy and home not in not_kept and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _is_handed_out(self, package: object, name: str) -> bool:
+        """Tell whether a first-party finder hands out the same submodule each time.
+
+        The class of its package, as of six.moves, may have had a descriptor that the first use took away.
+        """
+        if type(package) is ModuleType or file_of(self.real[name]) is not None:
+            return False
+        spec = namespace((namespace(self.real[name]) or {}).get("__spec__")) or {}
+        home = class_home(type(spec.get("loader")))
+        return self.given.origins.is_first_party(home, self.given.survivors.get(home))
 
     def _unclean(self) -> Set[str]:
         """Return the modules that hold something of what this window faked or blocked."""
