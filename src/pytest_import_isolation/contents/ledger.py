@@ -230,7 +230,7 @@ class Contents:
         if changed:
             known = {id(space.owner()) for found in spaces.values() for space in found[1:]}
             before, self._of_finders = self._of_finders, {}
-            for cls in dict.fromkeys(map(class_of, finders)):
+            for cls in {id(cls): cls for cls in map(class_of, finders)}.values():
                 if id(cls) in known or top_level(class_home(cls)) in UNWATCHED:
                     continue
                 old = before.get(id(cls))

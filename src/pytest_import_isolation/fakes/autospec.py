@@ -7,10 +7,12 @@ from types import ModuleType
 from typing import Any, Final
 from unittest import mock
 
+from pytest_import_isolation.machinery.modules import is_instance_of_one
+
 #: Values that cannot do anything: the fake has the same.
-_DATA: Final = frozenset((bool, bytes, complex, float, frozenset, int, str, tuple, type(None), type(...)))
+_DATA: Final = (bool, bytes, complex, float, frozenset, int, str, tuple, type(None), type(...))
 #: Containers of which the fake has a copy.
-_CONTAINERS: Final = frozenset((dict, list, set))
+_CONTAINERS: Final = (dict, list, set)
 
 
 def imitation(value: object, name: str) -> object:
@@ -24,9 +26,9 @@ def imitation(value: object, name: str) -> object:
         name: what it is called, with its module.
     """
     kind = type(value)
-    if kind in _DATA:
+    if is_instance_of_one(value, _DATA):
         return value
-    if kind in _CONTAINERS:
+    if is_instance_of_one(value, _CONTAINERS):
         return value.copy()  # type: ignore[attr-defined]
     # isinstance() would ask a lazy object for its class, and so set it up.
     if issubclass(kind, type) and issubclass(value, (BaseException, Enum)):  # type: ignore[arg-type]

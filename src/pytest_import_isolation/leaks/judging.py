@@ -12,7 +12,7 @@ from pytest_import_isolation.leaks.entries import has_private_name, is_first_imp
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
@@ -47,7 +47,7 @@ class Judge:
         maker = self._ownership.blameless_maker(change) or self._replacer(change, polluter)
         if maker is not None:
             return self._first_imports.leak_of_made(change, polluter, maker)
-        if self._was_installed_by_a_library(change):
+        if self._was_installed_by_a_library(change, polluter):
             return None
         if self._was_executed_by_a_tool(change, polluter):
             return None if change.after is ABSENT else self._first_imports.leak(change.key, polluter)
@@ -93,15 +93,29 @@ class Judge:
             return None
         return self._ownership.able_library(change.key)
 
-    def _was_installed_by_a_library(self, change: SingleChange) -> bool:
-        """Tell whether an installed package put an item into a list when one of its functions was called."""
+    def _was_installed_by_a_library(self, change: SingleChange, polluter: Polluter) -> bool:
+        """Tell whether a library put an item into a list when one of its functions was called.
+
+        Isolation leaves it there: the library remembers that it has done so.
+        """
         if change.what not in LISTS or change.key == "order" or change.before is not ABSENT:
             return False
         modules = sys.modules.copy()
-        owner = self._ownership.installer(change.what, change.after, modules)
-        if owner is None or self._origins.is_first_party(owner, modules.get(owner)):
+        owner = self._ownership.installer(
+            change.what, change.after, modules, [self._places.text_of(polluter)]
+        )
+        if owner is None:
             return False
-        return self._places.file_that_says(change, change.what) is None
+        file = self._places.file_that_says(change, change.what)
+        if file is None or not self._origins.is_first_party(owner, modules.get(owner)):
+            return file is None
+        # The lines of an application are seen.
+        own = (
+            module
+            for name, module in modules.items()
+            if type(name) is str and top_level(name) == top_level(owner)
+        )
+        return file in map(file_of, own)
 
     def _was_executed_by_a_tool(self, change: SingleChange, polluter: Polluter) -> bool:
         """Tell whether code that is not the user's executed a user's file under a private name of its own."""

@@ -18,7 +18,10 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.wording import listing
 
 # There is one of each, and many names hold it.
-_COMMON: Final = (type(None), bool, int, float, str, bytes, tuple, type(Ellipsis), type(NotImplemented))
+# By identity: a metaclass may hash and compare as it likes.
+_COMMON: Final = frozenset(
+    map(id, (type(None), bool, int, float, str, bytes, tuple, type(Ellipsis), type(NotImplemented)))
+)
 _MOST: Final = 3
 
 
@@ -105,7 +108,7 @@ class PatchedImports:
 
     def _attributes(self, module: object, file: str) -> Iterator[str]:
         space = namespace(module) or {}
-        held = {id(value) for value in list(space.values()) if type(value) not in _COMMON}
+        held = {id(value) for value in list(space.values()) if id(type(value)) not in _COMMON}
         builtin = space.get("__builtins__")
         if type(builtin) is dict:  # the interpreter gives the same one to all modules
             held.discard(id(builtin))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_of, value_of
 from pytest_import_isolation.machinery.import_bytecode import imports_in
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_instance_of_one, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _MOST_CODE: Final = 300
@@ -131,7 +131,7 @@ def _function_in(value: object) -> FunctionType | None:
             if wrapped is None:
                 return function
             value = wrapped
-        elif kind in (MethodType, staticmethod, classmethod):
+        elif is_instance_of_one(value, (MethodType, staticmethod, classmethod)):
             value = value.__func__  # type: ignore[attr-defined]
         elif kind is property:
             value = value.fget  # type: ignore[attr-defined]

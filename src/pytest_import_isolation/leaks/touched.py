@@ -9,7 +9,13 @@ from types import CodeType, FrameType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import value_of
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, home_of, namespace
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_home,
+    home_of,
+    is_instance_of_one,
+    namespace,
+)
 from pytest_import_isolation.machinery.regexes import regex
 
 #: How many exceptions of a chain are looked at.
@@ -51,7 +57,7 @@ class Touched:
             self._homes.add(name)
         for used in _names_in(frame.f_code):
             value = value_of(used, frame)
-            if value is ABSENT or value is None or type(value) in (int, bool, str):
+            if value is ABSENT or value is None or is_instance_of_one(value, (int, bool, str)):
                 continue
             self._values[id(value)] = value
             home = home_of(value) or (class_home(type(value)), "")

@@ -128,7 +128,8 @@ def _may_call_import(frame: FrameType) -> bool:
     # What this package has put into the place of the function stands for it in variables, too.
     variables += [space[WRAPPED] for found in variables if WRAPPED in (space := namespace(found) or {})]
     return any(
-        found is builtins.__import__ or (type(found) in _FUNCTIONS and found.__name__ == "__import__")
+        found is builtins.__import__
+        or (any(type(found) is kind for kind in _FUNCTIONS) and found.__name__ == "__import__")
         for found in variables
     )
 

@@ -59,8 +59,14 @@ def namespace(module: object) -> dict[str, Any] | None:
         found = _namespace_of_module(module)
     else:
         getter: Any = class_attribute(kind, "__dict__")
-        found = getter.__get__(module) if type(getter) in _MADE_BY_THE_INTERPRETER else None
+        found = getter.__get__(module) if is_instance_of_one(getter, _MADE_BY_THE_INTERPRETER) else None
     return found if type(found) is dict else None
+
+
+def is_instance_of_one(value: object, kinds: tuple[type, ...]) -> bool:
+    """Tell whether the class of a value is one of some classes; its metaclass is not asked."""
+    found = type(value)
+    return any(found is kind for kind in kinds)
 
 
 def class_attribute(kind: type, name: str) -> object:

@@ -12,7 +12,6 @@ from pytest_import_isolation.machinery.modules import (
     class_home,
     class_qualname,
     file_of,
-    module_of_class,
     namespace,
     top_level,
 )
@@ -20,6 +19,12 @@ from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: How far into what a function holds is looked for the code that it runs.
 _DEPTH: Final = 4
+#: Whose instances tell nothing by their class. By identity: a metaclass may compare and hash as it likes.
+_PLAIN: Final = frozenset(
+    map(id, (tuple, list, dict, str, int, bool, type(None), MethodType, functools.partial))
+)
+#: The types of what may be the code of a finder.
+_CODE: Final = frozenset(map(id, (FunctionType, MethodType, functools.partial, staticmethod, classmethod)))
 _OWN_PACKAGE: Final = top_level(__name__)
 
 
@@ -59,7 +64,8 @@ def homes_of(item: object) -> Iterator[str]:
     """Yield the modules that define what a finder or hook is made of, the outermost first.
 
     ``FileFinder.path_hook((MyLoader, [".py"]))`` gives a function of importlib's that holds a class of
-    somebody else's. What this package put into the place of a function belongs to nobody.
+    somebody else's. A function knows its globals, whatever it says of its module. What this package put into
+    the place of a function belongs to nobody.
     """
     seen: set[int] = set()
     waiting: list[tuple[object, int]] = [(item, 0)]
@@ -68,25 +74,25 @@ def homes_of(item: object) -> Iterator[str]:
         if id(part) in seen or level > _DEPTH:
             continue
         seen.add(id(part))
-        home = _home(part)
-        if home and top_level(home) != _OWN_PACKAGE:
-            yield home
+        for home in _homes(part):
+            if type(home) is str and home and top_level(home) != _OWN_PACKAGE:
+                yield home
         waiting += ((inner, level + 1) for inner in _parts(part))
 
 
-def _home(part: object) -> str | None:
+def _homes(part: object) -> Iterator[str]:
+    """Yield where something says that it was defined, and for a function also where it was."""
     kind = type(part)
     if issubclass(kind, type):
-        return module_of_class(part)  # type: ignore[arg-type]
-    if kind is FunctionType or kind is BuiltinFunctionType:
-        home = part.__module__
-        return home if type(home) is str else None
-    if kind is ModuleType:
-        name = (namespace(part) or {}).get("__name__")
-        return name if type(name) is str else None
-    if kind in (tuple, list, dict, str, int, bool, type(None), MethodType, functools.partial):
-        return None
-    return module_of_class(kind)
+        yield class_home(part)  # type: ignore[arg-type]
+    elif kind is FunctionType or kind is BuiltinFunctionType:
+        yield part.__module__
+        if kind is FunctionType:
+            yield dict.get(part.__globals__, "__name__")  # type: ignore[attr-defined]
+    elif kind is ModuleType:
+        yield (namespace(part) or {}).get("__name__", "")
+    elif id(kind) not in _PLAIN:
+        yield class_home(kind)
 
 
 def _parts(part: Any) -> Iterator[object]:
@@ -108,8 +114,20 @@ def _parts(part: Any) -> Iterator[object]:
         yield part.func
         yield from part.args
         yield from part.keywords.values()
-    elif kind in (tuple, list):
+    elif kind is staticmethod or kind is classmethod:
+        yield part.__func__
+    elif kind is tuple or kind is list:
         yield from part
+    elif issubclass(kind, type):
+        yield from _code_in(type.__dict__["__dict__"].__get__(part))
+    elif kind is not ModuleType and id(kind) not in _PLAIN:
+        yield kind
+        yield from _code_in(namespace(part) or {})
+
+
+def _code_in(space: Mapping[str, object]) -> list[object]:
+    """Return what of a class or an object is code, and no data that it keeps."""
+    return [value for value in [*space.values()] if id(type(value)) in _CODE]
 
 
 def folder_of(module: object) -> str | None:

@@ -46,7 +46,7 @@ def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> N
     kind = type(loader)
     if type(parked) is not ModuleType:  # its code may have put another object into its place
         return
-    if kind in _SOURCE_LOADERS:
+    if any(kind is loader for loader in _SOURCE_LOADERS):
 
         def get_code(name: str) -> CodeType | None:
             # Not exec_module(): no frame of ours may lie between the caller and the code of a module.

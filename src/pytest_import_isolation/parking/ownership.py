@@ -7,9 +7,10 @@ one of its functions is called. Nobody sees which code runs then, so it is asked
 from __future__ import annotations
 
 import keyword
+import re
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
@@ -22,13 +23,22 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.makers import Maker
 
 _NO_FILES: Final = ("built-in", "frozen")
-#: By what is changed, the names of which the code that can do it has all.
-_WORDS: Final[Mapping[str, frozenset[str]]] = {
-    "path": frozenset(("sys", "path")),
-    "meta_path": frozenset(("meta_path",)),
-    "path_hooks": frozenset(("path_hooks",)),
-    "import_function": frozenset(("__import__",)),
-    "entry": frozenset(("modules",)),
+#: What makes hooks and finders for others.
+_IMPORT_SYSTEM: Final = (
+    "builtins",
+    "importlib",
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "zipimport",
+)
+_WORD: Final = re.compile(r"\w+")
+#: By what is changed, sets of names: the code that can do it has all of one of them.
+_WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
+    "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
+    "meta_path": (frozenset(("meta_path",)),),
+    "path_hooks": (frozenset(("path_hooks",)),),
+    "import_function": (frozenset(("__import__",)),),
+    "entry": (frozenset(("modules",)),),
 }
 
 
@@ -110,7 +120,7 @@ class Ownership:
     # What they install later
 
     def installer(
-        self, list_name: str, item: object, modules: Mapping[Any, object], texts: Iterable[str] = ()
+        self, list_name: str, item: object, modules: Mapping[Any, object], texts: Collection[str] = ()
     ) -> str | None:
         """Return the module that can have installed an item itself, when one of its functions was called.
 
@@ -125,16 +135,33 @@ class Ownership:
         """
         if list_name == "path":
             return self._installer_of_path(item, modules, texts)
-        for home in homes_of(item):
+        is_said = any(_says(text, list_name) for text in texts)
+        homes = [*homes_of(item)]
+        for home in homes:
             module = modules.get(home)
             if module is None or not self.may_own(home, module):
                 continue
             if not self.can_change(home, list_name, modules):
                 continue
-            is_first_party = self._origins.is_first_party(home, module)
-            if is_first_party and any(_says(text, list_name) for text in texts):
+            # A test may have made the object itself, and put a function of a library into it.
+            is_sure = top_level(homes[0]) in (top_level(home), *_IMPORT_SYSTEM)
+            if is_said and (not is_sure or self._origins.is_first_party(home, module)):
                 continue
             return home
+        is_plain = list_name == "path_hooks" and all(top_level(home) in _IMPORT_SYSTEM for home in homes)
+        return self._user(list_name, modules, texts) if is_plain and not is_said else None
+
+    def _user(self, list_name: str, modules: Mapping[Any, object], texts: Iterable[str]) -> str | None:
+        """Return the library that some texts name, if it can install what nobody's code is a part of."""
+        words = {word for text in texts for word in _WORD.findall(text)}
+        for name, module in modules.items():
+            if (
+                type(name) is str
+                and name in words
+                and self.may_own(name, module)
+                and self.can_change(name, list_name, modules)
+            ):
+                return name
         return None
 
     def _installer_of_path(
@@ -188,7 +215,7 @@ class Ownership:
 
 
 def _says(text: str, list_name: str) -> bool:
-    return all(word in text for word in _WORDS[list_name])
+    return any(all(word in text for word in words) for words in _WORDS[list_name])
 
 
 def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
@@ -205,7 +232,7 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
         if kind is FunctionType:
             yield value.__code__  # type: ignore[attr-defined]
             waiting.append((namespace(value) or {}).get("__wrapped__"))
-        elif kind in (staticmethod, classmethod):
+        elif kind is staticmethod or kind is classmethod:
             waiting.append(value.__func__)  # type: ignore[attr-defined]
         elif kind is property:
             waiting += (value.fget, value.fset, value.fdel)  # type: ignore[attr-defined]
@@ -215,7 +242,11 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
 
 def _names(code: CodeType, list_name: str) -> bool:
     """Tell whether code, or code inside of it, names what is changed."""
-    return any(_WORDS[list_name].issubset((*part.co_names, *_texts(part))) for part in _parts(code))
+    return any(
+        words.issubset((*part.co_names, *_texts(part)))
+        for part in _parts(code)
+        for words in _WORDS[list_name]
+    )
 
 
 def _texts(code: CodeType) -> list[str]:

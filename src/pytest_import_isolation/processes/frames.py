@@ -34,7 +34,7 @@ def encode(value: object) -> bytes:
 
 def _plain(value: Any, depth: int) -> Any:
     kind = type(value)
-    if depth and kind in (list, tuple):
+    if depth and (kind is list or kind is tuple):
         return kind([_plain(item, depth - 1) for item in value])
     if depth and kind is dict:
         return {_plain(key, depth - 1): _plain(item, depth - 1) for key, item in value.items()}
