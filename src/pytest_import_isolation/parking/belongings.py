@@ -80,7 +80,7 @@ def homes_of(item: object) -> Iterator[str]:
         waiting += ((inner, level + 1) for inner in _parts(part))
 
 
-def _homes(part: object) -> Iterator[str]:
+def _homes(part: object) -> Iterator[object]:
     """Yield where something says that it was defined, and for a function also where it was."""
     kind = type(part)
     if issubclass(kind, type):
