@@ -220,6 +220,57 @@ def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     assert run.outcomes == {"passed": 2}
 
 
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: tuple[str, ...]) -> None:
+    test = """
+        import hooklib
+
+        def test_before(): assert hooklib.state() == [{before}] * 3
+
+        def test_switch(): hooklib.switch()
+
+        def test_after(): assert hooklib.state() == [{after}] * 3
+    """
+    run = suite.run(
+        {
+            f"{home}hooklib.py": """
+                import builtins, sys
+
+                class _Finder:
+                    def find_spec(self, name, path=None, target=None): pass
+
+                def _hook(path): raise ImportError
+
+                _finder, _before = _Finder(), []
+
+                def switch():
+                    before = builtins.__import__
+                    if _before:
+                        sys.meta_path.remove(_finder)
+                        sys.path_hooks.remove(_hook)
+                        builtins.__import__ = _before.pop()
+                    else:
+                        _before.append(before)
+                        sys.meta_path.append(_finder)
+                        sys.path_hooks.append(_hook)
+                        builtins.__import__ = lambda *args, **more: before(*args, **more)
+
+                def state():
+                    replaced = bool(_before) and builtins.__import__ is not _before[0]
+                    return [_finder in sys.meta_path, _hook in sys.path_hooks, replaced]
+            """,
+            "tests/test_a.py": test.format(before=False, after=True),
+            "tests/test_b.py": test.format(before=True, after=False),
+            "tests/test_c.py": test.format(before=False, after=True),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 9}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("mode", [_MODES[0], *(pytest.param(m, marks=TAKES_LONG) for m in _MODES[1:])])
 def test_also_in_the_workers_of_xdist(suite: Suite, mode: tuple[str, ...]) -> None:
     files = {**_later(_INSTALLED, _LATER["a finder"]), "app/third.py": "", "app/fourth.py": ""}
@@ -698,11 +749,12 @@ def test_an_application_may_register_names_of_its_own(suite: Suite, mode: tuple[
             "app/shed/__init__.py": """
                 import sys, types
                 sys.modules["shed.moved"] = types.ModuleType("shed.moved")
+                sys.modules["hut"] = sys.modules[__name__]  # its name of before
                 import shed.proxy
             """,
             "app/shed/proxy.py": "import sys\nsys.modules[__name__] = object()",
-            "tests/test_a.py": "import shed.moved\ndef test_it(): import shed.moved, shed.proxy",
-            "tests/test_b.py": "def test_it():\n    import shed.moved",
+            "tests/test_a.py": "import shed.moved\ndef test_it(): import hut, shed.moved, shed.proxy",
+            "tests/test_b.py": "def test_it():\n    import hut, shed.moved",
         },
         *mode,
         ini=_INI,

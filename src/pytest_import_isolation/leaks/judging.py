@@ -94,15 +94,17 @@ class Judge:
         return self._ownership.able_library(change.key)
 
     def _was_installed_by_a_library(self, change: SingleChange, polluter: Polluter) -> bool:
-        """Tell whether a library put an item into a list when one of its functions was called.
+        """Tell whether a library put an item into a list, or took it away, when it was called.
 
-        Isolation leaves it there: the library remembers that it has done so.
+        Isolation leaves it so: the library remembers what it has done.
         """
-        if change.what not in LISTS or change.key == "order" or change.before is not ABSENT:
+        if change.what not in LISTS or change.key == "order":
             return False
-        modules = sys.modules.copy()
-        owner = self._ownership.installer(
-            change.what, change.after, modules, [self._places.text_of(polluter)]
+        modules, texts = sys.modules.copy(), [self._places.text_of(polluter)]
+        owner = (
+            self._ownership.installer(change.what, change.after, modules, texts)
+            if change.before is ABSENT
+            else self._ownership.remover(change.what, change.before, modules, texts)
         )
         if owner is None:
             return False

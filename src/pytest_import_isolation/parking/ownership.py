@@ -90,8 +90,11 @@ class Ownership:
             return maker
         if change.what != "entry" or type(change.key) is not str or self._origins.is_test_file(maker.file):
             return None
-        own = maker.module if self._origins.is_test_code(maker.file) else top_level(maker.module)
-        return maker if f"{change.key}.".startswith(f"{own}.") else None
+        if self._origins.is_test_code(maker.file):
+            return maker if f"{change.key}.".startswith(f"{maker.module}.") else None
+        own = top_level(maker.module)
+        is_own = top_level(change.key) == own or (change.before is ABSENT and _is_of(own, change.after))
+        return maker if is_own else None
 
     def able_library(self, name: str) -> Maker | None:
         """Return a library whose text can put something into the place of an entry when it is executed."""
@@ -150,6 +153,17 @@ class Ownership:
             return home
         is_plain = list_name == "path_hooks" and all(top_level(home) in _IMPORT_SYSTEM for home in homes)
         return self._user(list_name, modules, texts) if is_plain and not is_said else None
+
+    def remover(
+        self, list_name: str, item: object, modules: Mapping[Any, object], texts: Collection[str] = ()
+    ) -> str | None:
+        """Return the module that can have taken an item of its own away; see :meth:`installer`.
+
+        A test can do so too, and then its text says it.
+        """
+        if any(_says(text, list_name) for text in texts):
+            return None
+        return self.installer(list_name, item, modules, texts)
 
     def _user(self, list_name: str, modules: Mapping[Any, object], texts: Iterable[str]) -> str | None:
         """Return the library that some texts name, if it can install what nobody's code is a part of."""
@@ -212,6 +226,14 @@ class Ownership:
         if issubclass(type(module), ModuleType):
             self._able[id(module), list_name] = weakref.ref(module), is_able
         return is_able
+
+
+def _is_of(package: str, value: object) -> bool:
+    """Tell whether a value is a module of a package, which may give it a second name."""
+    if not issubclass(type(value), ModuleType):
+        return False
+    name = (namespace(value) or {}).get("__name__")
+    return type(name) is str and top_level(name) == package and sys.modules.get(name) is value
 
 
 def _says(text: str, list_name: str) -> bool:

@@ -282,6 +282,17 @@ class ImportState:
             self.finders = Entries({})
         self._compared = None
 
+    def dismiss_item(self, list_name: str, item: object) -> None:
+        """Take a path entry, finder or hook out of this snapshot, as if it had not been there."""
+        found, items = self.lists[list_name]
+        self.lists[list_name] = (found, tuple(beyond(items, [item])))
+        self._compared = None
+
+    @property
+    def import_function(self) -> object:
+        """What stood in the place of ``builtins.__import__``, without a wrapper of this package."""
+        return self._import_function
+
     def admit_import_function(self) -> None:
         """Make what stands in the place of ``builtins.__import__`` part of this snapshot."""
         self.import_as_found = builtins.__import__

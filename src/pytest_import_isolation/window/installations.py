@@ -130,6 +130,8 @@ class Installations:
     def admit_installed_later(self, difference: Difference) -> bool:
         """Let what surviving modules installed when they were called belong to the surrounding state.
 
+        What they took away again belongs to it no more.
+
         Returns:
             Whether there was any.
         """
@@ -138,7 +140,21 @@ class Installations:
             if self._installer(list_name, item) is not None:
                 self.admit(list_name, item)
                 admitted = True
+        for list_name, item in self._removed(difference):
+            if self._ownership.remover(list_name, item, self._state.modules, self._texts(list_name, item)):
+                admitted = True
+                if list_name == _FUNCTION:
+                    self._state.admit_import_function()
+                else:
+                    self._state.dismiss_item(list_name, item)
         return admitted
+
+    def _removed(self, difference: Difference) -> Iterator[tuple[str, object]]:
+        for list_name, change in difference.lists.items():
+            for item in change.removed:
+                yield list_name, item
+        if difference.import_function:
+            yield _FUNCTION, self._state.import_function
 
     def _fate(
         self, list_name: str, item: object, outcomes: Mapping[Any, Outcome], packages: Mapping[str, Outcome]
@@ -155,11 +171,13 @@ class Installations:
     def _installer(self, list_name: str, item: object) -> str | None:
         if list_name == _LAZY:
             return None  # nothing about it says who may have called the function that sets it
+        return self._ownership.installer(list_name, item, self._state.modules, self._texts(list_name, item))
+
+    def _texts(self, list_name: str, item: object) -> list[str]:
+        """Return the texts of the files that may have changed something themselves."""
         maker = EXECUTED.maker(_change(list_name, item))
-        texts = [
-            text_of(Path(file)) for file in {*self._files(), *([maker.file] if maker and maker.file else [])}
-        ]
-        return self._ownership.installer(list_name, item, self._state.modules, texts)
+        files = {*self._files(), *([maker.file] if maker and maker.file else [])}
+        return [text_of(Path(file)) for file in files]
 
     def _outcome_of(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> Outcome:
         if self._ownership.is_test_code(maker):
