@@ -34,7 +34,9 @@ def log() -> ImportLog:
 
 @pytest.fixture
 def judge(log: ImportLog) -> Judge:
-    return Judge(Origins(), log)
+    origins = Origins()
+    origins.note_test_file(__file__)
+    return Judge(origins, log)
 
 
 @pytest.fixture
