@@ -840,6 +840,29 @@ def test_test_code_answers_for_what_it_plants_at_import_and_by_a_library(suite: 
     ]
 
 
+def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/stubs.py": """
+                import sys, types
+                def stub(): sys.modules["elsewhere"] = types.ModuleType("elsewhere")
+            """,
+            "tests/test_a.py": """
+                from stubs import stub
+
+                def test_it():
+                    pass
+
+                def test_call():
+                    stub()
+            """,
+        },
+        ini=_INI,
+    )
+    place = run.leak("fake-left", "elsewhere")["location"]
+    assert place == {"file": "tests/test_a.py", "line": 8, "exact": False}
+
+
 def test_nothing_is_tainted_by_what_a_library_makes(suite: Suite) -> None:
     run = suite.run(
         {

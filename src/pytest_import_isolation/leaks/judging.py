@@ -71,8 +71,12 @@ class Judge:
 
     def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:
         """Let a library answer for an entry that it made when one of its functions was called."""
-        if change.what != "entry" or change.before is not ABSENT or change.after is ABSENT:
+        if change.what != "entry" or change.after is ABSENT:
             return
+        if change.before is not ABSENT:
+            maker = EXECUTED.maker(change._replace(before=ABSENT, after=change.before))
+            if maker is None or not maker.is_call:
+                return  # else it makes again what it had made
         file = self._places.file_that_says(change, "modules")
         if file is None or not self._origins.is_test_code(file):
             self._installed.note({change.key: change.after}, lambda: [str(self._places.file_of(polluter))])

@@ -119,8 +119,15 @@ class Places:
                 line = guess_line(text, container, name) if name in text else None
                 if line is not None:
                     short = self.shorten(file)
-                    chain = (Link(module, short, importer.line), Link(name, self.shorten(its_file), line))
-                    return Place(Location(short, importer.line, exact=False), chain)
+                    lines = self._items.get(polluter.nodeid)
+                    # A test called what its file had imported.
+                    at = (
+                        importer.line
+                        if lines is None
+                        else _use_of_import(text_of(Path(file)), importer.line, lines)
+                    )
+                    chain = (Link(module, short, at), Link(name, self.shorten(its_file), line))
+                    return Place(Location(short, at, exact=False), chain)
         return Place()
 
     def text_of(self, polluter: Polluter) -> str:
@@ -221,6 +228,22 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
     # A helper of another file is given the name, exec() a text that holds it.
     told = [node.lineno for node in nodes if _tells(node, name)]
     return next((line for line in told if lines is None or line in lines), None)
+
+
+def _use_of_import(source: str, line: int, lines: range) -> int:
+    """Return the first of some lines that uses what another line imported, and that line if none does."""
+    if line in lines:
+        return line
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return line
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and node.lineno == line:
+            bound.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    uses = (node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in bound)
+    return min((at for at in uses if at in lines), default=line)
 
 
 def _statements(tree: ast.AST) -> Iterator[_Node]:
