@@ -213,6 +213,20 @@ def test_what_a_library_installs_when_it_is_called_stays_as_long_as_it_does(
     assert run.kinds == []  # what stays is not contained
 
 
+@pytest.mark.parametrize("mode", _MODES[1:])
+@pytest.mark.parametrize(
+    "what", ["a path hook that the import system made of itself", "a namespace with a function"]
+)
+def test_and_returns_with_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
+    files = _later(_INSTALLED, _LATER[what])
+    for name in ("tests/test_a.py", "tests/test_b.py"):
+        head, test, *rest = (line.strip() for line in files[name].splitlines() if line.strip())
+        files[name] = "\n    ".join((test, head, *rest))
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("what", _LATER)
 def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     mark = "import pytest\n    @pytest.mark.isolated_imports"

@@ -166,12 +166,19 @@ class Installations:
             return _Fate(self._outcome_of(maker, outcomes), self._returning_with(maker, outcomes))
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         owner = owner_of(list_name, item, known)
+        if owner is None:  # nothing of it is of a package
+            caller = self._installer(list_name, item, known)
+            owner = None if caller is None else top_level(caller)
         return _Fate(Outcome.FORGET) if owner is None else _Fate(packages[owner], (owner,))
 
-    def _installer(self, list_name: str, item: object) -> str | None:
+    def _installer(
+        self, list_name: str, item: object, among: Mapping[Any, object] | None = None
+    ) -> str | None:
+        """Return the surviving module, or that of others, which can have installed an item when called."""
         if list_name == _LAZY:
             return None  # nothing about it says who may have called the function that sets it
-        return self._ownership.installer(list_name, item, self._state.modules, self._texts(list_name, item))
+        modules = self._state.modules if among is None else among
+        return self._ownership.installer(list_name, item, modules, self._texts(list_name, item))
 
     def _texts(self, list_name: str, item: object) -> list[str]:
         """Return the texts of the files that may have changed something themselves."""
