@@ -295,3 +295,24 @@ def test_what_a_plugin_exchanges_while_pytest_reports_is_not_put_back_after_the_
     for mode in ("file", "test"):
         run = suite.run(files, f"--isolate-imports={mode}", report=False)
         assert run.outcomes == {"passed": 3}, run.output
+
+
+def test_a_second_copy_that_a_teardown_puts_into_the_place_of_what_a_test_imported_is_told(
+    suite: Any,
+) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """
+                import importlib, sys
+
+                def teardown_module():
+                    del sys.modules["wave"]
+                    importlib.import_module("wave")
+
+                def test_it(): import wave
+            """,
+            "test_b.py": "def test_it(): import wave",
+        }
+    )
+    assert run.kinds == [("replaced", "wave")]
+    assert run.leak("replaced", "wave")["polluter"] == {"nodeid": "test_a.py", "phase": "teardown"}

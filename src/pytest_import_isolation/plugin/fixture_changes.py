@@ -224,8 +224,10 @@ class FixtureChanges:
             places.add(change.place)
             # Its entry is held no more: what nobody else holds is gone.
             self._ended.append(change._replace(before=ABSENT))
-            if change.place in left:
-                self._report(left[change.place], Polluter(living.nodeid, "teardown"))
+            if (now := left.get(change.place)) is not None:
+                # What a test had imported in the meantime may have been replaced.
+                is_new = change.before is ABSENT or not is_first_import(now, self._origins)
+                self._report(now if is_new else change, Polluter(living.nodeid, "teardown"))
             elif change.what == "entry" and change.after is ABSENT and type(change.key) is str:
                 self.taken_away.append(change.key)
         for change in living.changes:
