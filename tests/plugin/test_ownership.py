@@ -568,6 +568,40 @@ def test_and_it_is_undone(suite: Suite, home: str) -> None:
         assert run.leak("finder-added", "shop.Finder")["contained"]
 
 
+@pytest.mark.parametrize("mode", _MODES[1:])
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_what_stays_because_a_library_may_have_installed_it_is_not_called_contained(
+    suite: Suite, home: str, mode: tuple[str, ...]
+) -> None:
+    finder = "class {}:\n    @staticmethod\n    def find_spec(*_): pass\n"
+    run = suite.run(
+        {
+            f"{home}shop.py": f"import sys\n{finder.format('Shop')}def install(): sys.meta_path.append(Shop())",
+            "tests/helpers.py": """
+                import sys, shop
+                def install(finder): sys.meta_path.append(finder)
+            """,
+            "tests/own.py": finder.format("Own"),
+            "tests/test_a.py": """
+                import helpers, own, shop
+                def test_it(): helpers.install(shop.Shop())
+                def test_own(): helpers.install(own.Own())
+            """,
+            "tests/test_b.py": """
+                import own, shop, sys
+                def test_it():
+                    kinds = [type(finder) for finder in sys.meta_path]
+                    assert shop.Shop in kinds and own.Own not in kinds
+            """,
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert not run.leak("finder-added", "shop.Shop")["contained"]
+    assert run.leak("finder-added", "own.Own")["contained"]
+
+
 # What a library does when it is imported, and what a test can see of it.
 _AT_IMPORT: Final = {
     "an entry below it": (

@@ -8,9 +8,19 @@ from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.parking.belongings import item_text
 from pytest_import_isolation.report.records import WARNING
+from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.single_changes import SAME_CONTENTS, SingleChange
 
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
+
+
+def items_of_lists() -> frozenset[tuple[str, str]]:
+    """Return what stands in the lists of ``sys``: the kind of leak that each item would be, and its name."""
+    return frozenset(
+        (f"{kind}-added", item_text(item))
+        for list_name, kind in _LIST_KINDS.items()
+        for item in items_of(list_name)
+    )
 
 
 def judge_rebinding(change: SingleChange) -> Finding:

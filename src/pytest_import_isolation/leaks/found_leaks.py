@@ -125,6 +125,16 @@ class FoundLeaks:
         new = [leak if leak.severity == INFO else leak._replace(contained=True) for leak in new]
         self.leaks[first:] = [leak for leak in new if leak not in known]
 
+    def uncontain(self, remaining: Collection[tuple[str, str]]) -> None:
+        """Say of nothing that it was undone which is still there when all is over.
+
+        Args:
+            remaining: kinds of leaks and names, of what was not there at the start.
+        """
+        for number, leak in enumerate(self.leaks):
+            if leak.contained and (leak.kind, leak.name) in remaining:
+                self.leaks[number] = leak._replace(contained=False)
+
     def record_taints(self, by: Callable[[SingleChange], Polluter], worst: str) -> None:
         """Add the modules that were imported since the last boundary while something was faked or blocked.
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.contents.writers import Writers
+from pytest_import_isolation.leaks.containers import items_of_lists
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
@@ -80,6 +81,7 @@ class Observer:
         EXECUTED.start()
         config.add_cleanup(self._stop)
         #: Judges what is different.
+        self._items_at_start = items_of_lists()
         self.boundaries = Boundaries(
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
@@ -237,6 +239,8 @@ class Observer:
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
         self.boundaries.cut_between()
+        # Isolation keeps what is a library's, although a test had it installed.
+        self.boundaries.found.uncontain(items_of_lists() - self._items_at_start)
         failures, failure = self._leak_watch.statements.failures
         if failures:
             looks = count(failures, "look")
