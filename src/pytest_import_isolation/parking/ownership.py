@@ -7,7 +7,6 @@ one of its functions is called. Nobody sees which code runs then, so it is asked
 from __future__ import annotations
 
 import keyword
-import re
 import sys
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -31,7 +31,7 @@ _IMPORT_SYSTEM: Final = (
     "_frozen_importlib_external",
     "zipimport",
 )
-_WORD: Final = re.compile(r"\w+")
+_WORD: Final = regex(r"\w+")
 #: By what is changed, sets of names: the code that can do it has all of one of them.
 _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
