@@ -19,6 +19,7 @@ from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import LISTS
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import Maker
 

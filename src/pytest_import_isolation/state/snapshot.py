@@ -284,8 +284,7 @@ class ImportState:
 
     def dismiss_item(self, list_name: str, item: object) -> None:
         """Take a path entry, finder or hook out of this snapshot, as if it had not been there."""
-        found, items = self.lists[list_name]
-        self.lists[list_name] = (found, tuple(beyond(items, [item])))
+        self.lists[list_name] = (self.lists[list_name][0], tuple(beyond(self.lists[list_name][1], [item])))
         self._compared = None
 
     @property
