@@ -703,6 +703,53 @@ def test_a_fork_of_a_test_that_goes_on_takes_nothing_from_its_parent(suite: Suit
     assert run.outcomes == {"passed": 2}
 
 
+def test_a_test_that_closes_the_pipe_to_its_parent_is_told(suite: Suite) -> None:
+    run = suite.run(
+        """
+            import os
+            import pytest
+
+            @pytest.fixture
+            def closes_down():
+                yield
+                os.closerange(3, 256)
+
+            @pytest.mark.isolated_imports(process=True)
+            class TestAlone:
+                def test_closes(self): os.closerange(3, 256)
+
+                def test_takes_the_numbers(self):
+                    os.closerange(3, 256)
+                    for number in range(100):
+                        os.open("taken.txt", os.O_RDWR | os.O_CREAT)
+
+                def test_teardown(self, closes_down): pass
+
+            @pytest.mark.isolated_imports(process="file")
+            class TestFile:
+                def test_closes_too(self): os.closerange(3, 256)
+
+                def test_next(self): pass
+
+            @pytest.mark.isolated_imports(process="cold")
+            def test_cold(): os.closerange(3, 256)
+
+            @pytest.mark.isolated_imports(process=True)
+            def test_last(): pass
+        """,
+        report=False,
+        ini="import_isolation_process_timeout = 60\n",
+    )
+    assert run.outcomes == {"passed": 3, "failed": 4, "error": 1}
+    text = (
+        "exit status 113, which says that the test closed the pipe to the process that runs pytest, as "
+        "os.closerange(3, 256) does"
+    )
+    assert run.output.count(f"the process of this test ended in its call with {text}\n") == 4
+    assert run.output.count(f"the process of this test ended in its teardown with {text}\n") == 1
+    assert not (suite.root / "taken.txt").read_bytes()
+
+
 # Beside xdist, coverage and others
 
 

@@ -24,6 +24,8 @@ except ImportError:  # not on this system
 #: How long a look at the pipe waits before it asks whether the process is still there. Another process, which
 #: the child started, may hold the pipe open.
 _LOOK: Final = 0.2
+#: The exit status of a process whose test closed the pipe to its parent: no other way is left to say so.
+CLOSED: Final = 113
 #: How long a process has to write its stacks after SIGABRT.
 GRACE: Final = 2.0
 
@@ -67,14 +69,23 @@ class Parent:
         self._commands = commands
         self._waits = waits
         self._process = os.getpid()
+        self._known = {pipe: _identity(pipe) for pipe in (events, commands) if pipe != -1}
 
     def tell(self, *message: object) -> None:
         """Send a message; a process that the child forked in its turn says nothing."""
         if os.getpid() != self._process:
             return
-        write_all(self._events, encode(message))
+        data = encode(message)
+        self._leave_if_closed(self._events)
+        write_all(self._events, data)
         if self._waits:
+            self._leave_if_closed(self._commands)
             os.read(self._commands, 1)
+
+    def _leave_if_closed(self, pipe: int) -> None:
+        """End this process at once if a test closed a pipe; its number may belong to a file of the test."""
+        if _identity(pipe) != self._known[pipe]:
+            _exit(CLOSED)
 
     def leave_after(self, run: Callable[[], object]) -> NoReturn:
         """Do what this process is for, and end it at once: nothing goes on that the parent does as well.
@@ -107,7 +118,17 @@ class Parent:
         """Wait for the next command; None means that there are no more, and none for its own forks."""
         if os.getpid() != self._process:
             return None
+        self._leave_if_closed(self._commands)
         return read_frame(self._commands)
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells an open file from all others, None if there is none."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Child:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
-from pytest_import_isolation.processes.child import GRACE, Ending
+from pytest_import_isolation.processes.child import CLOSED, GRACE, Ending
 
 #: What pytest-timeout prints before its thread ends the process.
 _PYTEST_TIMEOUT: Final = regex(r"\+ Timeout \+")
@@ -47,6 +47,11 @@ def words_for(ending: Ending, phase: str, seconds: float | None, printed: str) -
         return f"the process of this test died {where} by {_name_of(ending.signal)}"
     if ending.code == 1 and _PYTEST_TIMEOUT.search(printed):
         return f"pytest-timeout ended the process of this test {where} (timeout_method=thread does that)"
+    if ending.code == CLOSED:
+        return (
+            f"the process of this test ended {where} with exit status {CLOSED}, which says that the test "
+            "closed the pipe to the process that runs pytest, as os.closerange(3, 256) does"
+        )
     if ending.code is not None:
         return (
             f"the process of this test ended {where} with exit status {ending.code}, as "
