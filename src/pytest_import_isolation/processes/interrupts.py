@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
+from signal import SIGINT
 from typing import Any
+
+try:
+    # Those of signal try to make a constant of an enumeration of each function that they take and return.
+    from _signal import SIG_IGN, getsignal, signal  # type: ignore[import-not-found]
+except ImportError:  # another implementation of Python
+    from signal import SIG_IGN, getsignal, signal
 
 
 class HeldInterrupt:
@@ -23,11 +29,11 @@ class HeldInterrupt:
 
     def __enter__(self) -> HeldInterrupt:
         self._is_noted = self._is_let_through = False
-        before = signal.getsignal(signal.SIGINT)
+        before = getsignal(SIGINT)
         if callable(before):
             self._before, self._hearing = before, self._hear
             try:
-                signal.signal(signal.SIGINT, self._hearing)
+                signal(SIGINT, self._hearing)
             except ValueError:  # in another thread than the main one, which alone hears it
                 self._before = None
         return self
@@ -40,8 +46,8 @@ class HeldInterrupt:
         before = self._before
         if before is None:
             return
-        if signal.getsignal(signal.SIGINT) is self._hearing:
-            signal.signal(signal.SIGINT, before)
+        if getsignal(SIGINT) is self._hearing:
+            signal(SIGINT, before)
         self.check()
         self._before = None
 
@@ -55,7 +61,7 @@ class HeldInterrupt:
         """Let the process hear what was kept back."""
         if self._is_noted:
             self._is_noted = False
-            self._before(signal.SIGINT, sys._getframe())
+            self._before(SIGINT, sys._getframe())
 
     def let_through(self) -> None:
         """Keep nothing back until :meth:`hold` is called: what is called now may take long."""
@@ -74,4 +80,4 @@ class HeldInterrupt:
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C in a process that is about to end."""
     with contextlib.suppress(ValueError):  # in another thread than the main one, which alone hears it
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal(SIGINT, SIG_IGN)
