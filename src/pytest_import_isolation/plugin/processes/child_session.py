@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import random
 import sys
@@ -45,6 +44,8 @@ class ChildSession:
         self._nodeids: set[str] = set()
         if stacks != -1:
             faulthandler.enable(stacks)
+        # Kept: to free its numbers is to write to all pages that hold them.
+        self._randomness = randomness
         if randomness is not None:
             random.setstate(randomness)
         #: The test after the one that runs.
@@ -111,11 +112,13 @@ class ChildSession:
         except BaseException as error:
             self._tell(error)
         ignore_interrupts()
-        self._parent.tell("state", self._state.gather(self._nodeids))
+        state = self._state.gather(self._nodeids)
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            with contextlib.suppress(Exception):  # a test may have closed it
+            try:  # noqa: SIM105 - what suppress() needs is in pages of memory that nothing else here writes to
                 stream.flush()  # type: ignore[union-attr]
-        self._parent.tell("done")
+            except Exception:  # a test may have closed it
+                pass
+        self._parent.tell("done", state)
 
 
 def disinherit(session: pytest.Session) -> None:

@@ -52,6 +52,8 @@ class Forwarder:
         self._names_told: frozenset[str] = frozenset()
         self._kept: dict[str, list[Any]] = {}
         self._old: list[Any] = []
+        self._writer: Any = None
+        self._junit: Any = None
         config.pluginmanager.register(self, "import-isolation-event-forwarder")
 
     def begin(self, parent: Parent) -> None:
@@ -63,11 +65,13 @@ class Forwarder:
             # free it is to write to all that is in it.
             self._old.append(caller._hookimpls)
             caller._hookimpls = kept
-        self._divert_terminal(parent)
-        self._divert_junit(parent)
+        if self._writer is not None:
+            self._writer._file = _TerminalFile(self._writer._file, parent)
+        if self._junit is not None:
+            self._divert_junit(parent, self._junit)
 
     def choose(self) -> dict[str, list[Any]]:
-        """Choose who sees the events in a child: in the parent, where that copies no memory."""
+        """Choose who sees the events in a child, and find what is diverted there: in the parent, once."""
         hook, manager = self._config.hook, self._config.pluginmanager
         self._kept = {
             name: [
@@ -79,25 +83,18 @@ class Forwarder:
             ]
             for name in _TOLD
         }
+        writer = getattr(manager.get_plugin("terminalreporter"), "_tw", None)
+        self._writer = writer if hasattr(writer, "_file") else None
+        self._junit = junit_of(self._config)
         return self._kept
 
     def expect(self, nodeid: str) -> None:
         """Let the next event be the begin of a test, which the parent has told already."""
         self._is_begun = nodeid
 
-    def _divert_terminal(self, parent: Parent) -> None:
-        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
-        writer = getattr(terminal, "_tw", None)
-        if writer is not None and hasattr(writer, "_file"):
-            writer._file = _TerminalFile(writer._file, parent)
-
-    def _divert_junit(self, parent: Parent) -> None:
-        junit = junit_of(self._config)
-        if junit is not None:
-            junit.add_global_property = lambda name, value: parent.tell("property", name, value)
-            junit.node_reporter = lambda report: _JunitReporter(
-                parent, str(getattr(report, "nodeid", report))
-            )
+    def _divert_junit(self, parent: Parent, junit: Any) -> None:
+        junit.add_global_property = lambda name, value: parent.tell("property", name, value)
+        junit.node_reporter = lambda report: _JunitReporter(parent, str(getattr(report, "nodeid", report)))
 
     # The hooks
 

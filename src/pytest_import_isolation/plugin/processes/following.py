@@ -16,7 +16,7 @@ from pytest_import_isolation.processes.interrupts import HeldInterrupt
 
 #: The test is over, and the child waits for the next one.
 WAITS: Final = "waits"
-#: The child has said all and leaves.
+#: The child has said all, what it knows at its end too, and leaves.
 DONE: Final = "done"
 #: The child ended before it said so.
 GONE: Final = "gone"
@@ -82,7 +82,10 @@ class Followed:
                 self._stop(error)
 
     def _handle(self, kind: str, *values: Any) -> str | None:
-        if kind in (WAITS, DONE):
+        if kind == WAITS:
+            return kind
+        if kind == DONE:
+            self._state.add(values[0])
             return kind
         if kind == "raised":
             self._was_told = True
@@ -96,8 +99,6 @@ class Followed:
             self._child.limit(self._seconds)
         elif kind == "uncollected":
             self.uncollected = values[0]
-        elif kind == "state":
-            self._state.add(values[0])
         elif self.error is None or self._was_told:
             self.replay.handle(kind, values)
         return None
@@ -130,14 +131,14 @@ def follow_end(child: Child, state: ParentState, *, is_interrupted: bool = False
             try:
                 message = child.receive(interrupt.check)
                 if message is None or message[0] == DONE:
+                    if message is not None:
+                        state.add(message[1])
                     child.end()
                     return
                 if message[0] == WAITS:
                     child.command("end")
                 elif message[0] == "raised":
                     child.limit(None)
-                elif message[0] == "state":
-                    state.add(message[1])
                 child.handled()
             except KeyboardInterrupt:
                 child.send_signal(signal.SIGKILL)

@@ -86,22 +86,23 @@ class ParentState:
         self._session = session
         #: What children measured.
         self.coverage = ParentCoverage()
+        self._found = _found(session.config)
+        self._history = _history(session.config)
 
     def add(self, state: dict[str, Any]) -> None:
         """Take what :meth:`ChildState.gather` returned in a child."""
-        config = self._session.config
         for name in _WISHES:
             if state.get(name) and not getattr(self._session, name, False):
                 setattr(self._session, name, state[name])
         if "coverage" in state:
             self.coverage.add(*state["coverage"])
-        found = _found(config)
+        found = self._found
         if found is not None:
             if "leaks" in state:
                 found.add_contained(Report.from_builtins(state["leaks"]).leaks)
             for number, exposures in state.get("met", {}).items():
                 found.add_exposures(number, [Exposure(*values) for values in exposures])
-        history = _history(config)
+        history = self._history
         if history is not None and "history" in state:
             events, imports = state["history"]
             history.add([Event(*values) for values in events], imports)
