@@ -69,18 +69,29 @@ class Parent:
         self._commands = commands
         self._waits = waits
         self._process = os.getpid()
+        self._unsent = b""
         self._known = {pipe: _identity(pipe) for pipe in (events, commands) if pipe != -1}
 
     def tell(self, *message: object) -> None:
         """Send a message; a process that the child forked in its turn says nothing."""
         if os.getpid() != self._process:
             return
-        data = encode(message)
+        data, self._unsent = self._unsent + encode(message), b""
         self._leave_if_closed(self._events)
         write_all(self._events, data)
         if self._waits:
             self._leave_if_closed(self._commands)
             os.read(self._commands, 1)
+
+    def tell_soon(self, *message: object) -> None:
+        """Send a message together with the next one: each wakes the parent, which is asked for memory then.
+
+        If this process ends before, the message is lost.
+        """
+        if self._waits:
+            self.tell(*message)
+        else:
+            self._unsent += encode(message)
 
     def _leave_if_closed(self, pipe: int) -> None:
         """End this process at once if a test closed a pipe; its number may belong to a file of the test."""

@@ -117,7 +117,10 @@ class Forwarder:
             # As it is: most reports have nothing that pytest would have to make another form of.
             fields = {**vars(report), "nodeid": report.nodeid}
             fields.pop("_id", None)
-            self._parent.tell("plain", fields, _failed_subtests(self._config).get(_key(report), 0))
+            # A crash after a setup or a call must be told as one of the next phase; after a teardown, nothing
+            # but plugins could crash.
+            tell = self._parent.tell_soon if report.when == "teardown" else self._parent.tell
+            tell("plain", fields, _failed_subtests(self._config).get(_key(report), 0))
         else:
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
             failed = _failed_subtests(self._config).get(_key(report), 0)
@@ -134,7 +137,7 @@ class Forwarder:
     def pytest_runtest_logfinish(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
         """Tell that a test is over."""
         if self._parent is not None:
-            self._parent.tell("finish", nodeid, location)
+            self._parent.tell_soon("finish", nodeid, location)
 
     def pytest_warning_recorded(
         self,
