@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, extra
-from benchmarks.suites import PLUGIN, Cost, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLUGIN, ROOT, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _FILES = {"full": 10, "check": 5, "small": 1}
@@ -25,6 +25,8 @@ _OWN = {
     _PLAIN: (),
     "=process": ("-p", PLUGIN, "--isolate-imports=process"),
     "=process-file": ("-p", PLUGIN, "--isolate-imports=process-file"),
+    # What a process for each test cannot go below.
+    "a bare fork and pytest's protocol": ("-p", "benchmarks.bare_processes"),
 }
 #: A process that has loaded what the suite loads forks, and the child ends at once.
 _BARE = """\
@@ -44,7 +46,7 @@ def measure(plan: Plan) -> Section:
     tests = files * _IN_FILE
     folder = plan.workshop.root / "processes"
     write_suite(folder, files, _HEAVY)
-    env = plan.workshop.environment()
+    env = plan.workshop.environment(ROOT)
     run = functools.partial(run_pytest, folder, env=env, passed=tests)
     contenders: dict[str, Callable[[], float]] = {
         name: functools.partial(_cpu, run, given) for name, given in _OWN.items()
