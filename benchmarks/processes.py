@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, extra
-from benchmarks.suites import PLUGIN, ROOT, Cost, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _FILES = {"full": 10, "check": 5, "small": 1}
@@ -22,7 +22,7 @@ _HEAVY = "import numpy\nimport sqlalchemy\n"
 _PLAIN = "plain"
 _FORKED = "pytest-forked"
 _OWN = {
-    _PLAIN: (),
+    _PLAIN: PLAIN_PYTEST,
     "=process": ("-p", PLUGIN, "--isolate-imports=process"),
     "=process-file": ("-p", PLUGIN, "--isolate-imports=process-file"),
     # What a process for each test cannot go below.
