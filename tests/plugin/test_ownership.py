@@ -227,6 +227,35 @@ def test_and_returns_with_it(suite: Suite, what: str, mode: tuple[str, ...]) -> 
     assert run.kinds == []
 
 
+# Imports the library that installs something when it is called first, and never again.
+_BY_WAY_OF: Final = """
+    _other = None
+
+    def _get():
+        global _other
+        if _other is None:
+            import otherlib
+            _other = otherlib
+        return _other
+
+    def use(name):
+        _get().use(name)
+
+    def is_used(name):
+        return _get().is_used(name)
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES[1:])
+@pytest.mark.parametrize("what", ["a finder", "a namespace with a function"])
+def test_also_if_another_library_holds_on_to_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
+    files = {**_later(_INSTALLED, _BY_WAY_OF), f"{_INSTALLED}otherlib.py": _LATER[what]}
+    files["conftest.py"] = "import hooklib"
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("what", _LATER)
 def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     mark = "import pytest\n    @pytest.mark.isolated_imports"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -158,10 +158,11 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         others = (
             {n: m for n, m in new_modules.items() if n not in leaving_again} if leaving_again else new_modules
         )
-        decisions = _decide(window, others, beside=leaving_again)
+        installing = window.installations.packages_installing(difference, new_modules)
+        decisions = _decide(window, others, installing, beside=leaving_again)
         if leaving_again and any(decision.outcome is Outcome.KEEP for decision in decisions.values()):
             # What is kept may need what came back.
-            leaving_again, decisions = {}, _decide(window, new_modules)
+            leaving_again, decisions = {}, _decide(window, new_modules, installing)
         removal.decisions.update(decisions)
         outcomes = {name: decision.outcome for name, decision in removal.decisions.items()}
         window.note_kept_taints(new_modules, removal.decisions)
@@ -210,13 +211,17 @@ def _leaving_again(window: Window, new_modules: Mapping[Any, object]) -> Mapping
 
 
 def _decide(
-    window: Window, new_modules: Mapping[Any, object], beside: Mapping[str, object] = MappingProxyType({})
+    window: Window,
+    new_modules: Mapping[Any, object],
+    installing: Set[str],
+    beside: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[Any, Decision]:
     """Decide what becomes of modules.
 
     Args:
         window: where they were loaded.
         new_modules: the modules.
+        installing: the packages of the top level that installed something in the import system.
         beside: others that were loaded, and are parked again.
     """
     if not new_modules:
@@ -250,6 +255,7 @@ def _decide(
             ),
             maker_of=Ownership(window.origins).owner_of_entry,
             is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
+            installing=installing,
             is_alone=window.is_alone,
         ),
     )

@@ -75,6 +75,21 @@ class Installations:
                 in_front = list_name not in _SINGLE and self._is_in_front(list_name, item)
                 self._entrust(fate.packages, Belonging(list_name, item, in_front))
 
+    def packages_installing(self, difference: Difference, modules: Mapping[Any, object]) -> frozenset[str]:
+        """Return the packages of the top level that installed something.
+
+        Args:
+            difference: what changed in the window.
+            modules: those that were loaded in it; of others nothing is told.
+        """
+        found: set[str] = set()
+        for list_name, item in _installed(difference):
+            maker = self._ownership.owner(_change(list_name, item))
+            name = self._installer(list_name, item, modules) if maker is None else maker.module
+            if name is not None and name in modules:
+                found.add(top_level(name))
+        return frozenset(found)
+
     def settle_entries(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Let the entries that a module made outside of its package return with it.
 

@@ -27,6 +27,10 @@ from pytest_import_isolation.state.references import NewModules, changed_values
 WAS_PARKED: Final = "it was parked when the window opened"
 
 
+#: They hold what others have loaded and installed, or are anybody's.
+_OF_THE_INTERPRETER: Final = frozenset(("sys", "builtins", "__main__"))
+
+
 class Outcome(IntEnum):
     """The three things that can happen to a module; a later one overrules an earlier one."""
 
@@ -77,6 +81,9 @@ class Circumstances(NamedTuple):
     maker_of: Callable[[str, object], str | None] = lambda name, module: None
     #: Tells whether a module that is not judged is parked, or will be.
     is_parked: Callable[[str], bool] = lambda name: False
+    #: The packages of the top level that put something into the lists of ``sys``, or have an import function
+    #: of theirs in place.
+    installing: Set[str] = frozenset()
     #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
     is_alone: bool = False
 
@@ -126,6 +133,7 @@ class _Deciding:
             if reason:
                 self._raise(name, Outcome.KEEP, reason)
         self._keep_what_survivors_refer_to()
+        self._keep_what_libraries_use()
         self._pin_extension_modules()
         self._park_what_tainted_extensions_need()
         self._spread()
@@ -223,6 +231,27 @@ class _Deciding:
                     continue
                 if key not in lazy and home not in not_kept and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+    def _keep_what_libraries_use(self) -> None:
+        """Keep a library that installed something, if another one that stays holds on to it.
+
+        That one has imported it, does not import it again, and goes on without what was installed.
+        """
+        if not self.given.installing:
+            return
+        wanted = {
+            name
+            for name in self.real
+            if top_level(name) in self.given.installing and name not in self.given.tainted
+        }
+        for name, module in self.given.survivors.items():
+            if type(name) is not str or name in _OF_THE_INTERPRETER:
+                continue
+            if self.given.origins.verdict(name, module).origin is not Origin.FOREIGN:
+                continue
+            for home, key in self.new_modules.references(namespace(module) or {}):
+                if home in wanted and top_level(home) != top_level(name):
+                    self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it, and it installed a hook")
 
     def _is_handed_out(self, package: object, name: str) -> bool:
         """Tell whether a first-party finder hands out the same submodule each time.
