@@ -554,8 +554,8 @@ def test_what_a_library_leaves_that_a_harmless_file_calls_is_the_tests_own(suite
     assert _blamed(run) == [("fake-left", "stubbed", "test_a.py::test_activates", "call")]
     [leak] = run.leaks
     # The lines of such a file are not watched: where it was is inferred.
-    assert (leak["location"]["line"], leak["location"]["exact"]) == (1, False)
-    assert [link["line"] for link in leak["chain"]] == [1, 4]
+    assert (leak["location"]["line"], leak["location"]["exact"]) == (5, False)
+    assert [link["line"] for link in leak["chain"]] == [5, 4]
     assert [met["nodeid"] for met in leak["exposed"]] == ["test_a.py::test_after"]
 
 
