@@ -13,8 +13,8 @@ from importlib.machinery import PathFinder
 def plain_imports() -> Iterator[None]:
     """Import in the block without pytest's import hook.
 
-    It loads the modules of all plugins, to rewrite their assertions: here are none that a user should read. It
-    also reads their cached bytecode object by object.
+    It loads the modules of all plugins, to rewrite their assertions: here are none that a user should read.
+    And it reads their cached bytecode object by object.
     """
     collects = gc.isenabled()
     gc.disable()  # nothing of what is made here is garbage
