@@ -651,21 +651,7 @@ def test_a_fake_file_system(suite: Suite, mode: str) -> None:
 
 
 @pytest.mark.neighbours("pyfakefs")
-@pytest.mark.parametrize(
-    "mode",
-    [
-        pytest.param(
-            mode,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="pyfakefs takes off position 0 of sys.meta_path, where the finder of parked modules stands",
-            ),
-        )
-        if mode == "test"
-        else mode
-        for mode in MODES
-    ],
-)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_fake_file_system_while_windows_open_and_close(suite: Suite, mode: str) -> None:
     run = suite.run(
         {

@@ -110,22 +110,6 @@ def is_pytest_filler(space: Mapping[str, object]) -> bool:
     return type(text) is str and text.startswith(_PYTEST_FILLER)
 
 
-class _Known:
-    """Verdicts that were given."""
-
-    def __init__(self) -> None:
-        #: By name; each holds for one module.
-        self.modules: dict[str, tuple[weakref.ref[Any], Verdict]] = {}
-        #: By the name of a module and its file.
-        self.files: dict[tuple[str, str], Verdict] = {}
-        #: Of files to which no pattern applies, by their directories.
-        self.folders: dict[str, Verdict] = {}
-
-
-#: Nothing in them is of one run.
-_KNOWN_WITHOUT_PATTERNS: Final = _Known()
-
-
 class Origins:
     """Gives verdicts, and remembers them by (name, identity).
 
@@ -138,7 +122,10 @@ class Origins:
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._standard = _standard_library()
-        self._known = _Known() if self._first_party else _KNOWN_WITHOUT_PATTERNS
+        self._verdicts: dict[str, tuple[weakref.ref[Any], Verdict]] = {}
+        self._files: dict[tuple[str, str], Verdict] = {}
+        # Of files to which no pattern applies, by their directories.
+        self._folders: dict[str, Verdict] = {}
         #: The collected test files and the conftests; the same object until there are others.
         self.test_files: frozenset[str] = frozenset()
         self._test_folders: set[str] = set()
@@ -165,12 +152,12 @@ class Origins:
             name = name.text
         if type(name) is not str:
             return _BLOCK if module is None else Verdict(Origin.FAKE, "its key is no string")
-        known = self._known.modules.get(name)
+        known = self._verdicts.get(name)
         if known is not None and known[0]() is module and module is not None:
             return known[1]
         verdict = self._judge(name, module, sys.modules if modules is None else modules)
         if type(module) is ModuleType:
-            self._known.modules[name] = (weakref.ref(module), verdict)
+            self._verdicts[name] = (weakref.ref(module), verdict)
         return verdict
 
     def is_installed(self, file: str) -> bool:
@@ -209,7 +196,7 @@ class Origins:
 
     def was_first_party(self, name: str) -> bool:
         """Tell whether the module of this name that was judged last, gone or not, was first-party."""
-        known = self._known.modules.get(name)
+        known = self._verdicts.get(name)
         return known is not None and known[1].origin is Origin.FIRST_PARTY
 
     def _judge(self, name: str, module: object, modules: Mapping[Any, object]) -> Verdict:
@@ -230,13 +217,13 @@ class Origins:
 
     def _judge_file(self, name: str, file: str) -> Verdict:
         # Many copies of a module may come from one file.
-        verdict = self._known.files.get((name, file))
+        verdict = self._files.get((name, file))
         if verdict is None:
             if file.endswith(_EXTENSION_SUFFIXES):
                 verdict = Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
             else:
                 verdict = self._judge_path(name, file)
-            self._known.files[name, file] = verdict
+            self._files[name, file] = verdict
         return verdict
 
     def _judge_path(self, name: str, path: str) -> Verdict:
@@ -244,9 +231,9 @@ class Origins:
         if pattern:
             return Verdict(Origin.FIRST_PARTY, f"named first-party by {pattern!r}")
         folder = path.rpartition(os.sep)[0]
-        verdict = self._known.folders.get(folder)
+        verdict = self._folders.get(folder)
         if verdict is None:
-            verdict = self._known.folders[folder] = self._judge_folder(path)
+            verdict = self._folders[folder] = self._judge_folder(path)
         return verdict
 
     def _judge_folder(self, path: str) -> Verdict:

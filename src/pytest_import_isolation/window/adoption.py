@@ -8,8 +8,8 @@ from typing import Any
 
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.machinery.finders import is_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
-from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
+from pytest_import_isolation.state.differences import Difference, key_of
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
@@ -103,14 +103,37 @@ def follow_from(window: Window, before: ImportState, *, with_modules: bool = Tru
     Args:
         window: the window.
         before: the snapshot.
-        with_modules: whether the modules do that were loaded since.
+        with_modules: whether the modules do that were loaded since, and what was exchanged that a window
+            itself had put there.
     """
     change = before.differences(is_own_finder)
-    if change and not with_modules:
-        change = change._replace(added={})
     if change:
         for inner in with_inner(window):
-            _follow(inner, change, before)
+            _follow(inner, change if with_modules else _of_around(inner.around, change), before)
+
+
+def _of_around(around: ImportState, change: Difference) -> Difference:
+    """Return what of a change was made to what is around a window, and not to what the window put there."""
+    held = around.modules
+    replaced = {n: both for n, both in change.replaced.items() if held.get(n, ABSENT) is both[0]}
+    removed = {name: entry for name, entry in change.removed.items() if held.get(name, ABSENT) is entry}
+    names = {*replaced, *removed}
+    return change._replace(
+        added={},
+        replaced=replaced,
+        removed=removed,
+        bindings={
+            name: binding
+            for name, binding in change.bindings.items()
+            if name in names or parent_of(name)[0] in names
+        },
+        lists={
+            name: items
+            for name, items in change.lists.items()
+            if not items.removed
+            or not {*map(key_of, items.removed)}.isdisjoint(map(key_of, around.contents(name)))
+        },
+    )
 
 
 def _move_outside(window: Window, opened: list[Window], inside: Difference) -> None:
