@@ -113,7 +113,7 @@ class OtherPlugins:
             FINDER.give_back()
             follow_from(window, before, with_modules=False)
             del before
-            # The last snapshot holds what a plugin may have thrown out, and nobody else shall find that alive.
+            # The last snapshot holds what a plugin may have thrown out, and nobody shall find that alive.
             ImportState.capture()
 
     def _are_others(self) -> bool:
