@@ -15,6 +15,18 @@ _FIRST_PARTY: Final = "app/"
 _INI: Final = "pythonpath = app lib/site-packages\n"
 _MODES: Final = ((), ("--isolate-imports=file",), ("--isolate-imports=test",))
 
+# The end of a library that has _install().
+_INSTALLING_ONCE: Final = """
+        def use(name):
+            global _done
+            _names.add(name)
+            if not _done:
+                _done = True
+                _install()
+
+        def is_used(name):
+            return name not in _names
+"""
 # Each has use(name), which installs something once for the process, and is_used(name) for what was imported
 # later. The libraries remember that they have done it.
 _LATER: Final = {
@@ -90,17 +102,8 @@ _LATER: Final = {
                     _names.discard(name)
 
             sys.meta_path.insert(0, Finder())
-
-        def use(name):
-            global _done
-            _names.add(name)
-            if not _done:
-                _done = True
-                _install()
-
-        def is_used(name):
-            return name not in _names
-    """,
+    """
+    + _INSTALLING_ONCE,
     "a path hook that the import system made of itself": """
         import sys
         from importlib.machinery import FileFinder, SourceFileLoader
@@ -162,7 +165,7 @@ _LATER: Final = {
         import builtins
         _names, _done = set(), False
 
-        def _replace():
+        def _install():
             before = builtins.__import__
 
             def __import__(name, *rest, **more):
@@ -170,17 +173,8 @@ _LATER: Final = {
                 return before(name, *rest, **more)
 
             builtins.__import__ = __import__
-
-        def use(name):
-            global _done
-            _names.add(name)
-            if not _done:
-                _done = True
-                _replace()
-
-        def is_used(name):
-            return name not in _names
-    """,
+    """
+    + _INSTALLING_ONCE,
 }
 _USING: Final = """
     import hooklib

@@ -150,7 +150,6 @@ class Contents:
         has_changed = bool(self._renew(self._changed_since_read()))
         spaces = self._still_there(entries)
         again: list[Space] = []
-        number_of_new = 0
         for name, module in self._watched.among(entries):
             key = id(module)
             found = self._spaces.get(key)
@@ -162,11 +161,9 @@ class Contents:
             else:
                 again += found
             self._watched.settle(key, name)
-            number_of_new += key not in self._spaces
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
-        if len(spaces) - number_of_new < len(self._spaces):
-            self._let_rest(spaces)
+        self._let_rest(spaces)
         finders = items_of("meta_path")
         has_changed = self._look_at_finders(finders, spaces) or has_changed
         self._spaces, self._finders = spaces, finders
@@ -193,9 +190,8 @@ class Contents:
             return {}
         loaded = {*map(id, entries.values())}
         spaces = dict(self._spaces)
-        if not loaded.issuperset(spaces):
-            for key in spaces.keys() - loaded:
-                del spaces[key]
+        for key in spaces.keys() - loaded:
+            del spaces[key]
         return spaces
 
     def _let_rest(self, spaces: dict[int, list[Space]]) -> None:

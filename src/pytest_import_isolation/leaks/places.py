@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pytest_import_isolation.leaks.failed_statements import tree_of
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
@@ -121,11 +122,7 @@ class Places:
                     short = self.shorten(file)
                     lines = self._items.get(polluter.nodeid)
                     # A test called what its file had imported.
-                    at = (
-                        importer.line
-                        if lines is None
-                        else _use_of_import(text_of(Path(file)), importer.line, lines)
-                    )
+                    at = importer.line if lines is None else _use_of_import(file, importer.line, lines)
                     chain = (Link(module, short, at), Link(name, self.shorten(its_file), line))
                     return Place(Location(short, at, exact=False), chain)
         return Place()
@@ -230,13 +227,10 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
     return next((line for line in told if lines is None or line in lines), None)
 
 
-def _use_of_import(source: str, line: int, lines: range) -> int:
+def _use_of_import(file: str, line: int, lines: range) -> int:
     """Return the first of some lines that uses what another line imported, and that line if none does."""
-    if line in lines:
-        return line
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = None if line in lines else tree_of(file)
+    if tree is None:
         return line
     bound: set[str] = set()
     for node in ast.walk(tree):

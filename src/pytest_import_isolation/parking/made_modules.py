@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import module_being_executed
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace
 from pytest_import_isolation.state.single_changes import entry_of
 from pytest_import_isolation.state.writing import put_in
 
@@ -46,7 +46,7 @@ def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> N
     kind = type(loader)
     if type(parked) is not ModuleType:  # its code may have put another object into its place
         return
-    if any(kind is loader for loader in _SOURCE_LOADERS):
+    if is_instance_of_one(loader, _SOURCE_LOADERS):
 
         def get_code(name: str) -> CodeType | None:
             # Not exec_module(): no frame of ours may lie between the caller and the code of a module.

@@ -43,11 +43,18 @@ class Contained:
         file = who.partition("::")[0]
         if os.path.isabs(file):
             file = os.path.relpath(file, self._config.rootpath)
-        says = "modules" in text_of(self._config.rootpath / file)
-        for (what, name), told in self._undone(changes):
-            by_library = (what, name) in blameless or (not says and ("replaced", name) in blameless)
-            if not by_library:
-                self._add(file, [told])
+        self._add(
+            file,
+            (
+                told
+                for what, told in self._undone(changes)
+                if what not in blameless
+                and (("replaced", what[1]) not in blameless or self._says_modules(file))
+            ),
+        )
+
+    def _says_modules(self, file: str) -> bool:
+        return "modules" in text_of(self._config.rootpath / file)
 
     def _add(self, file: str, names: Iterable[str]) -> None:
         for name in names:

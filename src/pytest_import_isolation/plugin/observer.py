@@ -80,8 +80,8 @@ class Observer:
         FINDER.listen(self._log)
         EXECUTED.start()
         config.add_cleanup(self._stop)
-        #: Judges what is different.
         self._items_at_start = items_of_lists()
+        #: Judges what is different.
         self.boundaries = Boundaries(
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )

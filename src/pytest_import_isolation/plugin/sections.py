@@ -107,8 +107,9 @@ class SectionStyle:
 
 
 def _sections_of(terminalreporter: pytest.TerminalReporter) -> Iterator[list[tuple[str, ...]]]:
-    for category, reports in list(terminalreporter.stats.items()):
-        for report in () if category in _PASSED else reports:
+    told = (reports for category, reports in terminalreporter.stats.items() if category not in _PASSED)
+    for reports in [*told]:
+        for report in reports:
             for owner in (getattr(report, "longrepr", None), report):
                 sections = getattr(owner, "sections", None)
                 if type(sections) is list:

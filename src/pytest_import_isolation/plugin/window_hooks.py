@@ -12,7 +12,7 @@ from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.patched_everywhere import bring_back_for
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import follow_from
+from pytest_import_isolation.window.adoption import follow_exchanged
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.windows import ItemWindows
@@ -111,7 +111,7 @@ class OtherPlugins:
             return (yield)
         finally:
             FINDER.give_back()
-            follow_from(window, before, with_modules=False)
+            follow_exchanged(window, before)
             del before
             # The last snapshot holds what a plugin may have thrown out, and nobody shall find that alive.
             ImportState.capture()

@@ -97,19 +97,23 @@ def follow_contents(window: Window, before: State | None) -> None:
             inner.contents.follow_from(before)
 
 
-def follow_from(window: Window, before: ImportState, *, with_modules: bool = True) -> None:
-    """Let what changed since a snapshot belong to the state around a window and the windows inside it.
+def follow_from(window: Window, before: ImportState) -> None:
+    """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
+    change = before.differences(is_own_finder)
+    if change:
+        for inner in with_inner(window):
+            _follow(inner, change, before)
 
-    Args:
-        window: the window.
-        before: the snapshot.
-        with_modules: whether the modules do that were loaded since, and what was exchanged that a window
-            itself had put there.
+
+def follow_exchanged(window: Window, before: ImportState) -> None:
+    """Do what :func:`follow_from` does for what was exchanged or taken away, except for the windows' own.
+
+    What was loaded since is left out too.
     """
     change = before.differences(is_own_finder)
     if change:
         for inner in with_inner(window):
-            _follow(inner, change if with_modules else _of_around(inner.around, change), before)
+            _follow(inner, _of_around(inner.around, change), before)
 
 
 def _of_around(around: ImportState, change: Difference) -> Difference:
