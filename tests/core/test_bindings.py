@@ -56,12 +56,12 @@ def test_what_was_appended_is_known_only_if_nothing_else_changed(
     now = {**objects, **{name: ModuleType(name) for name in more if name not in objects}}
     if changed and objects:
         now[first] = ModuleType("another")
-        assert entries.changes_to(now).replaced == {first: (objects[first], now[first])}
+        assert entries.changes_to(Entries(now.copy())).replaced == {first: (objects[first], now[first])}
         del now[first]
-        assert entries.changes_to(now).removed == {first: objects[first]}
+        assert entries.changes_to(Entries(now.copy())).removed == {first: objects[first]}
     else:
         found = {name: module for name, module in now.items() if name not in objects}
-        assert entries.changes_to(now) == (found, {}, {})
+        assert entries.changes_to(Entries(now.copy())) == (found, {}, {})
 
 
 def test_a_key_that_cannot_be_compared_is_a_change() -> None:
@@ -78,7 +78,7 @@ def test_a_key_that_cannot_be_compared_is_a_change() -> None:
     one, other = Key(), Key()
     other.hash = 2
     before, after = entries_in({one: sys}), entries_in({other: sys, "sys": sys})
-    changes = Entries(before).changes_to(after)
+    changes = Entries(before).changes_to(Entries(after))
     assert [key.key for key in changes.removed] == [one]
     assert [key.key for key in changes.added if key != "sys"] == [other]
     index = BindingIndex(Entries(before))

@@ -30,7 +30,7 @@ class Forbidden:
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare as this interpreter can, and as one that keeps its tuples in another way."""
     if request.param == "one by one":
-        monkeypatch.setattr(identities, "_read_pointers", None)
+        monkeypatch.setattr(identities, "_reader", None)
 
 
 @pytest.mark.usefixtures("how")

@@ -6,13 +6,15 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from operator import attrgetter, is_not
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
+from pytest_import_isolation.contents.versions import Beginning, Versions
 from pytest_import_isolation.contents.watched_modules import (
     HAS_VERSIONS,
     UNWATCHED,
@@ -20,7 +22,7 @@ from pytest_import_isolation.contents.watched_modules import (
     WatchedModules,
     is_unwatched,
 )
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, other_cells, read_cells
+from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.finders import class_of
 from pytest_import_isolation.machinery.modules import (
     class_home,
@@ -40,7 +42,6 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 State = Mapping[Space, Copy]
 
 # At the speed of C: there are thousands of namespaces.
-_cell_of_space: Final[Callable[[Space], Cell]] = attrgetter("cell")
 _copy_of_space: Final[Callable[[Space], Copy]] = attrgetter("copy")
 
 
@@ -55,15 +56,17 @@ class Contents:
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
-        # The namespaces of the state in order, the versions that they had, and where these are read: nowhere
-        # once one of them is no more.
-        self._read: list[Space] = []
-        self._signature = b""
-        self._cells: list[Cell] = []
-        self._deaths = 0
+        self._versions = Versions()
+        # When the last look was, what sys.modules held then, of how many modules namespaces were known, and
+        # the names of those with none.
         self._moment = Moment(None)
+        self._beginning = Beginning({})
+        self._number = 0
+        self._unsettled: list[Any] = []
         self._finders: tuple[object, ...] = ()
-        # Whether namespaces were copied, or became known, since the state was made.
+        # Whether modules were executed since, whose namespaces are known by now.
+        self._has_more = False
+        # Whether namespaces were copied since the state was made, or others belong to it.
         self._is_stale = False
 
     def start(self, wanting: Wanting) -> None:
@@ -89,31 +92,29 @@ class Contents:
 
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
-        self._deaths += 1
-        self._cells = []
+        self._versions.note_death()
         if not space.is_class:
             self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
-        if self._cells and self._moment.lasts_for(sys.modules) and self._has_same_finders():
-            signature = read_cells(self._cells)
-            if signature == self._signature or self._follow(signature):
+        if self._moment.lasts_for(sys.modules) and not self._has_more and self._has_same_finders():
+            now = self._versions.now()
+            if now and (now == self._versions.known or self._follow(now)):
                 return self._state
         return self._look()
 
-    def _follow(self, signature: bytes) -> bool:
+    def _follow(self, now: bytes) -> bool:
         """Copy what has changed in the namespaces that are known; tell whether there are no others now."""
         if self._is_stale:
             return False
-        read = self._read
-        changed = self._renew([read[at] for at in other_cells(self._signature, signature)])
+        changed = self._renew(self._versions.others(now))
         if self._is_stale:
             return False
-        self._signature = signature
+        self._versions.known = now
         if changed:
-            self._state = {**self._state, **{space: space.copy for space in changed}}
+            self._state = _Look(self._state, changed)
         return True
 
     def _renew(self, spaces: Iterable[Space]) -> list[Space]:
@@ -128,61 +129,73 @@ class Contents:
                     self._is_stale = True
         return changed
 
-    def _sign(self, spaces: list[Space]) -> bytes:
-        """Read the versions of some namespaces; nothing if one of them has none."""
-        while True:
-            deaths = self._deaths
-            self._cells = cells = [*map(_cell_of_space, spaces)]
-            if deaths != self._deaths:  # else one may be read that is no more
-                continue
-            try:
-                return read_cells(cells)
-            except TypeError:  # one is None; to look for that takes longer than to read them all
-                self._cells = []
-                return b""
-
     def _has_same_finders(self) -> bool:
         return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
 
     def _look(self) -> State:
         moment = Moment(sys.modules)
-        entries = entries_in(sys.modules)
-        has_changed = bool(self._renew(self._changed_since_read()))
+        entries = entries_in(sys.modules, self._beginning.names)
+        beginning = Beginning(entries)
+        if not beginning.goes_on_from(self._beginning) or not self._look_at_more(entries):
+            self._look_at_all(entries)
+        self._moment, self._beginning, self._number = moment, beginning, len(self._spaces)
+        self._has_more = False
+        return self._state
+
+    def _look_at_more(self, entries: dict[Any, object]) -> bool:
+        """Look at what was imported since the last look; tell whether nothing else has come or gone."""
+        now = b"" if self._is_stale else self._versions.now()
+        if not now or not self._has_same_finders():
+            return False
+        changed = self._renew(self._versions.others(now))
+        more = islice(entries.items(), len(self._beginning.names), None)
+        asked = {**{name: entries[name] for name in self._unsettled}, **dict(more)}
+        came: dict[int, list[Space]] = {}
+        for key, found, is_known in self._asked(asked):
+            if is_known:
+                changed += self._renew(found)
+            self._spaces[key] = found
+            if found[0] not in self._state:
+                came[key] = found
+        # One that was executed and is not loaded any more is in no entry.
+        is_all = not self._is_stale and len(self._spaces) == self._number + len(came)
+        spaces = [*chain(*came.values())]
+        self._is_stale = not (is_all and self._versions.extend(now, spaces))
+        if not self._is_stale and (changed or spaces):
+            self._state = _Look(self._state, [*changed, *spaces])
+        return not self._is_stale
+
+    def _look_at_all(self, entries: dict[Any, object]) -> None:
+        has_changed = bool(self._renew(self._versions.begin_again() if HAS_VERSIONS else ()))
         spaces = self._still_there(entries)
         again: list[Space] = []
-        for name, module in self._watched.among(entries):
-            key = id(module)
-            found = self._spaces.get(key)
-            if found is None or found[0].owner() is not module or found[0].dictionary is None:
-                found = self._woken(module) or self._begin(name, module)
-                if found is None:
-                    continue
-                has_changed = True
-            else:
-                again += found
-            self._watched.settle(key, name)
+        for key, found, is_known in self._asked(entries):
+            again += found if is_known else ()
+            has_changed = has_changed or not is_known
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
         finders = items_of("meta_path")
         has_changed = self._look_at_finders(finders, spaces) or has_changed
         self._spaces, self._finders = spaces, finders
-        if has_changed or self._is_stale or not self._state:
+        if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
-            read = [*self._all_spaces()]
-            self._state = dict(zip(read, map(_copy_of_space, read), strict=True))
-            self._read = [*self._state]
-        self._signature, self._moment = self._sign(self._read), moment
-        return self._state
+            self._state = _Look((), [*self._all_spaces()])
+        self._versions.begin([*self._state])
 
-    def _changed_since_read(self) -> list[Space]:
-        """Return the namespaces that were read last time and have another version now."""
-        if not HAS_VERSIONS:
-            return []  # all have to be compared anyway
-        before, now = self._signature, self._sign(self._read)
-        if len(before) != len(now) or not now:
-            return self._read
-        return [self._read[at] for at in other_cells(before, now)]
+    def _asked(self, entries: dict[Any, object]) -> Iterator[tuple[int, list[Space], bool]]:
+        """Yield the identity of each module to ask about, its namespaces, and whether they were known."""
+        self._unsettled = []
+        for name, module in self._watched.among(entries):
+            key = id(module)
+            known = self._spaces.get(key)
+            is_known = known is not None and known[0].owner() is module and known[0].dictionary is not None
+            found = known if is_known else self._woken(module) or self._begin(name, module)
+            if found is None:
+                self._unsettled.append(name)
+            else:
+                self._watched.settle(key, name)
+                yield key, found, is_known
 
     def _still_there(self, entries: dict[Any, object]) -> dict[int, list[Space]]:
         """Return the namespaces of modules that are loaded still and about which nothing is to be asked."""
@@ -230,11 +243,8 @@ class Contents:
                 if id(cls) in known or top_level(class_home(cls)) in UNWATCHED:
                     continue
                 old = before.get(id(cls))
-                space = (
-                    old
-                    if old is not None and old.owner() is cls
-                    else _space(class_name(cls), class_home(cls), cls, self)
-                )
+                is_old = old is not None and old.owner() is cls
+                space = old if is_old else _space(class_name(cls), class_home(cls), cls, self)
                 if space is not None:
                     self._of_finders[id(cls)] = space
         refreshed = [space.refresh() for space in self._of_finders.values()]  # every one of them
@@ -257,7 +267,7 @@ class Contents:
             if found is not None:
                 self._spaces[id(module)] = found
                 self._watched.forget(id(module))
-                self._is_stale = True
+                self._has_more = True
 
     def _begin(self, name: str, module: object) -> list[Space] | None:
         dictionary = namespace(module)
@@ -313,7 +323,7 @@ class Contents:
             if space.copy is not before:
                 found += compare(space, before, space.copy, is_new=space not in since)
         if self._is_stale:
-            self._cells = []
+            self._versions.stop()
         return found
 
     def changes(self, since: State, now: State | None = None) -> list[ContentChange]:
@@ -336,8 +346,35 @@ class Contents:
         return found
 
 
+class _Look(dict[Space, Copy]):
+    """What namespaces held at a look.
+
+    Args:
+        before: at the look before; empty if all was looked at.
+        spaces: the namespaces that were copied since.
+    """
+
+    __slots__ = ("__weakref__", "_before", "_spaces")
+
+    def __init__(self, before: State | tuple[()], spaces: list[Space]) -> None:
+        super().__init__(before)
+        self.update(zip(spaces, map(_copy_of_space, spaces), strict=True))
+        # Not kept alive: each would keep the one before.
+        self._before = weakref.ref(before) if type(before) is _Look else None
+        self._spaces = spaces
+
+    def since(self, before: State) -> Iterable[tuple[Space, Copy]] | None:
+        """Return what was copied since an earlier look; None if another one was the last before this."""
+        if self._before is None or self._before() is not before:
+            return None
+        return [(space, self[space]) for space in self._spaces]
+
+
 def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     """Return the namespaces that may hold something else than earlier, with what they hold."""
+    few = now.since(since) if type(now) is _Look else None
+    if few is not None:
+        return few
     return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
 
 

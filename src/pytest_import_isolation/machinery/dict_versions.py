@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
+from operator import ne
 from typing import Any, Final
 
 #: Where the version of one dictionary is read. It does not keep the dictionary alive.
@@ -89,11 +91,10 @@ def other_cells(before: bytes, now: bytes) -> Iterator[int]:
         now: what it returned for them later.
     """
     for start in range(0, len(now), _AT_ONCE):
-        if before[start : start + _AT_ONCE] == now[start : start + _AT_ONCE]:
-            continue
-        for at in range(start, min(start + _AT_ONCE, len(now)), _SIZE):
-            if before[at : at + _SIZE] != now[at : at + _SIZE]:
-                yield at // _SIZE
+        was, is_now = before[start : start + _AT_ONCE], now[start : start + _AT_ONCE]
+        if was != is_now:
+            differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
+            yield from compress(range(start // _SIZE, (start + _AT_ONCE) // _SIZE), differ)
 
 
 class Moment:

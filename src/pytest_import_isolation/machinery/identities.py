@@ -44,7 +44,15 @@ def _pointer_reader() -> Callable[[tuple[object, ...]], bytes] | None:
     return read if is_known else None
 
 
-_read_pointers = _pointer_reader()
+_reader = _pointer_reader()
+
+
+def read_pointers(objects: tuple[object, ...]) -> bytes | None:
+    """Return where some objects lie, None if this interpreter keeps that somewhere else.
+
+    Nothing is kept alive: another object may lie there later.
+    """
+    return None if _reader is None else _reader(objects)
 
 
 class Identities:
@@ -69,8 +77,8 @@ class Identities:
         now = tuple(others)
         if len(now) != len(self._objects):
             return False
-        if _read_pointers is None or len(now) <= _FEW:
+        if _reader is None or len(now) <= _FEW:
             return all(map(operator.is_, now, self._objects))
         if self._pointers is None:
-            self._pointers = _read_pointers(self._objects)
-        return _read_pointers(now) == self._pointers
+            self._pointers = _reader(self._objects)
+        return _reader(now) == self._pointers

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakValueDictionary
 
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
@@ -36,15 +38,19 @@ class Entries:
     """
 
     __slots__ = (
+        "__weakref__",
         "_are_strings",
         "_key_identities",
         "_last_keys",
+        "_longer",
         "_moment",
         "_value_identities",
         "contents",
         "keys",
         "values",
     )
+    # By the identity of the table, the last that were copied, as long as somebody holds them.
+    _last: ClassVar[WeakValueDictionary[int, Entries]] = WeakValueDictionary()
 
     def __init__(self, contents: dict[Any, object], moment: Moment = _NEVER) -> None:
         self.contents = contents
@@ -57,10 +63,12 @@ class Entries:
         # Made when they are compared: most tables never change.
         self._key_identities: Identities | None = None
         self._are_strings: bool | None = None
+        # Entries that were found to begin with these.
+        self._longer: Callable[[], Entries | None] | None = None
 
     @classmethod
     def of(cls, table: object, before: Entries | None = None) -> Entries:
-        """Return the entries of a table: those of a moment ago if they are the same.
+        """Return the entries of a table: those of a moment ago, or others that live, if they are the same.
 
         Args:
             table: the table, or whatever stands in its place.
@@ -68,8 +76,13 @@ class Entries:
         """
         if before is not None and before.are_of(table):
             return before
+        last = cls._last.get(id(table))
+        if last is not None and last is not before and last.are_of(table):
+            return last
         moment = Moment(table)  # before it is looked at: another thread may change it
-        return cls(entries_in(table) if before is None else before.copy_of(table), moment)
+        found = cls(entries_in(table) if before is None else before.copy_of(table), moment)
+        cls._last[id(table)] = found
+        return found
 
     def are_of(self, table: object) -> bool:
         """Tell whether a table holds the same keys with the very same objects.
@@ -101,35 +114,31 @@ class Entries:
             self._key_identities = Identities(self.keys)
         return self._key_identities
 
-    def are_beginning_of(self, keys: list[Any], values: list[object]) -> bool:
-        """Tell whether the keys and values of a table begin with these."""
+    def are_beginning_of(self, later: Entries) -> bool:
+        """Tell whether other entries begin with these, in order."""
+        if self._longer is not None and self._longer() is later:
+            return True
         number = len(self.keys)
-        if not self._value_identities.are_those_of(values[:number]):
+        if not self._value_identities.are_those_of(later.values[:number]):
             return False
-        first = keys[:number]
-        return self._identities_of_keys().are_those_of(first) or same_keys(self.keys, first)
+        first = later.keys[:number]
+        if not (self._identities_of_keys().are_those_of(first) or same_keys(self.keys, first)):
+            return False
+        self._longer = weakref.ref(later)
+        return True
 
-    def changes_to(self, now: dict[Any, object]) -> EntryChanges:
-        """Return how a later copy of the table differs."""
-        added = self._appended(now)
-        if added is not None:
-            return EntryChanges(added, {}, {})
-        before = self.contents
+    def changes_to(self, later: Entries) -> EntryChanges:
+        """Return how the entries of a later moment differ."""
+        if self.are_beginning_of(later):
+            # Most changes of sys.modules are such, and only those need a look that came.
+            number = len(self.keys)
+            return EntryChanges(dict(zip(later.keys[number:], later.values[number:], strict=True)), {}, {})
+        before, now = self.contents, later.contents
         return EntryChanges(
             {name: module for name, module in now.items() if name not in before},
             {name: module for name, module in before.items() if name not in now},
             {n: (module, now[n]) for n, module in before.items() if now.get(n, module) is not module},
         )
-
-    def _appended(self, now: dict[Any, object]) -> dict[Any, object] | None:
-        """Return what a later copy holds more, if it holds nothing less and nothing else; None otherwise.
-
-        Most changes of ``sys.modules`` are such, and only those need a look that came.
-        """
-        number, keys, values = len(self.keys), [*now], [*now.values()]
-        if not self.are_beginning_of(keys, values):
-            return None
-        return dict(zip(keys[number:], values[number:], strict=True))
 
 
 def same_keys(one: Sequence[object], other: Sequence[object]) -> bool:

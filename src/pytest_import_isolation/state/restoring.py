@@ -67,7 +67,7 @@ def _restore_containers(state: ImportState) -> bool:
     rebound = dict(state.rebound())
     if "sys.modules" in rebound:
         now = state.index.entries.copy_of(state.table)
-        for name, module in state.current_modules().items():
+        for name, module in state.current_entries().contents.items():
             if now.get(name, ABSENT) is not module:
                 put_entry(state.table, name, module)
     for name, found in rebound.items():

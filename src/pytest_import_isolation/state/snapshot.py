@@ -191,8 +191,7 @@ class ImportState:
         """
         if self._is_same():
             return NO_DIFFERENCE
-        current = self.current_modules()
-        entries = self.index.entries.changes_to(current)
+        entries = self.index.entries.changes_to(self.current_entries())
         return Difference(
             added=entries.added,
             removed=entries.removed,
@@ -207,19 +206,18 @@ class ImportState:
 
     def added(self) -> dict[Any, object]:
         """Return the entries of ``sys.modules`` that were not there."""
-        return self.index.entries.changes_to(self.current_modules()).added
+        return self.index.entries.changes_to(self.current_entries()).added
 
-    def current_modules(self) -> dict[Any, object]:
-        """Return a copy of what imports see now, also when ``sys.modules`` is another object.
+    def current_entries(self) -> Entries:
+        """Return what imports see now, also when ``sys.modules`` is another object.
 
         C code goes on to use the original dictionary and importlib uses the new one, so a module may
         have landed in either.
         """
         now = getattr(sys, "modules", None)
-        merged = self.index.entries.copy_of(self.table)
-        if now is not self.table:
-            merged.update(entries_in(now))
-        return merged
+        if now is self.table:
+            return Entries.of(self.table, self.index.entries)
+        return Entries({**self.index.entries.copy_of(self.table), **entries_in(now)})
 
     def changed_bindings(self) -> Iterator[tuple[str, Binding]]:
         """Yield the submodules that their packages hold something else for, with both values."""
@@ -363,7 +361,7 @@ class ImportState:
 
 def _followed(contents: Entries, before: Entries) -> Entries:
     """Return what an importer cache shall hold after a change of that of now."""
-    change = before.changes_to(entries_in(sys.path_importer_cache))
+    change = before.changes_to(Entries.of(sys.path_importer_cache))
     followed = {
         **contents.contents,
         **change.added,

@@ -49,7 +49,7 @@ class BindingIndex:
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
-        if before is not None and before.entries.are_beginning_of(entries.keys, entries.values):
+        if before is not None and before.entries.are_beginning_of(entries):
             start = len(before.entries.keys)
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)

@@ -134,7 +134,8 @@ class Statements:
     def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
         if self._looks_same():
             return
-        changes = list(self._changes())
+        entries = Entries.of(getattr(sys, "modules", None), self._entries)  # held until they are taken over
+        changes = self._changes(entries)
         trail = self._trail(frame, line, exact=exact)
         self.synchronize()
         self._is_ahead = True
@@ -161,12 +162,12 @@ class Statements:
         gone = self._gone.pop(change.key, None)
         return gone[1] if gone is not None and gone[0]() is change.after else None
 
-    def _changes(self) -> list[SingleChange]:
+    def _changes(self, entries: Entries) -> list[SingleChange]:
         found: list[SingleChange] = []
         now = getattr(sys, "modules", None)
         if now is not self._table:
             found.append(SingleChange("rebound", "sys.modules", ABSENT, now))
-        changes = self._entries.changes_to(self._entries.copy_of(now))
+        changes = self._entries.changes_to(entries)
         found += (
             SingleChange("entry", name, before, after) for name, (before, after) in changes.replaced.items()
         )

@@ -1,0 +1,108 @@
+"""What was there at a look: the versions of the namespaces, and the entries of ``sys.modules``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+from pytest_import_isolation.contents.spaces import Space
+from pytest_import_isolation.machinery.dict_versions import Cell, other_cells, read_cells
+from pytest_import_isolation.machinery.identities import Identities, read_pointers
+
+# At the speed of C: there are thousands of namespaces.
+_cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
+
+
+class Versions:
+    """The versions that namespaces had when they were looked at."""
+
+    def __init__(self) -> None:
+        #: The namespaces, in order.
+        self.spaces: list[Space] = []
+        #: Their versions, joined; nothing if they cannot be read.
+        self.known = b""
+        # Where they are read: nowhere once one of the namespaces is no more.
+        self._cells: list[Cell] = []
+        self._deaths = 0
+
+    def note_death(self) -> None:
+        """Read no more before :meth:`begin`: another namespace may lie where one has died."""
+        self._deaths += 1
+        self._cells = []
+
+    def stop(self) -> None:
+        """Read no more before :meth:`begin`."""
+        self._cells = []
+
+    def now(self) -> bytes:
+        """Return the versions of now; nothing if they cannot be read."""
+        return read_cells(self._cells)
+
+    def begin(self, spaces: list[Space]) -> None:
+        """Take the versions that some namespaces have now."""
+        while True:
+            deaths = self._deaths
+            self._cells = cells = [*map(_cell_of, spaces)]
+            if deaths != self._deaths:  # else one may be read that is no more
+                continue
+            self.spaces = spaces
+            try:
+                self.known = read_cells(cells)
+            except TypeError:  # one is None; to look for that takes longer than to read them all
+                self.known, self._cells = b"", []
+            return
+
+    def begin_again(self) -> list[Space]:
+        """Take the versions of now, although some namespaces may be no more; return those that may differ."""
+        before = self.known
+        self.begin(self.spaces)
+        if len(before) != len(self.known) or not before:
+            return self.spaces
+        return [self.spaces[at] for at in other_cells(before, self.known)]
+
+    def others(self, now: bytes) -> list[Space]:
+        """Return the namespaces that have other versions now."""
+        return [self.spaces[at] for at in other_cells(self.known, now)]
+
+    def extend(self, now: bytes, spaces: list[Space]) -> bool:
+        """Take the versions of now, and those of some more namespaces.
+
+        Args:
+            now: what :meth:`now` returned.
+            spaces: the namespaces to add.
+
+        Returns:
+            False if that cannot be: one of them has no version, or a namespace has died.
+        """
+        cells = [*map(_cell_of, spaces)]
+        if None in cells or not self._cells:
+            return False
+        self.spaces, self._cells = [*self.spaces, *spaces], [*self._cells, *cells]
+        self.known = now + read_cells(cells)
+        return True
+
+
+class Beginning:
+    """The entries that ``sys.modules`` had, to tell if it begins with them still. No module is kept alive.
+
+    A module may lie where another one has died. Then that one had a namespace whose version is read no
+    more, or none that is looked at.
+
+    Args:
+        entries: a copy of the table.
+    """
+
+    __slots__ = ("_places", "names")
+
+    def __init__(self, entries: dict[Any, object]) -> None:
+        keys = tuple(entries)
+        #: The keys. Of what :func:`.entries_in` copied, none has code of its own.
+        self.names = Identities(keys)
+        # Of the keys and of the modules; None where this interpreter does not tell.
+        self._places = read_pointers(keys), read_pointers(tuple(entries.values()))
+
+    def goes_on_from(self, before: Beginning) -> bool:
+        """Tell whether these entries are known to begin with those of an earlier moment."""
+        places = zip(self._places, before._places, strict=True)
+        return all(now is not None and was is not None and now.startswith(was) for now, was in places)
