@@ -17,8 +17,9 @@ import pytest
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.window.adoption import adopt, adopting
 from pytest_import_isolation.window.closing import close_window, close_with_inner
+from pytest_import_isolation.window.open_windows import innermost_window
 from pytest_import_isolation.window.opening import reopen_window
-from pytest_import_isolation.window.window import Window, innermost_window
+from pytest_import_isolation.window.window import Window
 
 Tree = Callable[[dict[str, str]], Path]
 

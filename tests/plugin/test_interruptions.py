@@ -164,7 +164,7 @@ def test_start_and_stop_in_any_order_break_no_run(suite: Any, order: str, option
     import pytest
     from pytest_import_isolation import IsolatedImportContext
     from pytest_import_isolation.errors import WindowOrderError
-    from pytest_import_isolation.window.window import open_windows
+    from pytest_import_isolation.window.open_windows import open_windows
 
     before = len(open_windows)
 

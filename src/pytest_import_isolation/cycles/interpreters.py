@@ -31,7 +31,7 @@ from pytest_import_isolation.machinery.platform import has_fork
 from pytest_import_isolation.machinery.threads import runs_native_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.watching.executed_modules import EXECUTED
-from pytest_import_isolation.window.window import open_windows
+from pytest_import_isolation.window.open_windows import open_windows
 
 _CHILD: Final = """
 import os, sys

@@ -16,8 +16,9 @@ from pytest_import_isolation.machinery.frames import namespaces_on_the_stack
 from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.patterns import Patterns, check_module_name
 from pytest_import_isolation.window.alterations import block, fake, refresh
+from pytest_import_isolation.window.open_windows import innermost_window
 from pytest_import_isolation.window.parameters import check_fakes
-from pytest_import_isolation.window.window import Window, innermost_window
+from pytest_import_isolation.window.window import Window
 
 
 def fresh_import(

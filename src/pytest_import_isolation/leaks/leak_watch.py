@@ -27,7 +27,7 @@ from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Statements, Trail
-from pytest_import_isolation.window.window import open_windows
+from pytest_import_isolation.window.open_windows import open_windows
 
 # The phases in which something is run that can leak an error.
 _TESTING: Final = ("collect", "setup", "call", "teardown")

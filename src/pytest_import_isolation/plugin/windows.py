@@ -23,9 +23,10 @@ from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.closing import close_untouched, close_with_inner
 from pytest_import_isolation.window.context import IsolatedImportContext, warn_of
+from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.opening import reopen_window
 from pytest_import_isolation.window.parameters import NOTHING_ASKED, Parameters, contradiction
-from pytest_import_isolation.window.window import Window, open_windows
+from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import count
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """A window: from the capture of the import state to the moment when it is put back.
 
 ``context`` has :class:`.IsolatedImportContext`, the one primitive. ``window`` has what is known of one
-window, and the list of the open ones. ``opening``, ``alterations``, ``real_modules``, ``adoption`` and
-``closing`` do what happens to it, in this order. ``outcomes`` decides what becomes of each module that was
-loaded inside: forget, park or keep.
+window, and ``open_windows`` lists the open ones. ``opening``, ``alterations``, ``real_modules``,
+``adoption`` and ``closing`` do what happens to it, in this order. ``outcomes`` decides what becomes of each
+module that was loaded inside: forget, park or keep.
 
 Enters:
     Parameters, parsed once by ``parameters``.

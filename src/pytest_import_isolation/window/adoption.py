@@ -14,7 +14,8 @@ from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.asked_imports import ASKED
-from pytest_import_isolation.window.window import Window, open_windows, tainted_in, with_inner
+from pytest_import_isolation.window.open_windows import open_windows, tainted_in, with_inner
+from pytest_import_isolation.window.window import Window
 
 
 @contextmanager

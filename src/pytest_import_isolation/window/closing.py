@@ -22,10 +22,11 @@ from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import covered_modules, park_evicted, unbind_evicted
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
+from pytest_import_isolation.window.open_windows import innermost_window, open_windows, tainted_in
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
 from pytest_import_isolation.window.removal import Removal
 from pytest_import_isolation.window.summary import Summary, blameless
-from pytest_import_isolation.window.window import Window, innermost_window, open_windows, tainted_in
+from pytest_import_isolation.window.window import Window
 
 
 def close_window(window: Window) -> Changes:

@@ -11,7 +11,8 @@ from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
-from pytest_import_isolation.window.window import Window, open_windows
+from pytest_import_isolation.window.open_windows import open_windows
+from pytest_import_isolation.window.window import Window
 
 
 def bring_evicted_back(window: Window, name: str) -> None:

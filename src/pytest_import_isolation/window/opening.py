@@ -15,7 +15,8 @@ from pytest_import_isolation.window.evictions import bring_evicted_back
 from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import waiting_names
 from pytest_import_isolation.window.module_contents import WindowContents
-from pytest_import_isolation.window.window import Window, open_windows
+from pytest_import_isolation.window.open_windows import open_windows
+from pytest_import_isolation.window.window import Window
 
 
 def open_window(window: Window, after: ImportState | None = None) -> None:

@@ -21,9 +21,10 @@ from pytest_import_isolation.state.submodule_attributes import bind, bound_value
 from pytest_import_isolation.state.writing import put_in, take_out, take_out_idle
 from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.closing import close_window
+from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import NOTHING_ASKED
-from pytest_import_isolation.window.window import Window, open_windows
+from pytest_import_isolation.window.window import Window
 
 # Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
 _SEARCH: Final = threading.RLock()

@@ -25,6 +25,7 @@ from pytest_import_isolation.window.absent_modules import AbsentModules
 from pytest_import_isolation.window.installations import Installations
 from pytest_import_isolation.window.lazy_names import Waiting
 from pytest_import_isolation.window.module_contents import WindowContents
+from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.outcomes import Decision, Outcome
 from pytest_import_isolation.window.own_items import OwnItems
 from pytest_import_isolation.window.parameters import Parameters
@@ -324,26 +325,3 @@ class Window:
     def recurs(self, name: str, file: str) -> bool:
         """Tell whether a module will be executed again: in a later window, or by the next fresh import."""
         return self.absent.hides(name) or self.origins.of_file(name, file) is Origin.FIRST_PARTY
-
-
-#: The open windows, the innermost last. Like ``sys.modules`` they belong to the process: an inner pytest run
-#: must close its windows before the outer run can.
-open_windows: Final[list[Window]] = []
-
-
-def innermost_window() -> Window | None:
-    """Return the window that was opened last and is still open."""
-    return open_windows[-1] if open_windows else None
-
-
-def with_inner(window: Window) -> list[Window]:
-    """Return an open window and those that were opened inside it."""
-    return open_windows[open_windows.index(window) :]
-
-
-def tainted_in(windows: Iterable[Window]) -> Mapping[str, str]:
-    """Return the modules that are tainted in one of several windows, and what they asked for."""
-    merged: dict[str, str] = {}
-    for window in windows:
-        merged.update(window.tainted)
-    return merged

@@ -27,9 +27,10 @@ from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import ClassChange
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
 from pytest_import_isolation.window.loan import Loan
+from pytest_import_isolation.window.open_windows import with_inner
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import NOTHING_ASKED
-from pytest_import_isolation.window.window import MustStay, Window, with_inner
+from pytest_import_isolation.window.window import MustStay, Window
 
 
 class World:

@@ -16,7 +16,7 @@ from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.submodule_attributes import bind, parent_namespace
 from pytest_import_isolation.state.writing import put_in, take_out
 from pytest_import_isolation.window.loan import Loan
-from pytest_import_isolation.window.window import with_inner
+from pytest_import_isolation.window.open_windows import with_inner
 from pytest_import_isolation.window.world import World
 
 
