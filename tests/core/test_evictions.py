@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 import pytest
@@ -55,4 +56,59 @@ def test_a_module_that_was_freed_after_its_eviction_is_executed_again(run_script
 
         assert wave.__name__ == "wave"
         """
+    )
+
+
+_USES = {
+    "email": "import email.mime.text\nemail.mime.text.MIMEText('a').as_string()",
+    "logging": "import logging.config, logging.handlers\nlogging.handlers.SysLogHandler",
+    "urllib": "import urllib.request, urllib.robotparser\nurllib.robotparser.RobotFileParser",
+    "xml": "import xml.dom.minidom\nxml.dom.minidom.parseString('<a/>').toxml()",
+}
+_ALL = (
+    "for name in [name for name in sys.modules if name.partition('.')[0] == package]: del sys.modules[name]"
+)
+_UNBOUND = (
+    "for name in [name for name in sys.modules if name.startswith(f'{package}.')]:\n"
+    "    above, _, child = name.rpartition('.')\n"
+    "    vars(sys.modules[above]).pop(child, None)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("use", _ALL),
+        (_ALL, "use"),
+        (_ALL, "use", _ALL),
+        (_UNBOUND + _ALL, "use", _UNBOUND + _ALL),
+        ("del sys.modules[package]", "use"),
+        (_ALL, "with patch.dict(sys.modules): use()", _ALL),
+    ],
+    ids=["used", "again", "again and thrown out", "unbound", "the package alone", "in patch.dict"],
+)
+def test_a_package_works_whatever_was_thrown_out_in_a_window_before(
+    run_script: Callable[..., str], steps: tuple[str, ...]
+) -> None:
+    lines = "\n".join("use()" if step == "use" else step for step in steps)
+    run_script(
+        f"""
+import email, logging, sys, urllib, xml
+from unittest.mock import patch
+
+from pytest_import_isolation import IsolatedImportContext
+
+for package, code in {_USES!r}.items():
+    use = lambda: exec(code, {{}})
+    before = sys.modules[package]
+    for _ in range(2):
+        with IsolatedImportContext():
+            with IsolatedImportContext():
+{textwrap.indent(lines, " " * 16)}
+            use()
+        with IsolatedImportContext():
+            use()
+    assert sys.modules[package] is before
+    use()
+"""
     )

@@ -57,7 +57,8 @@ class ParkingLot:
         # Every module that ever came back, so that one which is thrown out of sys.modules behind our
         # back (mock.patch.dict does it) can be parked again and is never freed.
         self._returned: dict[str, ParkedModule] = {}
-        self._retired: list[object] = []
+        # By identity, which is nobody else's as long as they live.
+        self._retired: dict[int, object] = {}
         self._told: dict[str, tuple[object, ModuleChange]] = {}
         #: Counts what is parked.
         self.clock = 0
@@ -201,7 +202,11 @@ class ParkingLot:
 
     def retire(self, modules: Iterable[object]) -> None:
         """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
-        self._retired.extend(modules)
+        self._retired.update((id(module), module) for module in modules)
+
+    def has_retired(self, module: object) -> bool:
+        """Tell whether a module was given up: another copy is in its place."""
+        return id(module) in self._retired
 
     def bring_back(self, name: str, *, is_asked: bool = True) -> None:
         """Put a parked module and its package's other parked modules back into ``sys.modules``.

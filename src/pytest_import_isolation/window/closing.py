@@ -11,16 +11,16 @@ from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
-from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads, runs_threads
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.parking.lot import ParkedModule, lie_apart
+from pytest_import_isolation.parking.lot import lie_apart
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.watching.executed_modules import EXECUTED
-from pytest_import_isolation.window.evictions import covered_modules, park_evicted, unbind_evicted
+from pytest_import_isolation.window.evictions import covered_modules, park_evicted, parked, unbind_evicted
 from pytest_import_isolation.window.lazy_names import lazy_names, let_wait_again
 from pytest_import_isolation.window.open_windows import innermost_window, open_windows, tainted_in
 from pytest_import_isolation.window.outcomes import Circumstances, Decision, Outcome, decide
@@ -63,7 +63,7 @@ def close_window(window: Window) -> Changes:
             window.placed.clear()
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
-            FINDER.lot.park({name: ParkedModule(module, ABSENT) for name, module in covered.items()})
+            FINDER.lot.park({name: parked(window, name, module) for name, module in covered.items()})
             window.undo_written()  # to names of submodules, which are no such names any more
         unbind_evicted(window)
     except BaseException:  # also Ctrl-C

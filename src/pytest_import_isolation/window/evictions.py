@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from operator import methodcaller
 
 from pytest_import_isolation.machinery.modules import ABSENT, missing_among, namespace, parent_of, top_level
@@ -13,6 +14,25 @@ from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
 from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.window import Window
+
+
+def parked(window: Window, name: str, module: object) -> ParkedModule:
+    """Return what to park of a module that is not loaded any more, or in whose place something else stands.
+
+    It returns bound, as after an import: its attribute may have been deleted, or the package above it may
+    have been thrown out, too, and comes back with the window's end.
+
+    Args:
+        window: where it was loaded.
+        name: its name.
+        module: the module.
+    """
+    parent, child = parent_of(name)
+    package = window.around.modules.get(parent, ABSENT)
+    if (namespace(package) or {}).get(child, ABSENT) is module:
+        return ParkedModule(module, module, package)
+    bound = bound_value(name)
+    return ParkedModule(module, module if bound is ABSENT else bound)
 
 
 def bring_evicted_back(window: Window, name: str) -> None:
@@ -36,7 +56,7 @@ def bring_evicted_back(window: Window, name: str) -> None:
     gone = [*filter(package.__eq__, asked), *filter(methodcaller("startswith", f"{package}."), asked)]
     evicted = evicted_modules(gone, window.log, window.origins)
     if any(window.origins.verdict(other, module).is_extension for other, module in evicted.items()):
-        FINDER.lot.park({other: ParkedModule(module, ABSENT) for other, module in evicted.items()})
+        FINDER.lot.park({other: parked(window, other, module) for other, module in evicted.items()})
 
 
 def covered_modules(window: Window) -> dict[str, object]:
@@ -65,9 +85,26 @@ def park_evicted(window: Window) -> None:
         if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules:
             came[name] = FINDER.lot.returned(name)
     for name, module in came.items():
-        # A first-party one may have come back after unloaded=.
-        if window.origins.verdict(name, module).origin is Origin.FOREIGN:
-            FINDER.lot.park({name: ParkedModule(module, bound_value(name))})
+        verdict = window.origins.verdict(name, module)
+        if verdict.origin is not Origin.FOREIGN:  # a first-party one may have come back after unloaded=
+            continue
+        if name in window.around.modules or (not verdict.is_extension and _is_of_copy(window, name, came)):
+            # The first copy comes back with the window's end. C code may still point to what this one made.
+            FINDER.lot.retire([module])
+        else:
+            FINDER.lot.park({name: parked(window, name, module)})
+
+
+def _is_of_copy(window: Window, name: str, came: Mapping[str, object]) -> bool:
+    """Tell whether a module belongs to a package that was executed again, and whose first copy comes back."""
+    parent, child = parent_of(name)
+    while parent:
+        if parent in came and parent in window.around.modules:
+            return (namespace(window.around.modules[parent]) or {}).get(child) is not came.get(
+                f"{parent}.{child}"
+            )
+        parent, child = parent_of(parent)
+    return False
 
 
 def unbind_evicted(window: Window) -> None:
