@@ -79,13 +79,22 @@ _UNBOUND = (
     "steps",
     [
         ("use", _ALL),
+        ("use", _UNBOUND + _ALL),
         (_ALL, "use"),
         (_ALL, "use", _ALL),
         (_UNBOUND + _ALL, "use", _UNBOUND + _ALL),
         ("del sys.modules[package]", "use"),
         (_ALL, "with patch.dict(sys.modules): use()", _ALL),
     ],
-    ids=["used", "again", "again and thrown out", "unbound", "the package alone", "in patch.dict"],
+    ids=[
+        "used",
+        "used and unbound",
+        "again",
+        "again and thrown out",
+        "unbound",
+        "the package alone",
+        "in patch.dict",
+    ],
 )
 def test_a_package_works_whatever_was_thrown_out_in_a_window_before(
     run_script: Callable[..., str], steps: tuple[str, ...]

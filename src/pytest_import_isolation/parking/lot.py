@@ -164,6 +164,13 @@ class ParkingLot:
             for name in drop_entries(modules):
                 self._packages.setdefault(top_level(name), {})[name] = self._returned[name]
 
+    def park_as_before(self, name: str) -> None:
+        """Park a module again that came back and was thrown out since, as it was parked then.
+
+        Whoever threw it out may have taken it off its package, too.
+        """
+        self.park({name: self._returned[name]})
+
     def told(self, name: str, tell: Callable[[str, object], ModuleChange]) -> ModuleChange:
         """Return how it is told that a module is parked, which is put into words once."""
         module = self.returned(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from operator import methodcaller
+from types import MappingProxyType
 
 from pytest_import_isolation.machinery.modules import ABSENT, missing_among, namespace, parent_of, top_level
 from pytest_import_isolation.parking.evicted import evicted_modules
@@ -13,26 +14,31 @@ from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
 from pytest_import_isolation.window.open_windows import open_windows
+from pytest_import_isolation.window.removal import package_holding
 from pytest_import_isolation.window.window import Window
 
 
-def parked(window: Window, name: str, module: object) -> ParkedModule:
+def parked(
+    window: Window, name: str, module: object, others: Mapping[str, object] = MappingProxyType({})
+) -> ParkedModule:
     """Return what to park of a module that is not loaded any more, or in whose place something else stands.
 
     It returns bound, as after an import: its attribute may have been deleted, or the package above it may
-    have been thrown out, too, and comes back with the window's end.
+    have been thrown out, too.
 
     Args:
         window: where it was loaded.
         name: its name.
         module: the module.
+        others: what was thrown out with it.
     """
-    parent, child = parent_of(name)
-    package = window.around.modules.get(parent, ABSENT)
-    if (namespace(package) or {}).get(child, ABSENT) is module:
+    package = package_holding(name, module, window.around.modules, others)
+    if package is not ABSENT:
         return ParkedModule(module, module, package)
-    bound = bound_value(name)
-    return ParkedModule(module, module if bound is ABSENT else bound)
+    parent, child = parent_of(name)
+    # A package may delete the attribute itself.
+    bound = (namespace(others[parent]) or {}).get(child, ABSENT) if parent in others else bound_value(name)
+    return ParkedModule(module, module if bound is ABSENT and parent not in others else bound)
 
 
 def bring_evicted_back(window: Window, name: str) -> None:
@@ -56,7 +62,7 @@ def bring_evicted_back(window: Window, name: str) -> None:
     gone = [*filter(package.__eq__, asked), *filter(methodcaller("startswith", f"{package}."), asked)]
     evicted = evicted_modules(gone, window.log, window.origins)
     if any(window.origins.verdict(other, module).is_extension for other, module in evicted.items()):
-        FINDER.lot.park({other: parked(window, other, module) for other, module in evicted.items()})
+        FINDER.lot.park({other: parked(window, other, module, evicted) for other, module in evicted.items()})
 
 
 def covered_modules(window: Window) -> dict[str, object]:
@@ -83,7 +89,10 @@ def park_evicted(window: Window) -> None:
     came: dict[str, object] = dict(evicted_modules(window.asked_for(), window.log, window.origins))
     for name in window.returned.names.copy():  # other threads add to it
         if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules:
-            came[name] = FINDER.lot.returned(name)
+            module = FINDER.lot.returned(name)
+            if window.origins.verdict(name, module).origin is Origin.FOREIGN:
+                FINDER.lot.park_as_before(name)
+                came.pop(name, None)
     for name, module in came.items():
         verdict = window.origins.verdict(name, module)
         if verdict.origin is not Origin.FOREIGN:  # a first-party one may have come back after unloaded=
@@ -92,7 +101,7 @@ def park_evicted(window: Window) -> None:
             # The first copy comes back with the window's end. C code may still point to what this one made.
             FINDER.lot.retire([module])
         else:
-            FINDER.lot.park({name: parked(window, name, module)})
+            FINDER.lot.park({name: parked(window, name, module, came)})
 
 
 def _is_of_copy(window: Window, name: str, came: Mapping[str, object]) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
+from types import MappingProxyType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
@@ -70,7 +71,7 @@ class Removal:
                 self.decisions[name] = _OF_SECOND_COPY
                 FINDER.lot.retire([module])
             else:
-                park(name, module)
+                park(name, module, self._old)
         self.left[name] = module
 
     def _is_of_second_copy(self, name: str) -> bool:
@@ -149,14 +150,30 @@ class Removal:
                 _remove_young_bytecode(module)
 
 
-def park(name: Any, module: object) -> None:
-    """Put a module that is about to leave into the parking lot, with its package's attribute for it."""
+def park(name: Any, module: object, old: Mapping[Any, object] = MappingProxyType({})) -> None:
+    """Put a module that is about to leave into the parking lot, with its package's attribute for it.
+
+    Args:
+        name: its name.
+        module: the module.
+        old: the entries that come back.
+    """
     if type(name) is not str:  # no import asks for it, but C code may still point to it
         FINDER.lot.retire([module])
         return
     # Where a package failed to import, its submodules are left without it: the next package gets them.
     binding = module if parent_namespace(name) is None else bound_value(name)
-    FINDER.lot.park({name: ParkedModule(module, binding, sys.modules.get(parent_of(name)[0], ABSENT))})
+    package: object = sys.modules.get(parent_of(name)[0], ABSENT)
+    if package is ABSENT:  # it was taken out, and comes back
+        package = package_holding(name, module, old)
+    FINDER.lot.park({name: ParkedModule(module, binding, package)})
+
+
+def package_holding(name: str, module: object, *tables: Mapping[Any, object]) -> object:
+    """Return the first package in some tables that has a module as its submodule; ABSENT for none."""
+    parent, child = parent_of(name)
+    packages = (table.get(parent, ABSENT) for table in tables)
+    return next((one for one in packages if (namespace(one) or {}).get(child, ABSENT) is module), ABSENT)
 
 
 def _remove_young_bytecode(module: object) -> None:
