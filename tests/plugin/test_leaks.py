@@ -515,6 +515,40 @@ def test_one_file_under_two_names(suite: Suite) -> None:
     assert len(run.leaks) == 1
 
 
+def test_a_module_that_shows_the_file_of_another_one_is_no_second_copy_of_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "slow/__init__.py": "from slow import core",
+            "slow/core.py": "class Core: pass",
+            # As toolz has it: the file is for readers of the source.
+            "quick/__init__.py": """\
+                import importlib, sys
+                from importlib.machinery import ModuleSpec
+
+                class Loader:
+                    def create_module(self, spec):
+                        return None
+
+                    def exec_module(self, module):
+                        real = importlib.import_module(module.__name__.replace("quick", "slow"))
+                        module.__file__ = real.__file__
+                        module.Core = real.Core if "." in module.__name__ else None
+
+                sys.modules["quick.core"] = importlib.util.module_from_spec(ModuleSpec("quick.core", Loader()))
+                Loader().exec_module(sys.modules["quick.core"])
+                Loader().exec_module(sys.modules[__name__])
+            """,
+            "test_it.py": """\
+                def test_it():
+                    import quick.core, slow.core
+                    assert quick.core.Core is slow.core.Core
+            """,
+        },
+        "--doctest-modules",
+    )
+    assert [leak["kind"] for leak in run.leaks if leak["severity"] != "info"] == []
+
+
 def test_first_imports_have_their_importer_and_the_chain_to_it(suite: Suite) -> None:
     run = suite.run(
         {

@@ -12,7 +12,7 @@ from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, caller
-from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.machinery.modules import executed_file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.paths import absolute
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
@@ -144,9 +144,9 @@ class Clashes:
     def _loaded_file(self, name: str) -> str | None:
         """Return the file of a loaded module, if that is no fake, no test file and no part of Python."""
         module = sys.modules.get(name)
-        file = (namespace(module) or {}).get("__file__")
+        file = executed_file_of(module)
         # A file that imports a conftest by its name means the one beside it, and gets the last one.
-        if type(file) is not str or (self._is_of_the_run(module) and not _is_conftest(file)):
+        if file is None or (self._is_of_the_run(module) and not _is_conftest(file)):
             return None
         verdict = self._origins.verdict(name, module)
         usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)

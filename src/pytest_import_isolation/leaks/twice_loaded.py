@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import file_of
+from pytest_import_isolation.machinery.modules import executed_file_of
 from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
@@ -46,7 +46,7 @@ class TwiceLoaded:
                     not can_be_imported(other)
                     or other in (name, "__main__")
                     or module is sys.modules.get(name)
-                    or file_of(module) != file
+                    or executed_file_of(module) != file
                 ):
                     continue
                 detail = (
@@ -70,7 +70,7 @@ class TwiceLoaded:
         """
         if not self._names_by_file:
             for other, module in sys.modules.copy().items():
-                there = file_of(module)
+                there = executed_file_of(module)
                 if there is not None and type(other) is str and other not in new:
                     self._names_by_file.setdefault(there, []).append(other)
         known = self._names_by_file.setdefault(file, [])
@@ -82,4 +82,4 @@ class TwiceLoaded:
         module = sys.modules.get(name)
         if module is None or not self._origins.is_first_party(name, module):
             return None
-        return file_of(module)
+        return executed_file_of(module)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
+from importlib.machinery import ModuleSpec
 from itertools import compress, filterfalse, islice, repeat
 from operator import is_
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
@@ -103,6 +105,17 @@ def file_of(module: object) -> str | None:
     """Return the file that a module says it was executed from, None if it says none."""
     found = (namespace(module) or {}).get("__file__")
     return found if type(found) is str else None
+
+
+def executed_file_of(module: object) -> str | None:
+    """Return the file that a module was executed from, None if nobody knows.
+
+    A module may say the file of another one, so that readers find the source of what it hands out. What the
+    import system executed stands in its spec.
+    """
+    spec = (namespace(module) or {}).get("__spec__")
+    origin = (namespace(spec) or {}).get("origin") if issubclass(type(spec), ModuleSpec) else None
+    return origin if type(origin) is str and os.path.isabs(origin) else None
 
 
 def is_module_named(value: object, name: str) -> bool:
