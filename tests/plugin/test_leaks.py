@@ -534,8 +534,9 @@ def test_a_module_that_shows_the_file_of_another_one_is_no_second_copy_of_it(sui
                         module.__file__ = real.__file__
                         module.Core = real.Core if "." in module.__name__ else None
 
-                sys.modules["quick.core"] = importlib.util.module_from_spec(ModuleSpec("quick.core", Loader()))
-                Loader().exec_module(sys.modules["quick.core"])
+                core = importlib.util.module_from_spec(ModuleSpec("quick.core", Loader()))
+                sys.modules["quick.core"] = core
+                Loader().exec_module(core)
                 Loader().exec_module(sys.modules[__name__])
             """,
             "test_it.py": """\
@@ -546,6 +547,7 @@ def test_a_module_that_shows_the_file_of_another_one_is_no_second_copy_of_it(sui
         },
         "--doctest-modules",
     )
+    assert run.outcomes == {"passed": 1}
     assert [leak["kind"] for leak in run.leaks if leak["severity"] != "info"] == []
 
 
