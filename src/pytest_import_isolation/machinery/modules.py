@@ -57,7 +57,10 @@ def namespace(module: object) -> dict[str, Any] | None:
         The namespace itself (not a copy), or None for an object that has none.
     """
     kind = type(module)
-    if kind is ModuleType or issubclass(kind, ModuleType):  # nearly all are plain ones
+    # Nearly all are plain modules or their specs: for those the interpreter's own attribute comes first.
+    if kind is ModuleType or kind is ModuleSpec:
+        return module.__dict__
+    if issubclass(kind, ModuleType):
         found = _namespace_of_module(module)
     else:
         getter: Any = class_attribute(kind, "__dict__")

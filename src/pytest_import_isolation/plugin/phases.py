@@ -52,7 +52,7 @@ class Phases:
         if not self._boundaries.base.shows_same_number():
             # Nothing closer: the end of the test before was looked at, and little runs in between.
             self._boundaries.cut_between()
-        is_other_file = item.path != self._file
+        is_other_file = item.path is not self._file and item.path != self._file
         if is_other_file:
             self._boundaries.look_closer()
             self._file = item.path
