@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.read_names import names_read_at_import
 from pytest_import_isolation.contents.source_writes import may_write_attributes, statements_writing, writes_of
 from pytest_import_isolation.contents.spaces import value_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
@@ -250,6 +251,50 @@ def test_texts_say_which_names_they_write() -> None:
     assert "read" not in writes.any
     assert [one.line for one in statements_writing("x = 1\nshop.a = 2\n", "a")] == [2]
     assert writes_of("def (") == writes_of("")
+
+
+def test_texts_say_whose_attributes_they_write() -> None:
+    targets = writes_of(
+        "import shop.rates as r\n"
+        "from shop import core\n"
+        "r.a = 1\n"
+        "vars(core)['b'] = 1\n"
+        "sys.modules['shop.db'].c = 1\n"
+        "exec('core.d = 1')\n"
+        "found = shop.till\n"
+        "found.e = 1\n"
+        "patch('shop.mail.send').start()\n"
+        "monkeypatch.setattr(core, 'f', 1)\n"
+        "made = make()\n"
+        "made.g = 1\n"
+        "def test(db): db.h = 1\n"
+        "for name in names: setattr(core, name, 1)\n"
+    ).targets
+    assert targets.named == {
+        *(("rates", "a"), ("core", "b"), ("db", "c"), ("core", "d"), ("till", "e"), ("mail", "send")),
+        *(("", "g"), ("", "h")),
+    }
+    assert targets.may_have("db", "h")
+    assert targets.computed == {"core"}
+    assert not writes_of("def f(self, name): setattr(self, name, 1)").targets.is_computed
+    assert writes_of("self.a = other.b = 1").any == {"b"}
+
+
+def test_texts_say_what_they_read_when_they_are_executed() -> None:
+    read = names_read_at_import(
+        "@before(x.a)\n"
+        "def function(default=x.b): return x.no\n"
+        "class Model(x.c):\n    def method(self): return x.no\n"
+        "def called(): return x.d\n"
+        "later = lambda: x.no\n"
+        "CHOICES = called()\n"
+        "@registers\nclass Form: pass\n"
+        "def registers(cls): return x.e\n"
+        "getattr(x, 'f')\n"
+    )
+    assert read.issuperset("abcdef")
+    assert "no" not in read
+    assert not names_read_at_import("def (")
 
 
 def test_values_are_told_by_what_they_are() -> None:

@@ -411,3 +411,236 @@ def test_what_takes_the_place_of_a_submodule_that_the_file_itself_imported_first
 def test_what_takes_the_place_of_a_submodule_is_contained_with_the_file(suite: Suite, mode: str) -> None:
     run = suite.run(_DISPLACED, f"--isolate-imports={mode}", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 2}
+
+
+_AT_THE_TOP = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "RATE = 5\n",
+    "test_a.py": "from shop import rates\nrates.RATE = 50\ndef test_a(): assert rates.RATE == 50\n",
+    "test_b.py": "from shop import rates\ndef test_b(): assert rates.RATE == 5\n",
+}
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_a_file_writes_at_its_top_is_there_for_its_tests_and_for_no_others(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(_AT_THE_TOP, f"--isolate-imports={mode}", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2}
+    assert run.leak("attribute-left", "shop.rates.RATE")["contained"]
+
+
+_OTHER_WRITERS = {
+    "site-packages/fast.py": "import json\ndef dumps(*_): return 'fast'\ndef install(): json.dumps = dumps\n",
+    "shop/__init__.py": "",
+    "shop/state.py": "current = engine = None\n",
+    "shop/context.py": "from shop import state\ndef activate(user): state.current = state.engine = user\n",
+    "shop/conf.py": "RATE = 1\ndef configure(**options): globals().update(options)\n",
+    "shop/orm.py": """
+        class Model: pass
+
+        class cached:
+            def __init__(self, function): self.function = function
+            def __set_name__(self, owner, name): self.name = name
+            def __get__(self, obj, cls):
+                setattr(cls, self.name, self.function(cls))
+                return getattr(cls, self.name)
+
+        class Lazy:
+            @cached
+            def table(cls): return "t"
+
+        def setup(*names):
+            for name in names:
+                setattr(Model, name, name)
+    """,
+    "shop/late.py": "import fast, json, string\njson.loads = fast.dumps\nstring.digits = '01'\n",
+    "tests/test_a.py": """
+        from unittest import mock
+        import fast, json, string
+        from shop import conf, context, orm, state
+
+        class Row: pass
+
+        class TestState:
+            def test_state(self):
+                self.current = "me"
+                context.activate(self.current)
+                assert state.current == "me" and state.engine
+
+            def test_patched(self, monkeypatch):
+                monkeypatch.setattr(state, "engine", 1)
+                monkeypatch.setattr(conf, "RATE", 3)
+                with mock.patch("json.dumps"), mock.patch("json.loads"), mock.patch("string.digits"):
+                    pass
+
+        def test_dynamic():
+            conf.configure(RATE=2)
+            orm.setup("title", "discount")
+            row = Row()
+            row.title = row.table = row.discount = 1
+            assert orm.Lazy.table == "t"
+
+        def test_library():
+            fast.install()
+            from shop import late
+        """,
+    "tests/test_b.py": """
+        import json, string
+        from shop import conf, orm, state
+
+        def test_b():
+            assert state.current == state.engine == "me" and conf.RATE == 2
+            assert orm.Model.title and orm.Lazy.__dict__["table"] == "t"
+            assert json.dumps(1) == json.loads("1") == "fast"
+            assert string.digits == "01"
+        """,
+}
+
+
+@pytest.mark.parametrize("option", ["--import-leak-report", "--isolate-imports=test"])
+def test_what_the_application_or_a_library_can_have_written_is_neither_told_nor_undone(
+    suite: Suite, option: str
+) -> None:
+    environment = {"PYTHONPATH": f"{suite.python_path}:{suite.root / 'site-packages'}"}
+    run = suite.run(_OTHER_WRITERS, option, "-o", "pythonpath=.", env=environment)
+    assert run.outcomes == {"passed": 5}
+    assert _told(run) == []
+
+
+_PLACES = {
+    "api/__init__.py": "",
+    "api/routes/__init__.py": "def answer(): return 'answer'\n",
+    "api/routes/answer.py": "def helper(): return 1\n",
+    "shop/__init__.py": "",
+    "shop/core.py": _SHOP + "LIMIT = 1\nNAME = 'n'\nKIND = 'k'\n",
+    "shop/again.py": _SHOP,
+    "tests/breaking.py": "from shop import core\n\ndef break_it():\n    core.LIMIT = 7\n",
+    "tests/test_a.py": """\
+        from unittest import mock
+        import pytest
+        from shop import again, core
+
+        @pytest.fixture
+        def kind():
+            yield
+            core.KIND = "other"
+
+        @pytest.fixture(scope="class")
+        def name(request):
+            core.NAME = "m"
+            request.addfinalizer(lambda: setattr(core, "NAME", "o"))
+
+        def test_string():
+            with mock.patch("api.routes.answer.helper"):
+                pass
+
+        def test_exec():
+            exec("core.RATE = 9")
+
+        def test_again():
+            again.__spec__.loader.exec_module(again)
+
+        def test_kind(kind):
+            pass
+
+        class TestName:
+            def test_name(self, name):
+                pass
+        """,
+    "tests/test_b.py": "import breaking\ndef test_helper(): breaking.break_it()\n",
+}
+
+
+def test_the_phase_and_the_line_are_those_of_the_project_that_wrote(suite: Suite) -> None:
+    run = suite.run(_PLACES, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 6}
+    found = {
+        leak["name"]: (leak["polluter"]["phase"], leak["location"]["file"], leak["location"]["line"])
+        for leak in run.leaks
+    }
+    assert found == {
+        "api.routes.answer": ("call", "tests/test_a.py", 16),
+        "shop.core.RATE": ("call", "tests/test_a.py", 20),
+        "shop.again": ("call", "tests/test_a.py", 23),
+        "shop.core.KIND": ("teardown", "tests/test_a.py", 8),
+        "shop.core.NAME": ("teardown", "tests/test_a.py", 13),
+        "shop.core.LIMIT": ("call", "tests/breaking.py", 4),
+    }
+    assert run.leak("attribute-left", "shop.core.NAME")["polluter"]["nodeid"] == "tests/test_a.py::TestName"
+    contained = suite.run({}, "--isolate-imports=test", "-o", "pythonpath=.")
+    phases = {leak["name"]: leak["polluter"]["phase"] for leak in contained.leaks}
+    assert phases == {name: phase for name, (phase, *_) in found.items()}
+
+
+def test_what_a_fixture_of_several_files_leaves_is_undone_at_its_end(suite: Suite) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/rates.py": "def ship(): return 5\n",
+        "tests/__init__.py": "",
+        "tests/fast/__init__.py": "",
+        "tests/fast/conftest.py": """
+            import pytest
+            from shop import rates
+
+            @pytest.fixture(scope="package", autouse=True)
+            def fast():
+                rates.ship = lambda: 1
+            """,
+        "tests/fast/test_1.py": "from shop import rates\ndef test_1(): assert rates.ship() == 1\n",
+        "tests/fast/test_2.py": "from shop import rates\ndef test_2(): assert rates.ship() == 1\n",
+        "tests/test_z.py": "from shop import rates\ndef test_z(): assert rates.ship() == 5\n",
+    }
+    options = ("-o", "pythonpath=.", "tests/fast", "tests/test_z.py")
+    run = suite.run(files, "--import-leak-report", *options)
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    assert run.blamed("attribute-left", "shop.rates.ship") == ("tests/fast", "setup")
+    run = suite.run({}, "--isolate-imports=file", *options)
+    assert run.outcomes == {"passed": 3}
+    assert run.leak("attribute-left", "shop.rates.ship")["contained"]
+
+
+_NOT_TAINTED = {
+    "shop/__init__.py": "import os\nos.environ.setdefault('INP_APP', 'dev')\n",
+    "shop/settings.py": "import os\nAPP, RUN = os.environ['INP_APP'], os.environ.get('INP_RUN')\n"
+    "TESTING = 'PYTEST_CURRENT_TEST' in os.environ\n",
+    "shop/everywhere.py": "import os\nEVERY = os.environ.get('INP_EVERY')\n",
+    "shop/log.py": "LOGGER = None\nBACKEND = 'x'\n",
+    "shop/retry.py": "import json, time\nfrom shop import log\ndef retry(): time.sleep(log.LOGGER)\n",
+    "tests/conftest.py": """
+        import os, pytest
+
+        @pytest.fixture(scope="session", autouse=True)
+        def run():
+            os.environ["INP_RUN"] = "1"
+            yield
+            del os.environ["INP_RUN"]
+
+        @pytest.fixture(autouse=True)
+        def every(monkeypatch):
+            monkeypatch.setenv("INP_EVERY", "1")
+        """,
+    "tests/test_a.py": """
+        import json
+
+        def test_settings():
+            from shop import settings
+            assert settings.RUN and settings.TESTING
+
+        def test_everywhere():
+            from shop import everywhere
+
+        def test_called_later(monkeypatch):
+            monkeypatch.setattr("time.sleep", print)
+            monkeypatch.setattr("shop.log.LOGGER", 1)
+            monkeypatch.setattr("shop.log.BACKEND", json)
+            from shop import retry
+        """,
+    "tests/test_b.py": "def test_b():\n    import shop.everywhere, shop.retry, shop.settings\n",
+}
+
+
+def test_a_module_is_not_tainted_by_what_is_around_all_tests_or_is_read_later(suite: Suite) -> None:
+    run = suite.run(_NOT_TAINTED, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 4}
+    assert _told(run) == []

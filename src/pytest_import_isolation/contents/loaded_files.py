@@ -7,7 +7,7 @@ import sys
 
 from pytest_import_isolation.contents.values import uses_mocks
 from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.modules import file_of
+from pytest_import_isolation.machinery.modules import file_of, namespace
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -27,6 +27,8 @@ class LoadedFiles:
         self._files: dict[str, str] = {}
         self._test_files: frozenset[str] = frozenset()
         self._first_party: dict[str, str] = {}
+        # All that were first-party at some time: what they wrote stays where they do not.
+        self._once_first_party: dict[str, None] = {}
         # Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
@@ -34,9 +36,9 @@ class LoadedFiles:
         self._mocking: set[str] = set()
 
     def first_party(self) -> tuple[str, ...]:
-        """Return the files of all first-party modules."""
+        """Return the files of all first-party modules that are or were loaded."""
         self._refresh()
-        return tuple(dict.fromkeys(self._first_party.values()))
+        return tuple(self._once_first_party)
 
     def around(self, file: str, target: str | None) -> tuple[str, ...]:
         """Return the conftests, and the helpers that lie beside test files.
@@ -99,6 +101,8 @@ class LoadedFiles:
             self._files[name] = file
             if self._origins.is_first_party(name, module):
                 self._first_party[name] = file
+                if "@pytest_ar" not in (namespace(module) or {}):  # a test file, noted or not
+                    self._once_first_party[file] = None
                 if not self._origins.is_test_code(file) and uses_mocks(module):
                     self._mocking.add(name)
             if self._origins.is_test_file(file) and os.path.basename(file) == "conftest.py":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.contents.write_targets import NO_TARGETS, Targets, targets_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
@@ -22,11 +24,13 @@ _MOST_FILES: Final = 8
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 
+_EXECUTERS: Final = ("reload", "exec", "exec_module", "load_module", "load_source", "run_module", "run_path")
+
 # What writes to attributes of others, or lets the body of a module run again. To look for a word takes a
 # hundredth of the time of a regular expression, unless that begins with a word.
 _BY_NAME: Final = (
-    *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars", "globals", "mocker", "reload"),
-    *("exec", "exec_module", "load_module", "load_source", "run_module", "run_path"),
+    *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars", "globals", "mocker"),
+    *_EXECUTERS,
 )
 _BY_NAME_PATTERN: Final = regex(rf"\b({'|'.join(_BY_NAME)})\b")
 _DELETION: Final = regex(r"del(?<=\bdel)[\s(]")
@@ -47,18 +51,24 @@ class Writes(NamedTuple):
     own: frozenset[str]
     #: Attributes that statements, ``setattr()`` or ``delattr()`` store or delete.
     attributes: frozenset[str]
+    #: Those of them that are not only stored by a class for itself.
+    of_others: frozenset[str]
     #: Names that strings and keywords say, in a text that can set what a string names.
     said: frozenset[str]
     #: Whether it can write to globals whose names it does not say.
     is_dynamic: bool
+    #: What its statements write to by themselves, as far as they name it.
+    targets: Targets
 
     @property
     def any(self) -> frozenset[str]:
         """All names that it can write to in other modules."""
-        return self.attributes | self.said
+        return self.of_others | self.said
 
 
-_NOTHING: Final = Writes(frozenset(), frozenset(), frozenset(), is_dynamic=False)
+_NOTHING: Final = Writes(
+    frozenset(), frozenset(), frozenset(), frozenset(), is_dynamic=False, targets=NO_TARGETS
+)
 
 
 class SourceWrites:
@@ -132,22 +142,47 @@ def writes_of(source: str) -> Writes:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _NOTHING
+    nodes = [*_nodes_of([tree])]
     own: set[str] = set()
     attributes: set[str] = set()
+    of_others: set[str] = set()
     said: set[str] = set()
     sets_by_name = any(word in source for word in _SETTERS)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Global):
             own.update(node.names)
-        attributes.update(_stored(node))
+        stored = [*_stored(node)]
+        attributes.update(stored)
+        if not _is_own(node):
+            of_others.update(stored)
         if sets_by_name:
             said.update(_said(node))
     return Writes(
         frozenset(own),
         frozenset(attributes),
+        frozenset(of_others),
         frozenset(said),
         is_dynamic=any(word in source for word in _DYNAMIC),
+        targets=targets_of(nodes, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source),
     )
+
+
+def _nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes of trees, with those of texts that they have executed."""
+    for root in roots:
+        for node in ast.walk(root):
+            yield node
+            if called(node) == "exec" and isinstance(node, ast.Call) and node.args:
+                text = node.args[0]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                        yield from ast.walk(ast.parse(text.value))
+
+
+def _is_own(node: ast.AST) -> bool:
+    """Tell whether a node is an attribute that a class has for itself."""
+    owner = node.value if isinstance(node, ast.Attribute) else None
+    return isinstance(owner, ast.Name) and owner.id in ("self", "cls")
 
 
 def _stored(node: ast.AST) -> Iterator[str]:
@@ -195,8 +230,8 @@ def statements_writing(source: str, name: str) -> list[Statement]:
     general: list[Statement] = []
     for statement, parts in _simple_statements(tree):
         at = (statement.lineno, statement.col_offset)
-        nodes = [node for part in parts for node in ast.walk(part)]
-        if any(name in _stored(node) for node in nodes):
+        nodes = [*_nodes_of(parts)]
+        if any(name in _stored(node) for node in nodes if not _is_own(node)):
             direct.append(Statement(*at, is_direct=True))
         elif isinstance(statement, (ast.Import, ast.ImportFrom)):
             continue
@@ -205,6 +240,25 @@ def statements_writing(source: str, name: str) -> list[Statement]:
         elif any(isinstance(n, ast.Call) and called(n) in ("setattr", "delattr") for n in nodes):
             general.append(Statement(*at, is_direct=False))
     return [*direct, *naming, *general]
+
+
+def statements_executing(source: str, module: str) -> list[Statement]:
+    """Return the statements of a text that can let the body of a module run again, the likeliest first."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    last = module.rpartition(".")[2]
+    found: list[Statement] = []
+    for statement, parts in _simple_statements(tree):
+        nodes = [node for part in parts for node in ast.walk(part)]
+        if any(called(node) in _EXECUTERS for node in nodes):
+            names = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
+            said = {text for node in nodes for text in _said(node)}
+            found.append(
+                Statement(statement.lineno, statement.col_offset, is_direct=last in names or last in said)
+            )
+    return sorted(found, key=lambda one: not one.is_direct)
 
 
 def _simple_statements(tree: ast.AST) -> Iterator[tuple[ast.stmt, list[ast.AST]]]:

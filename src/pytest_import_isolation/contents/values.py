@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Final
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
     class_home,
     class_name,
+    class_namespace,
     class_qualname,
     home_of,
     mro_of,
@@ -19,6 +29,10 @@ from pytest_import_isolation.state.origins import describe
 _MOCKS: Final = frozenset(("unittest.mock", "mock", "mock.mock"))
 _LARGEST: Final = 10**9
 _FUNCTIONS: Final = (FunctionType, BuiltinFunctionType)
+_DESCRIPTORS: Final = (
+    *(staticmethod, classmethod, property, ClassMethodDescriptorType, GetSetDescriptorType),
+    *(MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType),
+)
 
 
 def is_mock(value: object) -> bool:
@@ -44,7 +58,20 @@ def _is_of_mocks(value: object) -> bool:
 def is_definition(value: object) -> bool:
     """Tell whether a value is a function, a method of a class, or a class."""
     kind = type(value)
-    return kind in _FUNCTIONS or kind in (staticmethod, classmethod, property) or issubclass(kind, type)
+    return kind in _FUNCTIONS or kind in _DESCRIPTORS or issubclass(kind, type)
+
+
+def file_of_code(value: object) -> str | None:
+    """Return the file in which a function, or a class by one of its functions, was defined."""
+    kind = type(value)
+    if kind is FunctionType:
+        return str(value.__code__.co_filename)  # type: ignore[attr-defined]
+    if not issubclass(kind, type):
+        return None
+    for each in list(class_namespace(value).values()):  # type: ignore[arg-type]
+        if type(each) is FunctionType and each.__module__ == class_home(value):  # type: ignore[arg-type]
+            return each.__code__.co_filename
+    return None
 
 
 def kind_of(value: object) -> str:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
-from pytest_import_isolation.contents.source_writes import SourceWrites, Statement, statements_writing
-from pytest_import_isolation.contents.values import is_mock
-from pytest_import_isolation.machinery.modules import file_of, loaded_namespace
+from pytest_import_isolation.contents.source_writes import (
+    SourceWrites,
+    Statement,
+    statements_executing,
+    statements_writing,
+)
+from pytest_import_isolation.contents.values import file_of_code, is_mock
+from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 
@@ -61,9 +66,9 @@ class Writers:
             files: returns the test code that was running, a test file and what it calls beside it, given the
                 module that was written to.
         """
-        return [change for change in changes if self._is_of_tests(change, files(change.space.home))]
+        return [change for change in changes if self._is_of_tests(change, [*files(change.space.home)])]
 
-    def _is_of_tests(self, change: ContentChange, files: Iterable[str]) -> bool:
+    def _is_of_tests(self, change: ContentChange, files: Collection[str]) -> bool:
         is_certain = is_mock(change.after) or self._is_imported(change, files)
         written: list[str] = []
         if not is_certain and change.submodule is None:
@@ -73,12 +78,20 @@ class Writers:
         # The text of the module itself may be long: it is read last.
         if self._is_in_a_test(change) or self._is_own_state(change):
             return False
-        if is_certain:
+        if is_certain or any(self._names_target(file, change) for file in written):
             return True
-        if not self._has_other_writer(change) and not self._may_write_by_itself(change):
-            return True
-        # The application could, too: a statement that says the module's own name and the attribute decides.
-        return any(self._says_home(file, change) for file in written)
+        # Where others could have done it too, nothing is said.
+        others = self._others(change.space.home, files)
+        if (
+            self._may_write_by_itself(change)
+            or self._is_of_library(change)
+            or self._has_other_writer(change, others)
+        ):
+            return False
+        return not self._may_be_computed(others) or any(
+            self._sources.of(file).targets.may_have(change.space.name.rpartition(".")[2], change.name)
+            for file in written
+        )
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether one of some files imports the submodule that was bound to a name."""
@@ -105,15 +118,47 @@ class Writers:
         file = file_of(sys.modules.get(change.space.home))
         return file is not None and not change.space.is_class and self._sources.of(file).is_dynamic
 
-    def _has_other_writer(self, change: ContentChange) -> bool:
-        """Tell whether a file of the application's can write to an attribute of that name."""
+    def _others(self, home: str, files: Collection[str]) -> list[str]:
+        """Return the files of the application, given the module that was written to and the test code."""
+        own = file_of(sys.modules.get(home))
+        first_party = self._code.first_party()
+        return [file for file in first_party if file not in files and not self._is_test_code(file, own)]
+
+    def _has_other_writer(self, change: ContentChange, others: Iterable[str]) -> bool:
+        """Tell whether another file of the application's can write to an attribute of that name."""
         home = file_of(sys.modules.get(change.space.home))
-        for file in self._code.first_party():
-            if file == home or self._is_test_code(file, home):
-                continue
-            if change.name in self._sources.text(file) and change.name in self._sources.of(file).attributes:
-                return True
-        return False
+        return any(
+            change.name in self._sources.of(file).attributes
+            for file in others
+            if file != home and change.name in self._sources.text(file)
+        )
+
+    def _may_be_computed(self, others: Iterable[str]) -> bool:
+        """Tell whether a file of the application's can write to attributes whose names it does not say."""
+        return any(
+            self._sources.of(file).targets.is_computed
+            for file in others
+            if any(word in self._sources.text(file) for word in ("setattr", "__dict__", "vars("))
+        )
+
+    def _is_of_library(self, change: ContentChange) -> bool:
+        """Tell whether a new value is an installed library's, in which a text can write to the name."""
+        value = change.after
+        own = file_of_code(value) or file_of_code(type(value))
+        if own is None or not self._origins.is_installed(own) or self._origins.is_test_file(own):
+            return False
+        home = home_of(value) or home_of(type(value))
+        package = top_level(home[0]) if home is not None else ""
+        loaded = (
+            file_of(module)
+            for name, module in sys.modules.copy().items()
+            if type(name) is str and top_level(name) == package
+        )
+        return any(
+            change.name in self._sources.text(file) and change.name in self._sources.of(file).attributes
+            for file in (own, *loaded)  # it may be loaded no more
+            if file is not None
+        )
 
     def _is_test_code(self, file: str, home: str | None) -> bool:
         if self._origins.is_test_file(file):
@@ -121,11 +166,12 @@ class Writers:
         # Where application and tests lie in one folder, nothing tells a helper from the application.
         return self._origins.is_test_code(file) and not self._origins.is_test_code(home)
 
-    def _says_home(self, file: str, change: ContentChange) -> bool:
-        last = change.space.home.rpartition(".")[2]
-        text = self._sources.text(file)
-        return f"{last}.{change.name}" in text or (
-            change.space.is_class and f"{change.space.name.rpartition('.')[2]}.{change.name}" in text
+    def _names_target(self, file: str, change: ContentChange) -> bool:
+        """Tell whether a statement of a file writes to the name of what says the name of its owner."""
+        owner = change.space.name.rpartition(".")[2]
+        writes = self._sources.of(file)
+        return writes.targets.has(owner, change.name) or (
+            owner in writes.targets.computed and change.name in writes.any
         )
 
     def test_code(self, file: str, home: str) -> Iterator[str]:
@@ -157,8 +203,24 @@ class Writers:
             return False  # the helpers of an application's own test tools may leave a mock anywhere
         return not any(self._sources.may_write(each) for file in own for each in self.test_code(file, ""))
 
+    def execution(self, file: str, module: str, lines: range | None = None) -> Writer | None:
+        """Return the statement that probably let the body of a module run again.
+
+        Args:
+            file: that of the test code that was running.
+            module: the name of the module.
+            lines: those of it to look at.
+        """
+        found = statements_executing(self._sources.text(file), module)
+        return next((Writer(file, one) for one in found if lines is None or one.line in lines), None)
+
     def statement(
-        self, change: ContentChange, files: Iterable[str], lines: range | None = None
+        self,
+        change: ContentChange,
+        files: Iterable[str],
+        lines: range | None = None,
+        *,
+        is_teardown: bool = False,
     ) -> Writer | None:
         """Return the statement that probably made a change.
 
@@ -166,6 +228,7 @@ class Writers:
             change: the change.
             files: the test code that was running, the likeliest first.
             lines: those of the first file to look at first.
+            is_teardown: whether it was made in a teardown, which follows what was set up.
         """
         others: list[Writer] = []
         for number, file in enumerate(files):
@@ -176,7 +239,7 @@ class Writers:
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
             direct = [one for one in found if one.is_direct]
             if near or direct:
-                return Writer(file, (near or direct)[0])
+                return Writer(file, (near or direct)[-1 if is_teardown else 0])
             others += (Writer(file, one) for one in found[:1])
         return others[0] if others else None
 

@@ -112,17 +112,20 @@ class ContentLeaks:
     def leaks(
         self,
         findings: Findings,
-        by: Callable[[ContentChange | None], Polluter],
+        by: Callable[[ContentChange], Polluter],
     ) -> Iterator[ContentLeak]:
         """Yield the leaks, one for each reload and for each module and statement.
 
         Args:
             findings: what test code did.
-            by: returns who made a change; None stands for a reload that no listener saw.
+            by: returns who made a change.
         """
         for reloaded in findings.reloaded:
             if reloaded.importer is None:  # the others are told by what heard of them
-                yield _leak_of(reloaded, by(None), self.places, None)
+                polluter = by(_first_change(reloaded))
+                yield _leak_of(
+                    reloaded, polluter, self.places, None, self._execution(polluter, reloaded.space.name)
+                )
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
             place, key = self._place(change, by(change))
@@ -135,13 +138,26 @@ class ContentLeaks:
             location = self.places.of_first_import(change.submodule)
             return location, ("submodule", change.full_name)
         writer = self.writers.statement(
-            change, self.test_code(polluter, change.space.home), self.places.lines_of(polluter.nodeid)
+            change,
+            self.test_code(polluter, change.space.home),
+            self.places.lines_of(polluter.nodeid),
+            is_teardown=polluter.phase == "teardown",
         )
         if writer is None:
             return None, ("unknown", change.full_name)
         statement = writer.statement
         location = Location(self.places.shorten(writer.file), statement.line, exact=False)
         return location, (writer.file, statement.line, statement.column)
+
+    def _execution(self, polluter: Polluter, module: str) -> Location | None:
+        """Return the statement that probably let a body run again of which no listener heard."""
+        file = str(self.places.file_of(polluter))
+        writer = self.writers.execution(file, module, self.places.lines_of(polluter.nodeid))
+        return (
+            None
+            if writer is None
+            else Location(self.places.shorten(file), writer.statement.line, exact=False)
+        )
 
     def _of_writes(
         self, changes: list[ContentChange], polluter: Polluter, location: Location | None
@@ -219,7 +235,22 @@ def _nothing(space: Space) -> None:
     """Nobody has to hear of the death of a module that is looked at once."""
 
 
-def _leak_of(reloaded: Reloaded, polluter: Polluter, places: Places, because: str | None) -> ContentLeak:
+def _first_change(reloaded: Reloaded) -> ContentChange:
+    """Return one of the names that the body of a module bound anew."""
+    space, before = reloaded.space, reloaded.before
+    for name, value in list((space.dictionary or {}).items()):
+        if type(name) is str and before.value(name, ABSENT) is not value:
+            return ContentChange(space, name, before.value(name, ABSENT), value)
+    return ContentChange(space, "", ABSENT, ABSENT)
+
+
+def _leak_of(
+    reloaded: Reloaded,
+    polluter: Polluter,
+    places: Places,
+    because: str | None,
+    location: Location | None = None,
+) -> ContentLeak:
     space = reloaded.space
     now = dict(space.dictionary or {})
     before = {name: reloaded.before.value(name, ABSENT) for name in reloaded.before}
@@ -233,7 +264,6 @@ def _leak_of(reloaded: Reloaded, polluter: Polluter, places: Places, because: st
     if reloaded.is_from_elsewhere:
         was, now_is = reloaded.files
         files = places.shorten(str(was)), places.shorten(str(now_is))
-    location = None
     if reloaded.importer is not None:
         file, line = reloaded.importer.file, reloaded.importer.line
         location = Location(places.shorten(file), line, exact=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.read_names import names_read_at_import
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.watching.environment_reads import EnvironmentReads
+from pytest_import_isolation.watching.environment_reads import EnvironmentReads, decoded
 from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.process_effects import Variables, read_variables
 from pytest_import_isolation.wording import listing
 
 # There is one of each, and many names hold it.
@@ -32,6 +34,9 @@ class PatchedImport(NamedTuple):
     #: What was patched, each with what became of it.
     patched: tuple[str, ...]
     by: Polluter
+    #: The variables of the environment that it read, None for each that was not set; none at all if it read
+    #: patched attributes, too.
+    variables: Variables
 
 
 class PatchedImports:
@@ -58,8 +63,8 @@ class PatchedImports:
         self._setters = setters
         self._environment = EnvironmentReads(EXECUTED.running)
         self._found: dict[str, PatchedImport] = {}
-        # Modules that were there when the test began.
-        self._loaded: frozenset[Any] = frozenset()
+        # Where fixtures of the whole run are being set up: the environment before.
+        self._setting_up: list[Variables | None] = []
 
     def start(self) -> None:
         """Listen from now on."""
@@ -79,6 +84,8 @@ class PatchedImports:
         """Note that a module is about to be imported."""
         here = self._here()
         if here is not None and here.phase in ("setup", "call"):
+            if self._setting_up:
+                self._adopt()
             self._environment.begin()
 
     def finished(self) -> None:
@@ -95,16 +102,34 @@ class PatchedImports:
         file = file_of(module)
         if file is None or self._origins.is_test_file(file):
             return
-        patched = [*self._variables(name), *self._attributes(module, file)]
-        if patched:
-            self._found[name] = PatchedImport(name, tuple(patched), here)
+        variables = self._variables(name)
+        attributes = () if self._setting_up else (*self._attributes(module, file),)
+        if variables or attributes:
+            told = (*self._told(variables), *attributes)
+            self._found[name] = PatchedImport(name, told, here, Variables() if attributes else variables)
 
-    def _variables(self, name: str) -> Iterator[str]:
+    def begin_session_fixture(self) -> None:
+        """Note that a fixture of the whole run is about to be set up: what it does is around all tests."""
+        self._setting_up.append(read_variables())
+
+    def end_session_fixture(self) -> None:
+        """See :meth:`begin_session_fixture`."""
+        self._adopt()
+        self._setting_up.pop()
+
+    def _adopt(self) -> None:
+        self._environment.adopt(self._setting_up[-1])
+        self._setting_up[-1] = read_variables()
+
+    def _variables(self, name: str) -> Variables:
         asked = self._environment.asked.get(name)
         changed = self._environment.changed() if asked else {}
-        setters = self._setters() if asked else {}
-        for key in sorted((asked or set()) & changed.keys()):
-            yield f"{key} was {'set' if changed[key] else 'removed'} by {setters.get(key, 'the test')}"
+        return Variables({key: value for key, value in changed.items() if asked and decoded(key) in asked})
+
+    def _told(self, variables: Variables) -> Iterator[str]:
+        setters = self._setters() if variables else {}
+        for name, value in sorted((decoded(key), value) for key, value in variables.items()):
+            yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, 'the test')}"
 
     def _attributes(self, module: object, file: str) -> Iterator[str]:
         space = namespace(module) or {}
@@ -113,9 +138,11 @@ class PatchedImports:
         if type(builtin) is dict:  # the interpreter gives the same one to all modules
             held.discard(id(builtin))
         for change in self._contents(held):
-            owner = change.space.owner()
-            is_taken = id(change.after) in held
-            if is_taken or (id(owner) in held and change.name in text_of(Path(file))):
+            text = text_of(Path(file))
+            # Another name may stand for the same object.
+            is_taken = id(change.after) in held and (change.name in text or "import *" in text)
+            is_read = id(change.space.owner()) in held and change.name in text
+            if is_taken or (is_read and change.name in names_read_at_import(text)):
                 yield f"{change.full_name} was patched"
 
     def take(self) -> Iterator[tuple[PatchedImport, str]]:
@@ -127,3 +154,30 @@ class PatchedImports:
                     patched,
                     f"It was first imported while {listing(patched.patched, _MOST)}, and it stays loaded.",
                 )
+
+
+class SharedEnvironments:
+    """Knows which modules read what all later tests have in their environment, too."""
+
+    def __init__(self) -> None:
+        # By the numbers of the leaks: what the module read, and whether a test came after it.
+        self._alike: dict[int, tuple[Variables, bool]] = {}
+
+    def note(self, number: int, variables: Variables) -> None:
+        """Take note of a leak, and of what its module read."""
+        if variables:
+            self._alike[number] = variables, False
+
+    def begin_call(self) -> None:
+        """Look whether the environment in a test, which was set up, is the same."""
+        now = read_variables() if self._alike else None
+        if now is not None:
+            self._alike = {
+                number: (variables, True)
+                for number, (variables, _) in self._alike.items()
+                if all(now.get(key) == value for key, value in variables.items())
+            }
+
+    def shared(self) -> list[int]:
+        """Return the numbers of the leaks after which all tests had the same environment, and one came."""
+        return [number for number, (_, has_followers) in self._alike.items() if has_followers]

@@ -90,9 +90,14 @@ class Places:
         return self._items.get(nodeid)
 
     def of_first_import(self, name: str) -> Location | None:
-        """Return the statement that imported a module first."""
-        importer = self._log.importers.get(name) if self._log else None
-        return None if importer is None else Location(self.shorten(importer.file), importer.line, exact=True)
+        """Return the statement of the users' own that made a module be imported first, if there is one."""
+        log = self._log
+        if log is None:
+            return None
+        for _, by in log.way(name):
+            if log.is_users is None or log.is_users(by.file):
+                return Location(self.shorten(by.file), by.line, exact=True)
+        return None
 
     def of(self, change: SingleChange, polluter: Polluter, name: str) -> Place:
         """Return where a polluter made a change.

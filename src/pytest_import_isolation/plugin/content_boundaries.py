@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Set
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
 
@@ -23,12 +23,24 @@ from pytest_import_isolation.leaks.module_contents import (
     leak_of_reload,
     path_adder,
 )
-from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
+from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
-from pytest_import_isolation.report.records import ERROR, WARNING, Exposure, Location, Polluter, make_leak
+from pytest_import_isolation.plugin.fixture_contents import FixtureContents
+from pytest_import_isolation.report.records import (
+    ERROR,
+    WARNING,
+    Exposure,
+    Location,
+    Polluter,
+    make_leak,
+)
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import Reload
+
+#: The phases that a test has.
+_OF_TESTS: Final = ("setup", "call", "teardown")
 
 
 class ContentBoundaries:
@@ -64,9 +76,9 @@ class ContentBoundaries:
         self._is_undone = is_undone
         # By what was written to: what stood there at the end of a phase, and that phase.
         self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
-        # Fixtures of a wider scope that are alive: whose they are, and what they wrote.
-        self._living: dict[int, tuple[str, list[ContentChange]]] = {}
-        self._at_teardown: dict[int, State] = {}
+        # The phases of the test that were looked at.
+        self._looked: set[str] = set()
+        self._environments = SharedEnvironments()
         # Whether no test code is running that could write to a module: then nobody looks after each test.
         self._is_harmless = False
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
@@ -82,10 +94,19 @@ class ContentBoundaries:
         if is_on:
             self._patched.start()
             config.add_cleanup(self._patched.stop)
+        #: Does the same for fixtures of a wider scope.
+        self.of_fixtures = FixtureContents(
+            leaks, found, self._patched, self._of_tests, self._follow, is_undone=is_undone
+        )
 
     def _files(self) -> list[str]:
         here = self._here()
-        return [str(self._leaks.places.file_of(here))] if here is not None and here.nodeid else []
+        if here is None or not here.nodeid:
+            return []
+        file = self._leaks.places.file_of(here)
+        # A directory is collected, which loads its conftest.
+        beside = [file.with_name("conftest.py")] if file.name == "__init__.py" else []
+        return [str(one) for one in (file, *beside)]
 
     def rebase(self, now: State | None = None) -> None:
         """Take what is there now as what everything is compared with.
@@ -105,6 +126,11 @@ class ContentBoundaries:
             self._is_harmless = False
 
     @property
+    def looks_at_fixtures(self) -> bool:
+        """Whether what fixtures write is of interest."""
+        return self.is_on and not self._is_harmless
+
+    @property
     def may_be_written(self) -> bool:
         """Whether the test code that runs, or a conftest or helper that it uses, may write to modules."""
         return not self._is_harmless
@@ -121,8 +147,18 @@ class ContentBoundaries:
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as what is around a test."""
         self._test = item
+        self._looked.clear()
         if self.is_on:
             self._patched.begin_test()
+
+    def begin_call(self) -> None:
+        """Take note that a test is set up."""
+        self._environments.begin_call()
+
+    @property
+    def excused(self) -> list[int]:
+        """The numbers of leaks that are none: all later tests had the environment that a module read."""
+        return self._environments.shared()
 
     def _written_now(self, held: Set[int]) -> list[ContentChange]:
         here = self._here()
@@ -162,11 +198,15 @@ class ContentBoundaries:
                 case="tainted-by-patch",
             )
             change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
+            number = len(self._found.leaks)
             self._found.record_suspect(leak, change, contained=self._is_undone)
+            if len(self._found.leaks) > number:
+                self._environments.note(number, patched.variables)
 
     def end_phase(self, phase: str) -> None:
         """Take note of what was written in a phase of a test."""
         if self.is_on:
+            self._looked.add(phase)
             for change in CONTENTS.changes(self._base):
                 known = self._phases.get((change.space, change.name))
                 if known is None or known[0] != id(change.after):
@@ -226,55 +266,29 @@ class ContentBoundaries:
                 self._found.record_contents(found, contained=False)
 
     def _record(self, findings: Findings, polluter: Polluter, worst: str, *, contained: bool) -> None:
+        if findings and self._test is not None and self._test.nodeid == polluter.nodeid:
+            note_lines(self._leaks.places, self._test)
         for found in self._leaks.leaks(findings, partial(self._by, polluter)):
             self._found.record_contents(found, worst, contained=contained)
 
-    def _by(self, polluter: Polluter, change: ContentChange | None) -> Polluter:
-        if change is None:
+    def _by(self, polluter: Polluter, change: ContentChange) -> Polluter:
+        if polluter.phase not in _OF_TESTS:
             return polluter
         identity, phase = self._phases.get((change.space, change.name), (0, ""))
-        return polluter._replace(phase=phase) if identity == id(change.after) else polluter
-
-    # Fixtures of a wider scope
-
-    def begin_fixture(self) -> State | None:
-        """Return what there is before the setup of a wider fixture; None if nobody needs to know."""
-        return CONTENTS.take() if self.is_on and not self._is_harmless else None
-
-    def end_fixture(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: State | None) -> None:
-        """Let what the setup of a fixture of a wider scope wrote be no test's, until it is torn down.
-
-        Args:
-            fixturedef: the fixture.
-            nodeid: whose it is.
-            before: what :meth:`begin_fixture` returned.
-        """
-        if before is None:
-            return
-        changes = CONTENTS.changes(before)
-        self._follow(changes)
-        if changes:
-            self._living[id(fixturedef)] = (nodeid, changes)
-        # Finalizers run in reverse order: this one before the fixture's own.
-        fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef))
-
-    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._at_teardown[id(fixturedef)] = CONTENTS.take()
-
-    def finish_fixture(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        """Report what a fixture of a wider scope did not take back."""
-        before = self._at_teardown.pop(id(fixturedef), None)
-        nodeid, written = self._living.pop(id(fixturedef), ("", []))
-        if before is None:
-            return
-        torn = CONTENTS.changes(before)
-        self._follow(torn)
-        left = [change for change in written if change.is_in_place and change.after is not change.before]
-        if left and nodeid:
-            polluter = Polluter(nodeid, "setup")
-            findings = Findings(written=tuple(self._of_tests(left, polluter)))
-            self._record(findings, polluter, ERROR, contained=self._is_undone)
+        if identity == id(change.after):
+            return polluter._replace(phase=phase)
+        # Where nobody looked at the end of the call, a helper that the test called is likelier.
+        return polluter._replace(phase="teardown" if "call" in self._looked else "call")
 
     def _follow(self, changes: list[ContentChange]) -> None:
         if changes:
             self._base = following(self._base, changes)
+
+
+def note_lines(places: Places, test: pytest.Item) -> None:
+    """Take note of the lines of a test, among which its statements are looked for first."""
+    code = getattr(getattr(test, "obj", None), "__code__", None)
+    if code is not None and hasattr(code, "co_lines"):
+        lines = [line for _, _, line in code.co_lines() if line]
+        if lines:
+            places.note_lines(test.nodeid, range(code.co_firstlineno, max(lines) + 1))

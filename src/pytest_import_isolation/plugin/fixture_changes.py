@@ -124,14 +124,15 @@ class FixtureChanges:
             else:
                 yield
             return
-        contents = self._contents.begin_fixture()
+        of_fixtures = self._contents.of_fixtures
+        contents = of_fixtures.begin(fixturedef, is_looked_at=self._contents.looks_at_fixtures)
         try:
             if is_plugins:
                 yield from self._set_up_for_a_plugin(fixturedef)
             else:
                 yield from self._set_up(fixturedef, request)
         finally:
-            self._contents.end_fixture(fixturedef, request.node.nodeid, contents)
+            of_fixtures.end(fixturedef, request.node.nodeid, contents)
 
     def _set_up(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
@@ -198,9 +199,11 @@ class FixtureChanges:
         if maker is not None:
             EXECUTED.attribute(single_changes(before.differences(is_own_finder)), maker)
 
+    # Before windows take what the teardown did as what is around them.
+    @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
-        self._contents.finish_fixture(fixturedef)
+        self._contents.of_fixtures.finish(fixturedef, ends_with_file=ends_with_file(fixturedef))
         before = self._torn_down.pop(id(fixturedef), None)
         if before is not None:
             self._attribute(fixturedef, before)

@@ -32,7 +32,7 @@ from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root
-from pytest_import_isolation.report.records import INFO, WARNING, Polluter, Report
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter, Report
 from pytest_import_isolation.report.seen_from import relocation
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -246,10 +246,12 @@ class Observer:
             looks = count(failures, "look")
             self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
         # Nobody asks who imported this plugin.
+        excused = self.boundaries.contents.excused
         leaks = tuple(
             leak
-            for leak in self.boundaries.found.with_exposures()
-            if leak.severity != INFO or top_level(leak.name) != _OWN
+            for number, leak in enumerate(self.boundaries.found.with_exposures())
+            if (leak.severity != INFO or top_level(leak.name) != _OWN)
+            and (leak.severity == ERROR or number not in excused)
         )
         self._output.finish(session, Report(leaks, complete=not self._interrupted))
         return (yield)

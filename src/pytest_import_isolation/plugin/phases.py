@@ -10,6 +10,7 @@ from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.plugin.boundaries import Boundaries
+from pytest_import_isolation.plugin.content_boundaries import note_lines
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.sources import Sources
 from pytest_import_isolation.report.records import Polluter
@@ -93,6 +94,8 @@ class Phases:
         contents = self._boundaries.contents
         if contents.may_be_written and (self._may_rebind or here.phase == "setup"):
             contents.end_phase(here.phase)
+        if phase == "call":
+            contents.begin_call()
         self._leak_watch.here = Polluter(here.nodeid, phase)
 
     def end_test(self, test: pytest.Item) -> None:
@@ -123,7 +126,7 @@ class Phases:
 
     def _end_with_changes(self, test: pytest.Item) -> None:
         first = len(self._boundaries.found.leaks)
-        self._note_lines(test)
+        note_lines(self._leak_watch.places, test)
         # What the setup and the call left was noted; the rest is the teardown's.
         self._boundaries.cut(
             Polluter(test.nodeid, "teardown"),
@@ -133,10 +136,3 @@ class Phases:
         if self._isolates:
             # It goes when the last test of the file is over.
             self._boundaries.found.contain(first)
-
-    def _note_lines(self, test: pytest.Item) -> None:
-        code = getattr(getattr(test, "obj", None), "__code__", None)
-        if code is not None and hasattr(code, "co_lines"):
-            lines = [line for _, _, line in code.co_lines() if line]
-            if lines:
-                self._leak_watch.places.note_lines(test.nodeid, range(code.co_firstlineno, max(lines) + 1))

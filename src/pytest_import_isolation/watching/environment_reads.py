@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.watching.process_effects import Variables, read_variables
+
+_OF_PYTEST: Final = ("PYTEST_CURRENT_TEST", b"PYTEST_CURRENT_TEST")
 
 
 class EnvironmentReads:
@@ -24,27 +26,49 @@ class EnvironmentReads:
     def __init__(self, running: Callable[[], str | None]) -> None:
         self._running = running
         self._around: Variables | None = None
+        # The environment when the import began that is not over.
+        self._then: Variables | None = None
         self._undo: Callable[[], None] | None = None
         #: By module, the keys that its execution asked for.
         self.asked: dict[str, set[str]] = {}
 
     def set_around(self) -> None:
         """Take the environment of now as what is around a test."""
-        self._around = read_variables()
+        self._around = _variables()
         self.asked.clear()
 
-    def changed(self) -> dict[str, bool]:
-        """Return the variables that differ from what is around the test, and whether each is set now."""
-        now, around = read_variables(), self._around
-        if now is None or around is None or now == around:
-            return {}
-        different = {key for key in now.keys() | around.keys() if now.get(key) != around.get(key)}
-        return {_decoded(key): key in now for key in different}
+    def adopt(self, before: Variables | None) -> None:
+        """Let what has changed since a moment belong to what is around a test.
+
+        Args:
+            before: the environment at that moment.
+        """
+        now, around = _variables(), self._around
+        if now is None or before is None or around is None or now == before:
+            return
+        for key in now.keys() | before.keys():
+            if now.get(key) != before.get(key):
+                around.pop(key, None)
+                around.update({key: now[key]} if key in now else {})
+
+    def changed(self) -> Variables:
+        """Return the variables that differed from what is around the test when the import began.
+
+        What a module sets itself, or what it imports, is no patch. A variable that is gone is None.
+        """
+        now, then, around = _variables(), self._then, self._around
+        if now is None or then is None or around is None or then == around:
+            return Variables()
+        different = {key for key in then.keys() | around.keys() if then.get(key) != around.get(key)}
+        return Variables({key: then.get(key) for key in different if now.get(key) == then.get(key)})
 
     def begin(self) -> None:
-        """Listen from now on, if the environment is patched."""
+        """Note that a module is about to be imported; listen from now on, if the environment is patched."""
+        if self._then is not None:
+            return
         environ: Any = os.environ
-        if self._undo is not None or self._around is None or read_variables() == self._around:
+        self._then = then = _variables()
+        if then is None or self._around is None or then == self._around:
             return
         encode = getattr(environ, "encodekey", None)
         if encode is None or type(environ) is not os._Environ:
@@ -65,11 +89,23 @@ class EnvironmentReads:
         self._undo = undo
 
     def end(self) -> None:
-        """Listen no more."""
+        """Note that no module is being imported any more: what the imports set is around the test now."""
         if self._undo is not None:
             self._undo()
             self._undo = None
+        then, self._then = self._then, None
+        self.adopt(then)
 
 
-def _decoded(key: object) -> str:
+def _variables() -> Variables | None:
+    """Return a copy of the environment without what pytest sets itself in each phase of a test."""
+    found = read_variables()
+    if found is not None:
+        for key in _OF_PYTEST:
+            found.pop(key, None)
+    return found
+
+
+def decoded(key: object) -> str:
+    """Return the name of a variable as text."""
     return os.fsdecode(key) if type(key) is bytes else str(key)

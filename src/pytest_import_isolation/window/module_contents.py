@@ -14,6 +14,7 @@ from pytest_import_isolation.contents.findings import (
 )
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.restoring import do_again
+from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.contents.watched_modules import Wanting
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.state.origins import Origins
@@ -53,6 +54,8 @@ class WindowContents:
         self.undone = Undone()
         # How many of the reloads are undone.
         self._settled = 0
+        # Names that were judged while all modules of the window were loaded, whose texts are needed for that.
+        self._judged: frozenset[tuple[Space, str]] = frozenset()
 
     def start(self) -> None:
         """Look at what modules hold from now on."""
@@ -98,11 +101,15 @@ class WindowContents:
         )
 
     def undo(self, reloads: Sequence[Reload]) -> None:
-        """Undo what test code did; see :meth:`find`. What was undone before is not undone again."""
+        """Undo what test code did; see :meth:`find`. What was judged or undone before is let be."""
         found = self.find(reloads[self._settled :])
         self._settled = len(reloads)
-        if found:
-            self.undone = self.undone.joined(undo_all(found))
+        left = tuple(one for one in found.written if (one.space, one.name) not in self._judged)
+        if not self.is_harmless:
+            changes = CONTENTS.changes(self.around)
+            self._judged |= {(one.space, one.name) for one in changes}
+        if found.reloaded or left:
+            self.undone = self.undone.joined(undo_all(found._replace(written=left)))
 
     def follow_from(self, before: State | None) -> None:
         """Let what has changed since a moment belong to what is around the window.
@@ -121,5 +128,7 @@ class WindowContents:
 
     def lay(self, undone: Undone) -> None:
         """Do again what was undone, as a part of what is in the window."""
+        if undone.again:
+            CONTENTS.take()  # a module that came back with the window is known again from here on
         for redo in undone.again:
             do_again(redo)

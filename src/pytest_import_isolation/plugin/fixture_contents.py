@@ -1,0 +1,121 @@
+"""What fixtures of a wider scope write to modules: their own until their teardown, and then a leak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.findings import Findings, undo_all
+from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.leaks.found_leaks import FoundLeaks
+from pytest_import_isolation.leaks.module_contents import ContentLeaks
+from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.report.records import Polluter
+
+
+class FixtureContents:
+    """Knows what the fixtures wrote that are alive.
+
+    Args:
+        leaks: makes leaks.
+        found: takes them.
+        patched: finds the modules that were first imported while something was patched.
+        of_tests: returns those of some changes that are test code's doing, given who may have made them.
+        follow: takes over changes into what everything is compared with.
+        is_undone: whether what tests and files do to contents is undone when their file is over.
+    """
+
+    def __init__(
+        self,
+        leaks: ContentLeaks,
+        found: FoundLeaks,
+        patched: PatchedImports,
+        of_tests: Callable[[Iterable[ContentChange], Polluter], list[ContentChange]],
+        follow: Callable[[list[ContentChange]], None],
+        *,
+        is_undone: bool,
+    ) -> None:
+        self._leaks = leaks
+        self._found = found
+        self._patched = patched
+        self._of_tests = of_tests
+        self._follow = follow
+        self._is_undone = is_undone
+        # By the identities of fixtures: whose they are, and what they wrote.
+        self._living: dict[int, tuple[str, list[ContentChange]]] = {}
+        self._at_teardown: dict[int, tuple[str, State]] = {}
+
+    def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> State | None:
+        """Note that a fixture is about to be set up.
+
+        Returns:
+            What there is before that; None if nobody needs to know.
+        """
+        if fixturedef.scope == "session":
+            self._patched.begin_session_fixture()
+        return CONTENTS.take() if is_looked_at else None
+
+    def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: State | None) -> None:
+        """Let what the setup of a fixture wrote be no test's, until it is torn down.
+
+        Args:
+            fixturedef: the fixture.
+            nodeid: whose it is.
+            before: what :meth:`begin` returned.
+        """
+        if fixturedef.scope == "session":
+            self._patched.end_session_fixture()
+        if before is None:
+            return
+        changes = CONTENTS.changes(before)
+        self._follow(changes)
+        if changes:
+            self._living[id(fixturedef)] = (nodeid, changes)
+        # Finalizers run in reverse order: this one before the fixture's own.
+        fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef, nodeid))
+
+    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any], nodeid: str) -> None:
+        self._at_teardown[id(fixturedef)] = nodeid, CONTENTS.take()
+
+    def finish(self, fixturedef: pytest.FixtureDef[Any], *, ends_with_file: bool) -> None:
+        """Report what a fixture did not take back.
+
+        Args:
+            fixturedef: the fixture.
+            ends_with_file: whether what it left is undone with its file, where that is isolated.
+        """
+        owner, before = self._at_teardown.pop(id(fixturedef), ("", None))
+        nodeid, written = self._living.pop(id(fixturedef), (owner, []))
+        if before is None:
+            return
+        for phase, left in _left(written, CONTENTS.changes(before)).items():
+            if left and nodeid:
+                self._end_left(Polluter(nodeid, phase), left, ends_with_file=ends_with_file)
+        self._follow(CONTENTS.changes(before))
+
+    def _end_left(self, polluter: Polluter, left: list[ContentChange], *, ends_with_file: bool) -> None:
+        """Record what a fixture left; undo it if no file that is isolated ends with the fixture."""
+        findings = Findings(written=tuple(self._of_tests(left, polluter)))
+        for found in self._leaks.leaks(findings, lambda change: polluter):
+            self._found.record_contents(found, contained=self._is_undone)
+        if self._is_undone and not ends_with_file:
+            undo_all(findings)
+
+
+def _left(written: list[ContentChange], torn: list[ContentChange]) -> dict[str, list[ContentChange]]:
+    """Return what a fixture did not take back, by the phase in which it wrote that.
+
+    Args:
+        written: what its setup changed.
+        torn: what its teardown changed.
+    """
+    first = {(change.space, change.name): change.before for change in written}
+    again = [change._replace(before=first.get((change.space, change.name), change.before)) for change in torn]
+    return {
+        "setup": [change for change in written if change.is_in_place and change.after is not change.before],
+        "teardown": [change for change in again if change.after is not change.before],
+    }
