@@ -454,11 +454,16 @@ _OTHER_WRITERS = {
             for name in names:
                 setattr(Model, name, name)
     """,
+    "shop/plugins.py": "import importlib\nfrom shop import plugin\ndef refresh(): importlib.reload(plugin)\n",
+    "shop/plugin.py": "class Plugin: pass\n",
+    "tests/conftest.py": "import common\n",
+    "tests/common.py": "token = None\n",
     "shop/late.py": "import fast, json, string\njson.loads = fast.dumps\nstring.digits = '01'\n",
     "tests/test_a.py": """
         from unittest import mock
         import fast, json, string
-        from shop import conf, context, orm, state
+        import common
+        from shop import conf, context, orm, plugins, state
 
         class Row: pass
 
@@ -481,19 +486,23 @@ _OTHER_WRITERS = {
             row.title = row.table = row.discount = 1
             assert orm.Lazy.table == "t"
 
+        def test_helper():
+            common.token = "abc"
+            plugins.refresh()
+
         def test_library():
             fast.install()
             from shop import late
         """,
     "tests/test_b.py": """
-        import json, string
+        import common, json, string
         from shop import conf, orm, state
 
         def test_b():
             assert state.current == state.engine == "me" and conf.RATE == 2
             assert orm.Model.title and orm.Lazy.__dict__["table"] == "t"
             assert json.dumps(1) == json.loads("1") == "fast"
-            assert string.digits == "01"
+            assert string.digits == "01" and common.token == "abc"
         """,
 }
 
@@ -504,7 +513,7 @@ def test_what_the_application_or_a_library_can_have_written_is_neither_told_nor_
 ) -> None:
     environment = {"PYTHONPATH": f"{suite.python_path}:{suite.root / 'site-packages'}"}
     run = suite.run(_OTHER_WRITERS, option, "-o", "pythonpath=.", env=environment)
-    assert run.outcomes == {"passed": 5}
+    assert run.outcomes == {"passed": 6}
     assert _told(run) == []
 
 
@@ -571,6 +580,42 @@ def test_the_phase_and_the_line_are_those_of_the_project_that_wrote(suite: Suite
     contained = suite.run({}, "--isolate-imports=test", "-o", "pythonpath=.")
     phases = {leak["name"]: leak["polluter"]["phase"] for leak in contained.leaks}
     assert phases == {name: phase for name, (phase, *_) in found.items()}
+
+
+_FOREIGN = {
+    "site-packages/netlib/__init__.py": "",
+    "site-packages/netlib/api.py": "class Session:\n    def get(self): return 'got'\n",
+    "test_a.py": """\
+        from unittest.mock import Mock
+        import netlib.api, pathlib
+        netlib.api.Session.get = Mock(return_value=1)
+
+        def test_a():
+            pathlib.Path.exists = lambda self: True
+            assert netlib.api.Session().get() == 1
+    """,
+    "test_b.py": """
+        import netlib.api, pathlib
+
+        def test_b():
+            assert not pathlib.Path("/inp/nowhere").exists()
+            assert netlib.api.Session().get() == "got"
+    """,
+}
+
+
+def test_what_tests_write_to_classes_of_libraries_is_told_and_contained(suite: Suite) -> None:
+    environment = {"PYTHONPATH": f"{suite.python_path}:{suite.root / 'site-packages'}"}
+    run = suite.run(_FOREIGN, "--import-leak-report", env=environment)
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _told(run) == [
+        ("error", "class-attribute-left", "netlib.api.Session.get", 3),
+        ("error", "class-attribute-left", "pathlib.Path.exists", 6),
+    ]
+    for mode in ("file", "test"):
+        run = suite.run({}, f"--isolate-imports={mode}", "--import-leak-fail", env=environment)
+        assert run.outcomes == {"passed": 2}
+        assert _contained(run) == {True}
 
 
 def test_what_a_fixture_of_several_files_leaves_is_undone_at_its_end(suite: Suite) -> None:

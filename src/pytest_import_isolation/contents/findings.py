@@ -83,7 +83,7 @@ def find(
         space = CONTENTS.space_of(reload.module)
         if space is None or space in again:
             continue
-        if _is_by_application(reload, origins):
+        if is_by_application(reload, origins):
             again[space] = None
             continue
         base = since.get(space, space.first)
@@ -108,7 +108,7 @@ def find(
     return Findings(reloaded, tuple(writers.of_tests(left, files)))
 
 
-def _is_by_application(reload: Reload, origins: Origins) -> bool:
+def is_by_application(reload: Reload, origins: Origins) -> bool:
     """Tell whether a first-party module that is no test code asked for a reload."""
     importer = reload.importer
     if importer is None or origins.of_file(importer.module, importer.file) is not Origin.FIRST_PARTY:

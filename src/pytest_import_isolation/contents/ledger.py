@@ -13,6 +13,7 @@ from operator import attrgetter, is_not
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
+from pytest_import_isolation.contents.foreign_classes import ForeignClasses
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
 from pytest_import_isolation.contents.versions import Beginning, Versions
 from pytest_import_isolation.contents.watched_modules import (
@@ -53,6 +54,7 @@ class Contents:
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
+        self._foreign_classes = ForeignClasses(self._died)
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
@@ -93,7 +95,9 @@ class Contents:
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
         self._versions.note_death()
-        if not space.is_class:
+        if space.is_class:
+            self._foreign_classes.spaces.pop(space.identity, None)
+        else:
             self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
@@ -123,7 +127,7 @@ class Contents:
         for space in changed:
             found = self._spaces.get(id(space.owner()))
             if found is not None and found[0] is space:
-                classes = self._classes(space, found[1:])
+                classes = _classes(space, found[1:], self._died)
                 if classes != found[1:]:
                     found[1:] = classes
                     self._is_stale = True
@@ -176,7 +180,10 @@ class Contents:
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
         finders = items_of("meta_path")
-        has_changed = self._look_at_finders(finders, spaces) or has_changed
+        # Each of them is looked at.
+        has_changed = any(
+            [self._look_at_finders(finders, spaces), self._foreign_classes.refresh(), has_changed]
+        )
         self._spaces, self._finders = spaces, finders
         if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
@@ -228,11 +235,12 @@ class Contents:
             return None
         self._resting.pop(id(module), None)
         space.wake(dictionary)
-        return [space, *self._classes(space, [])]
+        return [space, *_classes(space, [], self._died)]
 
     def _all_spaces(self) -> Iterator[Space]:
         # Of copies of the tables: other threads may import, which enters modules.
-        return chain(*list(self._spaces.values()), list(self._of_finders.values()))
+        others = list(self._of_finders.values()), list(self._foreign_classes.spaces.values())
+        return chain(*list(self._spaces.values()), *others)
 
     def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
         changed = not self._has_same_finders()
@@ -244,7 +252,7 @@ class Contents:
                     continue
                 old = before.get(id(cls))
                 is_old = old is not None and old.owner() is cls
-                space = old if is_old else _space(class_name(cls), class_home(cls), cls, self)
+                space = old if is_old else space_of_class(class_name(cls), class_home(cls), cls, self._died)
                 if space is not None:
                     self._of_finders[id(cls)] = space
         refreshed = [space.refresh() for space in self._of_finders.values()]  # every one of them
@@ -258,9 +266,13 @@ class Contents:
 
     def executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
-        if is_unwatched(name) or not self._watched.wants(name):
+        if is_unwatched(name):
             return
         module = sys.modules.get(name)
+        if self._foreign_classes.look([module], self._of_finders):
+            self._look_at_others()
+        if not self._watched.wants(name):
+            return
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:
             found = self._woken(module) or self._begin(name, module)
@@ -277,28 +289,22 @@ class Contents:
             space = Space(name, name, module, dictionary, self._died)
         except TypeError:  # nothing can refer to it weakly: it is no module
             return None
-        return [space, *self._classes(space, [])]
+        return [space, *_classes(space, [], self._died)]
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
         if not HAS_VERSIONS:
             self.take()  # later, those that it names would hold already what it writes to them
 
-    def _classes(self, space: Space, known: list[Space]) -> list[Space]:
-        """Return the namespaces of the classes that a first-party module defines."""
-        module, dictionary = space.owner(), space.dictionary
-        if dictionary is None or not Origins.usual().is_first_party(space.name, module):
-            return []
-        by_class = {id(old.owner()): old for old in known}
-        found: list[Space] = []
-        for cls in classes_in(space.name, dictionary):
-            old = by_class.get(id(cls)) or _space(
-                f"{space.name}.{class_qualname(cls)}", space.home, cls, self
-            )
-            if old is not None:
-                found.append(old)
-        # Also what is no longer in the module: others may hold it.
-        return found + [old for old in known if old not in found and old.owner() is not None]
+    def name_classes(self, names: Set[str]) -> None:
+        """Look at foreign classes of some names, too, since test code writes to what is called so."""
+        if self._foreign_classes.name(names, entries_in(sys.modules).values(), self._of_finders):
+            self._look_at_others()
+
+    def _look_at_others(self) -> None:
+        """Look at all next time: other namespaces belong to what is looked at."""
+        self._is_stale = True
+        self._versions.stop()
 
     def space_of(self, module: object) -> Space | None:
         """Return the namespace of a module that is watched."""
@@ -378,23 +384,35 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
 
 
-def _space(name: str, home: str, owner: object, contents: Contents) -> Space | None:
-    dictionary = space_of_class(owner)  # type: ignore[arg-type]
-    if dictionary is None:
-        return None
-    return Space(name, home, owner, dictionary, contents._died)
+def _classes(space: Space, known: list[Space], on_death: Callable[[Space], object]) -> list[Space]:
+    """Return the namespaces of the classes that a first-party module defines."""
+    module, dictionary = space.owner(), space.dictionary
+    if dictionary is None or not Origins.usual().is_first_party(space.name, module):
+        return []
+    by_class = {id(old.owner()): old for old in known}
+    found: list[Space] = []
+    for path, cls in classes_in(space.name, dictionary):
+        old = by_class.get(id(cls)) or space_of_class(f"{space.name}.{path}", space.home, cls, on_death)
+        if old is not None:
+            found.append(old)
+    # Also what is no longer in the module: others may hold it.
+    return found + [old for old in known if old not in found and old.owner() is not None]
 
 
-def classes_in(name: str, dictionary: dict[str, Any]) -> Iterator[type]:
-    """Yield the classes that a module defines, with those that are defined in them."""
+def classes_in(name: str, dictionary: dict[str, Any]) -> Iterator[tuple[str, type]]:
+    """Yield the classes that a module defines and those that are defined in them, with their names in it."""
     seen: set[int] = set()
-    waiting = [dictionary]
+    waiting = [("", dictionary)]
     while waiting:
-        for value in list(waiting.pop().values()):
+        above, holding = waiting.pop()
+        for key, value in list(holding.items()):
             if issubclass(type(value), type) and class_home(value) == name and id(value) not in seen:
                 seen.add(id(value))
-                yield value
-                waiting.append(dict(class_namespace(value)))
+                path = class_qualname(value)
+                if "<locals>" in path:  # nobody can find it under that
+                    path = f"{above}{key}"
+                yield path, value
+                waiting.append((f"{path}.", dict(class_namespace(value))))
 
 
 #: Of this process, which has one set of modules.

@@ -40,6 +40,14 @@ class LoadedFiles:
         self._refresh()
         return tuple(self._once_first_party)
 
+    def is_apart(self, file: str) -> bool:
+        """Tell whether the application lies elsewhere, and neither beside a file nor below it."""
+        self._refresh()
+        folder, prefix = os.path.dirname(file), os.path.join(os.path.dirname(file), "")
+        others = [other for other in self._once_first_party if os.path.dirname(other) != folder]
+        application = [other for other in others if not self._origins.is_test_code(other)]
+        return bool(application) and not any(other.startswith(prefix) for other in application)
+
     def around(self, file: str, target: str | None) -> tuple[str, ...]:
         """Return the conftests, and the helpers that lie beside test files.
 

@@ -224,7 +224,14 @@ class Space:
         return copy
 
 
-def space_of_class(cls: type) -> dict[str, Any] | None:
-    """Return the dictionary behind the namespace of a class."""
+def space_of_class(name: str, home: str, cls: Any, on_death: Callable[[Space], object]) -> Space | None:
+    """Return the namespace of a class, by the dictionary behind it; None if there is not one.
+
+    Args:
+        name: of the class, with its module.
+        home: the name of the module.
+        cls: the class.
+        on_death: see :class:`Space`.
+    """
     found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
-    return found[0] if len(found) == 1 else None
+    return Space(name, home, cls, found[0], on_death) if len(found) == 1 else None

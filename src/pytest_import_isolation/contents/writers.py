@@ -99,9 +99,12 @@ class Writers:
         return submodule is not None and any(_imports(self._sources.text(file), submodule) for file in files)
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
-        """Tell whether a namespace is that of a test file or conftest, which may do with it what it likes."""
+        """Tell whether a namespace is test code's own: tests may do with it what they like."""
         own = loaded_namespace(change.space.home)
-        return "@pytest_ar" in own or self._origins.is_test_file(file_of(sys.modules.get(change.space.home)))
+        file = file_of(sys.modules.get(change.space.home))
+        if "@pytest_ar" in own or self._origins.is_test_file(file):
+            return True
+        return self._origins.is_test_code(file) and self._code.is_apart(str(file))
 
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
@@ -187,6 +190,14 @@ class Writers:
     def words(self, file: str) -> Set[str]:
         """Return the words that the text of a file has: the last parts of the names of modules among them."""
         return self._sources.words(file)
+
+    def owners(self, file: str) -> frozenset[str]:
+        """Return the last parts of the names of what test code writes to: a file, conftests and helpers."""
+        found: frozenset[str] = frozenset()
+        for each in self.test_code(file, ""):
+            if self._sources.may_write(each):
+                found |= self._sources.of(each).targets.owners
+        return found
 
     def is_harmless(self, files: Iterable[str]) -> bool:
         """Tell whether nothing in the texts of the test code that may run could write to a module.

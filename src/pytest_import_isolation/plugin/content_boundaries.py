@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.findings import Findings, find, following
+from pytest_import_isolation.contents.findings import Findings, find, following, is_by_application
 from pytest_import_isolation.contents.ledger import CONTENTS, State
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.contents.watched_modules import Wanting
@@ -122,8 +122,13 @@ class ContentBoundaries:
     def begin_file(self) -> None:
         """Take note that the code of another file runs from now on, before it does."""
         if self.is_on:
+            self._name_classes(self._files())
             CONTENTS.begin_anew()
             self._is_harmless = False
+
+    def _name_classes(self, files: Iterable[str]) -> None:
+        for file in files:
+            CONTENTS.name_classes(self._leaks.writers.owners(file))
 
     @property
     def looks_at_fixtures(self) -> bool:
@@ -138,6 +143,7 @@ class ContentBoundaries:
     def begin_tests(self, file: Path) -> None:
         """Take note that the tests of a file run from now on."""
         if self.is_on:
+            self._name_classes([str(file)])
             if self._is_harmless:
                 self.rebase()  # nobody looked after each test
             else:
@@ -242,6 +248,11 @@ class ContentBoundaries:
         self._reloaded.add(id(dictionary))
         found = self._of_reload(reload, polluter)
         is_undone = all(dictionary.get(name) is value for name, value in reload.before.items())
+        if is_by_application(reload, self._origins):
+            # It stays. What nobody holds of the old execution nobody misses.
+            if found.leak.severity == ERROR:
+                self._found.record_contents(found, WARNING, contained=is_undone)
+            return
         contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
         self._found.record_contents(found, worst, contained=contained)
 

@@ -48,6 +48,9 @@ class WindowContents:
         self._wanting = Wanting(writers.words, self._test_code)
         self._is_harmless = not is_long and writers.is_harmless(files())
         self.start()
+        if not self._is_harmless:
+            for file in self._test_code():
+                CONTENTS.name_classes(writers.owners(file))
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
         #: What was undone when it was closed.
