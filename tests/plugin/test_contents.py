@@ -415,9 +415,16 @@ def test_what_takes_the_place_of_a_submodule_is_contained_with_the_file(suite: S
 
 _AT_THE_TOP = {
     "shop/__init__.py": "",
-    "shop/rates.py": "RATE = 5\n",
-    "test_a.py": "from shop import rates\nrates.RATE = 50\ndef test_a(): assert rates.RATE == 50\n",
-    "test_b.py": "from shop import rates\ndef test_b(): assert rates.RATE == 5\n",
+    "shop/rates.py": "RATE = 5\nclass Rate:\n    limit = 1\n",
+    "test_a.py": """
+        from shop import rates
+        rates.RATE = 50
+        rates.Rate.limit = 9
+
+        def test_a():
+            assert (rates.RATE, rates.Rate.limit) == (50, 9)
+        """,
+    "test_b.py": "from shop import rates\ndef test_b(): assert (rates.RATE, rates.Rate.limit) == (5, 1)\n",
 }
 
 
@@ -427,7 +434,11 @@ def test_what_a_file_writes_at_its_top_is_there_for_its_tests_and_for_no_others(
 ) -> None:
     run = suite.run(_AT_THE_TOP, f"--isolate-imports={mode}", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 2}
-    assert run.leak("attribute-left", "shop.rates.RATE")["contained"]
+    assert _contained(run) == {True}
+    assert run.kinds == [
+        ("attribute-left", "shop.rates.RATE"),
+        ("class-attribute-left", "shop.rates.Rate.limit"),
+    ]
 
 
 _OTHER_WRITERS = {
@@ -557,13 +568,22 @@ _PLACES = {
             def test_name(self, name):
                 pass
         """,
-    "tests/test_b.py": "import breaking\ndef test_helper(): breaking.break_it()\n",
+    "tests/test_b.py": """
+        import breaking, importlib, json, math
+
+        def test_helper(): breaking.break_it()
+
+        def test_reload():
+            importlib.reload(math)
+            importlib.reload(json)
+        """,
 }
 
 
 def test_the_phase_and_the_line_are_those_of_the_project_that_wrote(suite: Suite) -> None:
     run = suite.run(_PLACES, "--import-leak-report", "-o", "pythonpath=.")
-    assert run.outcomes == {"passed": 6}
+    assert run.outcomes == {"passed": 7}
+    assert run.leak("reloaded", "json")["severity"] == "warning"  # nobody of the project holds the old one
     found = {
         leak["name"]: (leak["polluter"]["phase"], leak["location"]["file"], leak["location"]["line"])
         for leak in run.leaks
@@ -575,6 +595,7 @@ def test_the_phase_and_the_line_are_those_of_the_project_that_wrote(suite: Suite
         "shop.core.KIND": ("teardown", "tests/test_a.py", 8),
         "shop.core.NAME": ("teardown", "tests/test_a.py", 13),
         "shop.core.LIMIT": ("call", "tests/breaking.py", 4),
+        "json": ("call", "tests/test_b.py", 8),
     }
     assert run.leak("attribute-left", "shop.core.NAME")["polluter"]["nodeid"] == "tests/test_a.py::TestName"
     contained = suite.run({}, "--isolate-imports=test", "-o", "pythonpath=.")
@@ -650,6 +671,7 @@ _NOT_TAINTED = {
     "shop/settings.py": "import os\nAPP, RUN = os.environ['INP_APP'], os.environ.get('INP_RUN')\n"
     "TESTING = 'PYTEST_CURRENT_TEST' in os.environ\n",
     "shop/everywhere.py": "import os\nEVERY = os.environ.get('INP_EVERY')\n",
+    "shop/copied.py": "import os\nALL, OWN = dict(os.environ), [k for k in os.environ if k.startswith('INP')]\n",
     "shop/log.py": "LOGGER = None\nBACKEND = 'x'\n",
     "shop/retry.py": "import json, time\nfrom shop import log\ndef retry(): time.sleep(log.LOGGER)\n",
     "tests/conftest.py": """
@@ -680,12 +702,16 @@ _NOT_TAINTED = {
             monkeypatch.setattr("shop.log.LOGGER", 1)
             monkeypatch.setattr("shop.log.BACKEND", json)
             from shop import retry
+
+        def test_copied(monkeypatch):
+            monkeypatch.setenv("INP_OTHER", "1")
+            from shop import copied
         """,
-    "tests/test_b.py": "def test_b():\n    import shop.everywhere, shop.retry, shop.settings\n",
+    "tests/test_b.py": "def test_b():\n    import shop.copied, shop.everywhere, shop.retry, shop.settings\n",
 }
 
 
 def test_a_module_is_not_tainted_by_what_is_around_all_tests_or_is_read_later(suite: Suite) -> None:
     run = suite.run(_NOT_TAINTED, "--import-leak-report", "-o", "pythonpath=.")
-    assert run.outcomes == {"passed": 4}
+    assert run.outcomes == {"passed": 5}
     assert _told(run) == []

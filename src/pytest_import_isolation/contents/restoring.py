@@ -99,6 +99,7 @@ def redo_of(changes: Iterable[ContentChange]) -> Iterator[Redo]:
 
 def do_again(redo: Redo) -> None:
     """Lay changes over a namespace again, where it is as it was when they were undone."""
+    redo.space.resume()
     dictionary = redo.space.dictionary
     if dictionary is None:
         return

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
-from pytest_import_isolation.machinery.modules import class_namespace
+from pytest_import_isolation.machinery.modules import class_namespace, namespace
 from pytest_import_isolation.machinery.platform import IsOver, is_finalizing
 from pytest_import_isolation.watching.import_watch import LOCKS
 
@@ -174,6 +174,12 @@ class Space:
         self.cell = self._version = self._identities = self.dictionary = None
         self.copy = self.first = Copy()
 
+    def resume(self) -> None:
+        """Find its namespace again, if its owner was not loaded for a while."""
+        owner = self.owner()
+        if self.dictionary is None and owner is not None:
+            self.dictionary = _dictionary_of(owner) if self.is_class else namespace(owner)
+
     def wake(self, dictionary: dict[str, Any]) -> None:
         """Look at its namespace again: its owner is back."""
         self.dictionary, self.cell = dictionary, cell_of(dictionary)
@@ -233,5 +239,10 @@ def space_of_class(name: str, home: str, cls: Any, on_death: Callable[[Space], o
         cls: the class.
         on_death: see :class:`Space`.
     """
+    dictionary = _dictionary_of(cls)
+    return None if dictionary is None else Space(name, home, cls, dictionary, on_death)
+
+
+def _dictionary_of(cls: Any) -> dict[str, Any] | None:
     found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
-    return Space(name, home, cls, found[0], on_death) if len(found) == 1 else None
+    return found[0] if len(found) == 1 else None

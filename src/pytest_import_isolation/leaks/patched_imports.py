@@ -102,7 +102,7 @@ class PatchedImports:
         file = file_of(module)
         if file is None or self._origins.is_test_file(file):
             return
-        variables = self._variables(name)
+        variables = self._variables(name, file)
         attributes = () if self._setting_up else (*self._attributes(module, file),)
         if variables or attributes:
             told = (*self._told(variables), *attributes)
@@ -121,9 +121,12 @@ class PatchedImports:
         self._environment.adopt(self._setting_up[-1])
         self._setting_up[-1] = read_variables()
 
-    def _variables(self, name: str) -> Variables:
+    def _variables(self, name: str, file: str) -> Variables:
         asked = self._environment.asked.get(name)
         changed = self._environment.changed() if asked else {}
+        if asked and changed and all(decoded(key) in asked for key in read_variables() or ()):
+            # It copied the environment, or looked through it: what counts is what it says.
+            asked = {key for key in asked if key in text_of(Path(file))}
         return Variables({key: value for key, value in changed.items() if asked and decoded(key) in asked})
 
     def _told(self, variables: Variables) -> Iterator[str]:

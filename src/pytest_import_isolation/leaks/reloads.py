@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from importlib.machinery import BuiltinImporter, ExtensionFileLoader
 from typing import Final
 
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.contents.watched_modules import UNWATCHED
+from pytest_import_isolation.machinery.modules import namespace, top_level
+from pytest_import_isolation.watching.import_log import Reload
 from pytest_import_isolation.wording import listing
 
 _MOST_HOLDERS: Final = 5
@@ -36,8 +39,17 @@ def detail_of_reload(
 def holders_of(old: Collection[int], reloaded: object) -> Iterator[str]:
     """Yield the names in other modules that hold one of some objects, given by their identities."""
     for name, module in sys.modules.copy().items():
-        if module is reloaded or type(name) is not str:
+        if module is reloaded or type(name) is not str or top_level(name) in UNWATCHED:
             continue
         for key, value in list((namespace(module) or {}).items()):
             if id(value) in old:
                 yield f"{name}.{key}"
+
+
+def is_without_effect(reload: Reload) -> bool:
+    """Tell whether a module of C code was asked to be executed again, which it never is."""
+    space = namespace(reload.module) or {}
+    loader = space.get("__loader__")
+    if loader is not BuiltinImporter and type(loader) is not ExtensionFileLoader:
+        return False
+    return all(reload.before.get(name) is value for name, value in space.items() if not name.startswith("__"))

@@ -25,6 +25,7 @@ from pytest_import_isolation.leaks.module_contents import (
 )
 from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reloads import is_without_effect
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
 from pytest_import_isolation.report.records import (
@@ -243,7 +244,7 @@ class ContentBoundaries:
     def record_reload(self, reload: Reload, polluter: Polluter, worst: str) -> None:
         """Record a reload that was seen."""
         dictionary = namespace(reload.module)
-        if dictionary is None or id(dictionary) in self._reloaded:
+        if dictionary is None or id(dictionary) in self._reloaded or is_without_effect(reload):
             return
         self._reloaded.add(id(dictionary))
         found = self._of_reload(reload, polluter)
