@@ -19,7 +19,12 @@ from hypothesis import strategies as st
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.read_names import names_read_at_import
-from pytest_import_isolation.contents.source_writes import may_write_attributes, statements_writing, writes_of
+from pytest_import_isolation.contents.source_writes import (
+    may_write_attributes,
+    owners_in,
+    statements_writing,
+    writes_of,
+)
 from pytest_import_isolation.contents.spaces import value_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
@@ -278,6 +283,23 @@ def test_texts_say_whose_attributes_they_write() -> None:
     assert targets.computed == {"core"}
     assert not writes_of("def f(self, name): setattr(self, name, 1)").targets.is_computed
     assert writes_of("self.a = other.b = 1").any == {"b"}
+
+
+def test_texts_say_by_name_what_they_may_write_to() -> None:
+    source = (
+        "shop.Cart.total = 1\n"
+        "requests.Session.get += 1\n"
+        "patch('http.client.Connection.send')\n"
+        "patch.object(mail.Sender, 'send')\n"
+        "setattr(Order, 'rate', 1)\n"
+        "socket.socket.connect = guard\n"
+        "vars(shop.Till)['size'] = 1\n"
+        "del shop.Rate.size\n"
+        "assert shop.Read.size == shop.Other.size()\n"
+    )
+    assert owners_in(source) == {
+        *("Cart", "Session", "Connection", "Sender", "Order", "socket", "Till", "Rate")
+    }
 
 
 def test_texts_say_what_they_read_when_they_are_executed() -> None:

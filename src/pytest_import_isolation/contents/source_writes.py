@@ -42,6 +42,20 @@ _OTHER_TARGET: Final = regex(
 )
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
+# What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
+_SIGN: Final = r"\.\w+[ \t]*(?:[^\w\s.=()]{0,2}=(?!=)|['\"])"
+_OWNERS: Final = tuple(
+    map(
+        regex,
+        (
+            rf"([A-Z](?<!\w\w)\w*){_SIGN}",
+            rf"\.(\w+){_SIGN}",
+            r"\((?:\w+\.)*([A-Z]\w*)\s*,\s*['\"]",
+            r"vars\((?:\w+\.)*(\w+)\)",
+            r"del\s+(?:\w+\.)*(\w+)\.\w+",
+        ),
+    )
+)
 
 
 class Writes(NamedTuple):
@@ -78,6 +92,7 @@ class SourceWrites:
         self._texts: dict[str, str] = {}
         self._writes: dict[str, Writes] = {}
         self._may_write: dict[str, bool] = {}
+        self._owners: dict[str, frozenset[str]] = {}
         # Of the latest files only: there are many.
         self._words: dict[str, Set[str]] = {}
 
@@ -112,6 +127,14 @@ class SourceWrites:
             self._may_write[file] = found
         return found
 
+    def owners(self, file: str) -> frozenset[str]:
+        """Return the last parts of the names of what a file may write to; see :func:`owners_in`."""
+        found = self._owners.get(file)
+        if found is None:
+            found = owners_in(self.text(file)) if self.may_write(file) else frozenset()
+            self._owners[file] = found
+        return found
+
     def writes_attribute(self, file: str, name: str) -> bool:
         """Tell whether a file can write to an attribute of that name."""
         return name in self.text(file) and name in self.of(file).any
@@ -125,6 +148,11 @@ def may_write_attributes(source: str) -> bool:
         or (any(word in source for word in _BY_NAME) and _BY_NAME_PATTERN.search(source))
         or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
     )
+
+
+def owners_in(source: str) -> frozenset[str]:
+    """Return the last parts of the names of classes that a text may write to, and of others."""
+    return frozenset(name for pattern in _OWNERS for name in pattern.findall(source))
 
 
 def _assigns(source: str) -> bool:

@@ -10,7 +10,6 @@ from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.syntax import called
 
 _SETTERS: Final = ("setattr", "delattr", "__setattr__", "__delattr__")
-_PATCHERS: Final = ("setattr", "delattr", "patch", "object", "multiple")
 _UPDATERS: Final = ("update", "setdefault", "pop", "__setitem__", "__delitem__")
 _OWN: Final = ("self", "cls")
 
@@ -24,8 +23,6 @@ class Targets(NamedTuple):
     computed: frozenset[str]
     #: As ``named``, but for parameters and variables by their own names: a fixture may return a module.
     likely: frozenset[tuple[str, str]]
-    #: Last parts of the names of all objects that are written to, also by patches that end.
-    owners: frozenset[str]
 
     def has(self, owner: str, attribute: str) -> bool:
         """Tell whether an attribute of an object is written under its name."""
@@ -41,7 +38,7 @@ class Targets(NamedTuple):
         return bool(self.computed.difference(("self",)))
 
 
-NO_TARGETS: Final = Targets(frozenset(), frozenset(), frozenset(), frozenset())
+NO_TARGETS: Final = Targets(frozenset(), frozenset(), frozenset())
 
 
 def targets_of(nodes: Iterable[ast.AST], *, keeps_patches: bool = False) -> Targets:
@@ -56,9 +53,7 @@ def targets_of(nodes: Iterable[ast.AST], *, keeps_patches: bool = False) -> Targ
     named: set[tuple[str, str]] = set()
     computed: set[str] = set()
     likely: set[tuple[str, str]] = set()
-    owners: set[str] = set()
     for node in nodes:
-        owners.update(_last_part(owner, names) for owner in _patched(node))
         for owner, attribute in _written(node, keeps_patches=keeps_patches):
             last = _last_part(owner, names)
             if attribute is None:
@@ -66,8 +61,7 @@ def targets_of(nodes: Iterable[ast.AST], *, keeps_patches: bool = False) -> Targ
             else:
                 named.add((last, attribute))
                 likely.update(((last, attribute), (_last_part(owner, {}), attribute)))
-    owners |= {owner for owner, _ in likely} | computed
-    return Targets(frozenset(named), frozenset(computed), frozenset(likely), frozenset(owners))
+    return Targets(frozenset(named), frozenset(computed), frozenset(likely))
 
 
 def _names(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
@@ -103,13 +97,6 @@ def _written(node: ast.AST, *, keeps_patches: bool) -> Iterator[tuple[ast.expr |
                 yield owner, None
         if name in ("start", *(("setattr", "delattr") if keeps_patches else ())):
             yield from _named_by_strings(node)
-
-
-def _patched(node: ast.AST) -> Iterator[ast.expr | str]:
-    """Yield what a call may patch: its first argument, or the owner of what that names by a string."""
-    if isinstance(node, ast.Call) and called(node) in _PATCHERS and node.args:
-        text = _text(node.args[0])
-        yield node.args[0] if text is None else text.rpartition(".")[0]
 
 
 def _owner_of_namespace(node: ast.expr) -> ast.expr | None:

@@ -193,11 +193,7 @@ class Writers:
 
     def owners(self, file: str) -> frozenset[str]:
         """Return the last parts of the names of what test code writes to: a file, conftests and helpers."""
-        found: frozenset[str] = frozenset()
-        for each in self.test_code(file, ""):
-            if self._sources.may_write(each):
-                found |= self._sources.of(each).targets.owners
-        return found
+        return frozenset().union(*map(self._sources.owners, self.test_code(file, "")))
 
     def is_harmless(self, files: Iterable[str]) -> bool:
         """Tell whether nothing in the texts of the test code that may run could write to a module.
