@@ -191,9 +191,15 @@ class Writers:
         """Return the words that the text of a file has: the last parts of the names of modules among them."""
         return self._sources.words(file)
 
-    def owners(self, file: str) -> frozenset[str]:
-        """Return the last parts of the names of what test code writes to: a file, conftests and helpers."""
-        return frozenset().union(*map(self._sources.owners, self.test_code(file, "")))
+    def owners(self, file: str, *, with_helpers: bool = False) -> frozenset[str]:
+        """Return the last parts of the names of what a file of test code writes to.
+
+        Args:
+            file: the file.
+            with_helpers: whether conftests and helpers count, too.
+        """
+        files = self.test_code(file, "") if with_helpers else (file,)
+        return frozenset().union(*map(self._sources.owners, files))
 
     def is_harmless(self, files: Iterable[str]) -> bool:
         """Tell whether nothing in the texts of the test code that may run could write to a module.

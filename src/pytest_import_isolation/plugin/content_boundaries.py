@@ -123,13 +123,10 @@ class ContentBoundaries:
     def begin_file(self) -> None:
         """Take note that the code of another file runs from now on, before it does."""
         if self.is_on:
-            self._name_classes(self._files())
+            for file in self._files():
+                CONTENTS.name_classes(self._leaks.writers.owners(file))
             CONTENTS.begin_anew()
             self._is_harmless = False
-
-    def _name_classes(self, files: Iterable[str]) -> None:
-        for file in files:
-            CONTENTS.name_classes(self._leaks.writers.owners(file))
 
     @property
     def looks_at_fixtures(self) -> bool:
@@ -144,7 +141,7 @@ class ContentBoundaries:
     def begin_tests(self, file: Path) -> None:
         """Take note that the tests of a file run from now on."""
         if self.is_on:
-            self._name_classes([str(file)])
+            CONTENTS.name_classes(self._leaks.writers.owners(str(file), with_helpers=True))
             if self._is_harmless:
                 self.rebase()  # nobody looked after each test
             else:
