@@ -16,16 +16,18 @@ class ForeignClasses:
 
     Args:
         on_death: called when one of the classes dies, before anything is let go of.
+        on_find: called when others were found.
     """
 
-    def __init__(self, on_death: Callable[[Space], object]) -> None:
+    def __init__(self, on_death: Callable[[Space], object], on_find: Callable[[], object]) -> None:
         self._on_death = on_death
+        self._on_find = on_find
         self._names: Set[str] = frozenset()
         #: The namespaces of those that were found, by the identities of the classes.
         self.spaces: dict[int, Space] = {}
 
-    def name(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> bool:
-        """Look for classes of some names from now on; tell whether one was found.
+    def name(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
+        """Look for classes of some names from now on.
 
         Args:
             names: the names.
@@ -34,13 +36,15 @@ class ForeignClasses:
         """
         new = names - self._names
         self._names |= new
-        return bool(new) and self._look(new, modules, known)
+        self._look(new, modules, known)
 
-    def look(self, modules: Iterable[object], known: Container[int]) -> bool:
+    def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""
-        return bool(self._names) and self._look(self._names, modules, known)
+        self._look(self._names, modules, known)
 
-    def _look(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> bool:
+    def _look(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
+        if not names:
+            return
         before = len(self.spaces)
         for dictionary in filter(None, map(namespace, modules)):
             for value in [dictionary[name] for name in names if name in dictionary]:
@@ -52,7 +56,8 @@ class ForeignClasses:
                 space = space_of_class(f"{home}.{class_qualname(value)}", home, value, self._on_death)
                 if space is not None:
                     self.spaces[id(value)] = space
-        return len(self.spaces) > before
+        if len(self.spaces) > before:
+            self._on_find()
 
     def refresh(self) -> bool:
         """Copy what has changed; tell whether anything has."""

@@ -54,7 +54,7 @@ class Contents:
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
-        self._foreign_classes = ForeignClasses(self._died)
+        self._foreign_classes = ForeignClasses(self._died, self._look_at_others)
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
@@ -95,9 +95,8 @@ class Contents:
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
         self._versions.note_death()
-        if space.is_class:
-            self._foreign_classes.spaces.pop(space.identity, None)
-        else:
+        self._foreign_classes.spaces.pop(space.identity, None)
+        if not space.is_class:
             self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
@@ -180,10 +179,8 @@ class Contents:
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
         finders = items_of("meta_path")
-        # Each of them is looked at.
-        has_changed = any(
-            [self._look_at_finders(finders, spaces), self._foreign_classes.refresh(), has_changed]
-        )
+        has_changed = self._look_at_finders(finders, spaces) or has_changed
+        has_changed = self._foreign_classes.refresh() or has_changed
         self._spaces, self._finders = spaces, finders
         if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
@@ -269,8 +266,7 @@ class Contents:
         if is_unwatched(name):
             return
         module = sys.modules.get(name)
-        if self._foreign_classes.look([module], self._of_finders):
-            self._look_at_others()
+        self._foreign_classes.look([module], self._of_finders)
         if not self._watched.wants(name):
             return
         known = self._spaces.get(id(module))
@@ -298,8 +294,7 @@ class Contents:
 
     def name_classes(self, names: Set[str]) -> None:
         """Look at foreign classes of some names, too, since test code writes to what is called so."""
-        if self._foreign_classes.name(names, entries_in(sys.modules).values(), self._of_finders):
-            self._look_at_others()
+        self._foreign_classes.name(names, entries_in(sys.modules).values(), self._of_finders)
 
     def _look_at_others(self) -> None:
         """Look at all next time: other namespaces belong to what is looked at."""
