@@ -286,6 +286,48 @@ def test_the_advised_guard_fails_in_the_whole_run_where_it_fails_alone(suite: Su
     assert "FAILED test_heavy.py" in run.output
 
 
+def test_a_guard_that_looks_for_an_attribute_of_the_package_is_told_a_mark_that_cures(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/part.py": "",
+        "test_a.py": "def test_a():\n    import app.part\n",
+        "test_b.py": """\
+            import pytest
+
+            {mark}
+            def test_b():
+                import app
+                assert not hasattr(app, "part")
+        """,
+    }
+    guard = files["test_b.py"]
+    run = suite.run({**files, "test_b.py": guard.replace("{mark}", "")})
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    (told,) = _sections(run, _LOADED)
+    first, *_, mark = map(str.strip, told.splitlines())
+    assert first == "app.part was first imported by test_a.py::test_a (call), at test_a.py:2."
+    assert suite.run({**files, "test_b.py": guard.replace("{mark}", mark)}).outcomes == {"passed": 2}
+
+
+def test_a_test_that_only_writes_to_the_table_is_told_of_no_guard(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app.py": "",
+            "test_a.py": "import app\n\ndef test_a(): pass\n",
+            "test_b.py": """\
+                import sys
+                import types
+
+                def test_b(monkeypatch):
+                    monkeypatch.setitem(sys.modules, "app", types.ModuleType("app"))
+                    assert len("answer") == 42
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _sections(run, _LOADED) == []
+
+
 def test_a_mark_that_proves_nothing_warns_at_the_test(suite: Suite) -> None:
     run = suite.run(
         {

@@ -37,6 +37,12 @@ def is_heavy(name):
 def everything():
     return list(sys.modules)
 
+def everything_sorted():
+    return sorted(everything())
+
+def number():
+    return 3
+
 def assert_absent(name):
     assert name not in sys.modules
 
@@ -117,10 +123,54 @@ def names(tmp_path: Path) -> Callable[..., list[str]]:
         'present = "heavy_one" in sys.modules\nassert not present',
         'for name in sys.modules:\n    assert not name.startswith("heavy_one")',
         "odd = Odd()\nassert odd is None or not HEAVY & set(sys.modules)",
+        'from sys import modules\nassert "heavy_one" not in modules',
+        'assert ("heavy_one" in sys.modules) is False',
+        'assert ("heavy_one" in sys.modules) is not True',
+        "now = set(sys.modules)\nfound = now & HEAVY\nnumber = len(found)\nassert number == 0",
+        'assert ("heavy_one" not in sys.modules) is True',
+        'assert sys.modules.get("heavy_one", Odd) is Odd',
+        'assert "heavy_one" not in getattr(sys, "modules")',
+        'assert "heavy_one" not in everything_sorted()',
+        'assert not [n for n in sys.modules if n.startswith(("heavy_one", "nothing"))]',
+        'assert f"heavy_{given0}" not in sys.modules',
+        'assert "heavy_" + given0 not in sys.modules',
+        'with CASE.assertRaises(KeyError): sys.modules["heavy_one"]',
+        'CASE.assertRaises(KeyError, sys.modules.__getitem__, "heavy_one")',
+        'try:\n    sys.modules["heavy_one"]\nexcept KeyError:\n    pass\nelse:\n    pytest.fail("loaded")',
+        "bad = []\nfor n in HEAVY:\n    if n in sys.modules:\n        bad.append(n)\nassert not bad",
+        'is_there = False\nif "heavy_one" in sys.modules:\n    is_there = True\nassert not is_there',
+        'if "heavy_one" in sys.modules:\n    assert False, "too early"',
+        'match sys.modules.get("heavy_one"):\n    case None: pass\n    case _: raise RuntimeError("loaded")',
     ],
 )
 def test_every_form_of_the_assertion(names: Callable[..., list[str]], body: str) -> None:
-    assert names(body) == ["heavy_one"]
+    assert names(body, *["one"] * ("given0" in body)) == ["heavy_one"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'assert not hasattr(given0, "part")',
+        'assert hasattr(given0, "part") is False',
+        'assert getattr(given0, "part", None) is None',
+        'assert not getattr(given0, "part", None)',
+        'assert "part" not in vars(given0)',
+        'assert "part" not in given0.__dict__',
+        'assert "part" not in dir(given0)',
+        'is_bound = hasattr(given0, "part")\nassert not is_bound',
+        'CASE.assertFalse(hasattr(given0, "part"))',
+        "with pytest.raises(AttributeError):\n    given0.part",
+        'if hasattr(given0, "part"):\n    pytest.fail("too early")',
+    ],
+)
+def test_a_submodule_that_is_looked_for_as_an_attribute_of_its_package(
+    names: Callable[..., list[str]], body: str
+) -> None:
+    package: Any = sys.modules["heavy_one"]
+    package.part = sys.modules["heavy_one.part"]
+    assert names(body, package) == ["heavy_one.part"]
+    if "raises" not in body:
+        assert names(body, type("NoModule", (), {"part": 1, "__name__": "heavy_one"})) == []
 
 
 def test_values_of_fixtures_and_parameters(names: Callable[..., list[str]]) -> None:
@@ -141,6 +191,26 @@ def test_values_of_fixtures_and_parameters(names: Callable[..., list[str]]) -> N
         'sys.modules["heavy_two"]; "heavy_one"',
         'sys.modules.get("heavy_one").nothing',
         "odd = Odd(); sys.modules; assert odd.x",
+        # What is loaded is another one, or holds something else.
+        'assert sys.modules["heavy_one"] is Odd',
+        'assert sys.modules.get("heavy_one") is Odd',
+        'assert sys.modules["heavy_one"] is not sys.modules["heavy_one"]',
+        'assert sys.modules["heavy_one"].__name__ == "other"',
+        'module = sys.modules["heavy_one"]\nassert module.__name__ == "other"',
+        'assert ("heavy_one" in sys.modules) is not False and number() == 4',
+        'assert ("heavy_one" not in sys.modules) == False and number() == 4',
+        # The table is only written to, and something else is checked.
+        'sys.modules["heavy_one"] = sys.modules.pop("heavy_one")\nassert number() == 4',
+        "with pytest.MonkeyPatch.context() as patch:\n"
+        '    patch.setitem(sys.modules, "heavy_one", None)\n    assert not number()',
+        "with pytest.MonkeyPatch.context() as patch:\n"
+        '    patch.setitem(sys.modules, "heavy_one", None)\n'
+        "    with pytest.raises(ValueError):\n        number()",
+        'list(sys.modules)\npytest.fail("heavy_one")',
+        'list(sys.modules)\ntext = "heavy_one"\nassert "heavy_one" not in text',
+        # An attribute that is no submodule, or is wanted.
+        "import os\nassert not hasattr(os, 'getcwd')",
+        "import os\nassert hasattr(os, 'heavy_one')",
     ],
 )
 def test_what_is_no_such_assertion(names: Callable[..., list[str]], body: str) -> None:

@@ -14,22 +14,25 @@ from types import CodeType, FunctionType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
+from pytest_import_isolation.leaks.table_reads import TableReads, is_listing, texts_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.syntax import called
 
 _LARGEST_CONTAINER: Final = 100_000
-_CONTAINERS: Final = (set, frozenset, list, tuple, dict)
-#: What every listing of the loaded modules has.
-_ALWAYS_LOADED: Final = ("sys", "builtins")
 _NAME: Final = regex(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?")
 _GLOB: Final = regex(r"[\w.]+[*?][\w.*?]*")
 _TRUTH: Final = frozenset(("any", "bool", "len", "set", "frozenset", "list", "tuple", "sorted", "filter"))
-_PRESENT: Final = frozenset(("issubset", "issuperset", "__contains__", "get", "startswith", "intersection"))
+_PRESENT: Final = frozenset(
+    (
+        *("issubset", "issuperset", "__contains__", "get", "startswith", "intersection"),
+        *("hasattr", "getattr"),
+    )
+)
 _mro_of_type: Final = type.__dict__["__mro__"].__get__
 _module_of_type: Final = type.__dict__["__module__"].__get__
-_LIKE_ASSERT_IN: Final = frozenset(("assertIn", "assertIsNotNone", "assert_in"))
+_LIKE_ASSERT_IN: Final = frozenset(("assertIn", "assertIsNotNone", "assertHasAttr", "assert_in"))
 
 
 class _Text(NamedTuple):
@@ -50,12 +53,14 @@ def absent_names(error: BaseException, is_user_code: Callable[[str], bool]) -> l
         is_user_code: tells whether a file is the users' own.
     """
     statements = list(failed_statements(error, is_user_code))
-    looking = [statement for statement in statements if _looks_at_modules(statement)]
-    if not looking or not _is_complaint(error, statements[0], looking[0]):
+    looking = [(statement, reads) for statement in statements if (reads := TableReads(statement))]
+    if not looking or not _is_complaint(error, statements[0], looking[0][0]):
         return []
-    for statement in looking:
-        for texts in (_texts_at(statement), _texts_around(statement)):
-            found = list(_loaded_among(texts))
+    for statement, reads in looking:
+        for nodes in (reads.checked, reads.sources):
+            found = list(dict.fromkeys(reads.submodules(nodes))) or list(
+                _loaded_among(text for node in nodes for text in _texts_of(node, statement))
+            )
             if found:
                 return [name for name in found if not any(above in found for above in ancestors(name))]
     return []
@@ -108,7 +113,7 @@ def _wants_absence(node: ast.expr, *, is_truth: bool = True) -> bool | None:
         wanted = [want for value in node.values if (want := _wants_absence(value)) is not None]
         return any(wanted) if wanted else None
     if isinstance(node, ast.Compare):
-        return _comparison_wants_absence(node.ops[0], node.comparators[0])
+        return _comparison_wants_absence(node)
     if isinstance(node, ast.Call):
         name = called(node)
         if name == "all" and node.args and isinstance(node.args[0], (ast.GeneratorExp, ast.ListComp)):
@@ -120,16 +125,30 @@ def _wants_absence(node: ast.expr, *, is_truth: bool = True) -> bool | None:
     return False if is_truth and (is_value or isinstance(node, (ast.ListComp, ast.SetComp))) else None
 
 
-def _comparison_wants_absence(operator: ast.cmpop, other: ast.expr) -> bool:
-    is_number = isinstance(other, ast.Constant) and isinstance(other.value, (int, float))
-    is_nothing = _is_nothing(other)
+def _comparison_wants_absence(node: ast.Compare) -> bool | None:
+    operator, other = node.ops[0], node.comparators[0]
+    if isinstance(operator, (ast.Is, ast.IsNot, ast.Eq, ast.NotEq)) and isinstance(other, ast.Constant):
+        wants = _wants_absence(node.left)  # if it is true
+        is_truth = bool(other.value) is isinstance(operator, (ast.Is, ast.Eq))
+        return is_truth is (wants is True)
+    if isinstance(operator, ast.Is):
+        return _is_default(other, node.left)  # else it asks which object is loaded
     if isinstance(operator, (ast.IsNot, ast.NotEq)):
-        return not is_nothing
+        return isinstance(operator, ast.NotEq) and not _is_nothing(other)
     if isinstance(operator, (ast.Lt, ast.LtE)):
-        return is_number  # else: a subset of what is loaded
+        return _is_number(other)  # else: a subset of what is loaded
     if isinstance(operator, (ast.Gt, ast.GtE)):
-        return not is_number
+        return not _is_number(other)
     return not isinstance(operator, ast.In)
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
+
+
+def _is_default(node: ast.expr, read: ast.expr) -> bool:
+    """Tell whether an expression gives another one as what stands for something absent."""
+    return isinstance(read, ast.Call) and any(ast.dump(one) == ast.dump(node) for one in read.args[1:])
 
 
 def _is_nothing(node: ast.expr) -> bool:
@@ -144,72 +163,49 @@ def _inverted(wants: bool | None) -> bool | None:
     return None if wants is None else not wants
 
 
-# Where sys.modules is looked at
-
-
-def _looks_at_modules(statement: FailedStatement) -> bool:
-    """Tell whether a function looks at ``sys.modules``, itself or through what its statement calls."""
-    for node in ast.walk(statement.function):
-        if isinstance(node, ast.Attribute) and node.attr == "modules":
-            return True
-        if isinstance(node, ast.Name) and _is_listing(statement.value(node)):
-            return True
-    functions = (statement.value(node) for part in statement.nodes[:1] for node in ast.walk(part))
-    return any(type(f) is FunctionType and "modules" in f.__code__.co_names for f in functions)
-
-
-def _is_listing(value: object) -> bool:
-    """Tell whether a value is ``sys.modules``, or lists what it holds."""
-    if value is sys.modules:
-        return True
-    texts = _texts_in(value)
-    return texts is not None and all(name in texts for name in _ALWAYS_LOADED)
-
-
-def _texts_in(value: object) -> list[str] | None:
-    """Return the texts in a builtin container, or None for anything else."""
-    if not any(type(value) is kind for kind in _CONTAINERS):
-        return None
-    items: Iterable[object] = list(value)  # type: ignore[call-overload]
-    return [item for item in items if type(item) is str]
-
-
 # The names
-
-
-def _texts_at(statement: FailedStatement) -> Iterator[_Text]:
-    """Yield the texts in the statement that failed: in the condition of an ``if`` if it is below one."""
-    innermost, *around = statement.nodes
-    yield from _texts_of(innermost.test if isinstance(innermost, ast.Assert) else innermost, statement)
-    if not isinstance(innermost, ast.Assert):
-        for node in around:
-            if isinstance(node, ast.If):
-                yield from _texts_of(node.test, statement)
-
-
-def _texts_around(statement: FailedStatement) -> Iterator[_Text]:
-    """Yield the texts in those statements of the function that look at ``sys.modules``."""
-    for node in ast.walk(statement.function):
-        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
-            inner = list(ast.walk(node))
-            if any(isinstance(part, ast.Attribute) and part.attr == "modules" for part in inner):
-                yield from _texts_of(node, statement)
 
 
 def _texts_of(node: ast.AST, statement: FailedStatement) -> Iterator[_Text]:
     prefixes = {
-        id(argument)
+        id(part)
         for call in ast.walk(node)
         if isinstance(call, ast.Call) and called(call) == "startswith"
         for argument in call.args
+        for part in (argument, *(argument.elts if isinstance(argument, ast.Tuple) else ()))
     }
-    for part in ast.walk(node):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            yield _Text(part.value, id(part) in prefixes)
-        elif isinstance(part, (ast.Name, ast.Attribute)):
+    waiting = [node]
+    while waiting:
+        part = waiting.pop(0)
+        is_prefix = id(part) in prefixes
+        text = _assembled(part, statement)
+        if text is not None:
+            yield _Text(text, is_prefix)
+            continue
+        if isinstance(part, (ast.Name, ast.Attribute)):
             value = statement.value(part)
-            is_prefix = id(part) in prefixes
             yield from (_Text(text, is_prefix) for text in _texts_of_value(value))
+        waiting += ast.iter_child_nodes(part)
+
+
+def _assembled(node: ast.AST, statement: FailedStatement) -> str | None:
+    """Return the text of a constant, and what is put together of texts; None if that takes running code."""
+    if isinstance(node, ast.Constant):
+        return node.value if type(node.value) is str else None
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        value = statement.value(node)
+        return value if type(value) is str else None
+    if isinstance(node, ast.FormattedValue):
+        is_plain = node.format_spec is None and node.conversion in (-1, ord("s"))
+        return _assembled(node.value, statement) if is_plain else None
+    if isinstance(node, ast.JoinedStr):
+        texts = [_assembled(part, statement) for part in node.values]
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        texts = [_assembled(part, statement) for part in (node.left, node.right)]
+    else:
+        return None
+    known = [text for text in texts if text is not None]
+    return "".join(known) if len(known) == len(texts) else None
 
 
 def _texts_of_value(value: object) -> Iterator[str]:
@@ -227,8 +223,8 @@ def _texts_of_value(value: object) -> Iterator[str]:
 
 
 def _texts_of_container(value: object) -> Iterator[str]:
-    texts = _texts_in(value)
-    if texts is not None and len(texts) <= _LARGEST_CONTAINER and not _is_listing(value):
+    texts = texts_in(value)
+    if texts is not None and len(texts) <= _LARGEST_CONTAINER and not is_listing(value):
         yield from texts
 
 
