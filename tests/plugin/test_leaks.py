@@ -439,6 +439,65 @@ def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
     )
 
 
+def test_a_module_that_imports_nothing_itself_is_thrown_out_too(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import sys
+        from unittest import mock
+
+        held = []
+
+        def test_it():
+            with mock.patch.dict(sys.modules):
+                import colorsys
+                held.append(colorsys)
+
+        def test_nobody_holds_it():
+            with mock.patch.dict(sys.modules):
+                import netrc
+        """,
+    )
+    assert _lines(run.leaks) == [("evicted", "colorsys", 7)]
+
+
+def test_what_pytester_throws_out_is_nobodys_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_it.py": """\
+                import sys
+                from unittest import mock
+
+                pytest_plugins = ["pytester"]
+                held = []
+
+                def run_inside(pytester, source):
+                    pytester.makepyfile(helper_inside="import xmlrpc.client", test_inside=source)
+                    pytester.inline_run("-pno:cacheprovider").assertoutcome(passed=1)
+
+                def test_inner_run(pytester):
+                    run_inside(pytester, "import colorsys, helper_inside\\ndef test_it(): import wave")
+
+                def test_inner_run_that_writes(pytester):
+                    run_inside(pytester, "import sys, netrc\\ndef test_it(): sys.modules['left'] = netrc")
+
+                def test_own_import(pytester):
+                    import mailcap_of_tests, filecmp
+                    held.append(filecmp)
+
+                def test_own_patch(pytester):
+                    with mock.patch.dict(sys.modules):
+                        import sched
+                        held.append(sched)
+                    run_inside(pytester, "def test_it(): pass")
+            """,
+            "mailcap_of_tests.py": "import getopt\nheld = getopt\n",
+            "test_later.py": "def test_later():\n    import colorsys, wave, xmlrpc.client, filecmp, getopt\n",
+        },
+    )
+    assert run.outcomes == {"passed": 5}
+    assert _lines(run.leaks) == [("evicted", "sched", 22)]
+
+
 @pytest.mark.neighbours("numpy")
 def test_numpy_thrown_out_by_patch_dict(suite: Suite) -> None:
     run = suite.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
@@ -33,12 +33,15 @@ class Evictions:
         self._places = places
         self._first_imports = first_imports
 
-    def leaks(self, names: Iterable[str], polluter: Polluter) -> Iterator[Leak]:
+    def leaks(
+        self, names: Iterable[str], polluter: Polluter, is_excused: Callable[[str], bool] = lambda name: False
+    ) -> Iterator[Leak]:
         """Yield the foreign modules that tests imported and that are gone, though nobody restored anything.
 
         Args:
             names: modules that were asked for since the last time.
             polluter: who asked.
+            is_excused: tells whether a module was thrown out by somebody who may do that.
         """
         names = frozenset(names)
         evicted = evicted_modules(names, self._log, self._origins)
@@ -49,6 +52,7 @@ class Evictions:
             and self._first_imports.asked_by_tests(name)
             # A library that throws out what it imported a moment ago knows why.
             and not self._ownership.blameless_maker(SingleChange("entry", name, evicted[name], ABSENT))
+            and not is_excused(name)
         }
         for package in sorted({top_level(name) for name in alive}, key=self._depth):
             parts = {name for name in alive if top_level(name) == package}

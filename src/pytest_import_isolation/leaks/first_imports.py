@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable
 
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, file_of
 from pytest_import_isolation.report.records import (
     Leak,
     Link,
@@ -90,6 +91,16 @@ class FirstImports:
         If none does, it is a plugin's own: an inner pytest run throws out what its plugins imported.
         """
         return any(self._is_first_party(*step) for step in self._log.chain(name))
+
+    def asked_by_inner_run(self, name: str) -> bool:
+        """Tell whether users' code in the chain that led to a module has left with it.
+
+        An inner pytest run loads test files of its own.
+        """
+        return any(
+            self._is_first_party(*step) and file_of(sys.modules.get(step[1].module)) != step[1].file
+            for step in self._log.chain(name)
+        )
 
     def _is_first_party(self, module: str, importer: Importer) -> bool:
         return self._origins.of_file(importer.module, importer.file) is Origin.FIRST_PARTY

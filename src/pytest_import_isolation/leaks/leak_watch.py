@@ -154,6 +154,13 @@ class LeakWatch:
         identity, phase = self._seen.get(change.place, (0, None))
         return phase if identity == id(change.after) else None
 
+    def was_thrown_out_by_users(self, name: str) -> bool:
+        """Tell whether users' own statement was seen to throw a module out that users' own code asked for."""
+        return self._was_thrown_out(name) and not self.first_imports.asked_by_inner_run(name)
+
+    def _was_thrown_out(self, name: str) -> bool:
+        return self._seen.get(("entry", name), (0, ""))[0] == id(ABSENT)
+
     def phase_since(self, change: SingleChange) -> str | None:
         """Return the phase of a change that no statement was seen to make, if it is known."""
         again = self._asked_again.get(change.key) if change.what == "entry" else None
@@ -178,7 +185,7 @@ class LeakWatch:
             and name not in EXECUTED.failed
             and name not in self._in_windows
             # A statement was seen to throw it out.
-            and self._seen.get(("entry", name), (0, ""))[0] == id(ABSENT)
+            and self._was_thrown_out(name)
         ):
             importer = self._importer(asker)
             self._evicted[name] = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")

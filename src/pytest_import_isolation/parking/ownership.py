@@ -39,6 +39,7 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "path_hooks": (frozenset(("path_hooks",)),),
     "import_function": (frozenset(("__import__",)),),
     "entry": (frozenset(("modules",)),),
+    "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
 }
 
 
@@ -214,6 +215,11 @@ class Ownership:
         package = top_level(name)
         others = [n for n in modules if type(n) is str and n != name and top_level(n) == package]
         return any(self._can(modules.get(other), list_name) for other in (name, *others))
+
+    def can_throw_out(self, module: object) -> bool:
+        """Tell whether functions of a library's module name what takes entries out of ``sys.modules``."""
+        file = file_of(module)
+        return file is not None and self._origins.is_installed(file) and self._can(module, "eviction")
 
     def _can(self, module: object, list_name: str) -> bool:
         known = self._able.get((id(module), list_name))

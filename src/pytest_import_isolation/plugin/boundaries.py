@@ -5,6 +5,7 @@ Boundaries are the loading of a conftest, the collection of a file, and the begi
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -20,8 +21,10 @@ from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.threads import runs_threads
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.attribution import Attribution
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
+from pytest_import_isolation.plugin.restoring_fixtures import has_restoring_fixture
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter
 from pytest_import_isolation.state.differences import Difference
@@ -56,6 +59,7 @@ class Boundaries:
         self._log = log
         self._leak_watch = leak_watch
         self._judge = leak_watch.judge
+        self._ownership = Ownership(origins)
         self._evictions = Evictions(origins, log, leak_watch.places, leak_watch.first_imports)
         self._twice_loaded = TwiceLoaded(origins, leak_watch.places, leak_watch.first_imports)
         self._originals = Originals(origins)
@@ -147,7 +151,13 @@ class Boundaries:
         self.found.record_taints(lambda change: self.attribution.polluter_of(change, polluter), worst)
 
     def _judge_evictions(self, names: Iterable[str], by: Polluter, worst: str) -> None:
-        for leak in self._evictions.leaks(names, by):
+        # Asked for once: most tests throw out nothing.
+        excuses = functools.cache(lambda: has_restoring_fixture(self.test, self._ownership))
+        for leak in self._evictions.leaks(
+            names,
+            by,
+            lambda name: excuses() and not self._leak_watch.was_thrown_out_by_users(name),
+        ):
             # What it was is not known; no other object is it.
             self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
 

@@ -79,6 +79,7 @@ class Observer:
         self._output = Output(config, settings)
         FINDER.listen(self._log)
         EXECUTED.start()
+        EXECUTED.listeners.append(self._log)
         config.add_cleanup(self._stop)
         self._items_at_start = items_of_lists()
         #: Judges what is different.
@@ -127,6 +128,7 @@ class Observer:
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
+        EXECUTED.listeners.remove(self._log)
         EXECUTED.stop()
         self._leak_watch.stop()
 

@@ -130,21 +130,34 @@ class ImportLog:
             current = current.f_back
         return Way(tuple(found), goes_on=False)
 
+    def begun(self, name: str) -> None:
+        """Take no note: :meth:`importing` is told."""
+
+    def executed(self, name: str) -> None:
+        """Note that an import is over: nothing else may be imported before the module is thrown out."""
+        self._note(name)
+
+    def finished(self) -> None:
+        """Take no note."""
+
     def _note_executed(self) -> None:
         """Remember what has appeared: a module is there when it imports others."""
         # Of a copy: other threads import too.
         for name in loaded_among(self._expected.copy()):
-            module = sys.modules.get(name)
-            if module is None:
-                continue
-            if type(module) is ModuleType:
-                known = self._executed.get(name)
-                if known is None or known() is None:
-                    self._executed[name] = weakref.ref(module)
-            with suppress(ValueError):  # another thread was faster
-                self._expected.remove(name)
+            self._note(name)
 
-    def executed(self, names: Collection[str]) -> dict[str, ModuleType]:
+    def _note(self, name: str) -> None:
+        module = sys.modules.get(name)
+        if module is None:
+            return
+        if type(module) is ModuleType:
+            known = self._executed.get(name)
+            if known is None or known() is None:
+                self._executed[name] = weakref.ref(module)
+        with suppress(ValueError):  # another thread was faster, or much else was asked for since
+            self._expected.remove(name)
+
+    def executed_among(self, names: Collection[str]) -> dict[str, ModuleType]:
         """Return the module objects that were executed under some of these names and are still alive.
 
         Those that no import followed are found where others hold them.

@@ -70,7 +70,7 @@ def covered_modules(window: Window) -> dict[str, object]:
     asked = [name for name in window.asked_for() if name in sys.modules and name not in window.tainted]
     return {
         name: module
-        for name, module in window.log.executed(asked).items()
+        for name, module in window.log.executed_among(asked).items()
         if sys.modules.get(name) is not module
         and name not in FINDER.lot
         and name not in window.around.modules

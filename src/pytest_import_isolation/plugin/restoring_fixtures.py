@@ -1,0 +1,27 @@
+"""Fixtures of installed plugins that put ``sys.modules`` back as it was, as ``pytester`` does.
+
+To throw out what a test imported in the meantime is their purpose, and no test's leak.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+
+import pytest
+
+from pytest_import_isolation.parking.ownership import Ownership
+
+
+def has_restoring_fixture(item: pytest.Item | None, ownership: Ownership) -> bool:
+    """Tell whether a test uses a fixture of a plugin whose code can throw modules out.
+
+    Args:
+        item: the test.
+        ownership: tells what code can do.
+    """
+    # The definitions are private; without them there is none.
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).values()
+    functions = [getattr(one, "func", None) for several in definitions for one in several]
+    homes = {function.__module__ for function in functions if type(function) is FunctionType}
+    return any(ownership.can_throw_out(sys.modules.get(home)) for home in homes)
