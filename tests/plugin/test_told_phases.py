@@ -76,6 +76,47 @@ def test_a_second_copy_that_a_teardown_imports_is_the_teardown_s(suite: Suite) -
     assert run.blamed("replaced", "store") == ("test_it.py::test_it", "teardown")
 
 
+@pytest.mark.parametrize("phase", ["setup", "call", "teardown"])
+def test_called_code_that_enters_as_much_as_it_takes_out_did_so_in_the_phase_of_the_call(
+    suite: Suite, phase: str
+) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = app\n",
+            "app/gone.py": "",
+            "app/shop.py": """
+                import sys, types
+                def exchange(old, new):
+                    del sys.modules[old]
+                    sys.modules[new] = types.ModuleType(new)
+                    sys.path.remove(old)
+                    sys.path.append(new)
+            """,
+            "conftest.py": "import sys\nsys.path.append('gone')\n",
+            "test_it.py": f"""
+                import gone, pytest, shop
+
+                def run_in(phase):
+                    if phase == "{phase}":
+                        shop.exchange("gone", "new")
+
+                @pytest.fixture
+                def around():
+                    run_in("setup")
+                    yield
+                    run_in("teardown")
+
+                def test_it(around):
+                    run_in("call")
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    found = {leak["kind"]: leak["polluter"] for leak in run.leaks if leak["polluter"]["phase"] != "conftest"}
+    assert found.keys() == {"removed", "fake-left", "path-added", "path-removed"}
+    assert [*found.values()] == [{"nodeid": "test_it.py::test_it", "phase": phase}] * 4
+
+
 @pytest.mark.neighbours("pytest_rerunfailures")
 def test_the_setup_of_a_rerun_is_a_setup(suite: Suite) -> None:
     run = suite.run(

@@ -30,8 +30,6 @@ class Attribution:
         self._phases: dict[object, list[tuple[SingleChange, str]]] = {}
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
-        # Whether the look at the end of the last phase would have seen every change of an entry.
-        self._looked_closely = False
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
         self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         #: Who answers for what quick looks have missed, if there were any.
@@ -39,17 +37,15 @@ class Attribution:
 
     def begin_test(self) -> None:
         """Forget the phases of the test before."""
-        self._phases, self._marks, self._looked_closely = {}, [], False
+        self._phases, self._marks = {}, []
 
-    def end_phase(self, phase: str, changes: Iterable[SingleChange], *, looked_closely: bool) -> None:
+    def end_phase(self, phase: str, changes: Iterable[SingleChange]) -> None:
         """Take note of what is different at the end of a phase.
 
         Args:
             phase: the phase.
-            changes: all that is different since the test began, as far as that was looked at.
-            looked_closely: whether every change of an entry would have been seen.
+            changes: all that is different since the test began, as far as that was looked at: all entries.
         """
-        self._looked_closely = looked_closely
         for change in changes:
             known = self._phases.setdefault(change.place, [])
             if not any(change.same(seen) for seen, _ in known):
@@ -92,7 +88,7 @@ class Attribution:
             if change.same(seen):
                 return polluter._replace(phase=phase)
         if polluter.phase == "teardown":
-            if change.what == "entry" and self._looked_closely:
+            if change.what == "entry" and self._marks:
                 return polluter  # it was not there when the teardown began
             return polluter._replace(phase=self._leak_watch.phase_since(change) or _likely_phase(change))
         return polluter

@@ -46,7 +46,7 @@ class Phases:
         # The file whose tests run, and what statements in its text could do by themselves: change the import
         # state, or at least rebind an attribute for a submodule.
         self._file: Path | None = None
-        self._may_write = self._may_rebind = True
+        self._may_rebind = True
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as the state before a test."""
@@ -58,8 +58,7 @@ class Phases:
             self._boundaries.look_closer()
             self._file = item.path
             # Other code that a test calls can change something too: that is seen at the end of the file.
-            self._may_write = self._sources.may_write(item.path)
-            self._may_rebind = self._may_write or self._sources.may_rebind(item.path)
+            self._may_rebind = self._sources.may_write(item.path) or self._sources.may_rebind(item.path)
         self._boundaries.test = item
         self._boundaries.contents.begin_test(item)
         self._leak_watch.here = Polluter(item.nodeid, "setup")
@@ -86,10 +85,11 @@ class Phases:
         if runs_threads():
             self._attribution.note_threads(here)
         base = self._boundaries.base
-        # Who rebound an attribute is asked at the end of the test, and not in which phase.
-        is_same = base.shows_same_entries() if self._may_write else base.shows_same_number()
+        # Who rebound an attribute is asked at the end of the test, and not in which phase. Code that a test
+        # calls may enter as much as it takes out, so that to count is not enough.
+        is_same = base.shows_same_entries()
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
-        self._attribution.end_phase(here.phase, changes, looked_closely=self._may_write)
+        self._attribution.end_phase(here.phase, changes)
         # What a conftest leaves it wrote in the setup, if the file itself cannot have done it.
         contents = self._boundaries.contents
         if contents.may_be_written and (self._may_rebind or here.phase == "setup"):
