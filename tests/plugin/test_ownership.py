@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -1069,6 +1070,77 @@ def test_what_the_fixture_of_an_installed_plugin_leaves_is_the_plugins(suite: Su
         env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
     )
     assert run.kinds == [("fake-left", "by_test"), ("fake-left", "by_mine")]
+
+
+_PLUGIN: Final = """
+    import sys, types, pytest
+    done = []
+    def plant_once():
+        if not done:
+            done.append(1)
+            sys.modules["planted"] = types.ModuleType("planted")
+            sys.path.append("planted-by-plug")
+"""
+_PLANTING: Final = {
+    "function fixture": "@pytest.fixture(autouse=True)\ndef plants(): plant_once()",
+    "class fixture": "@pytest.fixture(autouse=True, scope='class')\ndef plants(): plant_once()",
+    "setup": "def pytest_runtest_setup(item): plant_once()",
+    "call": "def pytest_pyfunc_call(pyfuncitem): plant_once()",
+    "wrapper": (
+        "@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_protocol(item):\n    plant_once()\n    yield"
+    ),
+    "collection": "def pytest_pycollect_makeitem(name): plant_once()",
+}
+
+
+@pytest.mark.parametrize("what", _PLANTING)
+@pytest.mark.parametrize("mode", _MODES)
+def test_what_an_installed_plugin_does_when_pytest_calls_it_stays(
+    suite: Suite, what: str, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import sys
+        def test_one(): import planted
+        def test_two(): assert "planted-by-plug" in sys.path
+    """
+    files = {
+        "lib/site-packages/plug.py": f"{dedent(_PLUGIN)}\n{_PLANTING[what]}\n",
+        "test_a.py": test,
+        "test_b.py": test,
+    }
+    env = {"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"}
+    run = suite.run(files, *mode, "-p", "plug", env=env)
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
+    # The same is done where nothing is reported.
+    run = suite.run({}, *mode, "-p", "plug", env=env, report=False)
+    assert run.outcomes == {"passed": 4}
+    assert "isolated" not in run.output
+
+
+def test_a_test_answers_for_what_its_text_says_beside_such_a_plugin(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": f"{dedent(_PLUGIN)}\n{_PLANTING['setup']}\n",
+            "app/stubs.py": "import sys, types\ndef plant(): sys.modules['other'] = types.ModuleType('other')",
+            "test_a.py": "import stubs\ndef test_a(): stubs.plant()",
+            "test_b.py": """
+                import sys, types
+                def test_b(): sys.modules["own"] = types.ModuleType("own")
+            """,
+        },
+        "-p",
+        "plug",
+        ini=_INI,
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {
+        (leak["name"], leak["polluter"]["nodeid"]) for leak in run.leaks if leak["severity"] == "error"
+    } == {
+        ("other", "test_a.py::test_a"),
+        ("own", "test_b.py::test_b"),
+    }
 
 
 def test_the_directory_of_a_conftest_that_raises_is_pytests(suite: Suite) -> None:

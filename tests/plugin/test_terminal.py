@@ -194,10 +194,16 @@ def test_the_last_line_names_no_file_for_what_a_library_does_when_it_is_imported
             def test_again():
                 import rebinding, shop
         """,
+        "test_script.py": """
+            import sys, types
+            def test_script():
+                sys.modules["__main__"] = types.ModuleType("__main__")
+                sys.modules["no-name"] = None
+        """,
         "test_own.py": "def test_it(): import sys; sys.path = [*sys.path]\n",
     }
-    run = suite.run(files, f"--isolate-imports={mode}", "test_lib.py", report=False)
-    assert run.outcomes == {"passed": 2}
+    run = suite.run(files, f"--isolate-imports={mode}", "test_lib.py", "test_script.py", report=False)
+    assert run.outcomes == {"passed": 3}
     assert "isolated" not in run.output
     ini = {"pytest.ini": files["pytest.ini"]}
     run = suite.run(ini, f"--isolate-imports={mode}", report=False)

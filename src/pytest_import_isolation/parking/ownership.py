@@ -41,6 +41,8 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "entry": (frozenset(("modules",)),),
     "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
 }
+#: Methods with which entries are written.
+_WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
 
 
 def can_be_imported(name: object) -> bool:
@@ -139,7 +141,7 @@ class Ownership:
         """
         if list_name == "path":
             return self._installer_of_path(item, modules, texts)
-        is_said = any(_says(text, list_name) for text in texts)
+        is_said = any(says(text, list_name) for text in texts)
         homes = [*homes_of(item)]
         for home in homes:
             module = modules.get(home)
@@ -162,7 +164,7 @@ class Ownership:
 
         A test can do so too, and then its text says it.
         """
-        if any(_says(text, list_name) for text in texts):
+        if any(says(text, list_name) for text in texts):
             return None
         return self.installer(list_name, item, modules, texts)
 
@@ -196,7 +198,7 @@ class Ownership:
         able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
         home = next(able, None)
         if home is not None and self._origins.is_first_party(home, modules[home]):
-            return None if any(_says(text, "path") for text in texts) else home
+            return None if any(says(text, "path") for text in texts) else home
         return home
 
     def may_own(self, name: str, module: object) -> bool:
@@ -215,6 +217,18 @@ class Ownership:
         package = top_level(name)
         others = [n for n in modules if type(n) is str and n != name and top_level(n) == package]
         return any(self._can(modules.get(other), list_name) for other in (name, *others))
+
+    def is_able_plugin(self, module: object, what: str) -> bool:
+        """Tell whether functions of an installed module can write to what is changed.
+
+        Args:
+            module: a plugin.
+            what: what is changed: a list's name, ``"entry"`` or ``"import_function"``.
+        """
+        file = file_of(module)
+        if file is None or not self._origins.is_installed(file):
+            return False
+        return self._can(module, "written entry" if what == "entry" else what)
 
     def can_throw_out(self, module: object) -> bool:
         """Tell whether functions of a library's module name what takes entries out of ``sys.modules``."""
@@ -242,7 +256,8 @@ def _is_of(package: str, value: object) -> bool:
     return type(name) is str and top_level(name) == package and sys.modules.get(name) is value
 
 
-def _says(text: str, list_name: str) -> bool:
+def says(text: str, list_name: str) -> bool:
+    """Tell whether a text names what is changed."""
     return any(all(word in text for word in words) for words in _WORDS[list_name])
 
 
@@ -270,11 +285,20 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
 
 def _names(code: CodeType, list_name: str) -> bool:
     """Tell whether code, or code inside of it, names what is changed."""
+    is_entry = list_name == "written entry"
     return any(
-        words.issubset((*part.co_names, *_texts(part)))
+        words.issubset((*part.co_names, *_texts(part))) and (not is_entry or _writes(part))
         for part in _parts(code)
-        for words in _WORDS[list_name]
+        for words in _WORDS["entry" if is_entry else list_name]
     )
+
+
+def _writes(code: CodeType) -> bool:
+    """Tell whether code writes to some table."""
+    from opcode import opmap  # not many plugins name what they could write to
+
+    writing = {opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]}
+    return not _WRITERS.isdisjoint(code.co_names) or not writing.isdisjoint(code.co_code[::2])
 
 
 def _texts(code: CodeType) -> list[str]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_import_isolation.plugin.executions import Executions
     from pytest_import_isolation.plugin.interruptions import Interruptions
     from pytest_import_isolation.plugin.observer import Observer
+    from pytest_import_isolation.plugin.plugin_fixtures import PluginFixtures
     from pytest_import_isolation.plugin.processes.parent_session import ProcessTests
     from pytest_import_isolation.plugin.runner import Runner
     from pytest_import_isolation.plugin.suite import SuiteIsolation
@@ -201,6 +202,7 @@ class _Parts(NamedTuple):
     runner: Runner
     executions: Executions
     interruptions: Interruptions
+    plugin_fixtures: PluginFixtures
 
 
 def _parts(config: pytest.Config) -> _Parts:
@@ -208,6 +210,8 @@ def _parts(config: pytest.Config) -> _Parts:
         with plain_imports():
             from pytest_import_isolation.plugin.executions import Executions
             from pytest_import_isolation.plugin.interruptions import Interruptions
+            from pytest_import_isolation.plugin.plugin_fixtures import PluginFixtures
+            from pytest_import_isolation.plugin.plugin_hooks import PluginHooks
             from pytest_import_isolation.plugin.runner import Runner
             from pytest_import_isolation.plugin.sections import SectionStyle
             from pytest_import_isolation.state.origins import Origins
@@ -217,7 +221,11 @@ def _parts(config: pytest.Config) -> _Parts:
         interruptions = Interruptions()
         config.pluginmanager.register(interruptions, "import-isolation-interruptions")
         config.pluginmanager.register(SectionStyle(), "import-isolation-section-style")
-        config.stash[_parts_key] = _Parts(origins, Runner(config, origins), executions, interruptions)
+        plugin_fixtures = PluginFixtures(origins)
+        config.pluginmanager.register(plugin_fixtures, "import-isolation-plugin-fixtures")
+        config.pluginmanager.register(PluginHooks(config, origins), "import-isolation-plugin-hooks")
+        runner = Runner(config, origins)
+        config.stash[_parts_key] = _Parts(origins, runner, executions, interruptions, plugin_fixtures)
     return config.stash[_parts_key]
 
 
@@ -229,7 +237,9 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
             from pytest_import_isolation.plugin.observer import Observer
 
         parts = _parts(config)
-        observer = Observer(config, settings, parts.runner, parts.origins, parts.interruptions)
+        observer = Observer(
+            config, settings, parts.runner, parts.origins, parts.interruptions, parts.plugin_fixtures
+        )
         manager.register(observer, _OBSERVER)
         if settings.effects:
             with plain_imports():

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.state.changes import FORGOTTEN, PUT_BACK, Changes
 from pytest_import_isolation.state.origins import is_made_by_hand
@@ -16,6 +17,8 @@ from pytest_import_isolation.wording import listing
 
 _KEY: Final = "import_isolation_contained"
 _MOST_FILES: Final = 3
+#: What pytest exchanges, and what runs a file as a script.
+_OWN: Final = ("conftest", "__main__")
 _MOST_NAMES: Final = 2
 
 
@@ -63,9 +66,8 @@ class Contained:
     def _undone(self, changes: Changes) -> Iterator[tuple[tuple[str, str], str]]:
         """Yield what others would have met, and how it is told; a first import harms nobody."""
         for name, _, after, outcome, _ in changes.modules:
-            if name != "conftest" and (
-                outcome == PUT_BACK or (outcome == FORGOTTEN and is_made_by_hand(after))
-            ):
+            is_told = name not in _OWN and can_be_imported(name)
+            if is_told and (outcome == PUT_BACK or (outcome == FORGOTTEN and is_made_by_hand(after))):
                 yield ("entry", name), name
         for where, item, change, outcome in changes.items:
             is_order_of_others = change == "moved" and where != "path"  # which harms nobody

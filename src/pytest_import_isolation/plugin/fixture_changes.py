@@ -5,9 +5,8 @@ The setups of xunit and unittest, such as ``setUpClass``, are such fixtures, too
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Generator
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import is_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.plugin.runner import Runner
@@ -23,11 +22,6 @@ from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.watching.executed_modules import EXECUTED
-from pytest_import_isolation.watching.makers import Maker
-
-# Their fixtures change nothing before a test tells them to, and undo it at the end.
-_SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
 
 
 class _Living:
@@ -64,6 +58,7 @@ class FixtureChanges:
         judge: judges changes.
         found: takes the leaks.
         contents: does the same for what modules hold.
+        is_plugins: tells whether a fixture is that of an installed plugin, which answers for itself.
         isolates: whether what a file's tests leave goes when the last of them is over.
     """
 
@@ -75,8 +70,10 @@ class FixtureChanges:
         found: FoundLeaks,
         contents: ContentBoundaries,
         *,
+        is_plugins: Callable[[pytest.FixtureDef[Any]], object],
         isolates: bool,
     ) -> None:
+        self._is_plugins = is_plugins
         self._isolates = isolates
         self._runner = runner
         self._contents = contents
@@ -84,12 +81,6 @@ class FixtureChanges:
         self._judge = judge
         self._found = found
         self._living: dict[int, tuple[pytest.FixtureDef[Any], _Living]] = {}
-        # The plugins that define fixtures, by a fixture's identity.
-        self._plugins: dict[int, tuple[pytest.FixtureDef[Any], Maker | None]] = {}
-        # The state before the teardown of a plugin's fixture, by the fixture's identity.
-        self._torn_down: dict[int, ImportState] = {}
-        # Whether a fixture of the users' own was set up since that of a plugin began.
-        self._calls_users = False
         # What such fixtures changed and undid during the running test.
         self._ended: list[SingleChange] = []
         #: The entries that such fixtures brought and took away again during the running test.
@@ -115,20 +106,14 @@ class FixtureChanges:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, None]:
         """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
-        is_plugins = self._plugin_of(fixturedef) is not None
-        if not is_plugins:
-            self._calls_users = True
         if fixturedef.scope == "function":
-            if is_plugins:
-                yield from self._set_up_for_a_plugin(fixturedef)
-            else:
-                yield
+            yield
             return
         of_fixtures = self._contents.of_fixtures
         contents = of_fixtures.begin(fixturedef, is_looked_at=self._contents.looks_at_fixtures)
         try:
-            if is_plugins:
-                yield from self._set_up_for_a_plugin(fixturedef)
+            if self._is_plugins(fixturedef):
+                yield
             else:
                 yield from self._set_up(fixturedef, request)
         finally:
@@ -159,54 +144,11 @@ class FixtureChanges:
             if finalizers and finalizers[-1] is not living.begin_teardown:
                 fixturedef.addfinalizer(living.begin_teardown)
 
-    def _plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
-        """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
-        known, maker = self._plugins.get(id(fixturedef), (None, None))
-        if known is not fixturedef:
-            maker = self._find_plugin_of(fixturedef)
-            self._plugins[id(fixturedef)] = fixturedef, maker
-        return maker
-
-    def _find_plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
-        code = getattr(fixturedef.func, "__code__", None)
-        file = getattr(code, "co_filename", "")
-        if not self._origins.is_installed(file) or fixturedef.baseid:
-            return None
-        name = str(getattr(fixturedef.func, "__module__", ""))
-        return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file)
-
-    def _set_up_for_a_plugin(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, None]:
-        """Let a plugin answer for what it does in the setup of its fixture, and in the teardown.
-
-        Unless a fixture of the users' own is set up in the midst of it.
-        """
-        around, self._calls_users = self._calls_users, False
-        before = ImportState.capture()
-        try:
-            yield
-        finally:
-            if not self._calls_users:
-                self._attribute(fixturedef, before)
-            self._calls_users = around or self._calls_users
-            # Finalizers run in reverse order: this one before the fixture's own.
-            fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
-
-    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._torn_down[id(fixturedef)] = ImportState.capture()
-
-    def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
-        maker = self._plugin_of(fixturedef)
-        if maker is not None:
-            EXECUTED.attribute(single_changes(before.differences(is_own_finder)), maker)
-
     # Before windows take what the teardown did as what is around them.
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
         self._contents.of_fixtures.finish(fixturedef, ends_with_file=ends_with_file(fixturedef))
-        before = self._torn_down.pop(id(fixturedef), None)
-        if before is not None:
-            self._attribute(fixturedef, before)
         _, living = self._living.pop(id(fixturedef), (None, None))
         if living is None:
             return

@@ -30,6 +30,7 @@ from pytest_import_isolation.plugin.leak_sections import LeakSections
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.output import Output
 from pytest_import_isolation.plugin.phases import Phases
+from pytest_import_isolation.plugin.plugin_fixtures import PluginFixtures
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter, Report
@@ -51,6 +52,7 @@ class Observer:
         runner: knows the modules of pytest and its plugins.
         origins: gives the verdicts on modules.
         interruptions: tears down what is still set up at the end of the run.
+        plugin_fixtures: knows the fixtures for which plugins answer.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Observer:
         runner: Runner,
         origins: Origins,
         interruptions: Interruptions,
+        plugin_fixtures: PluginFixtures,
     ) -> None:
         self._runner = runner
         self._interruptions = interruptions
@@ -87,7 +90,13 @@ class Observer:
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
         self._fixture_changes = fixture_changes = FixtureChanges(
-            runner, origins, watch.judge, watch.found, self.boundaries.contents, isolates=isolates
+            runner,
+            origins,
+            watch.judge,
+            watch.found,
+            self.boundaries.contents,
+            is_plugins=plugin_fixtures.plugin_of,
+            isolates=isolates,
         )
         self._blame_hint = BlameHint(config)
         # The node id of the test that was reported first.

@@ -62,6 +62,10 @@ class Sources:
             self._writing[path] = _writes(text_of(path))
         return self._writing[path]
 
+    def only_reads(self, path: Path) -> bool:
+        """Tell whether the text of a file that may write to the import state does nothing but look at it."""
+        return not self.may_write(path) or only_reads(text_of(path))
+
     def may_rebind(self, path: Path) -> bool:
         """Tell whether statements of a file could write to attributes of others by themselves."""
         if path not in self._rebinding:
@@ -169,6 +173,24 @@ def changes_imports(source: str) -> bool:
                 seen.add(name)
                 bodies += functions[name].body
     return False
+
+
+def only_reads(source: str) -> bool:
+    """Tell whether the code of a file, and of its functions, looks at the import state and no more."""
+    if _WRITER.search(source) or _FROM_SYS.search(source):
+        return False
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    names = {name.asname for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    mentions = [
+        (node, parent)
+        for parent in ast.walk(tree)
+        for node in ast.iter_child_nodes(parent)
+        if _is_mention(node)
+    ]
+    return names <= {None} and all(_only_reads(*each) for each in mentions)
 
 
 def _running(root: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:

@@ -156,6 +156,8 @@ class ExecutedModules:
         self.class_changes: list[ClassChange] = []
         #: Told of each import.
         self.listeners: list[Listener] = []
+        #: Asked who made a change that nobody was seen to make.
+        self.guesses: list[Callable[[SingleChange], Maker | None]] = []
 
     def start(self) -> None:
         """Watch from now on; each user of it starts and stops it."""
@@ -362,7 +364,7 @@ class ExecutedModules:
             maker: what made it.
         """
         for change in changes:
-            if self.maker(change) is None and change.key != "order":
+            if self._known_maker(change) is None and change.key != "order":
                 self._note(change.what, change.key, change.after, maker)
 
     def _note(self, what: str, key: object, after: object, maker: Maker) -> None:
@@ -384,6 +386,15 @@ class ExecutedModules:
         Args:
             change: what is different now from some earlier moment.
         """
+        maker = self._known_maker(change)
+        for guess in self.guesses if maker is None else ():
+            maker = guess(change)
+            if maker is not None:
+                self._note(change.what, change.key, change.after, maker)
+                return maker
+        return maker
+
+    def _known_maker(self, change: SingleChange) -> Maker | None:
         self._look_now()
         known = self._makers.get(change.place)
         if known is None:

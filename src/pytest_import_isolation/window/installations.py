@@ -152,7 +152,7 @@ class Installations:
         """
         admitted = False
         for list_name, item in _installed(difference):
-            if self._installer(list_name, item) is not None:
+            if self._installer(list_name, item) is not None or self._is_of_a_caller(list_name, item):
                 self.admit(list_name, item)
                 admitted = True
         for list_name, item in self._removed(difference):
@@ -174,7 +174,7 @@ class Installations:
     def _fate(
         self, list_name: str, item: object, outcomes: Mapping[Any, Outcome], packages: Mapping[str, Outcome]
     ) -> _Fate:
-        if self._installer(list_name, item) is not None:
+        if self._installer(list_name, item) is not None or self._is_of_a_caller(list_name, item):
             return _Fate(Outcome.KEEP)
         maker = self._ownership.owner(_change(list_name, item))
         if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
@@ -194,6 +194,11 @@ class Installations:
             return None  # nothing about it says who may have called the function that sets it
         modules = self._state.modules if among is None else among
         return self._ownership.installer(list_name, item, modules, self._texts(list_name, item))
+
+    def _is_of_a_caller(self, list_name: str, item: object) -> bool:
+        """Tell whether a surviving module is known to have installed an item when it was called."""
+        maker = self._ownership.owner(_change(list_name, item))
+        return maker is not None and maker.is_call and self._is_surviving(maker.module)
 
     def _texts(self, list_name: str, item: object) -> list[str]:
         """Return the texts of the files that may have changed something themselves."""

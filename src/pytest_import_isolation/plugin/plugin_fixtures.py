@@ -1,0 +1,94 @@
+"""What installed plugins change in their fixtures: these answer for it, and not the tests that use them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from typing import Any, Final
+
+import pytest
+
+from pytest_import_isolation.leaks.entries import is_first_import
+from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import single_changes
+from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.executed_modules import EXECUTED
+from pytest_import_isolation.watching.makers import Maker
+
+# Their fixtures change nothing before a test tells them to, and undo it at the end.
+_SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
+
+
+class PluginFixtures:
+    """The hooks that look at the import state around the setup and the teardown of such a fixture.
+
+    Args:
+        origins: knows what is installed.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        # The plugins that define fixtures, by a fixture's identity.
+        self._plugins: dict[int, tuple[pytest.FixtureDef[Any], Maker | None]] = {}
+        # The state before the teardown of a plugin's fixture, by the fixture's identity.
+        self._torn_down: dict[int, ImportState] = {}
+        # Whether a fixture of the users' own was set up since that of a plugin began.
+        self._calls_users = False
+
+    def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
+        """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
+        known, maker = self._plugins.get(id(fixturedef), (None, None))
+        if known is not fixturedef:
+            maker = self._find_plugin_of(fixturedef)
+            self._plugins[id(fixturedef)] = fixturedef, maker
+        return maker
+
+    def _find_plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
+        code = getattr(fixturedef.func, "__code__", None)
+        file = getattr(code, "co_filename", "")
+        if not self._origins.is_installed(file) or fixturedef.baseid:
+            return None
+        name = str(getattr(fixturedef.func, "__module__", ""))
+        return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file, is_call=True)
+
+    # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, None]:
+        """Let a plugin answer for what it does in the setup of its fixture, and in the teardown.
+
+        Unless a fixture of the users' own is set up in the midst of it.
+        """
+        if self.plugin_of(fixturedef) is None:
+            self._calls_users = True
+            yield
+            return
+        around, self._calls_users = self._calls_users, False
+        before = ImportState.capture()
+        try:
+            yield
+        finally:
+            if not self._calls_users:
+                self._attribute(fixturedef, before)
+            self._calls_users = around or self._calls_users
+            # Finalizers run in reverse order: this one before the fixture's own.
+            fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
+
+    def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self._torn_down[id(fixturedef)] = ImportState.capture()
+
+    # Before those who judge what the fixture left.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Let a plugin answer for what its teardown did."""
+        before = self._torn_down.pop(id(fixturedef), None)
+        if before is not None:
+            self._attribute(fixturedef, before)
+
+    def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
+        maker, difference = self.plugin_of(fixturedef), before.differences(is_own_finder)
+        if maker is not None and difference:
+            changes = single_changes(difference)
+            # A real module is that of who asked for it: first-party ones are executed anew.
+            EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
