@@ -176,6 +176,19 @@ _LATER: Final = {
             builtins.__import__ = __import__
     """
     + _INSTALLING_ONCE,
+    "a path entry that is no folder": """
+        import sys
+        _names, _done = set(), False
+
+        class _Finder:
+            def find_spec(self, name, target=None):
+                _names.discard(name)
+
+        def _install():
+            sys.path.insert(0, "hooklib://entry")
+            sys.path_importer_cache["hooklib://entry"] = _Finder()
+    """
+    + _INSTALLING_ONCE,
 }
 _USING: Final = """
     import hooklib

@@ -7,6 +7,7 @@ one of its functions is called. Nobody sees which code runs then, so it is asked
 from __future__ import annotations
 
 import keyword
+import os
 import sys
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -186,20 +187,38 @@ class Ownership:
     ) -> str | None:
         if type(item) is not str:
             return None
+        owners = {
+            name: module
+            for name, module in modules.items()
+            if type(name) is str and self.may_own(name, module)
+        }
         found = [
             name
-            for name, module in modules.items()
-            if type(name) is str
-            and (folder := folder_of(module)) is not None
+            for name, module in owners.items()
+            if (folder := folder_of(module)) is not None
             and item.startswith(folder)
-            and self.may_own(name, module)
             and owner_of("path", item, {name: module})
         ]
         able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
         home = next(able, None)
+        if home is None and not os.path.isabs(
+            item
+        ):  # no text names a folder of one machine
+            home = self._adder_of(item, owners)
         if home is not None and self._origins.is_first_party(home, modules[home]):
             return None if any(says(text, "path") for text in texts) else home
         return home
+
+    def _adder_of(self, entry: str, modules: Mapping[str, object]) -> str | None:
+        """Return the module whose code can add to the path, and has a certain entry in its text."""
+        for name, module in modules.items():
+            if self._can(module, "path") and any(
+                entry in part.co_consts and _names(part, "path")
+                for code in _codes(namespace(module) or {})
+                for part in _parts(code)
+            ):
+                return name
+        return None
 
     def may_own(self, name: str, module: object) -> bool:
         """Tell whether a module can be a library's, which may install things."""

@@ -278,6 +278,10 @@ class ImportState:
         if list_name == "path_hooks":
             # The finders of before were made without it, and whoever added it has dropped them.
             self.finders = Entries({})
+        elif list_name == "path" and type(item) is str:
+            finder = entries_in(sys.path_importer_cache).get(item)
+            if finder is not None:  # nobody else may know it
+                self.finders = Entries({**self.finders.contents, item: finder})
         self._compared = None
 
     def dismiss_item(self, list_name: str, item: object) -> None:
