@@ -264,6 +264,36 @@ def test_also_if_another_library_holds_on_to_it(suite: Suite, what: str, mode: t
     assert run.kinds == []
 
 
+@pytest.mark.parametrize("mode", _MODES[1:])
+def test_also_if_a_library_gives_its_function_to_one_that_nobody_holds(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    library = """
+        _names, _done = set(), False
+
+        def _find(name, path=None, target=None):
+            _names.discard(name)
+
+        def _install():
+            import otherlib
+            otherlib.register(_find)
+    """
+    other = """
+        import sys
+
+        class Finder:
+            def __init__(self, find):
+                self.find_spec = find
+
+        def register(find):
+            sys.meta_path.insert(0, Finder(find))
+    """
+    files = {**_later(_INSTALLED, library + _INSTALLING_ONCE), f"{_INSTALLED}otherlib.py": other}
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("what", _LATER)
 def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     mark = "import pytest\n    @pytest.mark.isolated_imports"

@@ -148,7 +148,9 @@ class Ownership:
             module = modules.get(home)
             if module is None or not self.may_own(home, module):
                 continue
-            if not self.can_change(home, list_name, modules):
+            if not self.can_change(home, list_name, modules) and not self._has_changed(
+                home, list_name, homes
+            ):
                 continue
             # A test may have made the object itself, and put a function of a library into it.
             is_sure = top_level(homes[0]) in (top_level(home), *_IMPORT_SYSTEM)
@@ -201,9 +203,7 @@ class Ownership:
         ]
         able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
         home = next(able, None)
-        if home is None and not os.path.isabs(
-            item
-        ):  # no text names a folder of one machine
+        if home is None and not os.path.isabs(item):  # no text names a folder of one machine
             home = self._adder_of(item, owners)
         if home is not None and self._origins.is_first_party(home, modules[home]):
             return None if any(says(text, "path") for text in texts) else home
@@ -253,6 +253,22 @@ class Ownership:
         """Tell whether functions of a library's module name what takes entries out of ``sys.modules``."""
         file = file_of(module)
         return file is not None and self._origins.is_installed(file) and self._can(module, "eviction")
+
+    def _has_changed(self, name: str, list_name: str, others: Iterable[str]) -> bool:
+        """Tell whether functions of a module name another one that can change something in its stead.
+
+        Args:
+            name: the module.
+            list_name: what is changed.
+            others: where the rest of what was installed is defined.
+        """
+        able = {
+            top_level(other)
+            for other in others
+            if top_level(other) != top_level(name) and self._can(sys.modules.get(other), list_name)
+        }
+        codes = _codes(namespace(sys.modules.get(name)) or {}) if able else ()
+        return any(not able.isdisjoint(part.co_names) for code in codes for part in _parts(code))
 
     def _can(self, module: object, list_name: str) -> bool:
         known = self._able.get((id(module), list_name))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.parking.belongings import Belonging, owner_of
+from pytest_import_isolation.parking.belongings import Belonging, homes_of, owner_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership
@@ -152,7 +152,7 @@ class Installations:
         """
         admitted = False
         for list_name, item in _installed(difference):
-            if self._installer(list_name, item) is not None or self._is_of_a_caller(list_name, item):
+            if self._was_installed_by_a_survivor(list_name, item):
                 self.admit(list_name, item)
                 admitted = True
         for list_name, item in self._removed(difference):
@@ -174,7 +174,7 @@ class Installations:
     def _fate(
         self, list_name: str, item: object, outcomes: Mapping[Any, Outcome], packages: Mapping[str, Outcome]
     ) -> _Fate:
-        if self._installer(list_name, item) is not None or self._is_of_a_caller(list_name, item):
+        if self._was_installed_by_a_survivor(list_name, item):
             return _Fate(Outcome.KEEP)
         maker = self._ownership.owner(_change(list_name, item))
         if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
@@ -195,9 +195,17 @@ class Installations:
         modules = self._state.modules if among is None else among
         return self._ownership.installer(list_name, item, modules, self._texts(list_name, item))
 
-    def _is_of_a_caller(self, list_name: str, item: object) -> bool:
-        """Tell whether a surviving module is known to have installed an item when it was called."""
-        maker = self._ownership.owner(_change(list_name, item))
+    def _was_installed_by_a_survivor(self, list_name: str, item: object) -> bool:
+        """Tell whether a surviving module installed an item when it was called, as far as that is known."""
+        change = _change(list_name, item)
+        name = self._installer(list_name, item)
+        if name is not None:
+            if any(home not in self._state.modules for home in homes_of(item)):
+                # It is remembered: when a part of the item has left, nobody sees it any more.
+                file = file_of(self._state.modules.get(name))
+                EXECUTED.attribute([change], Maker(name, file, is_call=True))
+            return True
+        maker = self._ownership.owner(change)
         return maker is not None and maker.is_call and self._is_surviving(maker.module)
 
     def _texts(self, list_name: str, item: object) -> list[str]:
