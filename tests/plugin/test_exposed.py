@@ -488,6 +488,45 @@ def test_a_tainted_module_that_goes_with_the_test_is_no_leak(suite: Suite) -> No
     assert [leak for leak in run.kinds if leak[0] == "tainted"] == []
 
 
+def test_a_module_that_was_executed_again_without_the_fake_is_not_tainted(suite: Suite) -> None:
+    head = """\
+        import sys
+        from unittest import mock
+        from pytest_import_isolation import IsolatedImportContext
+    """
+    run = suite.run(
+        {
+            "shop.py": "try:\n    import nocloud\nexcept ImportError:\n    nocloud = None\n",
+            "test_context.py": f"""{head}
+        with IsolatedImportContext(fakes={{"nocloud": {{"upload": None}}}}, fresh="shop"):
+            import shop as shop_with_cloud
+        import shop
+
+        def test_both():
+            assert shop.nocloud is None and shop_with_cloud.nocloud is not None
+            """,
+            "test_by_hand.py": f"""{head}
+        def test_by_hand():
+            sys.modules.pop("shop", None)
+            with mock.patch.dict(sys.modules, nocloud=mock.Mock()):
+                import shop
+            import shop
+            assert shop.nocloud is None
+            """,
+            "test_stays.py": f"""{head}
+        def test_stays():
+            del sys.modules["shop"]
+            sys.modules["nocloud"] = mock.Mock()
+            import shop
+            del sys.modules["nocloud"]
+            """,
+        },
+    )
+    assert run.outcomes == {"passed": 3}
+    tainted = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["kind"] == "tainted"]
+    assert tainted == ["test_stays.py::test_stays"]
+
+
 def test_isolated_files_and_tests_expose_nobody(suite: Suite) -> None:
     files = {
         **_TREE,

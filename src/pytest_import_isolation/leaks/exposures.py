@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
-from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
+from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange, spec_of
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
@@ -238,7 +238,8 @@ class Exposures:
             self._by_way_of.update(dict.fromkeys(new, watched))
             self._listen(new)
         if watched.taints and asker.module in running:
-            self.taints.append(Taint(asker.module, wanted, watched))
+            spec = spec_of(sys.modules.get(asker.module))
+            self.taints.append(Taint(asker.module, wanted, watched, spec))
         if not watched.is_own(here.nodeid):
             importer = self._find_importer(asker)
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)

@@ -10,7 +10,7 @@ from pytest_import_isolation.leaks.entries import has_private_name
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.touched import parts_of
-from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
+from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange, spec_of
 from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
@@ -58,7 +58,7 @@ class Taints:
             by: returns who made a change, here: who imported a module.
             first: the modules whose first import was seen.
         """
-        found = [*self._exposures.taints, *self._inferred()]
+        found = [taint for taint in (*self._exposures.taints, *self._inferred()) if taint.is_of_now]
         taints = {taint.module: taint for taint in reversed(found)}
         self._exposures.taints.clear()
         self._imported.clear()
@@ -89,10 +89,11 @@ class Taints:
         """Yield the modules that hold a fake which nobody saw being placed, or something of it."""
         parts = {id(part): fake for fake in self._unobserved for part in parts_of(fake.change.after)}
         for name in self._imported if parts else []:
-            for value in list((namespace(sys.modules.get(name)) or {}).values()):
+            module = sys.modules.get(name)
+            for value in list((namespace(module) or {}).values()):
                 fake = parts.get(id(value))
                 if fake is not None and fake.name != name:
-                    yield Taint(name, fake.name, fake)
+                    yield Taint(name, fake.name, fake, spec_of(module))
                     break
 
     def _leak(self, taint: Taint, by: Polluter) -> Leak:

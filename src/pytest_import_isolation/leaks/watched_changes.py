@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -91,3 +92,18 @@ class Taint(NamedTuple):
     module: str
     wanted: str
     watched: WatchedChange
+    #: The spec of that execution.
+    spec: object
+
+    @property
+    def is_of_now(self) -> bool:
+        """Whether the module is loaded, and was not executed again since, perhaps without the fake."""
+        module = sys.modules.get(self.module, ABSENT)
+        if module is ABSENT:
+            return False
+        return type(module) is not ModuleType or spec_of(module) is self.spec
+
+
+def spec_of(module: object) -> object:
+    """Return the spec of a module; None for anything that has none."""
+    return (namespace(module) or {}).get("__spec__")
