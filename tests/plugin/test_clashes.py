@@ -347,3 +347,57 @@ def test_symbolic_links_make_no_clash(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 1}
     assert [kind for kind in run.kinds if kind[0] == "name-clash"] == []
+
+
+def test_a_directory_that_a_test_file_inserts_hides_a_module_of_the_project(suite: Suite) -> None:
+    inserting = """
+        import os, sys
+        sys.path.insert(0, os.path.join(os.path.dirname(__file__), "other"))
+        import settings
+
+        def test_own():
+            assert settings.SIDE == "other"
+            import shop
+            assert shop.SIDE == "other"
+    """
+    files = {
+        "app/settings.py": "SIDE = 'app'\n",
+        "app/shop.py": "from settings import SIDE\n",
+        "other/settings.py": "SIDE = 'other'\n",
+        "test_a.py": inserting,
+        "test_b.py": """
+            import settings
+
+            def test_b():
+                assert settings.SIDE == "app"
+        """,
+    }
+    run = suite.run(files, ini="pythonpath = app\n")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("name-clash", "settings")
+    assert leak["detail"] == (
+        "The import at test_b.py:2 means app/settings.py and gets other/settings.py, which is loaded already."
+    )
+    assert (leak["polluter"], leak["severity"]) == ({"nodeid": "test_a.py", "phase": "collect"}, "error")
+    assert [kind for kind, _ in run.kinds].count("name-clash") == 1
+    assert "name-clash by test_a.py (collect), at test_a.py:4" in run.output
+    isolated = suite.run({}, "--isolate-imports=file", ini="pythonpath = app\n")
+    assert isolated.outcomes == {"passed": 2}
+
+
+def test_what_a_conftest_puts_before_the_project_is_a_decision(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/settings.py": "SIDE = 'app'\n",
+            "app/shop.py": "from settings import SIDE\n",
+            "tests/stubs/settings.py": "SIDE = 'stub'\n",
+            "tests/conftest.py": """
+                import os, sys
+                sys.path.insert(0, os.path.join(os.path.dirname(__file__), "stubs"))
+            """,
+            "tests/test_a.py": "import shop\ndef test_a(): assert shop.SIDE == 'stub'\n",
+        },
+        ini="pythonpath = app\n",
+    )
+    assert run.outcomes == {"passed": 1}
+    assert [kind for kind, _ in run.kinds if kind == "name-clash"] == []

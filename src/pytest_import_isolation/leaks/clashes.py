@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,9 @@ class Clashes:
         # The directories, with the file for which each was added last, and the modules in them.
         self._roots: dict[str, str] = {}
         self._modules: dict[str, dict[str, str]] = {}
+        # Those that statements inserted, and the modules in other directories on the path.
+        self._inserted: set[str] = set()
+        self._on_path: dict[str, dict[str, str]] = {}
         # By name: the identity of the module that was loaded, and its file; every file of a directory asks.
         self._loaded_files: dict[str, tuple[int, str | None]] = {}
         self._candidates: set[str] = set()
@@ -92,6 +95,9 @@ class Clashes:
         shared.update(
             name for name in own if name in sys.modules and self._is_loaded_from_elsewhere(name, own)
         )
+        if not is_kept:
+            self._inserted.add(folder)
+            shared.update(name for modules in self._others_on_path() for name in modules if name in own)
         package = own_package(adder)
         if package is not None and not _is_same(_location(package[0]), package[1]):
             shared.add(package[0])
@@ -101,6 +107,16 @@ class Clashes:
             self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask, new)
         elif new:
             ASKED.settle(new)
+
+    def _others_on_path(self) -> Iterator[dict[str, str]]:
+        """Yield the modules in the users' directories on the path that nobody is known to have added."""
+        for entry in items_of("path"):
+            if type(entry) is not str or (folder := absolute(entry)) in self._roots:
+                continue
+            if folder not in self._on_path:
+                is_users = self._origins.of_file("", os.path.join(folder, "x.py")) is Origin.FIRST_PARTY
+                self._on_path[folder] = _modules_in(folder) if is_users else {}
+            yield self._on_path[folder]
 
     def expect_package(self, path: Path, *, comes_first: bool) -> None:
         """Look at the package through which pytest is about to import a test file.
@@ -163,6 +179,7 @@ class Clashes:
         package = own_package(file)
         is_own = package is not None and package[0] == name
         meant = package[1] if package is not None and is_own else self._meant(name, file)
+        meant = meant or self._meant_before(name)
         if meant is None:
             return
         found = _location(name)
@@ -200,6 +217,14 @@ class Clashes:
             if name in self._modules[root] and root in entries:
                 return self._modules[root][name]
         return None
+
+    def _meant_before(self, name: str) -> str | None:
+        """Return the file of that name in a directory of the project, if what is got was inserted later."""
+        got = self._loaded_file(name) if name in sys.modules else _location(name)
+        root = _root_of(got or "")
+        if root not in self._inserted or _is_conftest(self._roots.get(root, "")):
+            return None  # what a conftest inserts is a decision
+        return next((modules[name] for modules in self._others_on_path() if name in modules), None)
 
 
 def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_imports: FirstImports) -> Leak:

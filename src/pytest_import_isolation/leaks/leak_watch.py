@@ -233,8 +233,8 @@ class LeakWatch:
         else:
             phase = "conftest" if os.path.basename(clash.adder) == "conftest.py" else "collect"
             polluter = Polluter(self.places.shorten(clash.adder), phase if clash.adder else "configure")
-        if polluter.nodeid == here.nodeid:
-            return  # two directories of one test's own
+        if polluter.nodeid in (here.nodeid, here.nodeid.partition("::")[0]):
+            return  # two directories of one file's own
         self.found.record_met(
             leak_of_clash(clash, polluter, self.places, self.first_imports),
             SingleChange("entry", clash.name, ABSENT, sys.modules.get(clash.name)),
