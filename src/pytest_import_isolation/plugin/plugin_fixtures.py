@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_import_isolation.leaks.entries import is_first_import
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.state.origins import Origins
@@ -89,6 +88,8 @@ class PluginFixtures:
     def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
         maker, difference = self.plugin_of(fixturedef), before.differences(is_own_finder)
         if maker is not None and difference:
+            from pytest_import_isolation.leaks.entries import is_first_import  # most fixtures change nothing
+
             changes = single_changes(difference)
             # A real module is that of who asked for it: first-party ones are executed anew.
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
