@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -278,9 +279,9 @@ class ImportState:
         if list_name == "path_hooks":
             # The finders of before were made without it, and whoever added it has dropped them.
             self.finders = Entries({})
-        elif list_name == "path" and type(item) is str:
+        elif list_name == "path" and type(item) is str and not os.path.isdir(item):
             finder = entries_in(sys.path_importer_cache).get(item)
-            if finder is not None:  # nobody else may know it
+            if finder is not None:  # no hook may know how to make it again
                 self.finders = Entries({**self.finders.contents, item: finder})
         self._compared = None
 
