@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import Final
 
-from pytest_import_isolation.leaks.failed_statements import FailedStatement
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.syntax import called
 
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
@@ -40,6 +40,8 @@ class TableReads:
 
     def __init__(self, statement: FailedStatement) -> None:
         self._statement = statement
+        self._readers: dict[int, bool] = {}
+        self._values: dict[str, object] = {}
         #: What was checked: expressions, or statements that expect an exception.
         self.checked = list(_conditions(statement.nodes))
         #: What gave names in it their values from the table.
@@ -68,7 +70,7 @@ class TableReads:
                             yield submodule
 
     def _looks_for_attributes(self, node: ast.AST, *, is_expected: bool) -> Iterator[tuple[object, str]]:
-        value = self._statement.value
+        value = self._value
         if called(node) in _ATTRIBUTE_READERS:
             arguments = node.args  # type: ignore[attr-defined]
             if len(arguments) > 1 and (text := self._text(arguments[1])) is not None:
@@ -84,8 +86,18 @@ class TableReads:
         elif is_expected and isinstance(node, ast.Attribute):
             yield value(node.value), node.attr
 
+    def _value(self, node: ast.AST) -> object:
+        """Return what a name, or a chain of attributes, stands for; ABSENT if that takes running code."""
+        if isinstance(node, ast.Attribute):
+            return attribute_of(self._value(node.value), node.attr)
+        if not isinstance(node, ast.Name):
+            return ABSENT
+        if node.id not in self._values:  # to ask a frame for its locals copies all of them
+            self._values[node.id] = self._statement.value(node)
+        return self._values[node.id]
+
     def _text(self, node: ast.AST) -> str | None:
-        value = node.value if isinstance(node, ast.Constant) else self._statement.value(node)
+        value = node.value if isinstance(node, ast.Constant) else self._value(node)
         return value if type(value) is str else None
 
     def _needs_entry(self, node: ast.AST) -> bool:
@@ -105,7 +117,7 @@ class TableReads:
 
     def _is_table(self, node: ast.AST) -> bool:
         if isinstance(node, (ast.Name, ast.Attribute)):
-            return is_listing(self._statement.value(node))
+            return is_listing(self._value(node))
         return called(node) == "getattr" and any(
             isinstance(part, ast.Constant) and part.value == "modules"
             for part in node.args  # type: ignore[attr-defined]
@@ -113,7 +125,9 @@ class TableReads:
 
     def _is_reader(self, node: ast.AST) -> bool:
         """Tell whether a node stands for a function that reads the table."""
-        return isinstance(node, (ast.Name, ast.Attribute)) and _is_reader(self._statement.value(node))
+        if not isinstance(node, (ast.Name, ast.Attribute)):
+            return False
+        return _is_reader(self._value(node), self._readers)
 
     def _sources_of(self, names: set[str]) -> Iterator[ast.AST]:
         """Yield what gave some names of the function values from the table, the last first."""
@@ -124,37 +138,45 @@ class TableReads:
 
     def _binders(self) -> list[tuple[list[ast.AST], set[str]]]:
         """Return the names that statements of the function read from the table, each with where from."""
-        waiting = [
-            ([*_sources(node), *_controls(around)], bound)
-            for node, around in _simple_statements(self._statement.function)
-            if (bound := _bound(node))
-        ]
+        waiting = []
+        for node, around in _simple_statements(self._statement.function):
+            bound = _bound(node)
+            if bound:
+                origins = [*_sources(node), *_controls(around)]
+                usable = [origin for origin in origins if not self._needs_entry(origin)]
+                waiting.append((origins, bound, any(map(self._reads, usable)), _names(usable)))
         found: list[tuple[list[ast.AST], set[str]]] = []
         known: set[str] = set()
         is_new = True
         while is_new:
-            new = [each for each in waiting if any(self._gives(origin, known) for origin in each[0])]
-            waiting = [each for each in waiting if each not in new]
-            found += new
-            known = known.union(*(bound for _, bound in new))
+            new = [each for each in waiting if each[2] or not known.isdisjoint(each[3])]
+            identities = set(map(id, new))
+            waiting = [each for each in waiting if id(each) not in identities]
+            found += ((origins, bound) for origins, bound, *_ in new)
+            known = known.union(*(bound for _, bound, *_ in new))
             is_new = bool(new)
         return found
 
-    def _gives(self, node: ast.AST, known: set[str]) -> bool:
-        if self._needs_entry(node):
-            return False
-        return not known.isdisjoint(_names([node])) or self._reads(node)
 
+def _is_reader(value: object, known: dict[int, bool], depth: int = 0) -> bool:
+    """Tell whether a value is a function that names the table, itself or in functions that it calls.
 
-def _is_reader(value: object, depth: int = 0) -> bool:
-    """Tell whether a value is a function that names the table, itself or in functions that it calls."""
+    Args:
+        value: anything.
+        known: the answers up to now, by the identity of the function.
+        depth: how many functions call it.
+    """
     if type(value) is not FunctionType or depth > _DEPTH:
         return False
-    names, space = value.__code__.co_names, value.__globals__
-    values = [space.get(name) for name in names]
-    if "modules" in names and ("sys" in names or any(one is sys or one is sys.modules for one in values)):
-        return True
-    return any(_is_reader(one, depth + 1) for one in values if one is not value)
+    if id(value) not in known:
+        known[id(value)] = False  # while it is looked at: it may call itself
+        names, space = value.__code__.co_names, value.__globals__
+        values = [space.get(name) for name in names]
+        says_sys = "sys" in names or any(one is sys or one is sys.modules for one in values)
+        known[id(value)] = ("modules" in names and says_sys) or any(
+            _is_reader(one, known, depth + 1) for one in values
+        )
+    return known[id(value)]
 
 
 def is_listing(value: object) -> bool:
