@@ -80,10 +80,7 @@ class Observer:
         )
         self._interrupted = False
         self._output = Output(config, settings)
-        FINDER.listen(self._log)
-        EXECUTED.start()
-        EXECUTED.listeners.append(self._log)
-        config.add_cleanup(self._stop)
+        self._start(config)
         self._items_at_start = items_of_lists()
         #: Judges what is different.
         self.boundaries = Boundaries(
@@ -134,6 +131,12 @@ class Observer:
         relocate = relocation(config.rootpath, config.invocation_params.dir)
         around = (self._blame, self._hint)
         return LeakSections(watch.found, loaded_before, lambda: self.boundaries.test, around, relocate)
+
+    def _start(self, config: pytest.Config) -> None:
+        FINDER.listen(self._log)
+        EXECUTED.start()
+        EXECUTED.listeners.append(self._log)
+        config.add_cleanup(self._stop)
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)

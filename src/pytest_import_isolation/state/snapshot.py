@@ -279,10 +279,8 @@ class ImportState:
         if list_name == "path_hooks":
             # The finders of before were made without it, and whoever added it has dropped them.
             self.finders = Entries({})
-        elif list_name == "path" and type(item) is str and not os.path.isdir(item):
-            finder = entries_in(sys.path_importer_cache).get(item)
-            if finder is not None:  # no hook may know how to make it again
-                self.finders = Entries({**self.finders.contents, item: finder})
+        elif list_name == "path":
+            self.finders = _with_finder_of(item, self.finders)
         self._compared = None
 
     def dismiss_item(self, list_name: str, item: object) -> None:
@@ -373,3 +371,11 @@ def _followed(contents: Entries, before: Entries) -> Entries:
         **{entry: new for entry, (_, new) in change.replaced.items()},
     }
     return Entries({entry: finder for entry, finder in followed.items() if entry not in change.removed})
+
+
+def _with_finder_of(entry: object, finders: Entries) -> Entries:
+    """Return finders with that of a path entry that is no directory: no hook may know how to make it."""
+    finder = None
+    if type(entry) is str and not os.path.isdir(entry):
+        finder = entries_in(sys.path_importer_cache).get(entry)
+    return finders if finder is None else Entries({**finders.contents, entry: finder})

@@ -386,13 +386,11 @@ class ExecutedModules:
         Args:
             change: what is different now from some earlier moment.
         """
-        maker = self._known_maker(change)
-        for guess in self.guesses if maker is None else ():
-            maker = guess(change)
-            if maker is not None:
-                self._note(change.what, change.key, change.after, maker)
-                return maker
-        return maker
+        known = self._known_maker(change)
+        guessed = None if known else next(filter(None, (guess(change) for guess in self.guesses)), None)
+        if guessed is not None:
+            self._note(change.what, change.key, change.after, guessed)
+        return known or guessed
 
     def _known_maker(self, change: SingleChange) -> Maker | None:
         self._look_now()
