@@ -403,7 +403,7 @@ def test_looks_that_fail_fail_no_test_and_the_watching_goes_on(suite: Suite) -> 
                 real = Statements._changes
 
                 def pytest_runtest_setup(item):
-                    Statements._changes = (lambda self: 1 / 0) if item.name == "test_it" else real
+                    Statements._changes = (lambda self, entries: 1 / 0) if item.name == "test_it" else real
             """,
             "test_it.py": """\
                 import sys
