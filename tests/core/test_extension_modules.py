@@ -40,7 +40,10 @@ def speed(tree: Callable[[dict[str, str]], Path]) -> Iterator[str]:
     root = tree(
         {
             "ext_proj/__init__.py": "",
-            "ext_proj/core.py": f"from ext_proj import registry\nfrom ext_proj import {name}\nclass Core: pass",
+            "ext_proj/core.py": (
+                f"from ext_proj import registry\nfrom ext_proj import {name}\nclass Core: pass\n"
+                f"def give(): {name}.Core = Core\n"
+            ),
             "ext_proj/registry.py": "classes = []",
             "ext_proj/plain.py": "",
         }
@@ -79,7 +82,7 @@ def test_what_an_extension_module_refers_to_is_parked_with_it(speed: str, pictur
     with IsolatedImportContext() as context:
         core = importlib.import_module("ext_proj.core")
         # As an extension module does that imports Python code of its own package when it is initialised.
-        getattr(core, speed).Core = core.Core
+        core.give()
     assert before.differences() == []
     assert context.changes.parked["ext_proj.core"].endswith(" holds on to it")
     with IsolatedImportContext():
@@ -507,3 +510,34 @@ def test_a_package_that_is_compiled_as_a_whole_works_in_one_window_after_the_oth
         """
     )
     assert out.count("compiled: yes") == 2
+
+
+@pytest.mark.parametrize("throws_out", [False, True])
+def test_a_package_with_extension_modules_returns_as_a_whole_to_whatever_package_is_there(
+    tree: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch, throws_out: bool
+) -> None:
+    name, file = extension_file("_csv", "_bisect", "_heapq", "_struct")
+    root = tree(
+        {
+            "site-packages/ext_whole/__init__.py": "",
+            "site-packages/ext_whole/core.py": f"from ext_whole import {name}\nclass Core: pass\n",
+        }
+    )
+    shutil.copy(file, root / "site-packages/ext_whole" / file.name)
+    monkeypatch.syspath_prepend(str(root / "site-packages"))
+    package = importlib.import_module("ext_whole")
+    cores: list[ModuleType] = []
+    try:
+        for _ in range(3):
+            with IsolatedImportContext():
+                del sys.modules["ext_whole"]
+                cores.append(importlib.import_module("ext_whole.core"))
+                if throws_out:
+                    for each in [each for each in sys.modules if each.startswith("ext_whole")]:
+                        del sys.modules[each]
+            assert sys.modules["ext_whole"] is package
+        assert cores[0] is cores[1] is cores[2]
+        with IsolatedImportContext():
+            assert importlib.import_module("ext_whole.core") is package.core is cores[0]
+    finally:
+        FINDER.lot.drop(lambda name: name.startswith("ext_whole"))

@@ -22,7 +22,8 @@ PACKAGE = {
     "site-packages/flockpkg/__init__.py": "executed = []\n",
     "site-packages/flockpkg/sub/__init__.py": "",
     "site-packages/flockpkg/sub/deep.py": "import flockpkg\nflockpkg.executed.append(1)\n\nclass Thing:\n    pass\n",
-    "flockuser.py": "held = None\nbox = {}\n",
+    # What a test writes to a module is undone; this is the module's own doing.
+    "flockuser.py": "held = None\nbox = {}\n\ndef take(name, value):\n    globals()[name] = value\n",
 }
 
 
@@ -72,10 +73,10 @@ def test_a_package_that_stayed_loses_the_attribute_each_time(foreign: Path) -> N
 @pytest.mark.parametrize(
     ("hold", "where"),
     [
-        (lambda user, deep: setattr(user, "held", deep), "held"),
-        (lambda user, deep: setattr(user, "held", deep.Thing()), "held"),
+        (lambda user, deep: user.take("held", deep), "held"),
+        (lambda user, deep: user.take("held", deep.Thing()), "held"),
         (lambda user, deep: user.box.update(one=deep.Thing), "box"),
-        (lambda user, deep: setattr(user, "new", deep.Thing), "new"),
+        (lambda user, deep: user.take("new", deep.Thing), "new"),
     ],
     ids=["module", "instance", "container", "new-name"],
 )
@@ -89,7 +90,7 @@ def test_what_a_survivor_took_in_a_later_window_stays(
     with IsolatedImportContext() as context:
         deep = importlib.import_module("flockpkg.sub.deep")
         if where == "box":
-            user.box = {}
+            user.take("box", {})
         hold(user, deep)
     assert context.changes.kept["flockpkg.sub.deep"] == f"flockuser.{where} refers to it"
     assert sys.modules["flockpkg.sub.deep"] is deep
@@ -117,7 +118,7 @@ def test_what_a_kept_first_party_module_needs_stays_with_it(tree: Tree, foreign:
     user = importlib.import_module("flockuser")
     visit()
     with IsolatedImportContext() as context:
-        user.held = importlib.import_module("flockneeds")
+        user.take("held", importlib.import_module("flockneeds"))
     assert context.changes.kept["flockpkg.sub.deep"].startswith("flockneeds.Thing refers to it")
     assert user.held.Thing is sys.modules["flockpkg.sub.deep"].Thing
 

@@ -64,6 +64,9 @@ class ParkingLot:
         self.clock = 0
         # For each package, when that was found out, and the other packages that its modules hold.
         self._held: dict[str, tuple[int, set[str]]] = {}
+        # The packages of the top level of which an extension module was parked: it must never be executed
+        # twice, and works with the modules that it was executed with.
+        self._of_c: set[str] = set()
         # For each name: the identity of the module that was parked under it last, and when that was
         # parked first.
         self._since: dict[str, tuple[int, int]] = {}
@@ -95,8 +98,8 @@ class ParkingLot:
         A package that is executed anew gets new submodules: what the old ones use is not theirs.
         """
         parked = self._packages.get(top_level(name), {}).get(name)
-        if parked is None or parked.package is ABSENT or _is_extension(parked.module):
-            return True  # an extension module must never be executed twice
+        if parked is None or parked.package is ABSENT or top_level(name) in self._of_c:
+            return True
         above = sys.modules.get(parent_of(name)[0], ABSENT)
         return above is ABSENT or original(above) is parked.package
 
@@ -141,6 +144,8 @@ class ParkingLot:
                 if earlier is not None and earlier.module is not parked.module:
                     self.retire([earlier.module])
                 self._packages[top_level(name)][name] = parked
+                if _is_extension(parked.module):
+                    self._of_c.add(top_level(name))
                 if self._since.get(name, (0, 0))[0] != id(parked.module):
                     self.clock += 1
                     self._since[name] = (id(parked.module), self.clock)

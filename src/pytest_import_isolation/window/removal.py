@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import MappingProxyType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of, top_level
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import PARKED, ModuleChange
@@ -76,10 +77,23 @@ class Removal:
 
     def _is_of_second_copy(self, name: str) -> bool:
         """Tell whether a package above a module is a copy, in whose place the first one comes back."""
-        return any(
+        return top_level(name) not in self._packages_of_c and any(
             package in self._old and sys.modules.get(package, self._old[package]) is not self._old[package]
             for package in ancestors(name)
         )
+
+    @cached_property
+    def _packages_of_c(self) -> frozenset[str]:
+        """The packages of the top level of which extension modules came: they return as a whole."""
+        return frozenset(
+            top_level(name)
+            for name in self.decisions
+            if type(name) is str and name not in self._old and self._is_extension(name)
+        )
+
+    def _is_extension(self, name: str) -> bool:
+        # Some may have left already.
+        return self._origins.verdict(name, self.left.get(name, sys.modules.get(name))).is_extension
 
     def leave_again(self, leaving_again: Mapping[str, object]) -> None:
         """Park modules that came back from the parking lot, without another look at each."""
@@ -166,6 +180,8 @@ def park(name: Any, module: object, old: Mapping[Any, object] = MappingProxyType
     package: object = sys.modules.get(parent_of(name)[0], ABSENT)
     if package is ABSENT:  # it was taken out, and comes back
         package = package_holding(name, module, old)
+    elif old.get(parent_of(name)[0], package) is not package:
+        package = ABSENT  # the first copy gets it
     FINDER.lot.park({name: ParkedModule(module, binding, package)})
 
 
