@@ -22,7 +22,7 @@ class _Held(weakref.ref):  # type: ignore[type-arg]
     __slots__ = ()
 
 
-#: By module, the names that are never looked at. The interpreter and pytest set them again and again, or the
+#: By module or class, the names that are never looked at. The interpreter and pytest set them again and again, or the
 #: import state is made of them.
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
     "sys": frozenset(
@@ -34,8 +34,11 @@ _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
         )
     ),
     "builtins": frozenset(("_", "__import__")),
-    # What watches imports puts its own there.
-    **dict.fromkeys(("_frozen_importlib", "importlib._bootstrap"), frozenset(LOCKS)),
+    # What watches imports, or blocks them, puts its own there.
+    **dict.fromkeys(("_frozen_importlib", "importlib._bootstrap"), frozenset((*LOCKS, "_find_spec"))),
+    "importlib.util": frozenset(("_find_spec",)),
+    # The cache of code that windows use.
+    "_frozen_importlib_external.SourceFileLoader": frozenset(("get_code",)),
 }
 
 

@@ -53,6 +53,12 @@ def can_be_imported(name: object) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
 
 
+def _is_no_folder(entry: str) -> bool:
+    """Tell whether a path entry is made for a hook: many texts have the name of some folder in them."""
+    is_name = not entry or all(part.isidentifier() for part in entry.split("/") if part)
+    return not is_name and not os.path.isabs(entry) and not os.path.exists(entry)
+
+
 class Ownership:
     """Tells whose changes are.
 
@@ -203,7 +209,7 @@ class Ownership:
         ]
         able = (name for name in sorted(found, key=len) if self.can_change(name, "path", modules))
         home = next(able, None)
-        if home is None and not os.path.isabs(item):  # no text names a folder of one machine
+        if home is None and _is_no_folder(item):
             home = self._adder_of(item, owners)
         if home is not None and self._origins.is_first_party(home, modules[home]):
             return None if any(says(text, "path") for text in texts) else home
