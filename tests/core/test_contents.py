@@ -50,10 +50,13 @@ class Cart:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a first-party module, loaded before any context."""
-    tmp_path.joinpath("cnt_shop.py").write_text(_SOURCE)
+    tmp_path.joinpath("cnt").mkdir()
+    tmp_path.joinpath("cnt/__init__.py").write_text("")
+    tmp_path.joinpath("cnt/shop.py").write_text(_SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("cnt_shop")
-    del sys.modules["cnt_shop"]
+    yield importlib.import_module("cnt.shop")
+    del sys.modules["cnt"]
+    del sys.modules["cnt.shop"]
 
 
 def test_a_context_puts_back_what_the_code_in_it_wrote_and_names_it(shop: Any) -> None:
@@ -67,12 +70,12 @@ def test_a_context_puts_back_what_the_code_in_it_wrote_and_names_it(shop: Any) -
     assert dict(vars(shop)) == before
     assert shop.Cart.total is total
     assert set(context.changes.contents) == {
-        "cnt_shop.RATE: assigned",
-        "cnt_shop.Cart.total: assigned",
-        "cnt_shop.EXTRA: added",
-        "cnt_shop.load: removed",
+        "cnt.shop.RATE: assigned",
+        "cnt.shop.Cart.total: assigned",
+        "cnt.shop.EXTRA: added",
+        "cnt.shop.load: removed",
     }
-    assert "restored cnt_shop.RATE: assigned" in str(context.changes)
+    assert "restored cnt.shop.RATE: assigned" in str(context.changes)
 
 
 def test_what_the_module_did_to_itself_stays(shop: Any) -> None:
@@ -90,19 +93,19 @@ def test_a_reload_is_undone_as_a_whole_and_keeps_what_the_module_had_done_to_its
         importlib.reload(shop)
         assert shop.Cart is not cart
     assert (shop.Cart, shop.__spec__, shop.RATE, shop._cache) == (cart, spec, 5, kept)
-    assert context.changes.contents == ("cnt_shop: reloaded",)
+    assert context.changes.contents == ("cnt.shop: reloaded",)
 
 
 def test_what_a_patch_put_back_after_a_reload_stays(shop: Any) -> None:
     price = shop.price
     with IsolatedImportContext() as context:
         # It is a function again, and the module stores that name itself: nothing says whose doing it is.
-        with mock.patch("cnt_shop.price", autospec=True):
+        with mock.patch("cnt.shop.price", autospec=True):
             assert shop.price is not price
             importlib.reload(shop)
         assert shop.price is price
     assert shop.price is price
-    assert context.changes.contents == ("cnt_shop: reloaded",)
+    assert context.changes.contents == ("cnt.shop: reloaded",)
 
 
 def test_a_body_that_was_executed_again_by_its_loader_is_a_reload(shop: Any) -> None:
@@ -111,7 +114,7 @@ def test_a_body_that_was_executed_again_by_its_loader_is_a_reload(shop: Any) -> 
         shop.__spec__.loader.exec_module(shop)
         assert shop.Cart is not cart
     assert shop.Cart is cart
-    assert context.changes.contents == ("cnt_shop: reloaded",)
+    assert context.changes.contents == ("cnt.shop: reloaded",)
 
 
 def test_contexts_undo_one_after_the_other(shop: Any) -> None:
@@ -162,12 +165,12 @@ def test_a_metaclass_is_not_asked_when_a_class_is_put_back(shop: Any) -> None:
         def __setattr__(cls, name: str, value: object) -> None:
             raise AssertionError
 
-    cls = Meta("Picky", (), {"__module__": "cnt_shop", "__qualname__": "Picky", "total": 1})
+    cls = Meta("Picky", (), {"__module__": "cnt.shop", "__qualname__": "Picky", "total": 1})
     shop.Picky = cls
     with IsolatedImportContext() as context:
         type.__setattr__(cls, "total", mock.Mock())
     assert cls.total == 1  # type: ignore[attr-defined]
-    assert context.changes.contents == ("cnt_shop.Picky.total: assigned",)
+    assert context.changes.contents == ("cnt.shop.Picky.total: assigned",)
 
 
 def test_no_module_is_kept_alive(shop: Any) -> None:
@@ -190,7 +193,7 @@ def test_a_look_at_what_has_not_changed_gives_the_same_object(shop: Any) -> None
         assert CONTENTS.take() is state
     shop.RATE = 6
     assert [(change.full_name, change.before, change.after) for change in CONTENTS.changes(state)] == [
-        ("cnt_shop.RATE", 5, 6)
+        ("cnt.shop.RATE", 5, 6)
     ]
     shop.RATE = 5
 
@@ -211,13 +214,13 @@ def test_a_look_after_a_write_finds_it_and_the_classes_that_came_with_it(shop: A
         first = CONTENTS.take()
         shop.RATE = 7
         second = CONTENTS.take()
-        shop.New = type("New", (), {"__module__": "cnt_shop", "size": 1})
+        shop.New = type("New", (), {"__module__": "cnt.shop", "size": 1})
         third = CONTENTS.take()
         shop.New.size = 2
         changes = CONTENTS.changes(third)
-    assert [space.name for space, copy in second.items() if first.get(space) is not copy] == ["cnt_shop"]
-    assert "cnt_shop.New" in {space.name for space in third.keys() - second.keys()}
-    assert [change.full_name for change in changes] == ["cnt_shop.New.size"]
+    assert [space.name for space, copy in second.items() if first.get(space) is not copy] == ["cnt.shop"]
+    assert "cnt.shop.New" in {space.name for space in third.keys() - second.keys()}
+    assert [change.full_name for change in changes] == ["cnt.shop.New.size"]
 
 
 def test_a_statement_that_stores_the_name_is_likelier_than_one_that_stores_any(tmp_path: Path) -> None:

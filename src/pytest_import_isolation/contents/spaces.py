@@ -22,8 +22,8 @@ class _Held(weakref.ref):  # type: ignore[type-arg]
     __slots__ = ()
 
 
-#: By module or class, the names that are never looked at. The interpreter and pytest set them again and again, or the
-#: import state is made of them.
+#: By module or class, the names that are never looked at. The interpreter and pytest set them again and
+#: again, or the import state is made of them.
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
     "sys": frozenset(
         (
