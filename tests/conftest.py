@@ -88,7 +88,7 @@ if find_spec("hypothesis") is not None:
 
 if sys.platform == "emscripten":
     from pytest_import_isolation.window.closing import close_window
-    from pytest_import_isolation.window.window import innermost_window
+    from pytest_import_isolation.window.open_windows import innermost_window
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call() -> Generator[None, Any, Any]:

@@ -516,28 +516,29 @@ def test_a_package_that_is_compiled_as_a_whole_works_in_one_window_after_the_oth
 def test_a_package_with_extension_modules_returns_as_a_whole_to_whatever_package_is_there(
     tree: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch, throws_out: bool
 ) -> None:
+    whole = f"ext_whole_{throws_out}"  # the first test's waits in its directory if this run is isolated
     name, file = extension_file("_csv", "_bisect", "_heapq", "_struct")
     root = tree(
         {
-            "site-packages/ext_whole/__init__.py": "",
-            "site-packages/ext_whole/core.py": f"from ext_whole import {name}\nclass Core: pass\n",
+            f"site-packages/{whole}/__init__.py": "",
+            f"site-packages/{whole}/core.py": f"from {whole} import {name}\nclass Core: pass\n",
         }
     )
-    shutil.copy(file, root / "site-packages/ext_whole" / file.name)
+    shutil.copy(file, root / f"site-packages/{whole}" / file.name)
     monkeypatch.syspath_prepend(str(root / "site-packages"))
-    package = importlib.import_module("ext_whole")
+    package = importlib.import_module(whole)
     cores: list[ModuleType] = []
     try:
         for _ in range(3):
             with IsolatedImportContext():
-                del sys.modules["ext_whole"]
-                cores.append(importlib.import_module("ext_whole.core"))
+                del sys.modules[whole]
+                cores.append(importlib.import_module(f"{whole}.core"))
                 if throws_out:
-                    for each in [each for each in sys.modules if each.startswith("ext_whole")]:
+                    for each in [each for each in sys.modules if each.startswith(whole)]:
                         del sys.modules[each]
-            assert sys.modules["ext_whole"] is package
+            assert sys.modules[whole] is package
         assert cores[0] is cores[1] is cores[2]
         with IsolatedImportContext():
-            assert importlib.import_module("ext_whole.core") is package.core is cores[0]
+            assert importlib.import_module(f"{whole}.core") is package.core is cores[0]
     finally:
-        FINDER.lot.drop(lambda name: name.startswith("ext_whole"))
+        FINDER.lot.drop(lambda name: name.startswith(whole))

@@ -53,7 +53,8 @@ class ParkingLot:
 
     def __init__(self) -> None:
         self._packages: dict[str, dict[str, ParkedModule]] = {}
-        self._belongings: dict[str, list[Belonging]] = {}
+        # By package, and by the list in which each stands and its key.
+        self._belongings: dict[str, dict[tuple[str, object], Belonging]] = {}
         # Every module that ever came back, so that one which is thrown out of sys.modules behind our
         # back (mock.patch.dict does it) can be parked again and is never freed.
         self._returned: dict[str, ParkedModule] = {}
@@ -187,10 +188,8 @@ class ParkingLot:
     def entrust(self, package: str, belonging: Belonging) -> None:
         """Take over what a top-level package had installed; it returns with the package."""
         with import_lock():
-            known = self._belongings.setdefault(package, [])
-            key = belonging.list_name, key_of(belonging.item)
-            if not any(key == (other.list_name, key_of(other.item)) for other in known):
-                known.append(belonging)
+            known = self._belongings.setdefault(package, {})
+            known.setdefault((belonging.list_name, key_of(belonging.item)), belonging)
 
     def withdraw(self, covers: Callable[[str], object]) -> dict[str, ParkedModule]:
         """Take out of the lot, without bringing them back, the modules for which ``covers`` is true."""
@@ -210,7 +209,7 @@ class ParkingLot:
 
     def holds(self, item: object) -> bool:
         """Tell whether a finder, hook or path entry is waiting here with its package."""
-        return any(item is belonging.item for items in self._belongings.values() for belonging in items)
+        return any(item is each.item for known in self._belongings.values() for each in known.values())
 
     def retire(self, modules: Iterable[object]) -> None:
         """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
@@ -237,7 +236,7 @@ class ParkingLot:
     def _bring_group_back(self, name: str, asked: str, busy: Container[str]) -> None:
         for package in self._group(name):
             self._bring_package_back(package, asked, busy)
-            for belonging in self._belongings.pop(package, ()):
+            for belonging in self._belongings.pop(package, {}).values():
                 self._put_in_place(belonging, busy)
 
     def _bring_package_back(self, package: str, asked: str, busy: Container[str]) -> None:

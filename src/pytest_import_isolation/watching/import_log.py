@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import FrameType, ModuleType
 from typing import Any, Final
 
@@ -20,10 +21,18 @@ from pytest_import_isolation.machinery.frames import (
     is_machinery,
 )
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
-from pytest_import_isolation.machinery.modules import ancestors, loaded_among, modules_among, namespace
+from pytest_import_isolation.machinery.modules import (
+    ancestors,
+    file_of,
+    loaded_among,
+    modules_among,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
+_EXTENSIONS: Final = tuple(EXTENSION_SUFFIXES)
 _LONGEST_CHAIN: Final = 50
 _LATEST: Final = 16
 
@@ -76,6 +85,8 @@ class ImportLog:
         self.images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         #: For modules that another thread than the main one asked for first: that thread.
         self.threads: dict[str, threading.Thread] = {}
+        #: The packages of the top level of which extension modules were executed.
+        self.packages_of_c: set[str] = set()
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
         self._with_images = with_images
@@ -150,6 +161,9 @@ class ImportLog:
         module = sys.modules.get(name)
         if module is None:
             return
+        file = file_of(module)
+        if file is not None and file.endswith(_EXTENSIONS):
+            self.packages_of_c.add(top_level(name))
         if type(module) is ModuleType:
             known = self._executed.get(name)
             if known is None or known() is None:

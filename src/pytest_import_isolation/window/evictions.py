@@ -57,6 +57,8 @@ def bring_evicted_back(window: Window, name: str) -> None:
     if any(each.shadowed.match(name) for each in open_windows):
         return
     package = top_level(name)
+    if package not in window.log.packages_of_c:
+        return
     # At the speed of C: hundreds were asked for.
     asked = [*missing_among(window.asked_for())]
     gone = [*filter(package.__eq__, asked), *filter(methodcaller("startswith", f"{package}."), asked)]
