@@ -26,17 +26,18 @@ class ForeignClasses:
         #: The namespaces of those that were found, by the identities of the classes.
         self.spaces: dict[int, Space] = {}
 
-    def name(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
+    def name(self, names: Set[str], modules: Callable[[], Iterable[object]], known: Container[int]) -> None:
         """Look for classes of some names from now on.
 
         Args:
             names: the names.
-            modules: those that are loaded.
+            modules: returns those that are loaded: to copy the table costs, and most names are known.
             known: the identities of classes that are looked at anyway.
         """
         new = names - self._names
-        self._names |= new
-        self._look(new, modules, known)
+        if new:
+            self._names |= new
+            self._look(new, modules(), known)
 
     def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""

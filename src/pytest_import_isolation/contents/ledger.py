@@ -294,7 +294,7 @@ class Contents:
 
     def name_classes(self, names: Set[str]) -> None:
         """Look at foreign classes of some names, too, since test code writes to what is called so."""
-        self._foreign_classes.name(names, entries_in(sys.modules).values(), self._of_finders)
+        self._foreign_classes.name(names, lambda: entries_in(sys.modules).values(), self._of_finders)
 
     def _look_at_others(self) -> None:
         """Look at all next time: other namespaces belong to what is looked at."""

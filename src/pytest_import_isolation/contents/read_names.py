@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, parsed
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -16,9 +16,8 @@ def names_read_at_import(source: str) -> frozenset[str]:
 
     Functions and classes of its own count if it calls them, or decorates something with them.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(source)
+    if tree is None:
         return frozenset()
     definitions = {
         node.name: node for node in ast.walk(tree) if isinstance(node, (*_FUNCTIONS, ast.ClassDef))

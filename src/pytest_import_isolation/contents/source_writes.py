@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pytest_import_isolation.contents.write_targets import NO_TARGETS, Targets, targets_of
+from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targets, targets_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, parsed
 
 #: A text without any of these writes attributes by statements alone.
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
@@ -135,6 +134,10 @@ class SourceWrites:
             self._owners[file] = found
         return found
 
+    def stores_attribute(self, file: str, name: str) -> bool:
+        """Tell whether a statement of a file can store an attribute of that name, be it its own."""
+        return name in self.text(file) and name in self.of(file).attributes
+
     def writes_attribute(self, file: str, name: str) -> bool:
         """Tell whether a file can write to an attribute of that name."""
         return name in self.text(file) and name in self.of(file).any
@@ -166,9 +169,8 @@ def _assigns(source: str) -> bool:
 
 def writes_of(source: str) -> Writes:
     """Return what a text can write to."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(source)
+    if tree is None:
         return _NOTHING
     nodes = [*_nodes_of([tree])]
     own: set[str] = set()
@@ -203,14 +205,14 @@ def _nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
             if called(node) == "exec" and isinstance(node, ast.Call) and node.args:
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-                        yield from ast.walk(ast.parse(text.value))
+                    tree = parsed(text.value)
+                    yield from () if tree is None else ast.walk(tree)
 
 
 def _is_own(node: ast.AST) -> bool:
     """Tell whether a node is an attribute that a class has for itself."""
     owner = node.value if isinstance(node, ast.Attribute) else None
-    return isinstance(owner, ast.Name) and owner.id in ("self", "cls")
+    return isinstance(owner, ast.Name) and owner.id in OWN
 
 
 def _stored(node: ast.AST) -> Iterator[str]:
@@ -249,9 +251,8 @@ _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def statements_writing(source: str, name: str) -> list[Statement]:
     """Return the statements of a text that can have written an attribute, the likeliest first."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(source)
+    if tree is None:
         return []
     direct: list[Statement] = []
     naming: list[Statement] = []
@@ -272,9 +273,8 @@ def statements_writing(source: str, name: str) -> list[Statement]:
 
 def statements_executing(source: str, module: str) -> list[Statement]:
     """Return the statements of a text that can let the body of a module run again, the likeliest first."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(source)
+    if tree is None:
         return []
     last = module.rpartition(".")[2]
     found: list[Statement] = []

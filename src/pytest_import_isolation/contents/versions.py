@@ -93,16 +93,14 @@ class Beginning:
         entries: a copy of the table.
     """
 
-    __slots__ = ("_places", "names")
+    __slots__ = ("_modules", "names")
 
     def __init__(self, entries: dict[Any, object]) -> None:
-        keys = tuple(entries)
         #: The keys. Of what :func:`.entries_in` copied, none has code of its own.
-        self.names = Identities(keys)
-        # Of the keys and of the modules; None where this interpreter does not tell.
-        self._places = read_pointers(keys), read_pointers(tuple(entries.values()))
+        self.names = Identities(entries)
+        self._modules = read_pointers(tuple(entries.values()))
 
     def goes_on_from(self, before: Beginning) -> bool:
         """Tell whether these entries are known to begin with those of an earlier moment."""
-        places = zip(self._places, before._places, strict=True)
+        places = (self.names.pointers, before.names.pointers), (self._modules, before._modules)
         return all(now is not None and was is not None and now.startswith(was) for now, was in places)

@@ -11,7 +11,8 @@ from pytest_import_isolation.machinery.syntax import called
 
 _SETTERS: Final = ("setattr", "delattr", "__setattr__", "__delattr__")
 _UPDATERS: Final = ("update", "setdefault", "pop", "__setitem__", "__delitem__")
-_OWN: Final = ("self", "cls")
+#: The names by which a class has its own attributes.
+OWN: Final = ("self", "cls")
 
 
 class Targets(NamedTuple):
@@ -76,7 +77,7 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
             if isinstance(target, ast.Name):
                 yield target.id, _last_part(node.value, {})
         elif isinstance(node, ast.arg):  # of a fixture, say
-            yield node.arg, node.arg if node.arg in _OWN else ""
+            yield node.arg, node.arg if node.arg in OWN else ""
 
 
 def _written(node: ast.AST, *, keeps_patches: bool) -> Iterator[tuple[ast.expr | str, str | None]]:

@@ -101,14 +101,14 @@ class Writers:
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is test code's own: tests may do with it what they like."""
         own = loaded_namespace(change.space.home)
-        file = file_of(sys.modules.get(change.space.home))
+        file = _home_file(change)
         if "@pytest_ar" in own or self._origins.is_test_file(file):
             return True
         return self._origins.is_test_code(file) and self._code.is_apart(str(file))
 
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
-        file = file_of(sys.modules.get(change.space.home))
+        file = _home_file(change)
         if file is None or change.submodule is not None or change.name not in self._sources.text(file):
             return False
         writes = self._sources.of(file)
@@ -118,7 +118,7 @@ class Writers:
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""
-        file = file_of(sys.modules.get(change.space.home))
+        file = _home_file(change)
         return file is not None and not change.space.is_class and self._sources.of(file).is_dynamic
 
     def _others(self, home: str, files: Collection[str]) -> list[str]:
@@ -129,12 +129,8 @@ class Writers:
 
     def _has_other_writer(self, change: ContentChange, others: Iterable[str]) -> bool:
         """Tell whether another file of the application's can write to an attribute of that name."""
-        home = file_of(sys.modules.get(change.space.home))
-        return any(
-            change.name in self._sources.of(file).attributes
-            for file in others
-            if file != home and change.name in self._sources.text(file)
-        )
+        home = _home_file(change)
+        return any(self._sources.stores_attribute(file, change.name) for file in others if file != home)
 
     def _may_be_computed(self, others: Iterable[str]) -> bool:
         """Tell whether a file of the application's can write to attributes whose names it does not say."""
@@ -158,7 +154,7 @@ class Writers:
             if type(name) is str and top_level(name) == package
         )
         return any(
-            change.name in self._sources.text(file) and change.name in self._sources.of(file).attributes
+            self._sources.stores_attribute(file, change.name)
             for file in (own, *loaded)  # it may be loaded no more
             if file is not None
         )
@@ -255,6 +251,11 @@ class Writers:
                 return Writer(file, (near or direct)[-1 if is_teardown else 0])
             others += (Writer(file, one) for one in found[:1])
         return others[0] if others else None
+
+
+def _home_file(change: ContentChange) -> str | None:
+    """Return the file of the module that was written to, or whose class was."""
+    return file_of(sys.modules.get(change.space.home))
 
 
 def _imports(text: str, submodule: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.machinery.syntax import parsed
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _space_of_type: Final = type.__dict__["__dict__"].__get__
@@ -75,12 +76,7 @@ def tree_of(file: str) -> ast.Module | None:
     return _parsed(text_of(Path(file)))
 
 
-@functools.lru_cache(maxsize=32)
-def _parsed(source: str) -> ast.Module | None:
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+_parsed: Final = functools.lru_cache(maxsize=32)(parsed)
 
 
 def _statements_at(node: ast.AST, line: int) -> Iterator[ast.stmt]:

@@ -66,11 +66,18 @@ class Identities:
 
     def __init__(self, objects: Iterable[object]) -> None:
         self._objects = tuple(objects)
-        # Read at the first comparison.
+        # Read when somebody asks.
         self._pointers: bytes | None = None
 
     def __len__(self) -> int:
         return len(self._objects)
+
+    @property
+    def pointers(self) -> bytes | None:
+        """Where the objects lie; None if this interpreter keeps that somewhere else."""
+        if self._pointers is None:
+            self._pointers = read_pointers(self._objects)
+        return self._pointers
 
     def are_those_of(self, others: Iterable[object]) -> bool:
         """Tell whether these are the very same objects, in the same order."""
@@ -79,6 +86,4 @@ class Identities:
             return False
         if _reader is None or len(now) <= _FEW:
             return all(map(operator.is_, now, self._objects))
-        if self._pointers is None:
-            self._pointers = _reader(self._objects)
-        return _reader(now) == self._pointers
+        return _reader(now) == self.pointers

@@ -5,6 +5,14 @@ from __future__ import annotations
 import ast
 
 
+def parsed(source: str) -> ast.Module | None:
+    """Return the syntax tree of a text, or None for what is no Python that this interpreter can parse."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def called(node: ast.AST) -> str:
     """Return the last name of what a node calls, nothing if it is no call or calls what has no name."""
     function = node.func if isinstance(node, ast.Call) else None

@@ -20,6 +20,7 @@ from pytest_import_isolation.leaks.hints import (
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.touched import Touched
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.plugin.fixture_functions import fixture_functions
 from pytest_import_isolation.plugin.sections import Section, add_section, may_be_expected
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 
@@ -168,8 +169,4 @@ def _outcome_of(report: pytest.TestReport | pytest.CollectReport, phase: str) ->
 def _functions_of(test: pytest.Item) -> Iterator[object]:
     """Yield the function of a test and those of its fixtures."""
     yield getattr(test, "obj", None)
-    info = getattr(
-        test, "_fixtureinfo", None
-    )  # private, as are the definitions; without them, fewer functions
-    for definitions in getattr(info, "name2fixturedefs", {}).values():
-        yield from (definition.func for definition in definitions)
+    yield from fixture_functions(test)

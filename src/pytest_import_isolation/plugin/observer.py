@@ -25,6 +25,7 @@ from pytest_import_isolation.plugin.blame_hint import BlameHint
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
+from pytest_import_isolation.plugin.fixture_functions import fixture_functions
 from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.leak_sections import LeakSections
 from pytest_import_isolation.plugin.options import Settings
@@ -273,8 +274,5 @@ class Observer:
 
 def _files_of(item: pytest.Item) -> list[Path]:
     """Return the files of a test's fixtures."""
-    info = getattr(item, "_fixtureinfo", None)  # private, as are the definitions; without them, fewer files
-    definitions = getattr(info, "name2fixturedefs", {}).values()
-    functions = [getattr(one.func, "__code__", None) for several in definitions for one in several]
-    files = {Path(code.co_filename) for code in functions if code is not None}
-    return sorted(files)
+    codes = (getattr(function, "__code__", None) for function in fixture_functions(item))
+    return sorted({Path(code.co_filename) for code in codes if code is not None})

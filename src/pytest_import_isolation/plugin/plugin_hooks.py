@@ -17,6 +17,7 @@ import pytest
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.ownership import Ownership, says
+from pytest_import_isolation.plugin.runner import RUNNERS
 from pytest_import_isolation.plugin.sources import Sources
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -25,7 +26,7 @@ from pytest_import_isolation.watching.makers import Maker
 
 _TOLD: Final = frozenset(("entry", "path", "meta_path", "path_hooks", "import_function"))
 #: They run tests, and isolate them.
-_RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_import_isolation"))
+_OWN: Final = RUNNERS | {"pytest_import_isolation"}
 #: Hooks of the begin and the end of a run: what they do is not the doing of a test.
 _OUTSIDE: Final = frozenset(
     (
@@ -91,7 +92,7 @@ class PluginHooks:
                     continue
                 for hook in caller.get_hookimpls():
                     name = str(getattr(hook.function, "__module__", ""))
-                    if hook.plugin is plugin and top_level(name) not in _RUNNERS:
+                    if hook.plugin is plugin and top_level(name) not in _OWN:
                         module = sys.modules.get(name)
                         if self._ownership.is_able_plugin(module, what):
                             yield Maker(name, file_of(module), is_call=True)

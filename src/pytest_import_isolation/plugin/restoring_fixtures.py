@@ -11,6 +11,7 @@ from types import FunctionType
 import pytest
 
 from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.plugin.fixture_functions import fixture_functions
 
 
 def has_restoring_fixture(item: pytest.Item | None, ownership: Ownership) -> bool:
@@ -20,8 +21,5 @@ def has_restoring_fixture(item: pytest.Item | None, ownership: Ownership) -> boo
         item: the test.
         ownership: tells what code can do.
     """
-    # The definitions are private; without them there is none.
-    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).values()
-    functions = [getattr(one, "func", None) for several in definitions for one in several]
-    homes = {function.__module__ for function in functions if type(function) is FunctionType}
+    homes = {one.__module__ for one in fixture_functions(item) if type(one) is FunctionType}
     return any(ownership.can_throw_out(sys.modules.get(home)) for home in homes)

@@ -16,8 +16,8 @@ from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.state.origins import Origins, is_pytest_filler
 from pytest_import_isolation.state.single_changes import SingleChange
 
-# Packages that do nothing but run tests; what they import for themselves stays loaded.
-_RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
+#: Packages that do nothing but run tests; what they import for themselves stays loaded.
+RUNNERS: Final = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
 
 
 class Runner:
@@ -72,7 +72,7 @@ class Runner:
     def imports_for_itself(self, importer: Importer) -> bool:
         """Tell whether a module is part of pytest or is one of its plugins, and no conftest."""
         package = top_level(importer.module)
-        if package in _RUNNERS or package.startswith("pytest_"):
+        if package in RUNNERS or package.startswith("pytest_"):
             return True
         space_file = importer.file
         return any(

@@ -11,7 +11,7 @@ from typing import Final
 from pytest_import_isolation.contents.source_writes import may_write_attributes
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, parsed
 
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
@@ -157,9 +157,8 @@ def changes_imports(source: str) -> bool:
     """
     if not mentions_imports(source):
         return False
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return False
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, _Function[:2])}
     bodies: list[ast.AST] = [tree]
@@ -179,9 +178,8 @@ def only_reads(source: str) -> bool:
     """Tell whether the code of a file, and of its functions, looks at the import state and no more."""
     if _WRITER.search(source) or _FROM_SYS.search(source):
         return False
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return False
     names = {name.asname for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     mentions = [
