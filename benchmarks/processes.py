@@ -18,16 +18,28 @@ from benchmarks.tables import Section, Table, seconds, times
 _FILES = {"full": 10, "check": 5, "small": 1}
 _IN_FILE = 20
 _ROUNDS = {"full": 5, "check": 3, "small": 1}
+#: A new interpreter takes about half a second.
+_COLD_TESTS = {"full": 10, "check": 5, "small": 2}
 _HEAVY = "import numpy\nimport sqlalchemy\n"
 _PLAIN = "plain"
 _FORKED = "pytest-forked"
+_ISOLATED = "pytest-isolated, a group for each test"
+_BARE_PROCESSES = ("-p", "benchmarks.bare_processes", "--bare-process")
 _OWN = {
     _PLAIN: PLAIN_PYTEST,
     "=process": ("-p", PLUGIN, "--isolate-imports=process"),
     "=process-file": ("-p", PLUGIN, "--isolate-imports=process-file"),
-    # What a process for each test cannot go below.
-    "a bare fork and pytest's protocol": ("-p", "benchmarks.bare_processes"),
+    # What a process for each test, and for each file, cannot go below.
+    "a bare fork and pytest's protocol": (*_BARE_PROCESSES, "test"),
+    "a bare fork and pytest's protocol, by file": (*_BARE_PROCESSES, "file"),
 }
+_OF_NEW_INTERPRETERS = {
+    _PLAIN: PLAIN_PYTEST,
+    'process="cold"': ("-p", PLUGIN),
+    "=process": ("-p", PLUGIN, "--isolate-imports=process"),
+    _ISOLATED: ("-p", "pytest_isolated.plugin", "--isolated"),
+}
+_COLD = 'import pytest\n\npytestmark = [pytest.mark.isolated_imports(process="cold")]\n\n\n'
 #: A process that has loaded what the suite loads forks, and the child ends at once.
 _BARE = """\
 import os, sys, numpy, sqlalchemy, pytest
@@ -42,28 +54,42 @@ if sys.argv[2] == "fork":
 
 def measure(plan: Plan) -> Section:
     """Measure a suite of empty tests whose conftest loads numpy and sqlalchemy."""
-    files = _FILES[plan.size]
-    tests = files * _IN_FILE
+    tests = _FILES[plan.size] * _IN_FILE
+    missing: list[str] = []
+    table, ratios = _forks(plan, tests, missing)
+    tables = [table]
+    if plan.size != "check":
+        for what, conftest in (("nothing heavy", ""), ("numpy and sqlalchemy", _HEAVY)):
+            table, found = _new_interpreters(plan, what, conftest, missing)
+            tables.append(table)
+            ratios.update(found)
+    return Section(
+        "processes",
+        f"{tests} empty tests, {_IN_FILE} in a file; a conftest imports numpy and sqlalchemy. User and system time of "
+        "pytest and of all its processes; the last column is what exceeds plain pytest.",
+        tuple(tables),
+        tuple(missing),
+        ratios,
+        ("pytest-import-isolation", "pytest", "pytest-forked", "pytest-isolated", "numpy", "sqlalchemy"),
+    )
+
+
+def _forks(plan: Plan, tests: int, missing: list[str]) -> tuple[Table, dict[str, Spread]]:
+    """Measure a process for each test, and for each file, beside pytest-forked and bare forks."""
     folder = plan.workshop.root / "processes"
-    write_suite(folder, files, _HEAVY)
+    write_suite(folder, tests, _HEAVY)
     env = plan.workshop.environment(ROOT)
     run = functools.partial(run_pytest, folder, env=env, passed=tests)
     contenders: dict[str, Callable[[], float]] = {
         name: functools.partial(_cpu, run, given) for name, given in _OWN.items()
     }
-    missing = []
     if installed("pytest_forked"):
         contenders[_FORKED] = functools.partial(_cpu, run, ("-p", "pytest_forked", "--forked"))
     else:
         missing.append(f"{_FORKED}: not installed")
     for what in ("nothing", "fork"):
         contenders[f"bare {what}"] = functools.partial(_bare, tests, what, env)
-    try:
-        for sample in contenders.values():
-            sample()  # the bytecode is written
-    except SuiteError as error:
-        missing.append(f"{_FORKED}: {error}")
-        contenders.pop(_FORKED, None)
+    _try(contenders, missing)
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
     # Beyond what the same process costs without forks, as plain pytest is for the others.
     bare = [
@@ -71,34 +97,75 @@ def measure(plan: Plan) -> Section:
         for a, b, c in zip(costs.pop("bare fork"), costs.pop("bare nothing"), costs[_PLAIN], strict=True)
     ]
     costs["a bare fork for each test"] = bare
+    return _compared("A process for each test", costs, tests, _FORKED)
+
+
+def _new_interpreters(
+    plan: Plan, what: str, conftest: str, missing: list[str]
+) -> tuple[Table, dict[str, Spread]]:
+    """Measure cold processes beside a new interpreter for each test."""
+    tests = _COLD_TESTS[plan.size]
+    env = plan.workshop.environment(ROOT)
+    contenders: dict[str, Callable[[], float]] = {}
+    for name, given in _OF_NEW_INTERPRETERS.items():
+        if name == _ISOLATED and not installed("pytest_isolated"):
+            missing.append(f"{_ISOLATED}: not installed")
+            continue
+        is_cold = "cold" in name
+        folder = plan.workshop.root / f"cold-{what.replace(' ', '-')}-{is_cold}"
+        write_suite(folder, tests, conftest, _COLD if is_cold else "")
+        run = functools.partial(run_pytest, folder, env=env, passed=tests)
+        contenders[name] = functools.partial(_cpu, run, given)
+    _try(contenders, missing)
+    costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
+    return _compared(f"{tests} tests, each in a process; a conftest imports {what}", costs, tests, _ISOLATED)
+
+
+def _try(contenders: dict[str, Callable[[], float]], missing: list[str]) -> None:
+    """Run each once, so that the bytecode is written; drop a peer that fails."""
+    for name, sample in list(contenders.items()):
+        try:
+            sample()
+        except SuiteError as error:
+            if name not in (_FORKED, _ISOLATED):
+                raise
+            missing.append(f"{name}: {error}")
+            del contenders[name]
+
+
+def _compared(
+    title: str, costs: Mapping[str, list[float]], tests: int, peer: str
+) -> tuple[Table, dict[str, Spread]]:
+    """Return what each costs, beyond plain, as many times as a peer does."""
     ratios: dict[str, Spread] = {}
     rows = []
     for name, cpu in costs.items():
         more = median(a - b for a, b in zip(cpu, costs[_PLAIN], strict=True)) / tests
         row = [name, seconds(median(cpu)), f"{more * 1e3:+.2f} ms", ""]
-        if _FORKED in costs and name not in (_PLAIN, _FORKED):
-            ratios[f"{name}, times {_FORKED}"] = spread = extra(cpu, costs[_FORKED], costs[_PLAIN])
+        if peer in costs and name not in (_PLAIN, peer):
+            spread = extra(cpu, costs[peer], costs[_PLAIN])
+            ratios[f"{title}: {name}, times {peer}" if peer != _FORKED else f"{name}, times {peer}"] = spread
             row[-1] = times(spread)
         rows.append(tuple(row))
-    return Section(
-        "processes",
-        f"{tests} empty tests, {_IN_FILE} in a file; a conftest imports numpy and sqlalchemy. User and system time of "
-        "pytest and of all its processes; the last column is what exceeds plain pytest.",
-        (Table("A process for each test", ("", "time", "each test", f"times {_FORKED}"), tuple(rows)),),
-        tuple(missing),
-        ratios,
-        ("pytest-import-isolation", "pytest", "pytest-forked", "numpy", "sqlalchemy"),
-    )
+    return Table(title, ("", "time", "each test", f"times {peer}"), tuple(rows)), ratios
 
 
-def write_suite(folder: Path, files: int, conftest: str) -> None:
-    """Write a suite of empty tests."""
+def write_suite(folder: Path, tests: int, conftest: str, head: str = "") -> None:
+    """Write a suite of empty tests.
+
+    Args:
+        folder: where.
+        tests: how many.
+        conftest: the text of its conftest.
+        head: what stands at the top of each file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
-    for number in range(files):
-        text = "".join(f"def test_{number}_{one}():\n    pass\n\n\n" for one in range(_IN_FILE))
-        (folder / f"test_{number:03}.py").write_text(text, encoding="utf-8")
+    for number, start in enumerate(range(0, tests, _IN_FILE)):
+        names = range(min(_IN_FILE, tests - start))
+        text = "".join(f"def test_{number}_{one}():\n    pass\n\n\n" for one in names)
+        (folder / f"test_{number:03}.py").write_text(head + text, encoding="utf-8")
 
 
 def _cpu(run: Callable[..., Cost], given: tuple[str, ...]) -> float:

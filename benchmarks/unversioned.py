@@ -1,8 +1,11 @@
-"""A pytest plugin that hides the versions of dictionaries, as on a Python that has none."""
+"""A pytest plugin that hides the versions of dictionaries, as on CPython 3.14 and later."""
 
 from __future__ import annotations
 
-from pytest_import_isolation.machinery import dict_versions
+from pytest_import_isolation.machinery import dict_versions, key_tables
 
 # Before all that asks for them is imported.
-dict_versions._make_cell = None  # as where the probe of them fails
+if key_tables.ARE_KNOWN:
+    dict_versions._make_cell, dict_versions.read_cells = key_tables.KeyTable, key_tables.read_tables
+else:
+    dict_versions._make_cell = None

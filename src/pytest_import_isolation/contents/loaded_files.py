@@ -26,6 +26,7 @@ class LoadedFiles:
         # Those of them that say a file.
         self._files: dict[str, str] = {}
         self._test_files: frozenset[str] = frozenset()
+        self._test_folders: set[str] = set()
         self._first_party: dict[str, str] = {}
         # All that were first-party at some time: what they wrote stays where they do not.
         self._once_first_party: dict[str, None] = {}
@@ -86,10 +87,13 @@ class LoadedFiles:
             return
         again: set[str] = set()
         if test_files is not self._test_files:
-            # What lies beside them is test code now.
-            again.update(self._first_party)
-            again.update(name for name, file in self._files.items() if file in test_files)
+            new = test_files - self._test_files  # there are never fewer
+            again.update(name for name, file in self._files.items() if file in new)
+            folders = {*map(os.path.dirname, new)} - self._test_folders
+            if folders:  # what lies beside them is test code now
+                again.update(n for n, file in self._first_party.items() if os.path.dirname(file) in folders)
             self._test_files = test_files
+            self._test_folders |= folders
             self._around.clear()
         self._moment, modules = Moment(sys.modules), sys.modules.copy()
         now = {name: id(module) for name, module in modules.items() if type(name) is str}

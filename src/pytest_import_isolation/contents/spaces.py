@@ -146,7 +146,7 @@ class Space:
         self.dictionary: dict[str, Any] | None = dictionary
         #: Where its version is read, if it has one.
         self.cell: Cell | None = cell_of(dictionary)
-        self._version: int | None = None
+        self._version: object = None
         self._identities: tuple[int, ...] | None = None
         self._copies: list[weakref.ref[Copy]] = []
         #: What it held when it was looked at last.

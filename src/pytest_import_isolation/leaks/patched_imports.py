@@ -75,6 +75,10 @@ class PatchedImports:
         EXECUTED.listeners.remove(self)
         self._environment.end()
 
+    def __bool__(self) -> bool:
+        """Whether there are modules that :meth:`take` will look at."""
+        return bool(self._found)
+
     def begin_test(self) -> None:
         """Take the environment of now as what is around a test."""
         self._environment.set_around()

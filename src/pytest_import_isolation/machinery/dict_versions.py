@@ -1,8 +1,8 @@
 """The number that CPython gives to every state of a dictionary: as long as it is the same, nothing changed.
 
 `PEP 509 <https://peps.python.org/pep-0509/>`_ put it into every dictionary, to guard namespaces at no cost,
-and `PEP 699 <https://peps.python.org/pep-0699/>`_ took it out of 3.14. There, and wherever else it cannot be
-read, contents have to be compared.
+and `PEP 699 <https://peps.python.org/pep-0699/>`_ took it out of 3.14. There the tables of dictionaries are
+numbered here, by what lies in them. Where neither can be read, contents have to be compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import compress
 from operator import ne
 from typing import Any, Final
 
-#: Where the version of one dictionary is read. It does not keep the dictionary alive.
+#: Where the version of one dictionary is read. It may not keep the dictionary alive.
 Cell = Any
 
 
@@ -31,11 +31,15 @@ def _cell_type() -> Any:
 
 
 _cell_type_here: Final = _cell_type()
-_make_cell: Callable[[int], Cell] | None = _cell_type_here and _cell_type_here.from_address
-#: Can be read in place of one whose dictionary is no more.
-DEAD_CELL: Final[Cell] = _cell_type_here and _cell_type_here()
 # The version stands behind the number of items, and that behind the head of every object.
 _OFFSET: Final = object.__basicsize__ + 8
+
+
+def _version_cell(dictionary: dict[Any, Any]) -> Cell:
+    return _cell_type_here.from_address(id(dictionary) + _OFFSET)
+
+
+_make_cell: Callable[[dict[Any, Any]], Cell] | None = _cell_type_here and _version_cell
 
 
 def _is_in_place() -> bool:
@@ -68,16 +72,23 @@ def cell_of(dictionary: object) -> Cell | None:
     if _make_cell is None or type(dictionary) is not dict:
         return None
     try:
-        return _make_cell(id(dictionary) + _OFFSET)
+        return _make_cell(dictionary)
     except Exception:  # an audit hook may forbid it
         return None
 
 
-if not _is_in_place():
-    _make_cell = None
-
 #: Returns the versions that several cells hold, in order.
-read_cells: Final[Callable[[Iterable[Cell]], bytes]] = b"".join
+read_cells: Callable[[Iterable[Cell]], bytes] = b"".join
+if not _is_in_place():
+    # Loaded only where there are no versions.
+    from pytest_import_isolation.machinery import key_tables
+
+    _make_cell = None
+    if key_tables.ARE_KNOWN:
+        _make_cell, read_cells = key_tables.KeyTable, key_tables.read_tables
+_NEVER_WRITTEN: Final[dict[Any, Any]] = {}
+#: Can be read in place of one whose dictionary is no more.
+DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
 _SIZE: Final = 8
 #: So many versions are compared at once: few of thousands differ.
 _AT_ONCE: Final = 64 * _SIZE
@@ -109,7 +120,7 @@ class Moment:
     def __init__(self, dictionary: object) -> None:
         self._dictionary = dictionary
         self._cell = cell_of(dictionary)
-        self._version: int | None = None if self._cell is None else self._cell.value
+        self._version: object = None if self._cell is None else self._cell.value
 
     @property
     def is_known(self) -> bool:

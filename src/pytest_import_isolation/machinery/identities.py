@@ -10,41 +10,32 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from io import BytesIO
-from typing import Any, Final
+from typing import Final
+
+from pytest_import_isolation.machinery.raw_memory import Memory, memory_at
 
 #: Up to so many objects are compared faster one by one.
 _FEW: Final = 40
 
 
-def _pointer_reader() -> Callable[[tuple[object, ...]], bytes] | None:
+def _pointer_reader(
+    memory_at: Callable[[int], Memory] | None,
+) -> Callable[[tuple[object, ...]], bytes] | None:
     """Return what reads the pointers in a tuple, or None if this interpreter keeps them somewhere else."""
-    if sys.implementation.name != "cpython":
+    if memory_at is None:
         return None
-    try:
-        import _ctypes  # and not ctypes, which loads more, and which somebody may want to see absent
+    start, size = tuple.__basicsize__, tuple.__itemsize__
 
-        simple, start, size = _ctypes._SimpleCData, tuple.__basicsize__, tuple.__itemsize__
-        byte = type("Byte", (simple,), {"_type_": "c"})
-        pointer: Any = type("Pointer", (_ctypes._Pointer,), {"_type_": byte})
+    def read(objects: tuple[object, ...]) -> bytes:
+        found: bytes = memory_at(id(objects) + start)[: len(objects) * size]
+        return found
 
-        def read(objects: tuple[object, ...]) -> bytes:
-            # The address is written into the pointer's own buffer: `from_address()` asks audit hooks, and
-            # from 3.15 on a union of a number and a pointer loads ctypes. One for each reading: threads must
-            # not write their addresses over each other's.
-            memory = pointer()
-            BytesIO((id(objects) + start).to_bytes(size, sys.byteorder)).readinto(memory)
-            found: bytes = memory[: len(objects) * size]
-            return found
-
-        probe = (sys, None, read)
-        is_known = read(probe) == b"".join(id(each).to_bytes(size, sys.byteorder) for each in probe)
-    except Exception:  # Python was built without it, or it cannot be loaded in this interpreter
-        return None
+    probe = (sys, None, read)
+    is_known = read(probe) == b"".join(id(each).to_bytes(size, sys.byteorder) for each in probe)
     return read if is_known else None
 
 
-_reader = _pointer_reader()
+_reader = _pointer_reader(memory_at)
 
 
 def read_pointers(objects: tuple[object, ...]) -> bytes | None:

@@ -195,6 +195,8 @@ class Boundaries:
 
     def take_patched_imports(self) -> None:
         """Record the modules that the running test imported first while something was patched."""
+        if not self.contents.has_patched_imports:
+            return
         places = self._leak_watch.places
         self.contents.take_patched_imports(self.found.first_importers.get, places.of_first_import)
 

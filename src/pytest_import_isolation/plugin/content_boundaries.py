@@ -179,6 +179,11 @@ class ContentBoundaries:
         items = getattr(patch, "_setitem", ()) if type(patch) is pytest.MonkeyPatch else ()
         return {key: "monkeypatch" for where, key, _ in items if where is os.environ and type(key) is str}
 
+    @property
+    def has_patched_imports(self) -> bool:
+        """Whether the running test imported a module first while something was patched."""
+        return self.is_on and bool(self._patched)
+
     def take_patched_imports(
         self, by: Callable[[str, Polluter], Polluter | None], place: Callable[[str], Location | None]
     ) -> None:
@@ -188,7 +193,7 @@ class ContentBoundaries:
             by: returns who imported a module first, given who ran then.
             place: returns the statement that did so.
         """
-        for patched, detail in self._patched.take() if self.is_on else ():
+        for patched, detail in self._patched.take():
             polluter = by(patched.name, patched.by) or patched.by
             if polluter.nodeid != patched.by.nodeid:
                 continue  # a second copy, which is told as what took the place of the first

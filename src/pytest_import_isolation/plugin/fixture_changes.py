@@ -89,6 +89,8 @@ class FixtureChanges:
     @property
     def explains_any(self) -> bool:
         """Whether there are changes for which the running test does not answer."""
+        if not self._living:  # after most tests
+            return bool(self._ended)
         return bool(self._ended) or any(living.changes for _, living in self._living.values())
 
     @property

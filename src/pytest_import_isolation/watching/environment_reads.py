@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from pytest_import_isolation.watching.process_effects import Variables, read_variables
+from pytest_import_isolation.watching.process_effects import Variables, copy_environment, variables_in
 
 _OF_PYTEST: Final = ("PYTEST_CURRENT_TEST", b"PYTEST_CURRENT_TEST")
 
@@ -25,7 +25,9 @@ class EnvironmentReads:
 
     def __init__(self, running: Callable[[], str | None]) -> None:
         self._running = running
-        self._around: Variables | None = None
+        self._known: Variables | None = None
+        # The copy from which it is made when it is asked for: most tests import nothing.
+        self._copy: dict[Any, Any] | None = None
         # The environment when the import began that is not over.
         self._then: Variables | None = None
         self._undo: Callable[[], None] | None = None
@@ -34,8 +36,15 @@ class EnvironmentReads:
 
     def set_around(self) -> None:
         """Take the environment of now as what is around a test."""
-        self._around = _variables()
+        self._known, self._copy = None, copy_environment()
         self.asked.clear()
+
+    @property
+    def _around(self) -> Variables | None:
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            self._known = _without_pytests(copy)
+        return self._known
 
     def adopt(self, before: Variables | None) -> None:
         """Let what has changed since a moment belong to what is around a test.
@@ -98,11 +107,15 @@ class EnvironmentReads:
 
 
 def _variables() -> Variables | None:
-    """Return a copy of the environment without what pytest sets itself in each phase of a test."""
-    found = read_variables()
-    if found is not None:
-        for key in _OF_PYTEST:
-            found.pop(key, None)
+    copy = copy_environment()
+    return None if copy is None else _without_pytests(copy)
+
+
+def _without_pytests(copy: dict[Any, Any]) -> Variables:
+    """Return what a copy of the environment holds, without what pytest sets in each phase of a test."""
+    found = variables_in(copy)
+    for key in _OF_PYTEST:
+        found.pop(key, None)
     return found
 
 

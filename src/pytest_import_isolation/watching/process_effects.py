@@ -23,6 +23,7 @@ _RUNNERS_VARIABLES: Final = (
 )
 _MOST_CATEGORIES: Final = 3
 _TEXTS: Final = frozenset((str, bytes))
+_ENVIRONMENT: Final = type(os.environ)
 
 
 class Variables(dict[Any, Any]):
@@ -53,14 +54,23 @@ class Thread(NamedTuple):
         return Effect(THREADS, f"The {what} is still running, and the process waits for it at exit.")
 
 
+def copy_environment() -> dict[Any, Any] | None:
+    """Return a copy of the environment as it is, or None if an unknown object stands for it."""
+    found: Any = os.environ
+    # Its own dictionary of bytes: copying that one decodes nothing.
+    space = found.__dict__ if type(found) is _ENVIRONMENT else namespace(found) or {}
+    data = space.get("_data", found)
+    return dict.copy(data) if issubclass(type(data), dict) else None
+
+
 def read_variables() -> Variables | None:
     """Return a copy of the environment, or None if an unknown object stands for it."""
-    found: object = os.environ
-    # Its own dictionary of bytes: copying that one decodes nothing.
-    data = (namespace(found) or {}).get("_data", found)
-    if not issubclass(type(data), dict):
-        return None
-    copy = dict.copy(data)
+    copy = copy_environment()
+    return None if copy is None else variables_in(copy)
+
+
+def variables_in(copy: dict[Any, Any]) -> Variables:
+    """Return what a copy of the environment holds that is text: a test may have put anything there."""
     if not _TEXTS.issuperset({*map(type, copy), *map(type, copy.values())}):
         copy = {k: v for k, v in copy.items() if type(k) in _TEXTS and type(v) in _TEXTS}
     return Variables(copy)
