@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.frames import Importer
@@ -19,8 +19,10 @@ from pytest_import_isolation.report.records import (
 )
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
-from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.watching.import_log import LONGEST_CHAIN, ImportLog, Way
 from pytest_import_isolation.watching.makers import Maker
+
+_Known: TypeAlias = tuple[tuple[Link, ...], Location | None]
 
 
 class FirstImports:
@@ -36,21 +38,52 @@ class FirstImports:
         self._origins = origins
         self._log = log
         self._places = places
+        # The ways of modules that were asked for, and how many imports there were then.
+        self._known: dict[str, _Known] = {}
+        self._number = 0
 
     def leak(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
-        steps = list(self._log.way(name)) if type(name) is str else []
-        # How pytest came to import the test file is nobody's question.
-        links = itertools.dropwhile(lambda step: not self._is_first_party(*step), reversed(steps))
-        chain = [Link(module, self._places.shorten(by.file), by.line) for module, by in links]
+        chain, location = self._way_to(name) if type(name) is str else ((), None)
         thread = self._log.threads.get(name)
         more = f", by the thread {thread.name!r}" if thread else ""
         lazy = self._log.lazily.get(name)
         if lazy is not None:
             more += f", which resolved the lazy import at {self._places.shorten(lazy.file)}:{lazy.line}"
         detail = first_import_detail(name, more)
-        location = self._location(steps)
         return make_leak("loaded", str(name), polluter, detail, location=location, chain=chain)
+
+    def _way_to(self, name: str) -> _Known:
+        """Return the chain of a module's last import, and the innermost statement of the users' own in it."""
+        if self._log.number != self._number:
+            self._number = self._log.number
+            self._known.clear()
+        waiting: dict[str, Way] = {}
+        known: _Known = (), None
+        while name in self._log.importers and name not in waiting and len(waiting) < LONGEST_CHAIN:
+            if name in self._known:  # many modules are imported by one
+                known = self._known[name]
+                break
+            way = waiting[name] = self._log.last_way(name)
+            if not way.goes_on or not way.statements:
+                break
+            name = way.statements[-1].module
+        for module, way in reversed(waiting.items()):
+            known = self._known[module] = self._followed(module, way, known)
+        return known
+
+    def _followed(self, name: str, way: Way, known: _Known) -> _Known:
+        """Return the chain of a module, and so on, given those of the module that its way goes on with."""
+        chain, location = known
+        asked = (name, *(by.module for by in way.statements))[: len(way.statements)]
+        for module, by in zip(reversed(asked), reversed(way.statements), strict=True):
+            file = self._places.shorten(by.file)
+            if self._is_first_party(module, by):
+                location = Location(file, by.line, exact=True)
+            # How pytest came to import the test file is nobody's question.
+            if location is not None:
+                chain = (*chain, Link(module, file, by.line))
+        return chain, location
 
     def leak_of_made(self, change: SingleChange, polluter: Polluter, maker: Maker) -> Leak | None:
         """Return the record of an entry that a module made; None for anything else."""

@@ -259,6 +259,14 @@ class FoundLeaks:
         met = self._exposures.by_leak()
         told: list[Leak] = []
         for number, leak in enumerate(self.leaks):
+            if (
+                leak.severity == INFO
+                and not leak.exposed
+                and number not in met
+                and number not in self._met_elsewhere
+            ):
+                told.append(leak)
+                continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))
             has_failed = any(exposure.outcome in FAILURES for exposure in exposed)
             severity = ERROR if number in self._suspects and has_failed else leak.severity

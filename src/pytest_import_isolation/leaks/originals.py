@@ -34,6 +34,8 @@ class Originals:
         """
         if change.what != "entry" or type(change.key) is not str:
             return change
+        if change.before is ABSENT and change.key not in self._by_key:
+            return change  # as nearly always
         original = self._by_key.get(change.key, lambda: None)()
         if original is not None and not self._is_real(change.key, change.before):
             if change.after is not ABSENT and not self._is_real(change.key, change.after):

@@ -19,6 +19,7 @@ from pytest_import_isolation.machinery.threads import frames_of_other_threads
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_IMPORTLIB_MODULES: Final = ("importlib", "importlib.util")
 _MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
@@ -62,20 +63,27 @@ class Importer(NamedTuple):
 def is_machinery(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib or to this package."""
     # import_module() and reload() stand in a file of their own, which nobody means who asks who imported.
-    return frame.f_code.co_filename.startswith(_PACKAGE_DIRECTORY) or is_importlib(frame)
+    return (
+        frame.f_code.co_filename.startswith(_MACHINERY_FILES)
+        or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+    )
 
 
 def is_importlib(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib, and its variables are what they are there."""
     if frame.f_code.co_filename.startswith(_IMPORTLIB_FILES):
         return True
-    return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
+    return frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
 
 
 def calling_frame() -> FrameType | None:
     """Return the first frame on the stack that belongs neither to importlib nor to this package."""
     frame: FrameType | None = get_frame(1)
-    while frame is not None and is_machinery(frame):
+    while frame is not None and (
+        # is_machinery(), written out: each import goes through eight frames.
+        frame.f_code.co_filename.startswith(_MACHINERY_FILES)
+        or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+    ):
         frame = frame.f_back
     return frame
 

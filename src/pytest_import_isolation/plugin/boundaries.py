@@ -127,9 +127,12 @@ class Boundaries:
             self.cut(unseen)
 
     def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
+        loaded: dict[str, Polluter] = {}
         for change in found:
+            by = self.attribution.polluter_of(change, polluter)
+            if change.what == "entry" and type(change.key) is str:
+                loaded[change.key] = by
             if not self._runner.is_own(change):
-                by = self.attribution.polluter_of(change, polluter)
                 compared = self._originals.compared(change)
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
@@ -141,11 +144,6 @@ class Boundaries:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
                     self.contents.record_reload(reload, by, worst)
         self._forget_imports()
-        loaded = {
-            change.key: self.attribution.polluter_of(change, polluter)
-            for change in found
-            if change.what == "entry" and type(change.key) is str
-        }
         for leak in self._twice_loaded.leaks(loaded):
             self.found.record(leak, worst)
         self.found.record_taints(lambda change: self.attribution.polluter_of(change, polluter), worst)

@@ -31,11 +31,21 @@ def _joined(
     join: Callable[[list[Leak]], Leak],
 ) -> list[Leak]:
     """Return leaks in their order, those with the same key joined in the place of the first."""
-    groups: dict[Hashable, list[Leak]] = {}
-    for number, leak in enumerate(leaks):
+    kept: list[Leak] = []
+    # By the place of the first: there are thousands of first imports, and nothing is joined to them.
+    groups: dict[int, list[Leak]] = {}
+    places: dict[Hashable, int] = {}
+    for leak in leaks:
         key = None if leak.severity == INFO else key_of(leak)
-        groups.setdefault(number if key is None else (key,), []).append(leak)
-    return [group[0] if len(group) == 1 else join(group) for group in groups.values()]
+        if key is not None:
+            place = places.setdefault(key, len(kept))
+            groups.setdefault(place, []).append(leak)
+            if place != len(kept):
+                continue
+        kept.append(leak)
+    for place, group in groups.items():
+        kept[place] = group[0] if len(group) == 1 else join(group)
+    return kept
 
 
 def _block_of(leak: Leak) -> Hashable:

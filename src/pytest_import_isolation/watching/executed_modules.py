@@ -66,6 +66,7 @@ class _Seen:
 
     __slots__ = (
         "_cells",
+        "_numbers",
         "_signature",
         "classes",
         "containers",
@@ -89,6 +90,7 @@ class _Seen:
         #: The lists of ``sys`` themselves, then their items.
         self.containers = sys.path, sys.meta_path, sys.path_hooks
         self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
+        self._numbers = tuple(map(len, self.lists))
         self.import_found: object = builtins.__import__
         self.function: object = import_function()
         self.lazy_imports = lazy_settings()
@@ -108,15 +110,12 @@ class _Seen:
     @property
     def shows_same(self) -> bool:
         """Whether, at a glance and beside modules, all is as it was."""
-        path, meta_path, path_hooks = self.containers
-        numbers = len(path), len(meta_path), len(path_hooks)
+        path, meta_path, path_hooks = lists = self.containers
         return (
-            sys.path is path
-            and sys.meta_path is meta_path
-            and sys.path_hooks is path_hooks
+            all(map(is_, lists, (sys.path, sys.meta_path, sys.path_hooks)))
             and builtins.__import__ is self.import_found
             and lazy_settings() is self.lazy_imports
-            and numbers == tuple(map(len, self.lists))
+            and (len(path), len(meta_path), len(path_hooks)) == self._numbers
             and self._sign() == self._signature
         )
 
@@ -290,18 +289,20 @@ class ExecutedModules:
             body.behind = self._last
             self._number += 1
         seen = self._seen
+        keys = last_keys(sys.modules, 2)
         if seen is None:
             self._take()
-        elif len(sys.modules) != self._number or not (self._ends_with(body) and seen.shows_same):
+        elif len(sys.modules) != self._number or not (self._ends_with(keys, body) and seen.shows_same):
             self._compare(seen, body)
-        self._last = next(iter(last_keys(sys.modules, 1)), None)
+            keys = last_keys(sys.modules, 1)
+        self._last = next(iter(keys), None)
 
-    def _ends_with(self, body: _Body) -> bool:
+    def _ends_with(self, keys: list[Any], body: _Body) -> bool:
         """Tell whether the last key is that of the last import: what is entered goes to the end.
 
         importlib enters a module once more when it has been executed.
         """
-        last, before, *_ = [*last_keys(sys.modules, 2), None, None]
+        last, before, *_ = *keys, None, None
         if last is not body.name:
             return last is self._last
         return before is (body.behind if self._last is body.name else self._last)

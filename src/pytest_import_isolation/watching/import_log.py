@@ -20,6 +20,7 @@ from pytest_import_isolation.machinery.frames import (
     is_compiled_code_importing,
     is_machinery,
 )
+from pytest_import_isolation.machinery.import_bytecode import import_of
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import (
     ancestors,
@@ -33,7 +34,8 @@ from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import get_ident, is_main_thread, known_threads
 
 _EXTENSIONS: Final = tuple(EXTENSION_SUFFIXES)
-_LONGEST_CHAIN: Final = 50
+#: So many statements of a chain are told.
+LONGEST_CHAIN: Final = 50
 _LATEST: Final = 16
 
 
@@ -89,6 +91,8 @@ class ImportLog:
         self.packages_of_c: set[str] = set()
         #: The reloads in place, in order.
         self.reloads: list[Reload] = []
+        #: How many imports there were.
+        self.number = 0
         self._with_images = with_images
         # How the last import of each module came about, where that is not what the first importer says.
         self._ways: dict[str, Way] = {}
@@ -99,6 +103,7 @@ class ImportLog:
 
     def importing(self, name: str) -> None:
         """Note an import of a module that is not loaded."""
+        self.number += 1
         self.beforehand(name)
         self._note_executed()
         self._expected.append(name)
@@ -109,9 +114,10 @@ class ImportLog:
         is_again = name in self.importers
         if is_again:
             self.once_more(name)
-        elif importer is not None:
+        elif frame is not None and importer is not None:
             self.importers[name] = importer
-            if is_compiled_code_importing():
+            # Nearly always there is a statement: no need to look closer.
+            if import_of(frame.f_code, frame.f_lasti) is None and is_compiled_code_importing():
                 self.compiled.add(name)
             statement = lazy_statement(name)
             if statement is not None:
@@ -130,7 +136,7 @@ class ImportLog:
         """
         found: list[Importer] = []
         current: FrameType | None = frame
-        while current is not None and len(found) < _LONGEST_CHAIN:
+        while current is not None and len(found) < LONGEST_CHAIN:
             is_body = _is_body(current)
             # A stack has some forty frames, of which few are users'.
             if (is_body or is_users(current.f_code.co_filename)) and not is_machinery(current):
@@ -210,11 +216,19 @@ class ImportLog:
             Each module with its importer: ``name``, then the module that imported it, and so on.
         """
         seen: set[str] = set()
-        while name in self.importers and name not in seen and len(seen) < _LONGEST_CHAIN:
+        while name in self.importers and name not in seen and len(seen) < LONGEST_CHAIN:
             seen.add(name)
             importer = self.importers[name]
             yield name, importer
             name = importer.module
+
+    def last_way(self, name: str) -> Way:
+        """Return how the last execution of a module that was asked for came about.
+
+        Raises:
+            KeyError: nobody was seen to ask for it.
+        """
+        return self._ways.get(name) or Way((self.importers[name],), goes_on=True)
 
     def way(self, name: str) -> Iterator[tuple[str, Importer]]:
         """Yield how the last execution of a module came about, from the module itself outwards.
@@ -226,9 +240,9 @@ class ImportLog:
             Each module that was imported, or whose function was called, with the statement that did so.
         """
         seen: set[str] = set()
-        while name in self.importers and name not in seen and len(seen) < _LONGEST_CHAIN:
+        while name in self.importers and name not in seen and len(seen) < LONGEST_CHAIN:
             seen.add(name)
-            way = self._ways.get(name) or Way((self.importers[name],), goes_on=True)
+            way = self.last_way(name)
             for statement in way.statements:
                 yield name, statement
                 name = statement.module
