@@ -11,17 +11,19 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.machine import installed
-from benchmarks.paired import Spread, alternate, extra
+from benchmarks.paired import Spread, alternate, extra, extrapolate
 from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, Cost, Plan, SuiteError, run_pytest
 from benchmarks.tables import Section, Table, seconds, times
 
 _FILES = {"full": 10, "check": 5, "small": 1}
 _IN_FILE = 20
 _ROUNDS = {"full": 5, "check": 3, "small": 1}
-#: A new interpreter takes about half a second.
-_COLD_TESTS = {"full": 10, "check": 5, "small": 2}
+_COLD_TESTS = {"full": 100, "check": 20, "small": 4}
+#: A new interpreter takes about half a second: such tests are a part, and extrapolated.
+_FEWER = 10
 _HEAVY = "import numpy\nimport sqlalchemy\n"
 _PLAIN = "plain"
+_FEW = "plain, some of the tests"
 _FORKED = "pytest-forked"
 _ISOLATED = "pytest-isolated, a group for each test"
 _BARE_PROCESSES = ("-p", "benchmarks.bare_processes", "--bare-process")
@@ -35,6 +37,7 @@ _OWN = {
 }
 _OF_NEW_INTERPRETERS = {
     _PLAIN: PLAIN_PYTEST,
+    _FEW: PLAIN_PYTEST,
     'process="cold"': ("-p", PLUGIN),
     "=process": ("-p", PLUGIN, "--isolate-imports=process"),
     _ISOLATED: ("-p", "pytest_isolated.plugin", "--isolated"),
@@ -103,22 +106,27 @@ def _forks(plan: Plan, tests: int, missing: list[str]) -> tuple[Table, dict[str,
 def _new_interpreters(
     plan: Plan, what: str, conftest: str, missing: list[str]
 ) -> tuple[Table, dict[str, Spread]]:
-    """Measure cold processes beside a new interpreter for each test."""
-    tests = _COLD_TESTS[plan.size]
+    """Measure cold processes beside a new interpreter for each test, of which there are fewer."""
     env = plan.workshop.environment(ROOT)
+    tests = _COLD_TESTS[plan.size]
+    few = max(1, tests // _FEWER)
     contenders: dict[str, Callable[[], float]] = {}
     for name, given in _OF_NEW_INTERPRETERS.items():
         if name == _ISOLATED and not installed("pytest_isolated"):
             missing.append(f"{_ISOLATED}: not installed")
             continue
-        is_cold = "cold" in name
-        folder = plan.workshop.root / f"cold-{what.replace(' ', '-')}-{is_cold}"
-        write_suite(folder, tests, conftest, _COLD if is_cold else "")
-        run = functools.partial(run_pytest, folder, env=env, passed=tests)
+        number, is_cold = few if name in (_ISOLATED, _FEW) else tests, "cold" in name
+        folder = plan.workshop.root / f"cold-{what.replace(' ', '-')}-{number}-{is_cold}"
+        write_suite(folder, number, conftest, _COLD if is_cold else "")
+        run = functools.partial(run_pytest, folder, env=env, passed=number)
         contenders[name] = functools.partial(_cpu, run, given)
     _try(contenders, missing)
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
-    return _compared(f"{tests} tests, each in a process; a conftest imports {what}", costs, tests, _ISOLATED)
+    plain_few = costs.pop(_FEW)
+    if _ISOLATED in costs:
+        costs[_ISOLATED] = extrapolate(costs[_ISOLATED], plain_few, costs[_PLAIN], tests / few)
+    title = f"{tests} tests, each in a process; a conftest imports {what}"
+    return _compared(title, costs, tests, _ISOLATED)
 
 
 def _try(contenders: dict[str, Callable[[], float]], missing: list[str]) -> None:

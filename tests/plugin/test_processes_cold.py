@@ -99,6 +99,27 @@ def test_nothing_of_the_suite_and_its_environment_is_left_in_a_cold_process(suit
     assert "nothing is left" in run.output
 
 
+def test_the_parts_of_the_plugin_are_imported_once_for_all_cold_processes(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+                # Windows are needed when tests are collected, and that is later.
+                BEFORE = "pytest_import_isolation.plugin.windows" in sys.modules
+            """,
+            "test_it.py": """
+                import pytest, conftest
+
+                @pytest.mark.isolated_imports(process="cold")
+                def test_cold(): assert conftest.BEFORE
+
+                def test_here(): assert not conftest.BEFORE
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+
+
 def test_crashes_and_timeouts_of_cold_processes_are_told(suite: Suite) -> None:
     run = suite.run(
         """

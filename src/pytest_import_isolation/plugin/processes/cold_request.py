@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import marshal
 import os
+import sys
 from types import ModuleType
 from typing import Any, Final
 
 import pytest
 
+from pytest_import_isolation.machinery.modules import top_level
 from pytest_import_isolation.processes.coverage_data import running_coverage
 
 #: Options that would select other tests, start other processes, or write what the parent writes.
@@ -30,6 +32,8 @@ _CHANGED: Final[dict[str, Any]] = {
     "stepwise": False,
     "tx": [],
 }
+#: What pytest itself imports when a run begins, and not before.
+_WHEN_A_RUN_BEGINS: Final = ("_pytest._argcomplete", "readline", "pdb")
 #: Says in a child that it is one.
 IN_CHILD: Final = "import_isolation_in_child"
 #: It measures here with the settings of the parent, not with its own.
@@ -37,15 +41,21 @@ _LEFT_OUT: Final = ("no:pytest_cov",)
 
 
 def modules_to_import(config: pytest.Config) -> list[str]:
-    """Return the plugins that are installed, or named with ``-p``: they are no part of the suite."""
+    """Return the plugins that are installed, or named with ``-p``, and the parts of this package in use.
+
+    They are no part of the suite. What the server has imported no process has to import for its test.
+    """
     installed = {id(plugin) for plugin, _ in config.pluginmanager.list_plugin_distinfo()}
     named = set(config.option.plugins or ())
-    return [
+    plugins = [
         plugin.__name__
         for plugin in config.pluginmanager.get_plugins()
         if isinstance(plugin, ModuleType)
         and (id(plugin) in installed or plugin.__name__ in named or plugin.__name__.startswith("_pytest."))
     ]
+    own = top_level(__name__)
+    parts = [name for name in list(sys.modules) if type(name) is str and top_level(name) == own]
+    return [*plugins, *parts, *(name for name in _WHEN_A_RUN_BEGINS if name in sys.modules)]
 
 
 def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
