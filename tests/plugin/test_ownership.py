@@ -189,6 +189,23 @@ _LATER: Final = {
             sys.path_importer_cache["hooklib://entry"] = _Finder()
     """
     + _INSTALLING_ONCE,
+    "the finder of a folder": """
+        import os, pkgutil, sys
+        _names, _done = set(), False
+
+        class _Finder:
+            def __init__(self, before):
+                self._before = before
+
+            def find_spec(self, name, target=None):
+                _names.discard(name)
+                return self._before.find_spec(name, target)
+
+        def _install():
+            folder = os.path.abspath("app")
+            sys.path_importer_cache[folder] = _Finder(pkgutil.get_importer(folder))
+    """
+    + _INSTALLING_ONCE,
 }
 _USING: Final = """
     import hooklib
@@ -223,7 +240,12 @@ def test_what_a_library_installs_when_it_is_called_stays_as_long_as_it_does(
 
 @pytest.mark.parametrize("mode", _MODES[1:])
 @pytest.mark.parametrize(
-    "what", ["a path hook that the import system made of itself", "a namespace with a function"]
+    "what",
+    [
+        "a path hook that the import system made of itself",
+        "a namespace with a function",
+        "the finder of a folder",
+    ],
 )
 def test_and_returns_with_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
     files = _later(_INSTALLED, _LATER[what])
@@ -350,6 +372,103 @@ def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: 
     )
     assert run.outcomes == {"passed": 9}
     assert run.kinds == []
+
+
+# Puts something of its own into the place of all finders and hooks, and asks those.
+_WRAPPING: Final = """
+    import sys
+    _saved, _names = [], set()
+
+    class _Finder:
+        def __init__(self, wrapped):
+            self._wrapped = wrapped
+
+        def find_spec(self, name, path=None, target=None):
+            _names.add(name)
+            return self._wrapped.find_spec(name, path, target)
+
+    def _hook(wrapped):
+        def look(entry):
+            return wrapped(entry)
+        return look
+
+    def switch():
+        if _saved:
+            sys.meta_path[:], sys.path_hooks[:] = _saved.pop()
+        else:
+            _saved.append((sys.meta_path[:], sys.path_hooks[:]))
+            sys.meta_path[:] = [*map(_Finder, sys.meta_path)]
+            sys.path_hooks[:] = [*map(_hook, sys.path_hooks)]
+        sys.path_importer_cache.clear()
+
+    def state():
+        finders = [type(finder) is _Finder for finder in sys.meta_path[-3:]]
+        hooks = [hook.__name__ == "look" for hook in sys.path_hooks]
+        return {*finders, *hooks}
+
+    def has_seen(name):
+        return name in _names
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_what_a_library_puts_into_the_place_of_all_finders_is_the_librarys(
+    suite: Suite, home: str, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import hooklib
+        {switch}
+        def test_after():
+            import {name}
+            assert hooklib.state() == {{{is_on}}}
+            assert hooklib.has_seen("{name}") is {is_on}
+    """
+    switch = "def test_switch(): hooklib.switch()"
+    run = suite.run(
+        {
+            f"{home}hooklib.py": _WRAPPING,
+            **{f"app/{name}.py": "" for name in ("first", "second", "third", "fourth")},
+            "tests/test_a.py": test.format(switch=switch, name="first", is_on=True),
+            "tests/test_b.py": test.format(switch="", name="second", is_on=True),
+            "tests/test_c.py": test.format(switch=switch, name="third", is_on=False),
+            "tests/test_d.py": test.format(switch="", name="fourth", is_on=False),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 6}
+    assert run.kinds == []  # they stay, so nothing is contained
+
+
+@pytest.mark.parametrize("mode", _MODES[1:])
+def test_a_test_that_wraps_all_finders_itself_answers_for_it(suite: Suite, mode: tuple[str, ...]) -> None:
+    run = suite.run(
+        {
+            "tests/test_a.py": """
+                import sys
+                from importlib.machinery import PathFinder
+
+                class Finder:
+                    def __init__(self, wrapped):
+                        self.find_spec = wrapped.find_spec
+                        self.wrapped = wrapped
+
+                def test_it(): sys.meta_path[:] = [*map(Finder, sys.meta_path)]
+            """,
+            "tests/test_b.py": """
+                import sys
+                from importlib.machinery import PathFinder
+
+                def test_it(): assert PathFinder in sys.meta_path
+            """,
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {leak["contained"] for leak in run.leaks} == {True}
+    assert {kind for kind, _ in run.kinds} == {"finder-added", "finder-removed"}
 
 
 @pytest.mark.parametrize("mode", [_MODES[0], *(pytest.param(m, marks=TAKES_LONG) for m in _MODES[1:])])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 from pytest_import_isolation.leaks.attributes import judge_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
@@ -13,10 +15,11 @@ from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
+from pytest_import_isolation.parking.belongings import holds
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
-from pytest_import_isolation.state.differences import LISTS
+from pytest_import_isolation.state.differences import LISTS, items_of
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -31,14 +34,22 @@ class Judge:
         origins: gives the verdicts on modules.
         log: who imported what first.
         places: finds the statements.
+        at_start: finders and hooks that were there before all others; who puts them back is no polluter.
     """
 
-    def __init__(self, origins: Origins, log: ImportLog, places: Places | None = None) -> None:
+    def __init__(
+        self,
+        origins: Origins,
+        log: ImportLog,
+        places: Places | None = None,
+        at_start: Mapping[str, Sequence[object]] = MappingProxyType({}),
+    ) -> None:
         self._origins = origins
         self._places = places or Places(Path())
         self._ownership = Ownership(origins)
         self._installed = InstalledEntries(self._ownership, origins)
         self._first_imports = FirstImports(origins, log, self._places)
+        self._at_start = at_start
 
     def leak(self, change: SingleChange, polluter: Polluter) -> Leak | None:
         """Return the leak that a change is, or None for a change that harms nobody."""
@@ -105,12 +116,10 @@ class Judge:
         """
         if change.what not in LISTS or change.key == "order":
             return False
+        if change.before is ABSENT and self._is_put_back(change.what, change.after):
+            return True
         modules, texts = sys.modules.copy(), [self._places.text_of(polluter)]
-        owner = (
-            self._ownership.installer(change.what, change.after, modules, texts)
-            if change.before is ABSENT
-            else self._ownership.remover(change.what, change.before, modules, texts)
-        )
+        owner = self._owner_of_item(change, modules, texts)
         if owner is None:
             return False
         file = self._places.file_that_says(change, change.what)
@@ -123,6 +132,23 @@ class Judge:
             if type(name) is str and top_level(name) == top_level(owner)
         )
         return file in map(file_of, own)
+
+    def _is_put_back(self, list_name: str, item: object) -> bool:
+        """Tell whether a finder or hook stood there at the start, and stands there once."""
+        if not any(item is other for other in self._at_start.get(list_name, ())):
+            return False
+        return sum(item is other for other in items_of(list_name)) == 1
+
+    def _owner_of_item(
+        self, change: SingleChange, modules: Mapping[Any, object], texts: list[str]
+    ) -> str | None:
+        if change.before is ABSENT:
+            return self._ownership.installer(change.what, change.after, modules, texts)
+        # Libraries put something into the place of all finders that asks those itself.
+        wrappers = (item for item in items_of(change.what) if holds(item, change.before))
+        owners = (self._ownership.installer(change.what, item, modules, texts) for item in wrappers)
+        owner = next(filter(None, owners), None)
+        return owner or self._ownership.remover(change.what, change.before, modules, texts)
 
     def _was_executed_by_a_tool(self, change: SingleChange, polluter: Polluter) -> bool:
         """Tell whether code that is not the user's executed a user's file under a private name of its own."""

@@ -32,6 +32,7 @@ from pytest_import_isolation.state.submodule_attributes import bind, depth, pare
 from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
+    put_finder,
     put_in,
     rebind,
     set_lazy_imports,
@@ -275,6 +276,8 @@ class ParkingLot:
         elif list_name == "class":
             item.redo()
             EXECUTED.class_changes.append(item)
+        elif list_name == "path_importer_cache":
+            put_finder(*item)
         elif list_name == "entry":
             if item in self:  # else it is back already
                 self._bring_group_back(item, "", busy)

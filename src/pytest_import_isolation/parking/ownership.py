@@ -25,7 +25,7 @@ from pytest_import_isolation.watching.makers import Maker
 
 _NO_FILES: Final = ("built-in", "frozen")
 #: What makes hooks and finders for others.
-_IMPORT_SYSTEM: Final = (
+IMPORT_SYSTEM: Final = (
     "builtins",
     "importlib",
     "_frozen_importlib",
@@ -38,6 +38,7 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
     "meta_path": (frozenset(("meta_path",)),),
     "path_hooks": (frozenset(("path_hooks",)),),
+    "path_importer_cache": (frozenset(("path_importer_cache",)),),
     "import_function": (frozenset(("__import__",)),),
     "entry": (frozenset(("modules",)),),
     "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
@@ -138,7 +139,8 @@ class Ownership:
         """Return the module that can have installed an item itself, when one of its functions was called.
 
         Args:
-            list_name: ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"import_function"``.
+            list_name: ``"path"``, ``"meta_path"``, ``"path_hooks"``, ``"path_importer_cache"`` or
+                ``"import_function"``.
             item: what was found there.
             modules: those among which it is looked for.
             texts: of the test files that may have done it in its stead.
@@ -159,11 +161,11 @@ class Ownership:
             ):
                 continue
             # A test may have made the object itself, and put a function of a library into it.
-            is_sure = top_level(homes[0]) in (top_level(home), *_IMPORT_SYSTEM)
+            is_sure = top_level(homes[0]) in (top_level(home), *IMPORT_SYSTEM)
             if is_said and (not is_sure or self._origins.is_first_party(home, module)):
                 continue
             return home
-        is_plain = list_name == "path_hooks" and all(top_level(home) in _IMPORT_SYSTEM for home in homes)
+        is_plain = list_name == "path_hooks" and all(top_level(home) in IMPORT_SYSTEM for home in homes)
         return self._user(list_name, modules, texts) if is_plain and not is_said else None
 
     def remover(
