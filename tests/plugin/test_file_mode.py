@@ -110,6 +110,43 @@ def test_every_way_of_planting_is_contained(suite: Suite, plant: str, victim: st
     assert suite.run(files, _FILE).outcomes == {"passed": 2}
 
 
+@pytest.mark.parametrize("mode", ["--isolate-imports=file", "--isolate-imports=test"])
+@pytest.mark.parametrize("fake", ["ModuleType('fakedep')", "MagicMock()", "object()", "1", "''"])
+def test_what_a_file_executes_with_its_fake_is_thrown_out_by_nobody(
+    suite: Suite, fake: str, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/holder/__init__.py": "from holder import compat, core",
+            "lib/site-packages/holder/compat.py": "try: import fakedep\nexcept ImportError: fakedep = 0",
+            # Others have the same numbers and texts.
+            "lib/site-packages/holder/core.py": "NUMBER, TEXT = 1, ''",
+            "test_a.py": f"""
+                import sys
+                from types import ModuleType
+                from unittest.mock import MagicMock
+                sys.modules["fakedep"] = {fake}
+                import holder
+
+                def test_a():
+                    assert holder.compat.fakedep is sys.modules["fakedep"]
+                    assert sys.modules["holder.core"] is holder.core
+            """,
+            "test_b.py": """
+                import holder, sys
+
+                def test_b():
+                    assert holder.compat.fakedep == 0
+                    assert sys.modules["holder.core"] is holder.core
+            """,
+        },
+        mode,
+        ini="pythonpath = lib/site-packages",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert [(leak["kind"], leak["contained"]) for leak in run.leaks] == [("fake-left", True)]
+
+
 def test_removed_and_replaced_modules_are_back_for_other_files(suite: Suite) -> None:
     files = {
         **_APP,

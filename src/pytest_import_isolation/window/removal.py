@@ -73,6 +73,8 @@ class Removal:
                 FINDER.lot.retire([module])
             else:
                 park(name, module, self._old)
+        elif verdict.origin is Origin.FOREIGN:
+            FINDER.lot.forget(module)
         self.left[name] = module
 
     def _is_of_second_copy(self, name: str) -> bool:
