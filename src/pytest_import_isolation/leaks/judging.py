@@ -10,7 +10,12 @@ from typing import Any
 
 from pytest_import_isolation.leaks.attributes import judge_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
-from pytest_import_isolation.leaks.entries import has_private_name, is_first_import, judge_entry
+from pytest_import_isolation.leaks.entries import (
+    has_private_name,
+    is_first_import,
+    is_second_name,
+    judge_entry,
+)
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
@@ -157,6 +162,7 @@ class Judge:
             change.what == "entry"
             and all(issubclass(type(module), ModuleType) for module in modules)
             and all(has_private_name(change.key, module) for module in modules)
+            and not is_second_name(change.key, change.after)
             and self._places.file_that_says(change, "modules") is None
             and "modules" not in self._places.text_of(polluter)
         )
