@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from pytest_import_isolation.leaks.attributes import judge_attribute
+from pytest_import_isolation.leaks.attributes import judge_attribute, lacks_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
 from pytest_import_isolation.leaks.entries import (
     has_private_name,
@@ -20,9 +20,10 @@ from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.belongings import holds
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
-from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.parking.ownership import Ownership, says
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import LISTS, items_of
 from pytest_import_isolation.state.origins import Origins
@@ -84,6 +85,37 @@ class Judge:
             chain=chain,
             severity=found.severity,
             case=found.case,
+        )
+
+    def unbound(self, changes: Iterable[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:
+        """Return that packages lack the attributes of submodules which test code executed by hand.
+
+        Args:
+            changes: among them those of entries.
+
+        Returns:
+            For each the change of the attribute, and that of the entry.
+        """
+        return [
+            (SingleChange("attribute", change.key, change.after, ABSENT), change)
+            for change in changes
+            if change.what == "entry"
+            and lacks_attribute(change.key, change.after)
+            and is_first_import(change, self._origins)
+            # Others stay loaded for everybody as long as anybody refers to them.
+            and self._origins.is_first_party(change.key, change.after)
+            and self._is_entered_by_tests(change)
+        ]
+
+    def _is_entered_by_tests(self, change: SingleChange) -> bool:
+        maker = EXECUTED.maker(change)
+        file = self._places.file_that_says(change, "modules")
+        if maker is None or maker.is_import or file is not None:
+            return file is not None and self._origins.is_test_code(file)
+        return (
+            maker.file is not None
+            and self._ownership.is_test_code(maker)
+            and says(text_of(Path(maker.file)), "entry")
         )
 
     def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:

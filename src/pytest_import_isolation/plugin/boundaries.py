@@ -100,9 +100,10 @@ class Boundaries:
         difference = self.base.differences(is_own_finder)
         changes = list(single_changes(difference))
         if difference or self.has_imports:
-            self._judge_all(
-                [change for change in changes if not any(map(change.same, explained))], polluter, worst
-            )
+            found = [change for change in changes if not any(map(change.same, explained))]
+            unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
+            self._judge_all(found, unbound, polluter, worst)
+            del found, unbound  # see above
             self.base = ImportState.capture()
         keys = [change.key for change in changes]
         if taken_away:
@@ -126,10 +127,16 @@ class Boundaries:
         if unseen is not None and not self.base.looks_same():
             self.cut(unseen)
 
-    def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
-        for change in found:
+    def _judge_all(
+        self,
+        found: list[SingleChange],
+        unbound: list[tuple[SingleChange, SingleChange]],
+        polluter: Polluter,
+        worst: str,
+    ) -> None:
+        for change, cause in (*zip(found, found, strict=True), *unbound):
             if not self._runner.is_own(change):
-                by = self.attribution.polluter_of(change, polluter)
+                by = self.attribution.polluter_of(cause, polluter)
                 compared = self._originals.compared(change)
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
@@ -180,9 +187,10 @@ class Boundaries:
             polluter = Polluter(self.test.nodeid, "call")
         elif os.path.isabs(polluter.nodeid):
             polluter = polluter._replace(nodeid=self._leak_watch.places.shorten(polluter.nodeid))
-        for change in single_changes(difference):
+        changes = list(single_changes(difference))
+        for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes)):
             if not self._runner.is_own(change):
-                leak = self._judge.leak(change, self.attribution.polluter_of(change, polluter))
+                leak = self._judge.leak(change, self.attribution.polluter_of(cause, polluter))
                 if leak is not None and leak.severity != INFO:
                     self.found.leaks.append(leak._replace(contained=True))
 

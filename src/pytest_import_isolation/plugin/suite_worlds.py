@@ -168,7 +168,8 @@ class SuiteWorlds:
         difference = world.window.all_differences()
         judge = Judge(self._origins, world.log)
         harmful = []
-        for change in single_changes(difference):
+        changes = list(single_changes(difference))
+        for change in (*changes, *(change for change, _ in judge.unbound(changes))):
             if not self._runner.is_own(change) and self._ownership.owner(change) is None:
                 leak = judge.leak(change, Polluter(str(file), "collect"))
                 if leak is not None and leak.severity != INFO:
