@@ -331,6 +331,9 @@ def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: 
 
         def test_before(): assert hooklib.state() == [{before}] * 3
 
+        # To call a function is not to replace it.
+        def test_called(): assert __import__("hooklib") is hooklib
+
         def test_switch(): hooklib.switch()
 
         def test_after(): assert hooklib.state() == [{after}] * 3
@@ -370,7 +373,7 @@ def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: 
         *mode,
         ini=_INI,
     )
-    assert run.outcomes == {"passed": 9}
+    assert run.outcomes == {"passed": 12}
     assert run.kinds == []
 
 
