@@ -276,6 +276,28 @@ _BY_WAY_OF: Final = """
 """
 
 
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    ("what", "look"),
+    [
+        ("a finder", "any(type(f) is hooklib._Finder for f in sys.meta_path)"),
+        ("a path hook that holds a loader", "sys.path_hooks[0] and len(sys.path_hooks) > 2"),
+        ("the import function", "builtins.__import__.__module__ == 'hooklib'"),
+        ("a path entry that is no folder", "'hooklib://entry' in sys.path"),
+        ("the finder of a folder", "hooklib._Finder in map(type, sys.path_importer_cache.values())"),
+    ],
+)
+def test_also_if_the_tests_of_an_application_look_at_it(
+    suite: Suite, what: str, look: str, mode: tuple[str, ...]
+) -> None:
+    files = _later(_FIRST_PARTY, _LATER[what])
+    for name in ("tests/test_a.py", "tests/test_b.py"):
+        files[name] = f"{dedent(files[name])}\n    import builtins, sys\n    assert {look}\n"
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == [] or not mode  # what stays is not contained
+
+
 @pytest.mark.parametrize("mode", _MODES[1:])
 @pytest.mark.parametrize("what", ["a finder", "a namespace with a function"])
 def test_also_if_another_library_holds_on_to_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
+from pytest_import_isolation.parking.text_writes import writes
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -300,10 +301,10 @@ def _is_of(package: str, value: object) -> bool:
 
 
 def says(text: str, list_name: str) -> bool:
-    """Tell whether a text names what is changed."""
-    if list_name == "import_function" and "builtins" not in text:
-        return False  # it calls the function
-    return any(all(word in text for word in words) for words in _WORDS[list_name])
+    """Tell whether a text names what is changed, and does more than look at it."""
+    if not any(all(word in text for word in words) for words in _WORDS[list_name]):
+        return False
+    return list_name in ("entry", "eviction") or writes(text, list_name)
 
 
 def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
