@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import pytest
 
@@ -99,6 +100,8 @@ class Boundaries:
         self._leak_watch.statements.synchronize()
         difference = self.base.differences(is_own_finder)
         changes = list(single_changes(difference))
+        # What was asked for since the last boundary is looked for anyway.
+        asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports:
             found = [change for change in changes if not any(map(change.same, explained))]
             unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
@@ -108,7 +111,7 @@ class Boundaries:
         keys = [change.key for change in changes]
         if taken_away:
             del difference, changes  # as above: what they hold is not evicted
-            self._judge_evictions(taken_away, polluter, worst)
+            self._judge_evictions([name for name in taken_away if name not in asked], polluter, worst)
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
 
