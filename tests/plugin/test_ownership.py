@@ -506,6 +506,42 @@ def test_also_in_the_workers_of_xdist(suite: Suite, mode: tuple[str, ...]) -> No
     assert run.kinds == []
 
 
+@pytest.mark.parametrize("mode", _MODES)
+def test_also_if_the_tests_of_an_application_add_others(suite: Suite, mode: tuple[str, ...]) -> None:
+    test = """
+        import sys, shop
+
+        def test_own(monkeypatch, tmp_path):
+            sys.path.insert(0, str(tmp_path))
+            sys.path.remove(str(tmp_path))
+            monkeypatch.syspath_prepend(tmp_path)
+
+        def test_it():
+            shop.use()
+            import extra_{n}
+    """
+    run = suite.run(
+        {
+            "app/shop/__init__.py": """
+                import os, sys
+                _done = []
+                def use():
+                    if not _done:
+                        _done.append(1)
+                        sys.path.append(os.path.join(os.path.dirname(__file__), "_extra"))
+            """,
+            "app/shop/_extra/extra_1.py": "",
+            "app/shop/_extra/extra_2.py": "",
+            "tests/test_a.py": test.format(n=1),
+            "tests/test_b.py": test.format(n=2),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("way", ["sys.path.append", "__import__('site').addsitedir"])
 @pytest.mark.parametrize("mode", _MODES)
 def test_a_path_entry_inside_of_a_library_is_the_librarys(

@@ -215,7 +215,9 @@ class Ownership:
         if home is None and _is_no_folder(item):
             home = self._adder_of(item, owners)
         if home is not None and self._origins.is_first_party(home, modules[home]):
-            return None if any(says(text, "path") for text in texts) else home
+            # Who adds a folder has its name, as a rule.
+            name = os.path.basename(item.rstrip(os.sep))
+            return None if any(name in text and says(text, "path") for text in texts) else home
         return home
 
     def _adder_of(self, entry: str, modules: Mapping[str, object]) -> str | None:
