@@ -330,6 +330,22 @@ def test_a_submodule_that_test_code_executes_by_hand_and_its_package_lacks(
     assert [exposed["nodeid"] for exposed in leak["exposed"]] == ([] if mode else ["test_b.py::test_b"])
 
 
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file"])
+def test_a_submodule_that_an_application_executes_by_hand_is_everybodys(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "app/loading.py": _BY_HAND,
+            "test_a.py": "import sys\nfrom app import loading\nloading.load('app.db')\n"
+            "def test_a(): assert 'app.db' in sys.modules",
+            "test_b.py": "import sys\ndef test_b(): assert 'app.db' in sys.modules",
+        },
+        *filter(None, [mode]),
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 def test_a_submodule_that_is_loaded_by_hand_and_bound_or_taken_away_is_no_leak(suite: Suite) -> None:
     run = suite.run(
         {

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.leaks.attributes import judge_attribute, lacks_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
@@ -31,6 +31,9 @@ from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import Maker
+
+#: What a text says that executes a module by hand.
+_EXECUTING: Final = ("exec_module", "load_module", "exec(")
 
 
 class Judge:
@@ -112,11 +115,11 @@ class Judge:
         file = self._places.file_that_says(change, "modules")
         if maker is None or maker.is_import or file is not None:
             return file is not None and self._origins.is_test_code(file)
-        return (
-            maker.file is not None
-            and self._ownership.is_test_code(maker)
-            and says(text_of(Path(maker.file)), "entry")
-        )
+        if maker.file is None or not self._ownership.is_test_code(maker):
+            return False
+        # A function of an application may have done it while the body of the file ran.
+        text = text_of(Path(maker.file))
+        return says(text, "entry") and any(word in text for word in _EXECUTING)
 
     def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:
         """Let a library answer for an entry that it made when one of its functions was called."""
