@@ -367,14 +367,22 @@ def test_conftests_are_blamed_for_what_they_change_with_a_warning_at_most(suite:
     }
 
 
-def test_hooks_between_the_tests_are_the_session_s(suite: Suite) -> None:
+@pytest.mark.parametrize(
+    ("what", "kind", "name"),
+    [
+        ("sys.modules['at_modifyitems'] = 1", "fake-left", "at_modifyitems"),
+        ("sys.modules['colorsys'] = 1", "replaced", "colorsys"),
+        ("sys.meta_path[:] = [*sys.meta_path]; sys.path[0] = '/elsewhere'", "path-added", "/elsewhere"),
+    ],
+)
+def test_hooks_between_the_tests_are_the_session_s(suite: Suite, what: str, kind: str, name: str) -> None:
     run = suite.run(
         {
-            "conftest.py": """
-                import sys
+            "conftest.py": f"""
+                import sys, colorsys
 
                 def pytest_collection_modifyitems():
-                    sys.modules["at_modifyitems"] = 1
+                    {what}
 
                 def pytest_sessionfinish():
                     sys.modules["too_late"] = 1
@@ -382,8 +390,8 @@ def test_hooks_between_the_tests_are_the_session_s(suite: Suite) -> None:
             "test_it.py": "def test_it(): pass\n",
         }
     )
-    assert _blamed(run) == [("fake-left", "at_modifyitems", "", "session")]
-    assert run.leaks[0]["severity"] == "warning"
+    assert (kind, name, "", "session") in _blamed(run)
+    assert {(leak["severity"], leak["polluter"]["phase"]) for leak in run.leaks} == {("warning", "session")}
 
 
 @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])

@@ -110,6 +110,104 @@ def test_every_way_of_planting_is_contained(suite: Suite, plant: str, victim: st
     assert suite.run(files, _FILE).outcomes == {"passed": 2}
 
 
+@pytest.mark.parametrize("mode", ["--isolate-imports=file", "--isolate-imports=test"])
+@pytest.mark.parametrize("fake", ["ModuleType('fakedep')", "MagicMock()", "object()", "1", "''"])
+def test_what_a_file_executes_with_its_fake_is_thrown_out_by_nobody(
+    suite: Suite, fake: str, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/holder/__init__.py": "from holder import compat, core",
+            "lib/site-packages/holder/compat.py": "try: import fakedep\nexcept ImportError: fakedep = 0",
+            # Others have the same numbers and texts.
+            "lib/site-packages/holder/core.py": "NUMBER, TEXT = 1, ''",
+            "test_a.py": f"""
+                import sys
+                from types import ModuleType
+                from unittest.mock import MagicMock
+                sys.modules["fakedep"] = {fake}
+                import holder
+
+                def test_a():
+                    assert holder.compat.fakedep is sys.modules["fakedep"]
+                    assert sys.modules["holder.core"] is holder.core
+            """,
+            "test_b.py": """
+                import holder, sys
+
+                def test_b():
+                    assert holder.compat.fakedep == 0
+                    assert sys.modules["holder.core"] is holder.core
+            """,
+        },
+        mode,
+        ini="pythonpath = lib/site-packages",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert [(leak["kind"], leak["contained"]) for leak in run.leaks] == [("fake-left", True)]
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=file", "--isolate-imports=test"])
+@pytest.mark.parametrize("module", ["application", "sched"])
+@pytest.mark.parametrize("where", ["top", "test"])
+def test_a_second_name_that_a_file_gives_to_a_module_is_contained(
+    suite: Suite, where: str, module: str, mode: str
+) -> None:
+    giving = f'sys.modules["other_name"] = {module}'
+    run = suite.run(
+        {
+            "application/__init__.py": "",
+            "test_a.py": f"""
+                import sys, {module}
+                {giving if where == "top" else ""}
+                def test_a():
+                    {giving if where == "test" else ""}
+                    import other_name
+                    assert other_name is {module}
+            """,
+            "test_b.py": """
+                import pytest
+                def test_b():
+                    with pytest.raises(ImportError): import other_name
+            """,
+        },
+        mode,
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 2}
+    # Once: nothing brings it back at the end of the run.
+    assert [(leak["kind"], leak["name"], leak["contained"]) for leak in run.leaks] == [
+        ("fake-left", "other_name", True)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=file", "--isolate-imports=test"])
+def test_files_that_execute_others_under_one_name_each_have_their_own(suite: Suite, mode: str) -> None:
+    test = """
+        import importlib.util, os, sys
+        spec = importlib.util.spec_from_file_location("plugged", os.path.dirname(__file__) + "/helper.py")
+        sys.modules["plugged"] = made = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+
+        def test_it():
+            import plugged
+            assert plugged.NAME == "{name}"
+    """
+    run = suite.run(
+        {
+            f"{name}/{file}": text
+            for name in ("one", "two")
+            for file, text in {
+                "helper.py": f"NAME = '{name}'",
+                f"test_{name}.py": test.format(name=name),
+            }.items()
+        },
+        mode,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {leak["contained"] for leak in run.leaks} <= {True}
+
+
 def test_removed_and_replaced_modules_are_back_for_other_files(suite: Suite) -> None:
     files = {
         **_APP,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -288,10 +289,92 @@ def test_stale_attributes(suite: Suite) -> None:
     assert run.leaks[1]["detail"].startswith(
         "The attribute user of app was the module in sys.modules, and it is a bare ModuleType() now:"
     )
-    assert run.leaks[2]["detail"].startswith(
-        "The attribute user of app was the module in sys.modules, and it is gone:"
+    assert run.leaks[2]["detail"] == (
+        "app has no attribute user for the module in sys.modules: "
+        "after 'import app.user', 'app.user' raises AttributeError."
     )
     assert [leak["location"]["line"] for leak in run.leaks] == [8, 11, 17]
+
+
+_BY_HAND = """
+    import sys
+    from importlib.util import find_spec, module_from_spec
+
+    def load(name):
+        spec = find_spec(name)
+        sys.modules[name] = made = module_from_spec(spec)
+        spec.loader.exec_module(made)
+        return made
+"""
+
+
+@pytest.mark.parametrize("where", ["collect", "call"])
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file", "--isolate-imports=test"])
+def test_a_submodule_that_test_code_executes_by_hand_and_its_package_lacks(
+    suite: Suite, mode: str, where: str
+) -> None:
+    at_top, in_test = ("load('app.db')", "pass") if where == "collect" else ("", "load('app.db')")
+    run = suite.run(
+        {
+            **_TREE,
+            "test_a.py": f"{dedent(_BY_HAND)}\n{at_top}\ndef test_a(): {in_test}",
+            "test_b.py": "def test_b():\n    import app.db\n    app.db",
+        },
+        *filter(None, [mode]),
+    )
+    assert run.outcomes == ({"passed": 2} if mode else {"failed": 1, "passed": 1})
+    assert run.kinds == [("stale-attribute", "app.db")]
+    leak = run.leak("stale-attribute", "app.db")
+    assert leak["contained"] is bool(mode)
+    assert leak["polluter"]["phase"] == where
+    assert [exposed["nodeid"] for exposed in leak["exposed"]] == ([] if mode else ["test_b.py::test_b"])
+
+
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file"])
+def test_a_submodule_that_an_application_executes_by_hand_is_everybodys(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "app/loading.py": _BY_HAND,
+            "test_a.py": "import sys\nfrom app import loading\nloading.load('app.db')\n"
+            "def test_a(): assert 'app.db' in sys.modules",
+            "test_b.py": "import sys\ndef test_b(): assert 'app.db' in sys.modules",
+        },
+        *filter(None, [mode]),
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_a_submodule_that_is_loaded_by_hand_and_bound_or_taken_away_is_no_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_TREE,
+            "app/loading.py": _BY_HAND,
+            "test_bound.py": f"{dedent(_BY_HAND)}\nimport app\napp.db = load('app.db')\ndef test_it(): pass",
+            "test_fixture.py": dedent(_BY_HAND)
+            + dedent("""
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def user():
+                    yield load("app.user")
+                    del sys.modules["app.user"]
+
+                def test_one(user): pass
+                def test_two(user): pass
+            """),
+            "test_application.py": """
+                from app import loading
+                def test_it(): loading.load("app.user")
+            """,
+        },
+        "test_bound.py",
+        "test_fixture.py",
+        "test_application.py",
+    )
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
 
 
 def test_containers_that_are_another_object(suite: Suite) -> None:

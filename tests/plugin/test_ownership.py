@@ -189,6 +189,23 @@ _LATER: Final = {
             sys.path_importer_cache["hooklib://entry"] = _Finder()
     """
     + _INSTALLING_ONCE,
+    "the finder of a folder": """
+        import os, pkgutil, sys
+        _names, _done = set(), False
+
+        class _Finder:
+            def __init__(self, before):
+                self._before = before
+
+            def find_spec(self, name, target=None):
+                _names.discard(name)
+                return self._before.find_spec(name, target)
+
+        def _install():
+            folder = os.path.abspath("app")
+            sys.path_importer_cache[folder] = _Finder(pkgutil.get_importer(folder))
+    """
+    + _INSTALLING_ONCE,
 }
 _USING: Final = """
     import hooklib
@@ -223,7 +240,12 @@ def test_what_a_library_installs_when_it_is_called_stays_as_long_as_it_does(
 
 @pytest.mark.parametrize("mode", _MODES[1:])
 @pytest.mark.parametrize(
-    "what", ["a path hook that the import system made of itself", "a namespace with a function"]
+    "what",
+    [
+        "a path hook that the import system made of itself",
+        "a namespace with a function",
+        "the finder of a folder",
+    ],
 )
 def test_and_returns_with_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
     files = _later(_INSTALLED, _LATER[what])
@@ -252,6 +274,28 @@ _BY_WAY_OF: Final = """
     def is_used(name):
         return _get().is_used(name)
 """
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    ("what", "look"),
+    [
+        ("a finder", "any(type(f) is hooklib._Finder for f in sys.meta_path)"),
+        ("a path hook that holds a loader", "sys.path_hooks[0] and len(sys.path_hooks) > 2"),
+        ("the import function", "builtins.__import__.__module__ == 'hooklib'"),
+        ("a path entry that is no folder", "'hooklib://entry' in sys.path"),
+        ("the finder of a folder", "hooklib._Finder in map(type, sys.path_importer_cache.values())"),
+    ],
+)
+def test_also_if_the_tests_of_an_application_look_at_it(
+    suite: Suite, what: str, look: str, mode: tuple[str, ...]
+) -> None:
+    files = _later(_FIRST_PARTY, _LATER[what])
+    for name in ("tests/test_a.py", "tests/test_b.py"):
+        files[name] = f"{dedent(files[name])}\n    import builtins, sys\n    assert {look}\n"
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == [] or not mode  # what stays is not contained
 
 
 @pytest.mark.parametrize("mode", _MODES[1:])
@@ -309,6 +353,9 @@ def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: 
 
         def test_before(): assert hooklib.state() == [{before}] * 3
 
+        # To call a function is not to replace it.
+        def test_called(): assert __import__("hooklib") is hooklib
+
         def test_switch(): hooklib.switch()
 
         def test_after(): assert hooklib.state() == [{after}] * 3
@@ -348,8 +395,105 @@ def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: 
         *mode,
         ini=_INI,
     )
-    assert run.outcomes == {"passed": 9}
+    assert run.outcomes == {"passed": 12}
     assert run.kinds == []
+
+
+# Puts something of its own into the place of all finders and hooks, and asks those.
+_WRAPPING: Final = """
+    import sys
+    _saved, _names = [], set()
+
+    class _Finder:
+        def __init__(self, wrapped):
+            self._wrapped = wrapped
+
+        def find_spec(self, name, path=None, target=None):
+            _names.add(name)
+            return self._wrapped.find_spec(name, path, target)
+
+    def _hook(wrapped):
+        def look(entry):
+            return wrapped(entry)
+        return look
+
+    def switch():
+        if _saved:
+            sys.meta_path[:], sys.path_hooks[:] = _saved.pop()
+        else:
+            _saved.append((sys.meta_path[:], sys.path_hooks[:]))
+            sys.meta_path[:] = [*map(_Finder, sys.meta_path)]
+            sys.path_hooks[:] = [*map(_hook, sys.path_hooks)]
+        sys.path_importer_cache.clear()
+
+    def state():
+        finders = [type(finder) is _Finder for finder in sys.meta_path[-3:]]
+        hooks = [hook.__name__ == "look" for hook in sys.path_hooks]
+        return {*finders, *hooks}
+
+    def has_seen(name):
+        return name in _names
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+def test_what_a_library_puts_into_the_place_of_all_finders_is_the_librarys(
+    suite: Suite, home: str, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import hooklib
+        {switch}
+        def test_after():
+            import {name}
+            assert hooklib.state() == {{{is_on}}}
+            assert hooklib.has_seen("{name}") is {is_on}
+    """
+    switch = "def test_switch(): hooklib.switch()"
+    run = suite.run(
+        {
+            f"{home}hooklib.py": _WRAPPING,
+            **{f"app/{name}.py": "" for name in ("first", "second", "third", "fourth")},
+            "tests/test_a.py": test.format(switch=switch, name="first", is_on=True),
+            "tests/test_b.py": test.format(switch="", name="second", is_on=True),
+            "tests/test_c.py": test.format(switch=switch, name="third", is_on=False),
+            "tests/test_d.py": test.format(switch="", name="fourth", is_on=False),
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 6}
+    assert run.kinds == []  # they stay, so nothing is contained
+
+
+@pytest.mark.parametrize("mode", _MODES[1:])
+def test_a_test_that_wraps_all_finders_itself_answers_for_it(suite: Suite, mode: tuple[str, ...]) -> None:
+    run = suite.run(
+        {
+            "tests/test_a.py": """
+                import sys
+                from importlib.machinery import PathFinder
+
+                class Finder:
+                    def __init__(self, wrapped):
+                        self.find_spec = wrapped.find_spec
+                        self.wrapped = wrapped
+
+                def test_it(): sys.meta_path[:] = [*map(Finder, sys.meta_path)]
+            """,
+            "tests/test_b.py": """
+                import sys
+                from importlib.machinery import PathFinder
+
+                def test_it(): assert PathFinder in sys.meta_path
+            """,
+        },
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {leak["contained"] for leak in run.leaks} == {True}
+    assert {kind for kind, _ in run.kinds} == {"finder-added", "finder-removed"}
 
 
 @pytest.mark.parametrize("mode", [_MODES[0], *(pytest.param(m, marks=TAKES_LONG) for m in _MODES[1:])])
@@ -358,6 +502,42 @@ def test_also_in_the_workers_of_xdist(suite: Suite, mode: tuple[str, ...]) -> No
     for name in ("third", "fourth"):
         files[f"tests/test_{name}.py"] = _USING.format(name=name, mark="")
     run = suite.run(files, *mode, "-n2", plugins=("xdist",), ini=_INI)
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_also_if_the_tests_of_an_application_add_others(suite: Suite, mode: tuple[str, ...]) -> None:
+    test = """
+        import sys, shop
+
+        def test_own(monkeypatch, tmp_path):
+            sys.path.insert(0, str(tmp_path))
+            sys.path.remove(str(tmp_path))
+            monkeypatch.syspath_prepend(tmp_path)
+
+        def test_it():
+            shop.use()
+            import extra_{n}
+    """
+    run = suite.run(
+        {
+            "app/shop/__init__.py": """
+                import os, sys
+                _done = []
+                def use():
+                    if not _done:
+                        _done.append(1)
+                        sys.path.append(os.path.join(os.path.dirname(__file__), "_extra"))
+            """,
+            "app/shop/_extra/extra_1.py": "",
+            "app/shop/_extra/extra_2.py": "",
+            "tests/test_a.py": test.format(n=1),
+            "tests/test_b.py": test.format(n=2),
+        },
+        *mode,
+        ini=_INI,
+    )
     assert run.outcomes == {"passed": 4}
     assert run.kinds == []
 

@@ -130,6 +130,29 @@ def test_a_wide_fixture_that_restores_a_snapshot_takes_away_what_tests_imported(
     assert _blamed(run) == []
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_what_such_a_fixture_evicts_is_told_once(suite: Suite, last: bool) -> None:
+    run = suite.run(
+        f"""
+        import sys
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def snapshot():
+            before = sys.modules.copy()
+            yield
+            for name in set(sys.modules) - set(before):
+                held.append(sys.modules.pop(name))
+
+        held = []
+        def test_one(snapshot): {"pass" if last else "import wsgiref.util"}
+        def test_two(snapshot): {"import wsgiref.util" if last else "pass"}
+        """
+    )
+    assert run.outcomes == {"passed": 2}
+    assert [kind for kind, _ in run.kinds] == ["evicted"]
+
+
 def test_parametrized_fixtures_that_are_torn_down_in_the_middle_leave_nothing(suite: Suite) -> None:
     run = suite.run(
         {

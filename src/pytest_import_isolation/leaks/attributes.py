@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
-from pytest_import_isolation.machinery.modules import ABSENT, parent_of
+from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
 from pytest_import_isolation.state.origins import describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.state.submodule_attributes import bound_value, parent_namespace
 
 
 def judge_attribute(change: SingleChange) -> Finding | None:
@@ -17,13 +19,29 @@ def judge_attribute(change: SingleChange) -> Finding | None:
     if entry is not change.before or entry is change.after:
         return None
     parent, child = parent_of(change.key)
-    now = (
-        "it is gone"
-        if change.after is ABSENT
-        else f"it is {describe_beside(change.after, change.before)} now"
-    )
-    return Finding(
-        "stale-attribute",
-        f"The attribute {child} of {parent} was the module in sys.modules, and {now}: "
-        f"'import {change.key}' and '{change.key}' give different objects.",
+    if change.after is ABSENT:
+        detail = (
+            f"{parent} has no attribute {child} for the module in sys.modules: "
+            f"after 'import {change.key}', '{change.key}' raises AttributeError."
+        )
+    else:
+        now = describe_beside(change.after, change.before)
+        detail = (
+            f"The attribute {child} of {parent} was the module in sys.modules, and it is {now} now: "
+            f"'import {change.key}' and '{change.key}' give different objects."
+        )
+    return Finding("stale-attribute", detail)
+
+
+def lacks_attribute(name: object, module: object) -> bool:
+    """Tell whether a package is loaded and does not hold a submodule, which somebody entered by hand.
+
+    The import system binds what it has loaded, and takes a loaded module as it is.
+    """
+    return (
+        type(name) is str
+        and issubclass(type(module), ModuleType)
+        and parent_namespace(name) is not None
+        and bound_value(name) is ABSENT
+        and not is_initializing(module)
     )

@@ -8,7 +8,7 @@ import weakref
 from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, own_name_of, top_level
 from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.state.origins import Origin, Origins, describe, describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -19,12 +19,16 @@ def is_real(name: object, module: object, origins: Origins) -> bool:
     if origins.verdict(name, module).origin is Origin.FAKE:
         return False
     # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
-    own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
-    is_second_name = type(own_name) is str and own_name != name and sys.modules.get(own_name) is module
-    if not is_second_name or type(name) is not str or "." in name or name.startswith("__"):
+    if not is_second_name(name, module) or type(name) is not str or "." in name or name.startswith("__"):
         return True
     # Cython enters a module of a package under its last name, too.
-    return str(own_name).rpartition(".")[2] == name and origins.verdict(name, module).is_extension
+    return own_name_of(module).rpartition(".")[2] == name and origins.verdict(name, module).is_extension
+
+
+def is_second_name(name: object, module: object) -> bool:
+    """Tell whether a module was imported under another name, which it still has, too."""
+    own_name = own_name_of(module)
+    return own_name not in ("", name) and sys.modules.get(own_name) is module
 
 
 def has_private_name(name: object, module: object) -> bool:

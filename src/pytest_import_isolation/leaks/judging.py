@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
 
-from pytest_import_isolation.leaks.attributes import judge_attribute
+from pytest_import_isolation.leaks.attributes import judge_attribute, lacks_attribute
 from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
-from pytest_import_isolation.leaks.entries import has_private_name, is_first_import, judge_entry
+from pytest_import_isolation.leaks.entries import (
+    has_private_name,
+    is_first_import,
+    is_second_name,
+    judge_entry,
+)
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.parking.belongings import holds
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
-from pytest_import_isolation.parking.ownership import Ownership
+from pytest_import_isolation.parking.ownership import Ownership, says
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
-from pytest_import_isolation.state.differences import LISTS
+from pytest_import_isolation.state.differences import LISTS, items_of
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import Maker
+
+#: What a text says that executes a module by hand.
+_EXECUTING: Final = ("exec_module", "load_module", "exec(")
 
 
 class Judge:
@@ -31,14 +43,22 @@ class Judge:
         origins: gives the verdicts on modules.
         log: who imported what first.
         places: finds the statements.
+        at_start: finders and hooks that were there before all others; who puts them back is no polluter.
     """
 
-    def __init__(self, origins: Origins, log: ImportLog, places: Places | None = None) -> None:
+    def __init__(
+        self,
+        origins: Origins,
+        log: ImportLog,
+        places: Places | None = None,
+        at_start: Mapping[str, Sequence[object]] = MappingProxyType({}),
+    ) -> None:
         self._origins = origins
         self._places = places or Places(Path())
         self._ownership = Ownership(origins)
         self._installed = InstalledEntries(self._ownership, origins)
         self._first_imports = FirstImports(origins, log, self._places)
+        self._at_start = at_start
 
     def leak(self, change: SingleChange, polluter: Polluter) -> Leak | None:
         """Return the leak that a change is, or None for a change that harms nobody."""
@@ -69,6 +89,37 @@ class Judge:
             severity=found.severity,
             case=found.case,
         )
+
+    def unbound(self, changes: Iterable[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:
+        """Return that packages lack the attributes of submodules which test code executed by hand.
+
+        Args:
+            changes: among them those of entries.
+
+        Returns:
+            For each the change of the attribute, and that of the entry.
+        """
+        return [
+            (SingleChange("attribute", change.key, change.after, ABSENT), change)
+            for change in changes
+            if change.what == "entry"
+            and lacks_attribute(change.key, change.after)
+            and is_first_import(change, self._origins)
+            # Others stay loaded for everybody as long as anybody refers to them.
+            and self._origins.is_first_party(change.key, change.after)
+            and self._is_entered_by_tests(change)
+        ]
+
+    def _is_entered_by_tests(self, change: SingleChange) -> bool:
+        maker = EXECUTED.maker(change)
+        file = self._places.file_that_says(change, "modules")
+        if maker is None or maker.is_import or file is not None:
+            return file is not None and self._origins.is_test_code(file)
+        if maker.file is None or not self._ownership.is_test_code(maker):
+            return False
+        # A function of an application may have done it while the body of the file ran.
+        text = text_of(Path(maker.file))
+        return says(text, "entry") and any(word in text for word in _EXECUTING)
 
     def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:
         """Let a library answer for an entry that it made when one of its functions was called."""
@@ -105,12 +156,10 @@ class Judge:
         """
         if change.what not in LISTS or change.key == "order":
             return False
+        if change.before is ABSENT and self._is_put_back(change.what, change.after):
+            return True
         modules, texts = sys.modules.copy(), [self._places.text_of(polluter)]
-        owner = (
-            self._ownership.installer(change.what, change.after, modules, texts)
-            if change.before is ABSENT
-            else self._ownership.remover(change.what, change.before, modules, texts)
-        )
+        owner = self._owner_of_item(change, modules, texts)
         if owner is None:
             return False
         file = self._places.file_that_says(change, change.what)
@@ -124,6 +173,23 @@ class Judge:
         )
         return file in map(file_of, own)
 
+    def _is_put_back(self, list_name: str, item: object) -> bool:
+        """Tell whether a finder or hook stood there at the start, and stands there once."""
+        if not any(item is other for other in self._at_start.get(list_name, ())):
+            return False
+        return sum(item is other for other in items_of(list_name)) == 1
+
+    def _owner_of_item(
+        self, change: SingleChange, modules: Mapping[Any, object], texts: list[str]
+    ) -> str | None:
+        if change.before is ABSENT:
+            return self._ownership.installer(change.what, change.after, modules, texts)
+        # Libraries put something into the place of all finders that asks those itself.
+        wrappers = (item for item in items_of(change.what) if holds(item, change.before))
+        owners = (self._ownership.installer(change.what, item, modules, texts) for item in wrappers)
+        owner = next(filter(None, owners), None)
+        return owner or self._ownership.remover(change.what, change.before, modules, texts)
+
     def _was_executed_by_a_tool(self, change: SingleChange, polluter: Polluter) -> bool:
         """Tell whether code that is not the user's executed a user's file under a private name of its own."""
         modules = [module for module in (change.before, change.after) if module is not ABSENT]
@@ -131,6 +197,7 @@ class Judge:
             change.what == "entry"
             and all(issubclass(type(module), ModuleType) for module in modules)
             and all(has_private_name(change.key, module) for module in modules)
+            and not is_second_name(change.key, change.after)
             and self._places.file_that_says(change, "modules") is None
             and "modules" not in self._places.text_of(polluter)
         )

@@ -22,6 +22,7 @@ from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import ERROR, Exposure, Polluter
+from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -87,7 +88,8 @@ class LeakWatch:
         self.first_imports = FirstImports(origins, log, self.places)
         self._evictions = Evictions(origins, log, self.places, self.first_imports)
         #: Judges changes.
-        self.judge = Judge(origins, log, self.places)
+        at_start = {name: items_of(name) for name in ("meta_path", "path_hooks")}
+        self.judge = Judge(origins, log, self.places, at_start)
         #: Knows who met what.
         self.exposures = Exposures(lambda: self.here, code, is_of_the_run)
         #: Finds the modules that keep something of a fake.

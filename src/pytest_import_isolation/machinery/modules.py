@@ -121,6 +121,12 @@ def executed_file_of(module: object) -> str | None:
     return origin if type(origin) is str and os.path.isabs(origin) else None
 
 
+def own_name_of(module: object) -> str:
+    """Return the name under which a module was imported, an empty text if it has none."""
+    name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+    return name if type(name) is str else ""
+
+
 def is_module_named(value: object, name: str) -> bool:
     """Tell whether a value is a module that says that it has a name."""
     if not issubclass(type(value), ModuleType):

@@ -32,7 +32,8 @@ class Belonging(NamedTuple):
     """A path entry, finder or hook that a package had installed, which leaves and returns with it."""
 
     #: Of ``sys``, or ``"import_function"``, ``"lazy_imports"``, ``"class"`` for a change of a finder's class,
-    #: ``"entry"`` for the name of a module that another package had made.
+    #: ``"entry"`` for the name of a module that another package had made, ``"path_importer_cache"`` for a
+    #: path entry with its finder.
     list_name: str
     item: Any
     in_front: bool
@@ -123,6 +124,11 @@ def _parts(part: Any) -> Iterator[object]:
     elif kind is not ModuleType and id(kind) not in _PLAIN:
         yield kind
         yield from _code_in(namespace(part) or {})
+
+
+def holds(item: object, other: object) -> bool:
+    """Tell whether a finder or hook keeps another one, in whose place it stands and which it asks."""
+    return any(part is other for part in (*_parts(item), *(namespace(item) or {}).values()))
 
 
 def _code_in(space: Mapping[str, object]) -> list[object]:

@@ -37,5 +37,5 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     return {
         name: module
         for name, module in log.executed_among(gone).items()
-        if origins.verdict(name, module).origin is Origin.FOREIGN and not FINDER.lot.has_retired(module)
+        if origins.verdict(name, module).origin is Origin.FOREIGN and not FINDER.lot.has_given_up(module)
     }

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.machinery import ExtensionFileLoader
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
@@ -32,6 +34,7 @@ from pytest_import_isolation.state.submodule_attributes import bind, depth, pare
 from pytest_import_isolation.state.writing import (
     drop_entries,
     insert_items,
+    put_finder,
     put_in,
     rebind,
     set_lazy_imports,
@@ -60,6 +63,8 @@ class ParkingLot:
         self._returned: dict[str, ParkedModule] = {}
         # By identity, which is nobody else's as long as they live.
         self._retired: dict[int, object] = {}
+        # Foreign modules that windows forgot: they may go, and nobody else has thrown them out.
+        self._forgotten: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._told: dict[str, tuple[object, ModuleChange]] = {}
         #: Counts what is parked.
         self.clock = 0
@@ -215,9 +220,14 @@ class ParkingLot:
         """Keep objects alive for the rest of the process: freeing an extension module can crash it."""
         self._retired.update((id(module), module) for module in modules)
 
-    def has_retired(self, module: object) -> bool:
-        """Tell whether a module was given up: another copy is in its place."""
-        return id(module) in self._retired
+    def forget(self, module: object) -> None:
+        """Take note that a window has forgotten a foreign module; only what it was can be asked later."""
+        with suppress(TypeError):  # nothing can refer to it weakly
+            self._forgotten[id(module)] = module
+
+    def has_given_up(self, module: object) -> bool:
+        """Tell whether it was here that a module left for good: another copy comes into its place."""
+        return id(module) in self._retired or self._forgotten.get(id(module)) is module
 
     def bring_back(self, name: str, *, is_asked: bool = True) -> None:
         """Put a parked module and its package's other parked modules back into ``sys.modules``.
@@ -275,6 +285,8 @@ class ParkingLot:
         elif list_name == "class":
             item.redo()
             EXECUTED.class_changes.append(item)
+        elif list_name == "path_importer_cache":
+            put_finder(*item)
         elif list_name == "entry":
             if item in self:  # else it is back already
                 self._bring_group_back(item, "", busy)

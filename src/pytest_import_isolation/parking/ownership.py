@@ -18,6 +18,7 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
+from pytest_import_isolation.parking.text_writes import writes
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -25,7 +26,7 @@ from pytest_import_isolation.watching.makers import Maker
 
 _NO_FILES: Final = ("built-in", "frozen")
 #: What makes hooks and finders for others.
-_IMPORT_SYSTEM: Final = (
+IMPORT_SYSTEM: Final = (
     "builtins",
     "importlib",
     "_frozen_importlib",
@@ -38,6 +39,7 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
     "meta_path": (frozenset(("meta_path",)),),
     "path_hooks": (frozenset(("path_hooks",)),),
+    "path_importer_cache": (frozenset(("path_importer_cache",)),),
     "import_function": (frozenset(("__import__",)),),
     "entry": (frozenset(("modules",)),),
     "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
@@ -138,7 +140,8 @@ class Ownership:
         """Return the module that can have installed an item itself, when one of its functions was called.
 
         Args:
-            list_name: ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"import_function"``.
+            list_name: ``"path"``, ``"meta_path"``, ``"path_hooks"``, ``"path_importer_cache"`` or
+                ``"import_function"``.
             item: what was found there.
             modules: those among which it is looked for.
             texts: of the test files that may have done it in its stead.
@@ -159,11 +162,11 @@ class Ownership:
             ):
                 continue
             # A test may have made the object itself, and put a function of a library into it.
-            is_sure = top_level(homes[0]) in (top_level(home), *_IMPORT_SYSTEM)
+            is_sure = top_level(homes[0]) in (top_level(home), *IMPORT_SYSTEM)
             if is_said and (not is_sure or self._origins.is_first_party(home, module)):
                 continue
             return home
-        is_plain = list_name == "path_hooks" and all(top_level(home) in _IMPORT_SYSTEM for home in homes)
+        is_plain = list_name == "path_hooks" and all(top_level(home) in IMPORT_SYSTEM for home in homes)
         return self._user(list_name, modules, texts) if is_plain and not is_said else None
 
     def remover(
@@ -212,7 +215,9 @@ class Ownership:
         if home is None and _is_no_folder(item):
             home = self._adder_of(item, owners)
         if home is not None and self._origins.is_first_party(home, modules[home]):
-            return None if any(says(text, "path") for text in texts) else home
+            # Who adds a folder has its name, as a rule.
+            name = os.path.basename(item.rstrip(os.sep))
+            return None if any(name in text and says(text, "path") for text in texts) else home
         return home
 
     def _adder_of(self, entry: str, modules: Mapping[str, object]) -> str | None:
@@ -298,8 +303,10 @@ def _is_of(package: str, value: object) -> bool:
 
 
 def says(text: str, list_name: str) -> bool:
-    """Tell whether a text names what is changed."""
-    return any(all(word in text for word in words) for words in _WORDS[list_name])
+    """Tell whether a text names what is changed, and does more than look at it."""
+    if not any(all(word in text for word in words) for words in _WORDS[list_name]):
+        return False
+    return list_name in ("entry", "eviction") or writes(text, list_name)
 
 
 def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:

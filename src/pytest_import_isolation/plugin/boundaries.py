@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import pytest
 
@@ -99,15 +100,18 @@ class Boundaries:
         self._leak_watch.statements.synchronize()
         difference = self.base.differences(is_own_finder)
         changes = list(single_changes(difference))
+        # What was asked for since the last boundary is looked for anyway.
+        asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports:
-            self._judge_all(
-                [change for change in changes if not any(map(change.same, explained))], polluter, worst
-            )
+            found = [change for change in changes if not any(map(change.same, explained))]
+            unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
+            self._judge_all(found, unbound, polluter, worst)
+            del found, unbound  # see above
             self.base = ImportState.capture()
         keys = [change.key for change in changes]
         if taken_away:
             del difference, changes  # as above: what they hold is not evicted
-            self._judge_evictions(taken_away, polluter, worst)
+            self._judge_evictions([name for name in taken_away if name not in asked], polluter, worst)
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
 
@@ -126,11 +130,17 @@ class Boundaries:
         if unseen is not None and not self.base.looks_same():
             self.cut(unseen)
 
-    def _judge_all(self, found: list[SingleChange], polluter: Polluter, worst: str) -> None:
+    def _judge_all(
+        self,
+        found: list[SingleChange],
+        unbound: list[tuple[SingleChange, SingleChange]],
+        polluter: Polluter,
+        worst: str,
+    ) -> None:
         loaded: dict[str, Polluter] = {}
-        for change in found:
-            by = self.attribution.polluter_of(change, polluter)
-            if change.what == "entry" and type(change.key) is str:
+        for change, cause in (*zip(found, found, strict=True), *unbound):
+            by = self.attribution.polluter_of(cause, polluter)
+            if change is cause and change.what == "entry" and type(change.key) is str:
                 loaded[change.key] = by
             if not self._runner.is_own(change):
                 compared = self._originals.compared(change)
@@ -178,9 +188,10 @@ class Boundaries:
             polluter = Polluter(self.test.nodeid, "call")
         elif os.path.isabs(polluter.nodeid):
             polluter = polluter._replace(nodeid=self._leak_watch.places.shorten(polluter.nodeid))
-        for change in single_changes(difference):
+        changes = list(single_changes(difference))
+        for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes)):
             if not self._runner.is_own(change):
-                leak = self._judge.leak(change, self.attribution.polluter_of(change, polluter))
+                leak = self._judge.leak(change, self.attribution.polluter_of(cause, polluter))
                 if leak is not None and leak.severity != INFO:
                     self.found.leaks.append(leak._replace(contained=True))
 

@@ -104,7 +104,7 @@ class ConftestWorlds:
             self._suite.worlds.dissolve()
 
     def _judge(self, trial: World, conftest: Path) -> None:
-        difference, harmful = self._suite.judge(trial)
+        difference, harmful = self._suite.judge(trial, conftest)
         if harmful or self._imported_beside(difference, conftest.parent):
             self._trial = None
             self._suite.record(difference, Polluter(str(conftest), "conftest"))

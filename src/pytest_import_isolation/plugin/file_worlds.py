@@ -89,7 +89,7 @@ class FileWorlds:
         suite = self._suite
         trial = suite.worlds.chain[-1]
         trial.window.stop_watching()
-        difference, harmful = suite.judge(trial)
+        difference, harmful = suite.judge(trial, file.path)
         contents = trial.window.written()
         is_harmful = bool(harmful) or suite.replaces_import(difference) or bool(contents)
         if not is_harmful and not is_apart:
@@ -142,8 +142,8 @@ class FileWorlds:
             return
         suite = self._suite
         trial = suite.worlds.chain[-1]
-        difference, harmful = suite.judge(trial)
         file = self._expected[names.index(name) - 1][1]
+        difference, harmful = suite.judge(trial, file)
         if harmful and file.parent not in suite.layers:
             suite.record(difference, Polluter(str(file), "collect"), stays=True)
             suite.layers[file.parent] = trial

@@ -130,9 +130,11 @@ class FixtureChanges:
         finally:
             # A fixture that the setup asked for answers for itself.
             others = self.explained
+            changes = list(single_changes(living.before.differences(is_own_finder)))
+            changes += [change for change, _ in self._judge.unbound(changes)]
             living.changes = [
                 change
-                for change in single_changes(living.before.differences(is_own_finder))
+                for change in changes
                 if not is_first_import(change, self._origins) and not any(map(change.same, others))
             ]
             self._living[id(fixturedef)] = fixturedef, living

@@ -50,8 +50,9 @@ class Phases:
 
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as the state before a test."""
-        if not self._boundaries.base.shows_same_number():
-            # Nothing closer: the end of the test before was looked at, and little runs in between.
+        # Before the first test run the hooks for what was collected. Later there is nothing closer: the end
+        # of the test before was looked at, and little runs in between.
+        if self._file is None or not self._boundaries.base.shows_same_number():
             self._boundaries.cut_between()
         is_other_file = item.path is not self._file and item.path != self._file
         if is_other_file:

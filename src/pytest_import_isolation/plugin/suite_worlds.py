@@ -158,14 +158,20 @@ class SuiteWorlds:
 
     # What they changed
 
-    def judge(self, world: World) -> tuple[Difference, list[SingleChange]]:
-        """Return what changed in a world that is in place, and of that what could harm others."""
+    def judge(self, world: World, file: Path) -> tuple[Difference, list[SingleChange]]:
+        """Return what changed in a world that is in place, and of that what could harm others.
+
+        Args:
+            world: the world.
+            file: the test file or conftest that was executed in it.
+        """
         difference = world.window.all_differences()
         judge = Judge(self._origins, world.log)
         harmful = []
-        for change in single_changes(difference):
+        changes = list(single_changes(difference))
+        for change in (*changes, *(change for change, _ in judge.unbound(changes))):
             if not self._runner.is_own(change) and self._ownership.owner(change) is None:
-                leak = judge.leak(change, Polluter("", "collect"))
+                leak = judge.leak(change, Polluter(str(file), "collect"))
                 if leak is not None and leak.severity != INFO:
                     harmful.append(change)
         return difference, harmful

@@ -281,9 +281,9 @@ class ImportState:
             self.finders = _with_finder_of(item, self.finders)
         self._compared = None
 
-    def dismiss_item(self, list_name: str, item: object) -> None:
-        """Take a path entry, finder or hook out of this snapshot, as if it had not been there."""
-        self.lists[list_name] = (self.lists[list_name][0], tuple(beyond(self.lists[list_name][1], [item])))
+    def hold_items(self, list_name: str, items: tuple[object, ...]) -> None:
+        """Make other path entries, finders or hooks those that this snapshot has of a list."""
+        self.lists[list_name] = (self.lists[list_name][0], items)
         self._compared = None
 
     @property

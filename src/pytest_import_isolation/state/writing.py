@@ -217,6 +217,11 @@ def prepend_path(entries: Sequence[str]) -> None:
     drop_finder_caches()
 
 
+def put_finder(entry: str, finder: object) -> None:
+    """Let a finder answer for a path entry, whatever the path hooks would make of that."""
+    sys.path_importer_cache[entry] = finder  # type: ignore[assignment]
+
+
 def put_first(list_name: str, items: Sequence[object]) -> None:
     """Put finders or path hooks before all others, in order, wherever they were.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
@@ -24,6 +23,9 @@ from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.single_changes import SingleChange, container, entry_of
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.watching.lines import LineWatch
+
+#: The types of what nobody can refer to weakly, and of which nobody is told when it dies.
+_VALUES: Final = frozenset(map(id, (object, type(None), bool, int, float, complex, str, bytes)))
 
 
 class Step(NamedTuple):
@@ -156,8 +158,7 @@ class Statements:
         if change.after is ABSENT:
             known, trail = self._by.get(change.place, (0, None))
             if trail is not None and known == id(change.before):
-                with suppress(TypeError):  # nothing can refer to it weakly
-                    self._gone[change.key] = weakref.ref(change.before), trail
+                self._gone[change.key] = _reference(change.before), trail
             return None
         gone = self._gone.pop(change.key, None)
         return gone[1] if gone is not None and gone[0]() is change.after else None
@@ -223,6 +224,16 @@ class Statements:
         if type(home) is str:
             return home == file or self._is_shown(module, home)
         return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
+
+
+def _reference(value: object) -> Callable[[], object]:
+    """Return what gives a value, as long as it is alive."""
+    if id(type(value)) in _VALUES:
+        return lambda: value
+    try:
+        return weakref.ref(value)
+    except TypeError:  # what it holds may be told when it dies
+        return lambda: ABSENT
 
 
 def _identity(change: SingleChange) -> int:

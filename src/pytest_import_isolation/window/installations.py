@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.parking.belongings import Belonging, homes_of, owner_of
+from pytest_import_isolation.parking.belongings import Belonging, holds, homes_of, owner_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
-from pytest_import_isolation.parking.ownership import Ownership
-from pytest_import_isolation.state.differences import Difference, items_of, key_of, stands_in_front
+from pytest_import_isolation.parking.ownership import IMPORT_SYSTEM, Ownership, says
+from pytest_import_isolation.state.differences import (
+    Difference,
+    beyond,
+    items_of,
+    key_of,
+    stands_in_front,
+)
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
@@ -24,6 +31,7 @@ from pytest_import_isolation.watching.makers import ClassChange, Maker
 from pytest_import_isolation.window.outcomes import Outcome
 
 _FUNCTION = "import_function"
+_CACHE = "path_importer_cache"
 _LAZY = "lazy_imports"
 # Of each there is one.
 _SINGLE = (_FUNCTION, _LAZY)
@@ -74,6 +82,7 @@ class Installations:
             elif fate.outcome is Outcome.PARK:
                 in_front = list_name not in _SINGLE and self._is_in_front(list_name, item)
                 self._entrust(fate.packages, Belonging(list_name, item, in_front))
+        self._entrust_cached_finders(difference, packages)
 
     def packages_installing(self, difference: Difference, modules: Mapping[Any, object]) -> frozenset[str]:
         """Return the packages of the top level that installed something.
@@ -161,8 +170,74 @@ class Installations:
                 if list_name == _FUNCTION:
                     self._state.admit_import_function()
                 else:
-                    self._state.dismiss_item(list_name, item)
+                    self._dismiss(list_name, item)
+        admitted |= self._admit_exchanged(difference)
+        return self._admit_cached_finders(difference) or admitted
+
+    def _admit_exchanged(self, difference: Difference) -> bool:
+        """Let what a library has put something of its own into the place of, or put back, be its affair.
+
+        Libraries wrap all finders, and ask those themselves.
+        """
+        admitted = False
+        for list_name, change in difference.lists.items():
+            known = set(map(key_of, self._state.contents(list_name)))
+            own = [item for item in change.added if key_of(item) in known]
+            left = [item for item in change.removed if key_of(item) not in known]
+            gone = [i for i in beyond(change.removed, left) if any(holds(item, i) for item in own)]
+            back = [i for i in beyond(change.added, own) if any(holds(item, i) for item in left)]
+            for item in gone:
+                self._dismiss(list_name, item)
+            for item in back:
+                self.admit(list_name, item)
+            if gone or back:
+                self._follow_order(list_name)
+                admitted = True
         return admitted
+
+    def _dismiss(self, list_name: str, item: object) -> None:
+        """Let a thing belong to the surrounding state no more."""
+        self._state.hold_items(list_name, tuple(beyond(self._state.contents(list_name), [item])))
+
+    def _follow_order(self, list_name: str) -> None:
+        items = self._state.contents(list_name)
+        others, now = without_own_finder(items), without_own_finder(items_of(list_name))
+        if not beyond(now, others) and not beyond(others, now):
+            self._state.hold_items(list_name, (*beyond(items, others), *now))
+
+    def _admit_cached_finders(self, difference: Difference) -> bool:
+        """Let finders that surviving libraries put into ``sys.path_importer_cache`` stay there."""
+        found = self._cached_finders(difference, self._state.modules)
+        for entry, finder, _ in found:
+            self._state.finders = Entries({**self._state.finders.contents, entry: finder})
+        return bool(found)
+
+    def _entrust_cached_finders(self, difference: Difference, packages: Mapping[str, Outcome]) -> None:
+        """Let those of libraries that leave return with them."""
+        known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
+        for entry, finder, home in self._cached_finders(difference, known):
+            if packages[top_level(home)] is Outcome.PARK:
+                self._entrust((top_level(home),), Belonging(_CACHE, (entry, finder), in_front=False))
+
+    def _cached_finders(
+        self, difference: Difference, modules: Mapping[Any, object]
+    ) -> list[tuple[Any, object, str]]:
+        """Return path entries with new finders that a library can have put there, each with its module."""
+        found: list[tuple[Any, object, str]] = []
+        if not difference.importer_cache:
+            return found
+        before = self._state.finders
+        change = before.changes_to(Entries.of(self._state.importer_cache, before))
+        replaced = {entry: finder for entry, (_, finder) in change.replaced.items()}
+        for entry, finder in {**change.added, **replaced}.items():
+            # Those of the import system were made by it: nothing is lost with them.
+            if finder is None or top_level(class_home(type(finder))) in IMPORT_SYSTEM:
+                continue
+            texts = self._texts(_CACHE, finder)
+            home = self._ownership.installer(_CACHE, finder, modules, texts)
+            if home is not None and not any(says(text, "path_hooks") for text in texts):
+                found.append((entry, finder, home))
+        return found
 
     def _removed(self, difference: Difference) -> Iterator[tuple[str, object]]:
         for list_name, change in difference.lists.items():

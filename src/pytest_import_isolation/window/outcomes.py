@@ -17,6 +17,7 @@ from pytest_import_isolation.machinery.modules import (
     file_of,
     is_initializing,
     namespace,
+    own_name_of,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -162,8 +163,8 @@ class _Deciding:
         """
         second: dict[str, str] = {}
         for name, module in self.real.items():
-            own_name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
-            if type(own_name) is str and own_name != name:
+            own_name = own_name_of(module)
+            if own_name not in ("", name):
                 tables = (self.all, self.given.survivors)
                 # The import system gives a top-level module no name but its own, loaded under that or not.
                 if "." not in name or any(table.get(own_name, ABSENT) is module for table in tables):

@@ -12,7 +12,14 @@ from importlib.machinery import ModuleSpec
 from types import MappingProxyType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    ancestors,
+    namespace,
+    own_name_of,
+    parent_of,
+    top_level,
+)
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import PARKED, ModuleChange
@@ -73,6 +80,8 @@ class Removal:
                 FINDER.lot.retire([module])
             else:
                 park(name, module, self._old)
+        elif verdict.origin is Origin.FOREIGN:
+            FINDER.lot.forget(module)
         self.left[name] = module
 
     def _is_of_second_copy(self, name: str) -> bool:
@@ -154,6 +163,7 @@ class Removal:
             and "." not in name
             and self.decisions[name].outcome is Outcome.FORGET
             and "__path__" in (namespace(module) or {})
+            and own_name_of(module) in ("", name)  # what it was called besides goes for good
             and self._origins.is_first_party(name, module)
         }
 

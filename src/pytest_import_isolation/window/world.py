@@ -16,7 +16,7 @@ from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
-from pytest_import_isolation.state.odd_keys import entries_in
+from pytest_import_isolation.state.odd_keys import entries_in, is_plain
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
@@ -284,7 +284,11 @@ class World:
         """Return the foreign modules that hold a fake, with its name, and note all fakes."""
         entries = self.overlay.entries
         self._fakes.update(self._fakes_among(entries))
-        fakes = {id(entries[name]): name for name in [*self._fakes] if entries.get(name) is not None}
+        fakes = {
+            id(entries[name]): name
+            for name in [*self._fakes]
+            if name in entries and not is_plain(entries[name])  # anybody can have the same number or text
+        }
         if not fakes:
             return {}
         return {
