@@ -20,9 +20,11 @@ _PEER_ROUNDS = 3
 
 _PLAIN = "plain"
 _EMPTY_HOOKS = "benchmarks.empty_hooks"
+_LOADED_PARTS = "benchmarks.loaded_parts"
 _OWN = {
     _PLAIN: PLAIN_PYTEST,
     "hooks of the report, empty": ("-p", _EMPTY_HOOKS),
+    "its modules loaded, its hooks empty": ("-p", _LOADED_PARTS),
     "off": ("-p", PLUGIN),
     "report": ("-p", PLUGIN, "--import-leak-report"),
     "=file": ("-p", PLUGIN, "--isolate-imports=file"),
@@ -105,7 +107,8 @@ def _own(plan: Plan, run: Callable[..., Cost], tests: int) -> dict[str, list[flo
     """Return what each mode takes, by round; plain comes first."""
     variants = dict(_OWN)
     if plan.size == "check":
-        del variants["=file"], variants["hooks of the report, empty"]
+        for name in ("=file", "hooks of the report, empty", "its modules loaded, its hooks empty"):
+            del variants[name]
     run(variants["=test"], passed=tests)  # the bytecode is written
     contenders = {name: functools.partial(run, given, passed=tests) for name, given in variants.items()}
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
