@@ -1,0 +1,118 @@
+"""Victims that import nothing of what was changed: the code that they call does, or holds what was replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+_SHOP = {
+    "shop/__init__.py": "",
+    "shop/marks.py": """
+        class Unset: pass
+        UNSET = Unset()
+
+        def is_set(value):
+            return value is not UNSET
+        """,
+    "shop/carts.py": """
+        from shop import marks
+
+        def discount(rate=marks.UNSET):
+            return rate / 2 if marks.is_set(rate) else 0
+        """,
+    "tests/test_a.py": """
+        from importlib import reload
+        from shop import marks
+
+        def test_first():
+            reload(marks)
+
+        def test_second():
+            reload(marks)
+        """,
+    "tests/test_b.py": """
+        from shop.carts import discount
+
+        def test_discount():
+            assert discount() == 0
+        """,
+}
+
+
+def _hint(run: Run) -> str:
+    """Return the section of the failure, without the places where lines are broken."""
+    _, title, after = run.output.partition("import leaks: something imported here had been changed")
+    return " ".join(f"{title}{after}".partition("The words are explained")[0].split())
+
+
+def test_a_victim_is_told_what_was_done_to_a_module_that_its_traceback_passes_through(suite: Suite) -> None:
+    run = suite.run(_SHOP, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    hint = _hint(run)
+    assert "shop.marks was executed again in place." in hint
+    assert "reloaded by tests/test_a.py::test_second (call), at tests/test_a.py:9" in hint
+    assert "imported here at shop/carts.py:2" in hint
+    assert "--isolate-imports=file" in hint
+    leaks = {leak["polluter"]["nodeid"]: leak for leak in run.leaks}
+    exposed = leaks["tests/test_a.py::test_second"]["exposed"]
+    assert [(met["nodeid"], met["outcome"]) for met in exposed] == [
+        ("tests/test_b.py::test_discount", "failed")
+    ]
+
+
+def test_the_remedy_cures_it(suite: Suite) -> None:
+    run = suite.run(_SHOP, "--isolate-imports=file", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+
+
+def test_a_class_of_the_first_execution_is_what_the_first_of_two_reloads_replaced(suite: Suite) -> None:
+    files = {
+        **_SHOP,
+        "shop/carts.py": """
+            from shop.marks import Unset, UNSET
+
+            def kind(value=None):
+                assert type(value) is Unset, "Unset"
+            """,
+        "tests/test_b.py": """
+            from shop.carts import kind
+
+            def test_kind():
+                import shop.marks
+                kind(shop.marks.UNSET)
+            """,
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    leaks = {leak["polluter"]["nodeid"]: leak for leak in run.leaks}
+    first, second = leaks["tests/test_a.py::test_first"], leaks["tests/test_a.py::test_second"]
+    assert (first["severity"], second["severity"]) == ("error", "warning")
+    assert [met["nodeid"] for met in first["exposed"]] == ["tests/test_b.py::test_kind"]
+
+
+def test_the_caller_of_a_changed_module_is_where_a_victim_met_it(suite: Suite) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/rates.py": "RATE = 5\n\ndef double():\n    assert RATE == 5\n    return 2 * RATE\n",
+        "shop/carts.py": "import shop.rates\n\ndef total():\n    return shop.rates.double()\n",
+        "tests/test_a.py": "from shop import rates\n\ndef test_rate():\n    rates.RATE = 6\n",
+        "tests/test_b.py": "from shop.carts import total\n\ndef test_total():\n    assert total() == 10\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    hint = _hint(run)
+    assert "shop.rates.RATE: It was 5, and it is 6 now." in hint
+    assert "imported here at shop/carts.py:1" in hint
+
+
+def test_a_failure_is_told_nothing_of_a_library_that_its_traceback_merely_uses(suite: Suite) -> None:
+    files = {
+        "shop.py": "import json\n\ndef total():\n    raise ValueError(json.dumps('no json'))\n",
+        "tests/test_a.py": "import json\n\ndef test_it():\n    json.loads = len\n",
+        "tests/test_b.py": "from shop import total\n\ndef test_total():\n    assert total() == 10\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert run.leak("attribute-left", "json.loads")["exposed"] == []
