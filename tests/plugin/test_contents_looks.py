@@ -141,3 +141,82 @@ def test_a_submodule_that_a_fixture_of_a_class_imports_stays_bound_until_its_end
             """,
     }
     assert suite.run(files, "--isolate-imports=test").outcomes["passed"] == 2
+
+
+# The text of the test says neither the name of the module nor that it writes to one; that of the conftest does.
+_PATCHING = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "tests/test_a.py": """
+        class Thing: pass
+
+        def test_thing():
+            thing = Thing()
+            setattr(thing, "rate", 5)
+
+        def test_other(): pass
+        """,
+    "tests/test_b.py": """
+        def test_rate(request):
+            from shop import rates
+            assert rates.rate() == (6 if "patching" in request.fixturenames else 5)
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    "mode", ["--import-leak-report", *(f"--isolate-imports={m}" for m in ("file", "test"))]
+)
+def test_what_a_fixture_patches_in_a_module_that_it_imports_first_is_no_leak(suite: Suite, mode: str) -> None:
+    conftest = """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def patching(monkeypatch):
+            from shop import rates
+            monkeypatch.setattr(rates, "rate", lambda: 6)
+        """
+    run = suite.run({**_PATCHING, "tests/conftest.py": conftest}, mode, "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert [leak for leak in run.report["leaks"] if leak["kind"] == "attribute-left"] == []
+
+
+_HELPERS = {
+    "tests/conftest.py": "from helping import patching\n",
+    "tests/helping.py": """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def patching(monkeypatch):
+            from shop import rates
+            monkeypatch.setattr(rates, "rate", lambda: 6)
+        """,
+}
+
+
+def test_what_a_helper_patches_in_a_module_that_it_imports_first_is_no_leak(suite: Suite) -> None:
+    run = suite.run({**_PATCHING, **_HELPERS}, "--isolate-imports=test", "-o", "pythonpath=. tests")
+    assert run.outcomes == {"passed": 3}
+    assert [leak for leak in run.report["leaks"] if leak["kind"] == "attribute-left"] == []
+
+
+def test_what_a_fixture_leaves_in_a_module_that_it_imports_first_is_told(suite: Suite) -> None:
+    conftest = """
+        import pytest
+
+        @pytest.fixture(scope="module", autouse=True)
+        def own(): pass
+
+        @pytest.fixture
+        def rude():
+            from shop import rates
+            rates.rate = lambda: 6
+        """
+    files = {**_PATCHING, "tests/conftest.py": conftest, "tests/test_a.py": "def test_it(rude): pass\n"}
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("attribute-left", "shop.rates.rate")
+    assert leak["polluter"] == {"nodeid": "tests/test_a.py::test_it", "phase": "setup"}
+    assert leak["location"]["file"] == "tests/conftest.py"
+    assert leak["location"]["line"] == 10
+    assert leak["detail"].endswith("it is the function conftest.<lambda> now.")

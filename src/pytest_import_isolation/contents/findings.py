@@ -86,8 +86,9 @@ def find(
         if is_by_application(reload, origins):
             again[space] = None
             continue
-        base = since.get(space, space.first)
         before = copy_of(reload.before)
+        # Nobody may have looked before the reload.
+        base = since.get(space, before if space.is_late else space.first)
         # What test code had written before that goes too.
         written = writers.of_tests(compare(space, base, before), files)
         _leave_out(before, written)

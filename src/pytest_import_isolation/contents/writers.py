@@ -6,6 +6,7 @@ is certain, nothing is said.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import weakref
@@ -47,6 +48,9 @@ class Writers:
         self._origins = origins
         self._sources = SourceWrites()
         self._code = LoadedFiles(origins)
+        # Those of the test files that are conftests.
+        self._conftests_among: Collection[str] = ()
+        self._conftests: list[str] = []
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -182,6 +186,20 @@ class Writers:
         """
         yield file
         yield from self._code.around(file, file_of(sys.modules.get(home)))
+
+    def with_conftests(self, files: Iterable[str]) -> list[str]:
+        """Return some test files, and the conftests whose fixtures run for their tests."""
+        files = [*files]
+        test_files = self._origins.test_files
+        if test_files is not self._conftests_among:
+            self._conftests_among = test_files
+            self._conftests = [each for each in test_files if os.path.basename(each) == "conftest.py"]
+        above = [
+            conftest
+            for conftest in self._conftests
+            if any(file.startswith(os.path.join(os.path.dirname(conftest), "")) for file in files)
+        ]
+        return [*dict.fromkeys((*files, *above))]
 
     def words(self, file: str) -> Set[str]:
         """Return the words that the text of a file has: the last parts of the names of modules among them."""
