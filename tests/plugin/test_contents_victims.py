@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
@@ -116,3 +118,58 @@ def test_a_failure_is_told_nothing_of_a_library_that_its_traceback_merely_uses(s
     run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert run.leak("attribute-left", "json.loads")["exposed"] == []
+
+
+# The application stores it, under a name that no text of a test says.
+_HANDED = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "shop/shim.py": """
+        from shop import rates
+
+        def offer(name, function):
+            setattr(rates, name, function)
+
+        def observe(function):
+            rates.observer = function
+        """,
+    "tests/test_a.py": """
+        from shop import shim
+
+        def test_rate():
+            def mine():
+                return 6
+            shim.offer("".join(("ra", "te")), mine)
+            shim.observe(mine)
+
+        def test_other(tmp_path):
+            tmp_path.__class__.seen = tmp_path  # a file that writes to nothing is not looked at
+            del tmp_path.__class__.seen
+        """,
+    "tests/test_b.py": """
+        from shop import rates
+
+        def test_rate():
+            assert rates.rate() == 5
+        """,
+}
+
+
+def test_what_a_test_file_defines_is_a_leak_where_the_application_put_it_into_the_place_of_its_own(
+    suite: Suite,
+) -> None:
+    run = suite.run(_HANDED, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    leak = run.leak("attribute-left", "shop.rates.rate")
+    assert leak["severity"] == "error"
+    assert leak["polluter"] == {"nodeid": "tests/test_a.py::test_rate", "phase": "call"}
+    assert leak["location"] == {"file": "tests/test_a.py", "line": 5, "exact": False}
+    assert [met["outcome"] for met in leak["exposed"]] == ["failed"]
+    # What it stores in an attribute that is meant for that is its own state.
+    assert [one["name"] for one in run.leaks] == ["shop.rates.rate"]
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_isolation_undoes_it(suite: Suite, mode: str) -> None:
+    run = suite.run(_HANDED, f"--isolate-imports={mode}", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}

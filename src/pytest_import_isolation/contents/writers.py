@@ -11,6 +11,7 @@ import re
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from types import FunctionType
 from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
@@ -21,7 +22,7 @@ from pytest_import_isolation.contents.source_writes import (
     statements_executing,
     statements_writing,
 )
-from pytest_import_isolation.contents.values import file_of_code, is_mock
+from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
@@ -73,7 +74,7 @@ class Writers:
         return [change for change in changes if self._is_of_tests(change, [*files(change.space.home)])]
 
     def _is_of_tests(self, change: ContentChange, files: Collection[str]) -> bool:
-        is_certain = is_mock(change.after) or self._is_imported(change, files)
+        is_certain = self._is_stand_in(change) or self._is_imported(change, files)
         written: list[str] = []
         if not is_certain and change.submodule is None:
             written = [file for file in files if self._sources.writes_attribute(file, change.name)]
@@ -96,6 +97,17 @@ class Writers:
             self._sources.of(file).targets.may_have(change.space.name.rpartition(".")[2], change.name)
             for file in written
         )
+
+    def _is_stand_in(self, change: ContentChange) -> bool:
+        """Tell whether test code gave what took the place of something, whoever put it there.
+
+        That is a Mock, or what a test file defines in the place of a function or class: code of the
+        application that stores what a test hands to it means it for that test.
+        """
+        if is_mock(change.after):
+            return True
+        file = file_of_code(change.after) if is_definition(change.before) else None
+        return file is not None and self._origins.is_test_file(file)
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether one of some files imports the submodule that was bound to a name."""
@@ -264,11 +276,22 @@ class Writers:
                 continue  # what it writes may be named elsewhere, but the test's own file is likelier then
             found = statements_writing(text, change.name)
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
+            made = None if number or near else _definition(change.after, file, lines)
+            if made is not None:
+                return Writer(file, made)  # code of the application stored what the test handed to it
             direct = [one for one in found if one.is_direct]
             if near or direct:
                 return Writer(file, (near or direct)[-1 if is_teardown else 0])
             others += (Writer(file, one) for one in found[:1])
         return others[0] if others else None
+
+
+def _definition(value: object, file: str, lines: range | None) -> Statement | None:
+    """Return the statement in some lines of a file that defines a function, None if it is not there."""
+    if lines is None or type(value) is not FunctionType or value.__code__.co_filename != file:
+        return None
+    line = value.__code__.co_firstlineno
+    return Statement(line, 0, is_direct=False) if line in lines else None
 
 
 def _home_file(change: ContentChange) -> str | None:
