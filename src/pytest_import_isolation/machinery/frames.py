@@ -19,6 +19,7 @@ from pytest_import_isolation.machinery.threads import frames_of_other_threads
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+_IMP_FILE: Final = os.path.join(os.path.dirname(os.__file__), "imp.py")
 _MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
@@ -67,9 +68,11 @@ def is_machinery(frame: FrameType) -> bool:
 
 def is_importlib(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib, and its variables are what they are there."""
-    if frame.f_code.co_filename.startswith(_IMPORTLIB_FILES):
+    file = frame.f_code.co_filename
+    if file.startswith(_IMPORTLIB_FILES):
         return True
-    return frame.f_globals.get("__name__") in ("importlib", "importlib.util")
+    # The module imp is a shell around it, up to Python 3.11; later ones may have a module of that name.
+    return frame.f_globals.get("__name__") in ("importlib", "importlib.util") or file == _IMP_FILE
 
 
 def calling_frame() -> FrameType | None:
