@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,36 @@ def test_what_a_test_file_defines_is_a_leak_where_the_application_put_it_into_th
 def test_isolation_undoes_it(suite: Suite, mode: str) -> None:
     run = suite.run(_HANDED, f"--isolate-imports={mode}", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 3}
+
+
+def test_a_test_that_relied_on_what_was_undone_is_told_of_that_and_not_of_a_reload_above_it(
+    suite: Suite,
+) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/rates.py": "RATE = 5\n\ndef is_cheap():\n    return RATE < 5\n",
+        "tests/test_a.py": "from importlib import reload\nimport shop\n\ndef test_it():\n    reload(shop)\n",
+        "tests/test_b.py": """
+            from shop import rates
+
+            def test_first():
+                rates.RATE = 1
+
+            def test_second():
+                assert rates.is_cheap()
+            """,
+    }
+    run = suite.run(files, "--isolate-imports=test", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    told = " ".join(run.output.split())
+    assert "shop.rates.RATE was assigned by tests/test_b.py::test_first, and isolation undid that." in told
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="it has no imp")
+def test_the_line_of_a_reload_by_the_module_imp_is_the_one_that_calls_it(suite: Suite) -> None:
+    files = {
+        "shop.py": "RATE = 5\n",
+        "test_a.py": "import imp\nimport shop\n\ndef test_it():\n    imp.reload(shop)\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.leak("reloaded", "shop")["location"] == {"file": "test_a.py", "line": 5, "exact": True}

@@ -51,6 +51,8 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings()
+#: How a module was changed that was executed again.
+RELOADED: Final = "reloaded"
 #: What a body may make again as the very same object.
 _CONSTANTS: Final = (
     *(bool, bytes, complex, float, frozenset, int, str, tuple, type(None)),
@@ -165,7 +167,7 @@ class Undone(NamedTuple):
     @property
     def texts(self) -> tuple[str, ...]:
         """In words, one for each."""
-        words = [f"{one.space.name}: reloaded" for one in self.reloaded]
+        words = [f"{one.space.name}: {RELOADED}" for one in self.reloaded]
         return (*words, *(f"{change.full_name}: {how(change)}" for change in self.written))
 
 
