@@ -220,3 +220,38 @@ def test_what_a_fixture_leaves_in_a_module_that_it_imports_first_is_told(suite: 
     assert leak["location"]["file"] == "tests/conftest.py"
     assert leak["location"]["line"] == 10
     assert leak["detail"].endswith("it is the function conftest.<lambda> now.")
+
+
+_TAINTING = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "shop/carts.py": "from shop import rates\n\nRATE = rates.rate()\n",
+    "tests/test_a.py": "def test_a():\n    import shop.carts\n\ndef test_b(): pass\n",
+    "tests/test_b.py": "def test_c(): pass\n",
+}
+_FIXTURE = """
+    import pytest
+
+    @pytest.fixture(autouse={autouse})
+    def patching(monkeypatch):
+        from shop import rates
+        monkeypatch.setattr(rates, "rate", lambda: 6)
+    """
+
+
+def test_what_a_fixture_patches_for_each_test_taints_no_module_that_one_of_them_imports(suite: Suite) -> None:
+    files = {**_TAINTING, "tests/conftest.py": _FIXTURE.format(autouse=True)}
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.leaks == []
+
+
+def test_what_a_fixture_patches_for_some_tests_taints_a_module_that_one_of_them_imports(suite: Suite) -> None:
+    files = {
+        **_TAINTING,
+        "tests/conftest.py": _FIXTURE.format(autouse=False),
+        "tests/test_a.py": "def test_a(patching):\n    import shop.carts\n\ndef test_b(patching): pass\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == [("tainted", "shop.carts")]

@@ -205,7 +205,7 @@ class ContentBoundaries:
             number = len(self._found.leaks)
             self._found.record_suspect(leak, change, contained=self._is_undone)
             if len(self._found.leaks) > number:
-                self._environments.note(number, patched.variables)
+                self._environments.note(number, patched)
 
     def end_phase(self, phase: str) -> None:
         """Take note of what was written in a phase of a test."""
