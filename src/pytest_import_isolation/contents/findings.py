@@ -51,8 +51,9 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings()
-#: How a module was changed that was executed again.
+#: How a module was changed that was executed again, and an attribute that had another value before.
 RELOADED: Final = "reloaded"
+ASSIGNED: Final = "assigned"
 #: What a body may make again as the very same object.
 _CONSTANTS: Final = (
     *(bool, bytes, complex, float, frozenset, int, str, tuple, type(None)),
@@ -190,7 +191,7 @@ def how(change: ContentChange) -> str:
         return "bound by the import of the submodule"
     if change.before is ABSENT:
         return "added"
-    return "removed" if change.after is ABSENT else "assigned"
+    return "removed" if change.after is ABSENT else ASSIGNED
 
 
 def following(state: State, changes: Iterable[ContentChange]) -> State:

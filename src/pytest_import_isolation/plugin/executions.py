@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_import_isolation.contents.findings import RELOADED
+from pytest_import_isolation.contents.findings import ASSIGNED, RELOADED
 from pytest_import_isolation.leaks.touched import Touched
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state.changes import Changes
@@ -182,8 +182,8 @@ def _how_clearly(text: str, name: str, how: str, touches: Callable[[str], bool])
         return (1, len(name)) if says(name) else (0 if says(last) else -1, len(last))
     if says(last):
         return 2 if says(owner.rpartition(".")[2]) else 1, len(last)
-    # What the code of a module reads need not be in the text.
-    return 1 if touches(owner) else -1, len(owner)
+    # What the code of a module reads need not be in the text, but what it misses is.
+    return 1 if how == ASSIGNED and touches(owner) else -1, len(owner)
 
 
 def _sentence(name: str, who: str) -> str:
