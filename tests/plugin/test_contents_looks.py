@@ -255,3 +255,28 @@ def test_what_a_fixture_patches_for_some_tests_taints_a_module_that_one_of_them_
     run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 3}
     assert run.kinds == [("tainted", "shop.carts")]
+
+
+_NO_VERSIONS = """
+    from pytest_import_isolation.machinery import dict_versions
+
+    dict_versions._make_cell = None  # as from CPython 3.14 on
+    """
+
+
+@pytest.mark.parametrize("mode", ["--import-leak-report", "--isolate-imports=file"])
+def test_what_a_file_leaves_in_a_library_that_it_names_is_told_without_versions_too(
+    suite: Suite, mode: str
+) -> None:
+    files = {
+        "no_versions.py": _NO_VERSIONS,
+        "test_a.py": "def test_it(): pass\n",
+        "test_b.py": "import json\njson.loads = len\n\ndef test_it(): pass\n",
+        "test_c.py": "import json\n\ndef test_it():\n    json.dumps = len\n",
+    }
+    run = suite.run(files, mode, "-p", "no_versions", env={"PYTHONPATH": suite.python_path})
+    assert run.outcomes == {"passed": 3}
+    assert {leak["name"]: leak["location"]["line"] for leak in run.leaks} == {
+        "json.loads": 2,
+        "json.dumps": 4,
+    }

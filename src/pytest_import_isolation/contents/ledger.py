@@ -290,7 +290,7 @@ class Contents:
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
         if not HAS_VERSIONS:
-            self.take()  # later, those that it names would hold already what it writes to them
+            _in_time(self.take())  # later, those that it names would hold already what it writes to them
 
     def name_classes(self, names: Set[str]) -> None:
         """Look at foreign classes of some names, too, since test code writes to what is called so."""
@@ -383,6 +383,13 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
 def _earlier(space: Space, since: State) -> Copy | None:
     """Return what a namespace held at a moment, or when its first execution ended, if that is known."""
     return since.get(space, None if space.is_late else space.first)
+
+
+def _in_time(spaces: Iterable[Space]) -> None:
+    """Note that some namespaces are looked at before anybody can have written to them."""
+    for space in spaces:
+        if space.is_late:
+            space.first, space.is_late = space.copy, False
 
 
 def _late(spaces: list[Space] | None) -> list[Space] | None:
