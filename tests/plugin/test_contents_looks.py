@@ -280,3 +280,39 @@ def test_what_a_file_leaves_in_a_library_that_it_names_is_told_without_versions_
         "json.loads": 2,
         "json.dumps": 4,
     }
+
+
+_COPIES = {
+    "shop.py": "RATES = {'low': 5}\n",
+    "test_a.py": """
+        import os, shop
+
+        class TestRates:
+            def setup_method(self):
+                self.rates = shop.RATES.copy()
+                self.environ = dict(os.environ)
+                shop.RATES["low"] = 1
+                os.environ["SHOP"] = "closed"
+
+            def teardown_method(self):
+                shop.RATES = self.rates
+                os.environ = self.environ
+
+            def test_low(self):
+                assert shop.RATES["low"] == 1
+        """,
+    "test_b.py": """
+        import os, shop
+
+        def test_rates():
+            assert shop.RATES["low"] == 5
+            assert "SHOP" not in os.environ
+        """,
+}
+
+
+@pytest.mark.parametrize("mode", ["--import-leak-report", "--isolate-imports=file", "--isolate-imports=test"])
+def test_what_a_test_puts_back_as_a_copy_stays(suite: Suite, mode: str) -> None:
+    run = suite.run(_COPIES, mode)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []

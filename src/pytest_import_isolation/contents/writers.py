@@ -12,13 +12,14 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from types import FunctionType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.source_writes import (
     SourceWrites,
     Statement,
+    copies_attribute,
     statements_executing,
     statements_writing,
 )
@@ -26,6 +27,9 @@ from pytest_import_isolation.contents.values import file_of_code, is_definition,
 from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
+
+#: What a copy of it is no longer.
+_ENVIRON: Final = type(os.environ)
 
 
 class Writer(NamedTuple):
@@ -81,7 +85,7 @@ class Writers:
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
-        if self._is_in_a_test(change) or self._is_own_state(change):
+        if self._is_in_a_test(change) or self._is_own_state(change) or self._is_put_back(change, written):
             return False
         if is_certain or any(self._names_target(file, change) for file in written):
             return True
@@ -108,6 +112,18 @@ class Writers:
             return True
         file = file_of_code(change.after) if is_definition(change.before) else None
         return file is not None and self._origins.is_test_file(file)
+
+    def _is_put_back(self, change: ContentChange, files: Iterable[str]) -> bool:
+        """Tell whether what was left may be a copy that a test made, to put it back later.
+
+        What stood there was changed in place meanwhile: to put that back would bring these changes back.
+        """
+        sort = _sort_of_container(change.before)
+        return (
+            sort is not None
+            and sort is _sort_of_container(change.after)
+            and any(copies_attribute(self._sources.text(file), change.name) for file in files)
+        )
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether one of some files imports the submodule that was bound to a name."""
@@ -292,6 +308,13 @@ def _definition(value: object, file: str, lines: range | None) -> Statement | No
         return None
     line = value.__code__.co_firstlineno
     return Statement(line, 0, is_direct=False) if line in lines else None
+
+
+def _sort_of_container(value: object) -> type | None:
+    kind = type(value)
+    if kind is _ENVIRON:
+        return dict
+    return next((sort for sort in (dict, list, set) if issubclass(kind, sort)), None)
 
 
 def _home_file(change: ContentChange) -> str | None:
