@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -46,3 +49,21 @@ def test_what_cannot_be_read_has_no_text(tmp_path: Path) -> None:
     assert text_of(tmp_path) == ""
     assert text_of(tmp_path / "none.py") == ""
     assert text_of(Path("nul\0.py")) == ""
+
+
+def test_a_source_is_read_whatever_a_test_has_put_into_the_place_of_what_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n")
+
+    def forbidden(*args: object, **options: object) -> object:
+        raise RuntimeError("nobody waits for a disk here")
+
+    with monkeypatch.context() as patching:
+        for owner, name in ((Path, "read_bytes"), (Path, "open"), (builtins, "open"), (io, "open")):
+            patching.setattr(owner, name, forbidden)
+        for name in ("open", "read", "close", "stat", "fstat"):
+            patching.setattr(os, name, forbidden)
+        text = text_of(file)
+    assert text == "x = 1\n"

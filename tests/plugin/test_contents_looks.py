@@ -141,3 +141,178 @@ def test_a_submodule_that_a_fixture_of_a_class_imports_stays_bound_until_its_end
             """,
     }
     assert suite.run(files, "--isolate-imports=test").outcomes["passed"] == 2
+
+
+# The text of the test says neither the name of the module nor that it writes to one; that of the conftest does.
+_PATCHING = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "tests/test_a.py": """
+        class Thing: pass
+
+        def test_thing():
+            thing = Thing()
+            setattr(thing, "rate", 5)
+
+        def test_other(): pass
+        """,
+    "tests/test_b.py": """
+        def test_rate(request):
+            from shop import rates
+            assert rates.rate() == (6 if "patching" in request.fixturenames else 5)
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    "mode", ["--import-leak-report", *(f"--isolate-imports={m}" for m in ("file", "test"))]
+)
+def test_what_a_fixture_patches_in_a_module_that_it_imports_first_is_no_leak(suite: Suite, mode: str) -> None:
+    conftest = """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def patching(monkeypatch):
+            from shop import rates
+            monkeypatch.setattr(rates, "rate", lambda: 6)
+        """
+    run = suite.run({**_PATCHING, "tests/conftest.py": conftest}, mode, "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert [leak for leak in run.report["leaks"] if leak["kind"] == "attribute-left"] == []
+
+
+_HELPERS = {
+    "tests/conftest.py": "from helping import patching\n",
+    "tests/helping.py": """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def patching(monkeypatch):
+            from shop import rates
+            monkeypatch.setattr(rates, "rate", lambda: 6)
+        """,
+}
+
+
+def test_what_a_helper_patches_in_a_module_that_it_imports_first_is_no_leak(suite: Suite) -> None:
+    run = suite.run({**_PATCHING, **_HELPERS}, "--isolate-imports=test", "-o", "pythonpath=. tests")
+    assert run.outcomes == {"passed": 3}
+    assert [leak for leak in run.report["leaks"] if leak["kind"] == "attribute-left"] == []
+
+
+def test_what_a_fixture_leaves_in_a_module_that_it_imports_first_is_told(suite: Suite) -> None:
+    conftest = """
+        import pytest
+
+        @pytest.fixture(scope="module", autouse=True)
+        def own(): pass
+
+        @pytest.fixture
+        def rude():
+            from shop import rates
+            rates.rate = lambda: 6
+        """
+    files = {**_PATCHING, "tests/conftest.py": conftest, "tests/test_a.py": "def test_it(rude): pass\n"}
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("attribute-left", "shop.rates.rate")
+    assert leak["polluter"] == {"nodeid": "tests/test_a.py::test_it", "phase": "setup"}
+    assert leak["location"]["file"] == "tests/conftest.py"
+    assert leak["location"]["line"] == 10
+    assert leak["detail"].endswith("it is the function conftest.<lambda> now.")
+
+
+_TAINTING = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "shop/carts.py": "from shop import rates\n\nRATE = rates.rate()\n",
+    "tests/test_a.py": "def test_a():\n    import shop.carts\n\ndef test_b(): pass\n",
+    "tests/test_b.py": "def test_c(): pass\n",
+}
+_FIXTURE = """
+    import pytest
+
+    @pytest.fixture(autouse={autouse})
+    def patching(monkeypatch):
+        from shop import rates
+        monkeypatch.setattr(rates, "rate", lambda: 6)
+    """
+
+
+def test_what_a_fixture_patches_for_each_test_taints_no_module_that_one_of_them_imports(suite: Suite) -> None:
+    files = {**_TAINTING, "tests/conftest.py": _FIXTURE.format(autouse=True)}
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.leaks == []
+
+
+def test_what_a_fixture_patches_for_some_tests_taints_a_module_that_one_of_them_imports(suite: Suite) -> None:
+    files = {
+        **_TAINTING,
+        "tests/conftest.py": _FIXTURE.format(autouse=False),
+        "tests/test_a.py": "def test_a(patching):\n    import shop.carts\n\ndef test_b(patching): pass\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == [("tainted", "shop.carts")]
+
+
+_NO_VERSIONS = """
+    from pytest_import_isolation.machinery import dict_versions
+
+    dict_versions._make_cell = None  # as from CPython 3.14 on
+    """
+
+
+@pytest.mark.parametrize("mode", ["--import-leak-report", "--isolate-imports=file"])
+def test_what_a_file_leaves_in_a_library_that_it_names_is_told_without_versions_too(
+    suite: Suite, mode: str
+) -> None:
+    files = {
+        "no_versions.py": _NO_VERSIONS,
+        "test_a.py": "def test_it(): pass\n",
+        "test_b.py": "import json\njson.loads = len\n\ndef test_it(): pass\n",
+        "test_c.py": "import json\n\ndef test_it():\n    json.dumps = len\n",
+    }
+    run = suite.run(files, mode, "-p", "no_versions", env={"PYTHONPATH": suite.python_path})
+    assert run.outcomes == {"passed": 3}
+    assert {leak["name"]: leak["location"]["line"] for leak in run.leaks} == {
+        "json.loads": 2,
+        "json.dumps": 4,
+    }
+
+
+_COPIES = {
+    "shop.py": "RATES = {'low': 5}\n",
+    "test_a.py": """
+        import os, shop
+
+        class TestRates:
+            def setup_method(self):
+                self.rates = shop.RATES.copy()
+                self.environ = dict(os.environ)
+                shop.RATES["low"] = 1
+                os.environ["SHOP"] = "closed"
+
+            def teardown_method(self):
+                shop.RATES = self.rates
+                os.environ = self.environ
+
+            def test_low(self):
+                assert shop.RATES["low"] == 1
+        """,
+    "test_b.py": """
+        import os, shop
+
+        def test_rates():
+            assert shop.RATES["low"] == 5
+            assert "SHOP" not in os.environ
+        """,
+}
+
+
+@pytest.mark.parametrize("mode", ["--import-leak-report", "--isolate-imports=file", "--isolate-imports=test"])
+def test_what_a_test_puts_back_as_a_copy_stays(suite: Suite, mode: str) -> None:
+    run = suite.run(_COPIES, mode)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []

@@ -51,6 +51,9 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings()
+#: How a module was changed that was executed again, and an attribute that had another value before.
+RELOADED: Final = "reloaded"
+ASSIGNED: Final = "assigned"
 #: What a body may make again as the very same object.
 _CONSTANTS: Final = (
     *(bool, bytes, complex, float, frozenset, int, str, tuple, type(None)),
@@ -86,8 +89,9 @@ def find(
         if is_by_application(reload, origins):
             again[space] = None
             continue
-        base = since.get(space, space.first)
         before = copy_of(reload.before)
+        # Nobody may have looked before the reload.
+        base = since.get(space, before if space.is_late else space.first)
         # What test code had written before that goes too.
         written = writers.of_tests(compare(space, base, before), files)
         _leave_out(before, written)
@@ -164,7 +168,7 @@ class Undone(NamedTuple):
     @property
     def texts(self) -> tuple[str, ...]:
         """In words, one for each."""
-        words = [f"{one.space.name}: reloaded" for one in self.reloaded]
+        words = [f"{one.space.name}: {RELOADED}" for one in self.reloaded]
         return (*words, *(f"{change.full_name}: {how(change)}" for change in self.written))
 
 
@@ -187,7 +191,7 @@ def how(change: ContentChange) -> str:
         return "bound by the import of the submodule"
     if change.before is ABSENT:
         return "added"
-    return "removed" if change.after is ABSENT else "assigned"
+    return "removed" if change.after is ABSENT else ASSIGNED
 
 
 def following(state: State, changes: Iterable[ContentChange]) -> State:

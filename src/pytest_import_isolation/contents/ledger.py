@@ -66,10 +66,9 @@ class Contents:
         self._number = 0
         self._unsettled: list[Any] = []
         self._finders: tuple[object, ...] = ()
-        # Whether modules were executed since, whose namespaces are known by now.
-        self._has_more = False
-        # Whether namespaces were copied since the state was made, or others belong to it.
-        self._is_stale = False
+        # Whether modules were executed since, whose namespaces are known by now; whether namespaces were
+        # copied since the state was made, or others belong to it.
+        self._has_more = self._is_stale = False
 
     def start(self, wanting: Wanting) -> None:
         """Note what modules hold when they have been executed; each user of it starts and stops it.
@@ -127,6 +126,7 @@ class Contents:
             found = self._spaces.get(id(space.owner()))
             if found is not None and found[0] is space:
                 classes = _classes(space, found[1:], self._died)
+                _late([each for each in classes if each not in found])
                 if classes != found[1:]:
                     found[1:] = classes
                     self._is_stale = True
@@ -165,7 +165,7 @@ class Contents:
         spaces = [*chain(*came.values())]
         self._is_stale = not (is_all and self._versions.extend(now, spaces))
         if not self._is_stale and (changed or spaces):
-            self._state = _Look(self._state, [*changed, *spaces])
+            self._state = _Look(self._state, [*dict.fromkeys((*changed, *spaces))])
         return not self._is_stale
 
     def _look_at_all(self, entries: dict[Any, object]) -> None:
@@ -194,7 +194,7 @@ class Contents:
             key = id(module)
             known = self._spaces.get(key)
             is_known = known is not None and known[0].owner() is module and known[0].dictionary is not None
-            found = known if is_known else self._woken(module) or self._begin(name, module)
+            found = known if is_known else self._woken(module) or _late(self._begin(name, module))
             if found is None:
                 self._unsettled.append(name)
             else:
@@ -256,7 +256,7 @@ class Contents:
         return changed or any(refreshed)
 
     def begun(self, name: str) -> None:
-        """Nothing is to be noted when an import begins, or when all are over."""
+        """Note nothing when an import begins, or when all are over."""
 
     def finished(self) -> None:
         """See :meth:`begun`."""
@@ -290,7 +290,7 @@ class Contents:
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
         if not HAS_VERSIONS:
-            self.take()  # later, those that it names would hold already what it writes to them
+            _in_time(self.take())  # later, those that it names would hold already what it writes to them
 
     def name_classes(self, names: Set[str]) -> None:
         """Look at foreign classes of some names, too, since test code writes to what is called so."""
@@ -317,8 +317,8 @@ class Contents:
         """
         found: list[ContentChange] = []
         for space in list(self._all_spaces()):
-            before = since.get(space, space.first)
-            if not space.may_differ(before, held):
+            before = _earlier(space, since)
+            if before is None or not space.may_differ(before, held):
                 continue
             self._is_stale = space.refresh() or self._is_stale
             if space.copy is not before:
@@ -330,7 +330,8 @@ class Contents:
     def changes(self, since: State, now: State | None = None) -> list[ContentChange]:
         """Return what is different from an earlier moment, whoever did it.
 
-        Of modules that were executed since, what is different from the end of their execution.
+        Of modules that were executed since, what is different from the end of their execution. Nothing of
+        those that nobody looked at then: a test may have patched them before they were looked at.
 
         Args:
             since: the earlier moment.
@@ -341,8 +342,8 @@ class Contents:
             return []
         found: list[ContentChange] = []
         for space, copy in _other(since, now):
-            before = since.get(space, space.first)
-            if before is not copy:
+            before = _earlier(space, since)
+            if before is not None and before is not copy:
                 found += compare(space, before, copy, is_new=space not in since)
         return found
 
@@ -377,6 +378,25 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
     if few is not None:
         return few
     return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
+
+
+def _earlier(space: Space, since: State) -> Copy | None:
+    """Return what a namespace held at a moment, or when its first execution ended, if that is known."""
+    return since.get(space, None if space.is_late else space.first)
+
+
+def _in_time(spaces: Iterable[Space]) -> None:
+    """Note that some namespaces are looked at before anybody can have written to them."""
+    for space in spaces:
+        if space.is_late:
+            space.first, space.is_late = space.copy, False
+
+
+def _late(spaces: list[Space] | None) -> list[Space] | None:
+    """Return some namespaces that are looked at some time after they came."""
+    for space in spaces or ():
+        space.is_late = True
+    return spaces
 
 
 def _classes(space: Space, known: list[Space], on_death: Callable[[Space], object]) -> list[Space]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ _UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
 _LONGEST_NAME: Final = 300
 _WORD: Final = regex(r"\w+")
 #: Of so many files the words are kept.
-_MOST_FILES: Final = 8
+_MOST_FILES: Final = 16
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 
@@ -234,6 +235,15 @@ def _last_parts(node: ast.AST) -> Iterator[str]:
         last = node.value.rpartition(".")[2]
         if last.isidentifier():
             yield last
+
+
+def copies_attribute(source: str, name: str) -> bool:
+    """Tell whether a text copies what an attribute of that name holds: a dictionary, list or set."""
+    word = re.escape(name)
+    copying = (
+        rf"\.{word}\s*(?:\.copy\(|\[\s*:\s*\])|\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.{word}\s*\)"
+    )
+    return re.search(copying, source) is not None
 
 
 class Statement(NamedTuple):

@@ -122,6 +122,7 @@ class Space:
         "home",
         "identity",
         "is_class",
+        "is_late",
         "name",
         "owner",
     )
@@ -154,6 +155,8 @@ class Space:
         self.refresh()
         #: What it held when its first execution ended, or when it was looked at first.
         self.first = self.copy
+        #: Whether it was looked at first some time after that: what was written to it before is not known.
+        self.is_late = False
 
     def __repr__(self) -> str:
         return f"Space({self.name!r})"

@@ -6,24 +6,30 @@ is certain, nothing is said.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
-from typing import ClassVar
+from types import FunctionType
+from typing import ClassVar, Final
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.source_writes import (
     SourceWrites,
     Statement,
+    copies_attribute,
     statements_executing,
     statements_writing,
 )
-from pytest_import_isolation.contents.values import file_of_code, is_mock
+from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
+
+#: What a copy of it is no longer.
+_ENVIRON: Final = type(os.environ)
 
 
 class Writer(NamedTuple):
@@ -47,6 +53,9 @@ class Writers:
         self._origins = origins
         self._sources = SourceWrites()
         self._code = LoadedFiles(origins)
+        # Those of the test files that are conftests.
+        self._conftests_among: Collection[str] = ()
+        self._conftests: list[str] = []
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -69,14 +78,14 @@ class Writers:
         return [change for change in changes if self._is_of_tests(change, [*files(change.space.home)])]
 
     def _is_of_tests(self, change: ContentChange, files: Collection[str]) -> bool:
-        is_certain = is_mock(change.after) or self._is_imported(change, files)
+        is_certain = self._is_stand_in(change) or self._is_imported(change, files)
         written: list[str] = []
         if not is_certain and change.submodule is None:
             written = [file for file in files if self._sources.writes_attribute(file, change.name)]
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
-        if self._is_in_a_test(change) or self._is_own_state(change):
+        if self._is_in_a_test(change) or self._is_own_state(change) or self._is_put_back(change, written):
             return False
         if is_certain or any(self._names_target(file, change) for file in written):
             return True
@@ -91,6 +100,29 @@ class Writers:
         return not self._may_be_computed(others) or any(
             self._sources.of(file).targets.may_have(change.space.name.rpartition(".")[2], change.name)
             for file in written
+        )
+
+    def _is_stand_in(self, change: ContentChange) -> bool:
+        """Tell whether test code gave what took the place of something, whoever put it there.
+
+        That is a Mock, or what a test file defines in the place of a function or class: code of the
+        application that stores what a test hands to it means it for that test.
+        """
+        if is_mock(change.after):
+            return True
+        file = file_of_code(change.after) if is_definition(change.before) else None
+        return file is not None and self._origins.is_test_file(file)
+
+    def _is_put_back(self, change: ContentChange, files: Iterable[str]) -> bool:
+        """Tell whether what was left may be a copy that a test made, to put it back later.
+
+        What stood there was changed in place meanwhile: to put that back would bring these changes back.
+        """
+        sort = _sort_of_container(change.before)
+        return (
+            sort is not None
+            and sort is _sort_of_container(change.after)
+            and any(copies_attribute(self._sources.text(file), change.name) for file in files)
         )
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
@@ -183,6 +215,20 @@ class Writers:
         yield file
         yield from self._code.around(file, file_of(sys.modules.get(home)))
 
+    def with_conftests(self, files: Iterable[str]) -> list[str]:
+        """Return some test files, and the conftests whose fixtures run for their tests."""
+        files = [*files]
+        test_files = self._origins.test_files
+        if test_files is not self._conftests_among:
+            self._conftests_among = test_files
+            self._conftests = [each for each in test_files if os.path.basename(each) == "conftest.py"]
+        above = [
+            conftest
+            for conftest in self._conftests
+            if any(file.startswith(os.path.join(os.path.dirname(conftest), "")) for file in files)
+        ]
+        return [*dict.fromkeys((*files, *above))]
+
     def words(self, file: str) -> Set[str]:
         """Return the words that the text of a file has: the last parts of the names of modules among them."""
         return self._sources.words(file)
@@ -246,11 +292,29 @@ class Writers:
                 continue  # what it writes may be named elsewhere, but the test's own file is likelier then
             found = statements_writing(text, change.name)
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
+            made = None if number or near else _definition(change.after, file, lines)
+            if made is not None:
+                return Writer(file, made)  # code of the application stored what the test handed to it
             direct = [one for one in found if one.is_direct]
             if near or direct:
                 return Writer(file, (near or direct)[-1 if is_teardown else 0])
             others += (Writer(file, one) for one in found[:1])
         return others[0] if others else None
+
+
+def _definition(value: object, file: str, lines: range | None) -> Statement | None:
+    """Return the statement in some lines of a file that defines a function, None if it is not there."""
+    if lines is None or type(value) is not FunctionType or value.__code__.co_filename != file:
+        return None
+    line = value.__code__.co_firstlineno
+    return Statement(line, 0, is_direct=False) if line in lines else None
+
+
+def _sort_of_container(value: object) -> type | None:
+    kind = type(value)
+    if kind is _ENVIRON:
+        return dict
+    return next((sort for sort in (dict, list, set) if issubclass(kind, sort)), None)
 
 
 def _home_file(change: ContentChange) -> str | None:

@@ -5,19 +5,17 @@ Nothing is wrapped while nothing is leaked.
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from pytest_import_isolation.leaks.holders import Holder, held
 from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange, spec_of
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
-from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.asked_imports import ASKED
@@ -129,7 +127,7 @@ class Exposures:
             if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
         for name, several in list(self._contents.items()):
-            self._contents[name] = [one for one in several if one.is_in_place]
+            self._contents[name] = [one for one in several if not one.is_over]
             if not self._contents[name]:
                 del self._contents[name]
         for watched in self._unjudged:
@@ -259,28 +257,19 @@ class Exposures:
             if not watched.is_own(here.nodeid) and watched.is_in_place:
                 self._meet(watched, exposure)
 
-    def note_holders(
-        self, nodeid: str, phase: str, holders: Iterable[tuple[str, dict[str, Any]]], failure: str
-    ) -> None:
-        """Take note of a failing test that holds a module whose contents were changed.
+    def note_holders(self, nodeid: str, phase: str, holders: Sequence[Holder], failure: str) -> None:
+        """Take note of a failing test that holds a module whose contents were changed, or calls what does.
 
         Args:
             nodeid: the test.
             phase: of the run.
-            holders: the names and namespaces of the modules that it was in.
-            failure: the text of the failure: it has to say a name that was written to, or the module.
+            holders: the modules that it was in.
+            failure: the text of the failure.
         """
-        for watched in [one for several in self._contents.values() for one in several]:
-            if watched.is_own(nodeid) or nodeid in watched.met or not watched.is_in_place:
-                continue
-            last = watched.name.rpartition(".")[2]
-            if last not in failure and not any(name in failure for name in watched.names):
-                continue
-            for name, space in holders:
-                if name == watched.name or watched.is_held_by(space):
-                    file = found if type(found := space.get("__file__")) is str else name
-                    self._meet(watched, Exposure(nodeid, phase, file, line_of_import(file, last), _UNKNOWN))
-                    break
+        watching = [one for several in self._contents.values() for one in several]
+        for watched, (file, line) in held(watching, holders, failure, self._is_users):
+            if not watched.is_own(nodeid) and nodeid not in watched.met:
+                self._meet(watched, Exposure(nodeid, phase, file, line, _UNKNOWN))
 
     def _meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
         if exposure.nodeid not in watched.met:
@@ -339,13 +328,6 @@ def _telling(watched: WatchedChange, wanted: str, is_for_another: bool) -> int:
     if wanted != watched.name and not wanted.startswith(f"{watched.name}."):
         return 1
     return 2 if is_for_another else 3
-
-
-def line_of_import(file: str, name: str) -> int:
-    """Return the line of a file that imports a name, 1 if none is found."""
-    lines = text_of(Path(file)).splitlines() if file.endswith(".py") else []
-    word = re.compile(rf"^\s*(?:from|import)\b.*\b{re.escape(name)}\b")
-    return next((number for number, line in enumerate(lines, 1) if word.match(line)), 1)
 
 
 def _above(nodeid: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
+from pytest_import_isolation.leaks.holders import Holder
 from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
@@ -202,7 +203,7 @@ class FoundLeaks:
         self,
         nodeid: str,
         phase: str,
-        holders: Sequence[tuple[str, dict[str, Any]]] = (),
+        holders: Sequence[Holder] = (),
         failure: str = "",
         touches: Callable[[str], bool] = bool,
     ) -> list[Met]:
@@ -211,7 +212,7 @@ class FoundLeaks:
         Args:
             nodeid: the test or file.
             phase: of the run.
-            holders: names and namespaces in which objects of an older execution of a module may be held.
+            holders: modules in which objects of an older execution of a module may be held.
             failure: the text of the failure.
             touches: tells whether the failure touches a module.
         """
@@ -222,7 +223,7 @@ class FoundLeaks:
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
-                self._state(leak, holders),
+                self._state(leak, {holder.name: holder.space for holder in holders}.items()),
                 self._is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
             )

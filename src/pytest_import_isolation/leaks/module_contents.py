@@ -52,6 +52,7 @@ class WatchedContents(WatchedChange):
         polluter: who did it.
         is_in_place: tells whether it is still so.
         before: what is there no more, by identity.
+        is_back: tells whether what was there before is there again; None if what was left says it.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class WatchedContents(WatchedChange):
         polluter: Polluter,
         is_in_place: Callable[[], bool],
         before: Iterable[object] = (),
+        is_back: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(SingleChange("contents", module, ABSENT, ABSENT), polluter, taints=False)
         #: The last parts of the names that were written to.
         self.names = tuple(names)
         self._is_in_place = is_in_place
+        self._is_back = is_back
         self._before = {id(value) for value in before}
 
     @property
@@ -73,15 +76,33 @@ class WatchedContents(WatchedChange):
         """Whether it is still there to be met."""
         return self._is_in_place()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody can meet it any more.
+
+        What the first of several reloads replaced is held by those who took it before, whatever is there now.
+        """
+        return not self.is_in_place and (self._is_back is None or self._is_back())
+
     def is_held_by(self, space: dict[str, object]) -> bool:
         """Tell whether a namespace holds the module, something of it, or what was replaced."""
         module = sys.modules.get(self.name)
+        if not self.is_in_place:
+            return any(map(self._was_replaced, list(space.values())))
         return any(
             value is module
             or id(value) in self._before
             or ((home := home_of(value)) is not None and home[0] == self.name)
             for value in list(space.values())
         )
+
+    def _was_replaced(self, value: object) -> bool:
+        """Tell whether this is a class or function of the execution that a reload replaced."""
+        home = home_of(value)
+        if home is None or home[0] != self.name or id(value) not in self._before:
+            return False
+        # What has died may have left its identity to its successor.
+        return (namespace(sys.modules.get(self.name)) or {}).get(home[1]) is not value
 
 
 class ContentLeaks:
@@ -277,12 +298,15 @@ def _leak_of(
         case="reloaded-by-path" if files else None,
     )
     new = [(name, value) for name, value in now.items() if before.get(name, ABSENT) is not value]
+    # By identity: to hold it could hold a module alive.
+    were = {name: id(before.get(name, ABSENT)) for name, _ in new}
     watched = WatchedContents(
         space.name,
         [name for name, _ in new if not name.startswith("__")],
         polluter,
         lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
         old,
+        lambda: all(id((space.dictionary or {}).get(name, ABSENT)) == was for name, was in were.items()),
     )
     return ContentLeak(leak, watched, files is not None)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.read_names import names_read_at_import
+from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
@@ -34,9 +35,10 @@ class PatchedImport(NamedTuple):
     #: What was patched, each with what became of it.
     patched: tuple[str, ...]
     by: Polluter
-    #: The variables of the environment that it read, None for each that was not set; none at all if it read
-    #: patched attributes, too.
+    #: The variables of the environment that it read, None for each that was not set.
     variables: Variables
+    #: The patched attributes that it read.
+    attributes: tuple[ContentChange, ...]
 
 
 class PatchedImports:
@@ -109,8 +111,9 @@ class PatchedImports:
         variables = self._variables(name, file)
         attributes = () if self._setting_up else (*self._attributes(module, file),)
         if variables or attributes:
-            told = (*self._told(variables), *attributes)
-            self._found[name] = PatchedImport(name, told, here, Variables() if attributes else variables)
+            patched = (f"{change.full_name} was patched" for change in attributes)
+            told = (*self._told(variables), *patched)
+            self._found[name] = PatchedImport(name, told, here, variables, attributes)
 
     def begin_session_fixture(self) -> None:
         """Note that a fixture of the whole run is about to be set up: what it does is around all tests."""
@@ -138,7 +141,7 @@ class PatchedImports:
         for name, value in sorted((decoded(key), value) for key, value in variables.items()):
             yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, 'the test')}"
 
-    def _attributes(self, module: object, file: str) -> Iterator[str]:
+    def _attributes(self, module: object, file: str) -> Iterator[ContentChange]:
         space = namespace(module) or {}
         held = {id(value) for value in list(space.values()) if id(type(value)) not in _COMMON}
         builtin = space.get("__builtins__")
@@ -150,7 +153,7 @@ class PatchedImports:
             is_taken = id(change.after) in held and (change.name in text or "import *" in text)
             is_read = id(change.space.owner()) in held and change.name in text
             if is_taken or (is_read and change.name in names_read_at_import(text)):
-                yield f"{change.full_name} was patched"
+                yield change
 
     def take(self) -> Iterator[tuple[PatchedImport, str]]:
         """Yield the modules that stay loaded at the end of a test, each with the sentence about it."""
@@ -164,27 +167,46 @@ class PatchedImports:
 
 
 class SharedEnvironments:
-    """Knows which modules read what all later tests have in their environment, too."""
+    """Knows which modules read what is around all later tests, too: variables, and patched attributes."""
 
     def __init__(self) -> None:
         # By the numbers of the leaks: what the module read, and whether a test came after it.
-        self._alike: dict[int, tuple[Variables, bool]] = {}
+        self._alike: dict[int, tuple[Variables, tuple[_Patched, ...], bool]] = {}
 
-    def note(self, number: int, variables: Variables) -> None:
+    def note(self, number: int, patched: PatchedImport) -> None:
         """Take note of a leak, and of what its module read."""
-        if variables:
-            self._alike[number] = variables, False
+        attributes = tuple(map(_patched, patched.attributes))
+        self._alike[number] = patched.variables, attributes, False
 
     def begin_call(self) -> None:
-        """Look whether the environment in a test, which was set up, is the same."""
+        """Look whether what is around a test, which was set up, is the same."""
         now = read_variables() if self._alike else None
         if now is not None:
             self._alike = {
-                number: (variables, True)
-                for number, (variables, _) in self._alike.items()
+                number: (variables, attributes, True)
+                for number, (variables, attributes, _) in self._alike.items()
                 if all(now.get(key) == value for key, value in variables.items())
+                and all(one.is_patched for one in attributes)
             }
 
     def shared(self) -> list[int]:
-        """Return the numbers of the leaks after which all tests had the same environment, and one came."""
-        return [number for number, (_, has_followers) in self._alike.items() if has_followers]
+        """Return the numbers of the leaks after which all tests had the same around them, and one came."""
+        return [number for number, (_, _, has_followers) in self._alike.items() if has_followers]
+
+
+class _Patched(NamedTuple):
+    """An attribute that was patched; a fixture may patch it for each test anew, with another value."""
+
+    space: Space
+    name: str
+    #: The identity of what stood there before: to hold that could hold a module alive.
+    before: int
+
+    @property
+    def is_patched(self) -> bool:
+        dictionary = self.space.dictionary
+        return dictionary is not None and id(dictionary.get(self.name, ABSENT)) != self.before
+
+
+def _patched(change: ContentChange) -> _Patched:
+    return _Patched(change.space, change.name, id(change.before))

@@ -7,8 +7,10 @@ branch that was not taken counts too.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_o
 from pytest_import_isolation.machinery.import_bytecode import imports_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_instance_of_one, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.machinery.syntax import parsed
 
 _MOST_CODE: Final = 300
 _BY_NAME: Final = frozenset(("import_module", "__import__"))
@@ -169,11 +173,16 @@ def imported_at_top(name: str, is_user_code: Callable[[str], bool]) -> set[str]:
             found.add(name)
             continue
         found.add(name)
-        tree = tree_of(file)
         waiting += ancestors(name)
-        if tree is not None:
-            waiting += _names_at_top(tree, package if type(package) is str else "")
+        waiting += _imports_at_top(text_of(Path(file)), package if type(package) is str else "")
     return found
+
+
+# Of each failing test that no leak explains hundreds of files may be asked, of which few trees are kept.
+@functools.lru_cache(maxsize=1_000)
+def _imports_at_top(source: str, package: str) -> tuple[str, ...]:
+    tree = parsed(source)
+    return () if tree is None else tuple(_names_at_top(tree, package))
 
 
 def _names_at_top(node: ast.AST, package: str) -> Iterator[str]:

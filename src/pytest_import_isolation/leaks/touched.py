@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import value_of
@@ -35,8 +35,8 @@ class Touched:
         self._text = _told(text)
         self._values: dict[int, object] = {}
         self._homes: set[str] = set()
-        for frame in _frames(error):
-            self._note(frame)
+        for step in steps(error):
+            self._note(step.tb_frame)
 
     def __call__(self, name: str) -> bool:
         """Tell it of a module, or of something in one, by its name."""
@@ -88,8 +88,8 @@ def parts_of(fake: object) -> Iterator[object]:
             yield value
 
 
-def _frames(error: BaseException | None) -> Iterator[FrameType]:
-    """Yield the frames through which an error passed, and those of what caused it."""
+def steps(error: BaseException | None) -> Iterator[TracebackType]:
+    """Yield the steps of the traceback of an error, the outermost first, then those of what caused it."""
     for _ in range(_MOST_CAUSES):
         if error is None:
             return
@@ -97,7 +97,7 @@ def _frames(error: BaseException | None) -> Iterator[FrameType]:
         while step is not None:
             # What runs the test touches everything.
             if not _is_of_pytest(step.tb_frame):
-                yield step.tb_frame
+                yield step
             step = step.tb_next
         error = error.__cause__ or error.__context__
 

@@ -20,6 +20,8 @@ get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _IMPORTLIB_MODULES: Final = ("importlib", "importlib.util")
+#: A shell around importlib, up to Python 3.11; later ones may have a module of that name.
+_IMP_FILE: Final = os.path.join(os.path.dirname(os.__file__), "imp.py")
 _MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
@@ -66,14 +68,16 @@ def is_machinery(frame: FrameType) -> bool:
     return (
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+        or frame.f_code.co_filename == _IMP_FILE
     )
 
 
 def is_importlib(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib, and its variables are what they are there."""
-    if frame.f_code.co_filename.startswith(_IMPORTLIB_FILES):
+    file = frame.f_code.co_filename
+    if file.startswith(_IMPORTLIB_FILES):
         return True
-    return frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+    return frame.f_globals.get("__name__") in _IMPORTLIB_MODULES or file == _IMP_FILE
 
 
 def calling_frame() -> FrameType | None:
@@ -83,6 +87,7 @@ def calling_frame() -> FrameType | None:
         # is_machinery(), written out: each import goes through eight frames.
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+        or frame.f_code.co_filename == _IMP_FILE
     ):
         frame = frame.f_back
     return frame

@@ -5,6 +5,11 @@ from __future__ import annotations
 import codecs
 import os
 import re
+
+# By these names, which a test leaves alone that fakes the file system, or forbids to wait for it.
+from os import close as _close
+from os import open as _open
+from os import read as _read
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +19,28 @@ from pytest_import_isolation.machinery.regexes import regex
 _DECLARATION: Final = regex(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 #: The encodings for which the interpreter needs no module.
 _BUILT_IN: Final = ("utf-8", "utf8", "utf_8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1")
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_SIZE_OF_A_READ: Final = 1 << 20
+
+
+def bytes_of(path: str | os.PathLike[str]) -> bytes:
+    """Return what a file holds, as :meth:`pathlib.Path.read_bytes` does, even while a test has patched that.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if this can be no path.
+    """
+    descriptor = _open(path, _FLAGS)
+    try:
+        return b"".join(iter(lambda: _read(descriptor, _SIZE_OF_A_READ), b""))
+    finally:
+        _close(descriptor)
 
 
 def text_of(path: Path) -> str:
     """Return the text of a source file, nothing if it cannot be read."""
     try:
-        source = path.read_bytes()
+        source = bytes_of(path)
     except (OSError, ValueError):
         return ""
     encoding = _encoding_of(source)
@@ -50,7 +71,15 @@ def _encoding_of(source: bytes) -> str | None:
         return name
     home = loaded_namespace("encodings.aliases").get("aliases", {}).get(spelled, spelled)
     folder = os.path.dirname(str(loaded_namespace("encodings").get("__file__")))
-    return "latin-1" if os.path.isfile(os.path.join(folder, f"{home}.py")) else None
+    return "latin-1" if _is_there(os.path.join(folder, f"{home}.py")) else None
+
+
+def _is_there(path: str) -> bool:
+    try:
+        _close(_open(path, _FLAGS))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def imports_name(source: str, name: str) -> bool:

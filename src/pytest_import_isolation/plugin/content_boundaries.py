@@ -85,7 +85,7 @@ class ContentBoundaries:
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
-            wanting = Wanting(leaks.writers.words, self._files)
+            wanting = Wanting(leaks.writers.words, lambda: leaks.writers.with_conftests(self._files()))
             CONTENTS.start(wanting)
             config.add_cleanup(partial(CONTENTS.stop, wanting))
         self._base: State = CONTENTS.take() if is_on else {}
@@ -210,7 +210,7 @@ class ContentBoundaries:
             number = len(self._found.leaks)
             self._found.record_suspect(leak, change, contained=self._is_undone)
             if len(self._found.leaks) > number:
-                self._environments.note(number, patched.variables)
+                self._environments.note(number, patched)
 
     def end_phase(self, phase: str) -> None:
         """Take note of what was written in a phase of a test."""

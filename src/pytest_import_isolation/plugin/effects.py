@@ -17,6 +17,7 @@ import pytest
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.source_text import bytes_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.report.records import Polluter, make_leak
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -330,8 +331,8 @@ class _Imports:
 
 def _holds(file: Path, word: str) -> bool:
     try:
-        return word.encode() in file.read_bytes()
-    except OSError:
+        return word.encode() in bytes_of(file)
+    except (OSError, ValueError):
         return False
 
 

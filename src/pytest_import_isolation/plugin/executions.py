@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_import_isolation.contents.findings import ASSIGNED, RELOADED
+from pytest_import_isolation.leaks.touched import Touched
 from pytest_import_isolation.plugin.sections import add_section
 from pytest_import_isolation.state.changes import Changes
 from pytest_import_isolation.state.writing import put_in
@@ -106,11 +109,16 @@ class Executions:
                 add_section(report, TITLE, _sentence(name, self._forgotten[name]))
                 return
         text = str(report.longrepr) if self._restored else ""
-        for name, (how, who) in self._restored.items():
-            last = name.rpartition(".")[2]
-            if who != report.nodeid and re.search(rf"\b{re.escape(last)}\b", text):
-                add_section(report, TITLE, _RESTORED.format(name=name, how=how, who=who))
-                return
+        touches = Touched(failure.value, text) if self._restored else bool
+        meant = [
+            (_how_clearly(text, name, how, touches), (name, how, who))
+            for name, (how, who) in self._restored.items()
+            if who != report.nodeid
+        ]
+        clearness, told = max(meant, key=itemgetter(0), default=((-1, 0), ("", "", "")))
+        if clearness[0] >= 0:
+            name, how, who = told
+            add_section(report, TITLE, _RESTORED.format(name=name, how=how, who=who))
 
     def explain_fresh(
         self, report: pytest.TestReport, failure: pytest.ExceptionInfo[BaseException], window: Window
@@ -154,6 +162,28 @@ class _HooksOfTests:
         if call.excinfo is not None:
             self._explain(report, call.excinfo)
         return report
+
+
+def _how_clearly(text: str, name: str, how: str, touches: Callable[[str], bool]) -> tuple[int, int]:
+    """Return the more, the more clearly a failure speaks of what was done; first a negative if it does not.
+
+    Args:
+        text: of the failure.
+        name: a module that was executed again, or an attribute that was written to.
+        how: what was done to it.
+        touches: tells whether the failure touches a module.
+    """
+
+    def says(words: str) -> bool:
+        return re.search(rf"\b{re.escape(words)}\b", text) is not None
+
+    owner, _, last = name.rpartition(".")
+    if how == RELOADED:
+        return (1, len(name)) if says(name) else (0 if says(last) else -1, len(last))
+    if says(last):
+        return 2 if says(owner.rpartition(".")[2]) else 1, len(last)
+    # What the code of a module reads need not be in the text, but what it misses is.
+    return 1 if how == ASSIGNED and touches(owner) else -1, len(owner)
 
 
 def _sentence(name: str, who: str) -> str:

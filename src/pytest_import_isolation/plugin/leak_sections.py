@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from pytest_import_isolation.leaks.hints import (
     hint,
     title_of,
 )
+from pytest_import_isolation.leaks.holders import Holder
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
-from pytest_import_isolation.leaks.touched import Touched
+from pytest_import_isolation.leaks.touched import Touched, steps
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.plugin.fixture_functions import fixture_functions
 from pytest_import_isolation.plugin.sections import Section, add_section, may_be_expected
@@ -106,7 +108,7 @@ class LeakSections:
         space = namespace(getattr(module, "_obj", None)) or {}
         name = str(space.get("__name__"))
         error = call.excinfo.value if call is not None and call.excinfo is not None else None
-        sections = self._met(report, str(report.when), error, [(name, space)] if space else [])
+        sections = self._met(report, str(report.when), error, [Holder(name, space)] if space else [])
         if error is None:
             return sections
         sections += self._guards(report, error)
@@ -135,9 +137,10 @@ class LeakSections:
         report: pytest.TestReport | pytest.CollectReport,
         phase: str,
         error: BaseException | None,
-        holders: list[tuple[str, dict[str, Any]]],
+        holders: list[Holder],
     ) -> list[Section]:
         failure = str(report.longrepr)
+        holders = [*holders, *map(_holder_at, steps(error))]
         touched: list[Touched] = []
 
         def touches(name: str) -> bool:
@@ -158,6 +161,14 @@ class LeakSections:
             return []
         users = self._loaded_before.users_of(leak.name for leak in loaded)
         return [(GUARD_TITLE, guard_hint(leaks_seen_from(loaded, self._relocate), users))]
+
+
+def _holder_at(step: TracebackType) -> Holder:
+    frame = step.tb_frame
+    # Code may run in a mapping of the user's own.
+    space = frame.f_globals if type(frame.f_globals) is dict else {}
+    name = space.get("__name__")
+    return Holder(name if type(name) is str else "", space, (frame.f_code.co_filename, step.tb_lineno or 0))
 
 
 def _outcome_of(report: pytest.TestReport | pytest.CollectReport, phase: str) -> str:

@@ -6,6 +6,7 @@ import sys
 
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.source_text import bytes_of
 
 
 class Maker(NamedTuple):
@@ -84,7 +85,6 @@ def text_of_loaded(name: str) -> str:
     if file is None or not file.endswith(".py"):
         return ""
     try:
-        with open(file, "rb") as source:
-            return source.read().decode("latin-1")  # by its real encoding would import something
-    except OSError:
+        return bytes_of(file).decode("latin-1")  # by its real encoding would import something
+    except (OSError, ValueError):
         return ""

@@ -45,7 +45,7 @@ class WindowContents:
         self._writers = writers
         self._files = files
         self._log = log
-        self._wanting = Wanting(writers.words, self._test_code)
+        self._wanting = Wanting(writers.words, lambda: writers.with_conftests(self._test_code()))
         self._is_harmless = not is_long and writers.is_harmless(files())
         self.start()
         if not self._is_harmless:

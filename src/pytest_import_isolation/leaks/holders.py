@@ -1,0 +1,82 @@
+"""Which changes in the contents of modules a failing test can have met in the code that it was in."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_import_isolation.leaks.module_contents import WatchedContents
+from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
+from pytest_import_isolation.machinery.source_text import text_of
+
+_WORD: Final = regex(r"\w+")
+
+
+class Holder(NamedTuple):
+    """A module that a failing test was in: its own, or one that its traceback passes through."""
+
+    name: str
+    space: dict[str, Any]
+    #: The file and line at which the traceback does; None for the test's own module.
+    place: tuple[str, int] | None = None
+
+    @property
+    def file(self) -> str:
+        """The file of the module, or its name if it has none."""
+        file = self.space.get("__file__")
+        return file if type(file) is str else self.name
+
+
+def held(
+    watching: Iterable[WatchedContents],
+    holders: Sequence[Holder],
+    failure: str,
+    is_users: Callable[[str], bool],
+) -> Iterator[tuple[WatchedContents, tuple[str, int]]]:
+    """Yield the changes that a failing test can have met, with the file and line where it did.
+
+    Args:
+        watching: the changes.
+        holders: the modules that the test was in.
+        failure: its text: it has to say a name that was written to, or the module.
+        is_users: tells whether a file is the users' own.
+    """
+    words: set[str] = set()
+    for watched in watching:
+        words = words or set(_WORD.findall(failure))
+        last = watched.name.rpartition(".")[2]
+        is_named = not words.isdisjoint(watched.names)
+        if watched.is_over or not (is_named or last in words):
+            continue
+        # A traceback may pass through much that uses a library: the failure has to name what was changed.
+        file = (namespace(sys.modules.get(watched.name)) or {}).get("__file__")
+        passes = is_named or (type(file) is str and is_users(file))
+        met = [one for one in holders if one.place is None or (passes and is_users(one.place[0]))]
+        holder = _holder_of(watched, met)
+        if holder is not None:
+            place, line = holder.place or (holder.file, 1)
+            yield watched, (place, line_of_import(place, last) or line)
+
+
+def _holder_of(watched: WatchedContents, holders: Iterable[Holder]) -> Holder | None:
+    """Return the first module that holds what was changed, or calls it."""
+    before: Holder | None = None
+    for holder in holders:
+        if holder.name == watched.name and watched.is_in_place:
+            return before or holder
+        if watched.is_held_by(holder.space):
+            return holder
+        before = holder
+    return None
+
+
+def line_of_import(file: str, name: str) -> int:
+    """Return the line of a file that imports a name, 0 if none is found."""
+    lines = text_of(Path(file)).splitlines() if file.endswith(".py") else []
+    word = re.compile(rf"^\s*(?:from|import)\b.*\b{re.escape(name)}\b")
+    return next((number for number, line in enumerate(lines, 1) if word.match(line)), 0)

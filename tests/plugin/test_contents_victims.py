@@ -1,0 +1,209 @@
+"""Victims that import nothing of what was changed: the code that they call does, or holds what was replaced."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Run, Suite
+
+_SHOP = {
+    "shop/__init__.py": "",
+    "shop/marks.py": """
+        class Unset: pass
+        UNSET = Unset()
+
+        def is_set(value):
+            return value is not UNSET
+        """,
+    "shop/carts.py": """
+        from shop import marks
+
+        def discount(rate=marks.UNSET):
+            return rate / 2 if marks.is_set(rate) else 0
+        """,
+    "tests/test_a.py": """
+        from importlib import reload
+        from shop import marks
+
+        def test_first():
+            reload(marks)
+
+        def test_second():
+            reload(marks)
+        """,
+    "tests/test_b.py": """
+        from shop.carts import discount
+
+        def test_discount():
+            assert discount() == 0
+        """,
+}
+
+
+def _hint(run: Run) -> str:
+    """Return the section of the failure, without the places where lines are broken."""
+    _, title, after = run.output.partition("import leaks: something imported here had been changed")
+    return " ".join(f"{title}{after}".partition("The words are explained")[0].split())
+
+
+def test_a_victim_is_told_what_was_done_to_a_module_that_its_traceback_passes_through(suite: Suite) -> None:
+    run = suite.run(_SHOP, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    hint = _hint(run)
+    assert "shop.marks was executed again in place." in hint
+    assert "reloaded by tests/test_a.py::test_second (call), at tests/test_a.py:9" in hint
+    assert "imported here at shop/carts.py:2" in hint
+    assert "--isolate-imports=file" in hint
+    leaks = {leak["polluter"]["nodeid"]: leak for leak in run.leaks}
+    exposed = leaks["tests/test_a.py::test_second"]["exposed"]
+    assert [(met["nodeid"], met["outcome"]) for met in exposed] == [
+        ("tests/test_b.py::test_discount", "failed")
+    ]
+
+
+def test_the_remedy_cures_it(suite: Suite) -> None:
+    run = suite.run(_SHOP, "--isolate-imports=file", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+
+
+def test_a_class_of_the_first_execution_is_what_the_first_of_two_reloads_replaced(suite: Suite) -> None:
+    files = {
+        **_SHOP,
+        "shop/carts.py": """
+            from shop.marks import Unset, UNSET
+
+            def kind(value=None):
+                assert type(value) is Unset, "Unset"
+            """,
+        "tests/test_b.py": """
+            from shop.carts import kind
+
+            def test_kind():
+                import shop.marks
+                kind(shop.marks.UNSET)
+            """,
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    leaks = {leak["polluter"]["nodeid"]: leak for leak in run.leaks}
+    first, second = leaks["tests/test_a.py::test_first"], leaks["tests/test_a.py::test_second"]
+    assert (first["severity"], second["severity"]) == ("error", "warning")
+    assert [met["nodeid"] for met in first["exposed"]] == ["tests/test_b.py::test_kind"]
+
+
+def test_the_caller_of_a_changed_module_is_where_a_victim_met_it(suite: Suite) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/rates.py": "RATE = 5\n\ndef double():\n    assert RATE == 5\n    return 2 * RATE\n",
+        "shop/carts.py": "import shop.rates\n\ndef total():\n    return shop.rates.double()\n",
+        "tests/test_a.py": "from shop import rates\n\ndef test_rate():\n    rates.RATE = 6\n",
+        "tests/test_b.py": "from shop.carts import total\n\ndef test_total():\n    assert total() == 10\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    hint = _hint(run)
+    assert "shop.rates.RATE: It was 5, and it is 6 now." in hint
+    assert "imported here at shop/carts.py:1" in hint
+
+
+def test_a_failure_is_told_nothing_of_a_library_that_its_traceback_merely_uses(suite: Suite) -> None:
+    files = {
+        "shop.py": "import json\n\ndef total():\n    raise ValueError(json.dumps('no json'))\n",
+        "tests/test_a.py": "import json\n\ndef test_it():\n    json.loads = len\n",
+        "tests/test_b.py": "from shop import total\n\ndef test_total():\n    assert total() == 10\n",
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert run.leak("attribute-left", "json.loads")["exposed"] == []
+
+
+# The application stores it, under a name that no text of a test says.
+_HANDED = {
+    "shop/__init__.py": "",
+    "shop/rates.py": "def rate():\n    return 5\n",
+    "shop/shim.py": """
+        from shop import rates
+
+        def offer(name, function):
+            setattr(rates, name, function)
+
+        def observe(function):
+            rates.observer = function
+        """,
+    "tests/test_a.py": """
+        from shop import shim
+
+        def test_rate():
+            def mine():
+                return 6
+            shim.offer("".join(("ra", "te")), mine)
+            shim.observe(mine)
+
+        def test_other(tmp_path):
+            tmp_path.__class__.seen = tmp_path  # a file that writes to nothing is not looked at
+            del tmp_path.__class__.seen
+        """,
+    "tests/test_b.py": """
+        from shop import rates
+
+        def test_rate():
+            assert rates.rate() == 5
+        """,
+}
+
+
+def test_what_a_test_file_defines_is_a_leak_where_the_application_put_it_into_the_place_of_its_own(
+    suite: Suite,
+) -> None:
+    run = suite.run(_HANDED, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    leak = run.leak("attribute-left", "shop.rates.rate")
+    assert leak["severity"] == "error"
+    assert leak["polluter"] == {"nodeid": "tests/test_a.py::test_rate", "phase": "call"}
+    assert leak["location"] == {"file": "tests/test_a.py", "line": 5, "exact": False}
+    assert [met["outcome"] for met in leak["exposed"]] == ["failed"]
+    # What it stores in an attribute that is meant for that is its own state.
+    assert [one["name"] for one in run.leaks] == ["shop.rates.rate"]
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_isolation_undoes_it(suite: Suite, mode: str) -> None:
+    run = suite.run(_HANDED, f"--isolate-imports={mode}", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+
+
+def test_a_test_that_relied_on_what_was_undone_is_told_of_that_and_not_of_a_reload_above_it(
+    suite: Suite,
+) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/rates.py": "RATE = 5\n\ndef is_cheap():\n    return RATE < 5\n",
+        "tests/test_a.py": "from importlib import reload\nimport shop\n\ndef test_it():\n    reload(shop)\n",
+        "tests/test_b.py": """
+            from shop import rates
+
+            def test_first():
+                rates.RATE = 1
+
+            def test_second():
+                assert rates.is_cheap()
+            """,
+    }
+    run = suite.run(files, "--isolate-imports=test", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    told = " ".join(run.output.split())
+    assert "shop.rates.RATE was assigned by tests/test_b.py::test_first, and isolation undid that." in told
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="it has no imp")
+def test_the_line_of_a_reload_by_the_module_imp_is_the_one_that_calls_it(suite: Suite) -> None:
+    files = {
+        "shop.py": "RATE = 5\n",
+        "test_a.py": "import imp\nimport shop\n\ndef test_it():\n    imp.reload(shop)\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.leak("reloaded", "shop")["location"] == {"file": "test_a.py", "line": 5, "exact": True}
