@@ -101,7 +101,9 @@ class _Odd:
 
 
 @needs_tables
-@pytest.mark.parametrize("dictionary", [{1: 2}, {_Odd(): 1}, {"one": 1, None: 2}], ids=str)
+@pytest.mark.parametrize(
+    "dictionary", [{1: 2}, {_Odd(): 1}, {"one": 1, None: 2}], ids=["number", "odd", "none"]
+)
 def test_with_a_key_that_is_no_string_each_look_is_told_of_a_change(dictionary: dict[Any, object]) -> None:
     table = KeyTable(dictionary)
     assert table.entries == b""
