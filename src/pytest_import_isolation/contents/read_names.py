@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from pytest_import_isolation.machinery.syntax import called, parsed
+from pytest_import_isolation.machinery.syntax import called, parsed, walk
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -19,9 +19,7 @@ def names_read_at_import(source: str) -> frozenset[str]:
     tree = parsed(source)
     if tree is None:
         return frozenset()
-    definitions = {
-        node.name: node for node in ast.walk(tree) if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
-    }
+    definitions = {node.name: node for node in walk(tree) if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
     found: set[str] = set()
     bodies: list[Iterator[ast.AST]] = [_running(tree)]
     seen: set[str] = set()
@@ -37,7 +35,7 @@ def names_read_at_import(source: str) -> frozenset[str]:
             for name in (called(node), *(one.id for one in decorators if isinstance(one, ast.Name))):
                 if name in definitions and name not in seen:
                     seen.add(name)
-                    bodies.append(ast.walk(definitions[name]))
+                    bodies.append(walk(definitions[name]))
     return frozenset(found)
 
 

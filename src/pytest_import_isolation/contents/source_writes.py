@@ -12,7 +12,7 @@ from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targ
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import called, parsed
+from pytest_import_isolation.machinery.syntax import called, parsed, walk
 
 #: A text without any of these writes attributes by statements alone.
 _SETTERS: Final = ("setattr", "delattr", "patch", "__dict__", "vars(", "delitem", "setitem")
@@ -201,13 +201,13 @@ def writes_of(source: str) -> Writes:
 def _nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of trees, with those of texts that they have executed."""
     for root in roots:
-        for node in ast.walk(root):
+        for node in walk(root):
             yield node
             if called(node) == "exec" and isinstance(node, ast.Call) and node.args:
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     tree = parsed(text.value)
-                    yield from () if tree is None else ast.walk(tree)
+                    yield from () if tree is None else walk(tree)
 
 
 def _is_own(node: ast.AST) -> bool:
@@ -289,7 +289,7 @@ def statements_executing(source: str, module: str) -> list[Statement]:
     last = module.rpartition(".")[2]
     found: list[Statement] = []
     for statement, parts in _simple_statements(tree):
-        nodes = [node for part in parts for node in ast.walk(part)]
+        nodes = [node for part in parts for node in walk(part)]
         if any(called(node) in _EXECUTERS for node in nodes):
             names = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
             said = {text for node in nodes for text in _said(node)}
@@ -301,7 +301,7 @@ def statements_executing(source: str, module: str) -> list[Statement]:
 
 def _simple_statements(tree: ast.AST) -> Iterator[tuple[ast.stmt, list[ast.AST]]]:
     """Yield each statement with its parts that belong to no statement inside of it."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if not isinstance(node, ast.stmt):
             continue
         if isinstance(node, _FUNCTIONS):

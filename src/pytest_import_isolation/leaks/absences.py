@@ -18,7 +18,7 @@ from pytest_import_isolation.leaks.table_reads import TableReads, is_listing, te
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, walk
 
 _LARGEST_CONTAINER: Final = 100_000
 _NAME: Final = regex(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?")
@@ -169,7 +169,7 @@ def _inverted(wants: bool | None) -> bool | None:
 def _texts_of(node: ast.AST, statement: FailedStatement) -> Iterator[_Text]:
     prefixes = {
         id(part)
-        for call in ast.walk(node)
+        for call in walk(node)
         if isinstance(call, ast.Call) and called(call) == "startswith"
         for argument in call.args
         for part in (argument, *(argument.elts if isinstance(argument, ast.Tuple) else ()))

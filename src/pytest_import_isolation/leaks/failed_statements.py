@@ -12,7 +12,7 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import parsed
+from pytest_import_isolation.machinery.syntax import parsed, walk
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _space_of_type: Final = type.__dict__["__dict__"].__get__
@@ -63,7 +63,7 @@ def find_function(code: CodeType) -> ast.AST | None:
     tree = tree_of(code.co_filename)
     if tree is None or code.co_name == "<module>":
         return tree
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, _FUNCTIONS) and getattr(node, "name", "<lambda>") == code.co_name:
             decorators = getattr(node, "decorator_list", ())
             if code.co_firstlineno in (node.lineno, *(one.lineno for one in decorators)):

@@ -15,7 +15,7 @@ from pytest_import_isolation.leaks.failed_statements import tree_of
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, walk
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -238,17 +238,17 @@ def _use_of_import(file: str, line: int, lines: range) -> int:
     if tree is None:
         return line
     bound: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and node.lineno == line:
             bound.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    uses = (node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in bound)
+    uses = (node.lineno for node in walk(tree) if isinstance(node, ast.Name) and node.id in bound)
     return min((at for at in uses if at in lines), default=line)
 
 
 def _statements(tree: ast.AST) -> Iterator[_Node]:
     """Yield the statements that can write, and decorators, in the order of the text."""
     nodes: list[_Node] = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, _DEFINITIONS):
             nodes += node.decorator_list
         elif isinstance(node, _WRITING):
@@ -300,7 +300,7 @@ def _tells(node: _Node, name: str) -> bool:
         lambda part: (
             isinstance(part, ast.Call)
             and called(part) not in _READERS
-            and any(gives(inner) for argument in part.args for inner in ast.walk(argument))
+            and any(gives(inner) for argument in part.args for inner in walk(argument))
         ),
     )
 
@@ -309,9 +309,9 @@ def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
     """Return the nodes inside of loops over literals, or over names of literals, that hold the name."""
 
     def holds(node: ast.AST) -> bool:
-        return any(isinstance(part, ast.Constant) and part.value == name for part in ast.walk(node))
+        return any(isinstance(part, ast.Constant) and part.value == name for part in walk(node))
 
-    nodes = list(ast.walk(tree))
+    nodes = list(walk(tree))
     lists = {
         target.id
         for node in nodes
@@ -324,17 +324,17 @@ def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
         for node in nodes
         if isinstance(node, (ast.For, ast.AsyncFor))
         if holds(node.iter)
-        or any(isinstance(part, ast.Name) and part.id in lists for part in ast.walk(node.iter))
-        for inner in ast.walk(node)
+        or any(isinstance(part, ast.Name) and part.id in lists for part in walk(node.iter))
+        for inner in walk(node)
     }
 
 
 def _own_nodes(statement: _Node) -> Iterator[ast.AST]:
     if isinstance(statement, ast.With):
         for item in statement.items:
-            yield from ast.walk(item)
+            yield from walk(item)
     else:
-        yield from ast.walk(statement)
+        yield from walk(statement)
 
 
 def _any_node(statement: _Node, test: Callable[[ast.AST], bool]) -> bool:

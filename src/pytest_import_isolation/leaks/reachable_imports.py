@@ -19,7 +19,7 @@ from pytest_import_isolation.machinery.import_bytecode import imports_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_instance_of_one, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import parsed
+from pytest_import_isolation.machinery.syntax import parsed, walk
 
 _MOST_CODE: Final = 300
 _BY_NAME: Final = frozenset(("import_module", "__import__"))
@@ -209,5 +209,5 @@ def _does_something(statement: ast.stmt) -> bool:
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return bool(statement.decorator_list or getattr(statement, "bases", ()))
     return not isinstance(statement, (ast.Import, ast.ImportFrom)) and any(
-        isinstance(part, ast.Call) for part in ast.walk(statement)
+        isinstance(part, ast.Call) for part in walk(statement)
     )

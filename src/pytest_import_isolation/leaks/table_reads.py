@@ -15,7 +15,7 @@ from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, walk
 
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
 #: What every listing of the loaded modules has.
@@ -61,7 +61,7 @@ class TableReads:
         """
         for node in nodes:
             is_expected = isinstance(node, (ast.With, ast.AsyncWith)) and _is_expecting(node)
-            for part in ast.walk(node):
+            for part in walk(node):
                 for owner, attribute in self._looks_for_attributes(part, is_expected=is_expected):
                     name = (namespace(owner) or {}).get("__name__")
                     if type(name) is str and sys.modules.get(name) is owner:
@@ -102,7 +102,7 @@ class TableReads:
 
     def _needs_entry(self, node: ast.AST) -> bool:
         """Tell whether an expression fails if an entry is missing, where nobody expects that."""
-        return isinstance(node, ast.expr) and any(map(self._is_entry, ast.walk(node)))
+        return isinstance(node, ast.expr) and any(map(self._is_entry, walk(node)))
 
     def _is_entry(self, node: ast.AST) -> bool:
         is_read = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
@@ -110,7 +110,7 @@ class TableReads:
 
     def _reads(self, node: ast.AST) -> bool:
         """Tell whether the table, or an attribute of a package, is looked at somewhere in a node."""
-        parts = list(ast.walk(node))
+        parts = list(walk(node))
         if any(self._is_table(part) or self._is_reader(part) for part in parts):
             return True
         return next(self.submodules([node]), None) is not None
@@ -197,7 +197,7 @@ def texts_in(value: object) -> list[str] | None:
 
 def _nodes(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
     for root in roots:
-        yield from ast.walk(root)
+        yield from walk(root)
 
 
 def _names(roots: Iterable[ast.AST]) -> set[str]:

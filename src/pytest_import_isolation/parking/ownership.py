@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
+from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
@@ -46,6 +47,9 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
 }
 #: Methods with which entries are written.
 _WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
+
+#: The instructions that write to some table.
+_STORES: Final = frozenset((opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]))
 
 
 def can_be_imported(name: object) -> bool:
@@ -343,10 +347,7 @@ def _names(code: CodeType, list_name: str) -> bool:
 
 def _writes(code: CodeType) -> bool:
     """Tell whether code writes to some table."""
-    from opcode import opmap  # not many plugins name what they could write to
-
-    writing = {opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]}
-    return not _WRITERS.isdisjoint(code.co_names) or not writing.isdisjoint(code.co_code[::2])
+    return not _WRITERS.isdisjoint(code.co_names) or not _STORES.isdisjoint(code.co_code[::2])
 
 
 def _texts(code: CodeType) -> list[str]:

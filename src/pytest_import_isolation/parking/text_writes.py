@@ -6,7 +6,7 @@ import ast
 from functools import lru_cache
 from typing import Final
 
-from pytest_import_isolation.machinery.syntax import called, parsed
+from pytest_import_isolation.machinery.syntax import called, parsed, walk
 
 #: By what is changed, the name of it; of ``builtins.__import__`` there is one, and it holds nothing.
 _NAMES: Final = {
@@ -66,10 +66,10 @@ def writes(text: str, what: str) -> bool:
     tree = parsed(text)
     if tree is None:
         return True
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    parents = {child: node for node in walk(tree) for child in ast.iter_child_nodes(node)}
     return any(
         not (_only_calls(node) if what == "import_function" else _only_reads(node, parents))
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if _names(node, name, what)
     )
 

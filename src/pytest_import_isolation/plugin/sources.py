@@ -11,7 +11,7 @@ from typing import Final
 from pytest_import_isolation.contents.source_writes import may_write_attributes
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
-from pytest_import_isolation.machinery.syntax import called, parsed
+from pytest_import_isolation.machinery.syntax import called, parsed, walk
 
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
@@ -160,7 +160,7 @@ def changes_imports(source: str) -> bool:
     tree = parsed(source)
     if tree is None:
         return False
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, _Function[:2])}
+    functions = {node.name: node for node in walk(tree) if isinstance(node, _Function[:2])}
     bodies: list[ast.AST] = [tree]
     seen: set[str] = set()
     while bodies:
@@ -181,12 +181,9 @@ def only_reads(source: str) -> bool:
     tree = parsed(source)
     if tree is None:
         return False
-    names = {name.asname for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    names = {name.asname for node in walk(tree) if isinstance(node, ast.Import) for name in node.names}
     mentions = [
-        (node, parent)
-        for parent in ast.walk(tree)
-        for node in ast.iter_child_nodes(parent)
-        if _is_mention(node)
+        (node, parent) for parent in walk(tree) for node in ast.iter_child_nodes(parent) if _is_mention(node)
     ]
     return names <= {None} and all(_only_reads(*each) for each in mentions)
 
