@@ -316,3 +316,42 @@ def test_what_a_test_puts_back_as_a_copy_stays(suite: Suite, mode: str) -> None:
     run = suite.run(_COPIES, mode)
     assert run.outcomes == {"passed": 2}
     assert run.kinds == []
+
+
+def test_what_takes_the_place_of_a_submodule_is_told_once(suite: Suite) -> None:
+    # json is loaded long before a test names it, and nobody has looked at what it holds.
+    run = suite.run({"test_it.py": "import json\njson.scanner = 1\ndef test_it(): pass\n"})
+    assert [(leak["kind"], leak["name"]) for leak in run.leaks if leak["severity"] != "info"] == [
+        ("stale-attribute", "json.scanner")
+    ]
+
+
+@pytest.mark.parametrize("mode", [[], ["--isolate-imports=file"], ["--isolate-imports=test"]])
+def test_a_library_is_looked_at_before_the_test_file_that_names_it_runs(
+    suite: Suite, mode: list[str]
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": "import colorsys, string",
+            "test_a.py": "def test_a(): pass\n",
+            "test_b.py": "import colorsys\ncolorsys.ONE_THIRD = 1\ndef test_b(): pass\n",
+            "test_c.py": """
+                import string
+
+                def test_one(): string.digits = "1"
+
+                def test_two(): pass
+                """,
+            "test_d.py": """
+                import colorsys, string
+
+                def test_d(): assert (string.digits, colorsys.ONE_THIRD) == ("0123456789", 1 / 3)
+                """,
+        },
+        *mode,
+    )
+    assert {leak["name"]: leak["polluter"]["nodeid"] for leak in run.leaks if leak["severity"] != "info"} == {
+        "colorsys.ONE_THIRD": "test_b.py",
+        "string.digits": "test_c.py::test_one",
+    }
+    assert run.outcomes == ({"passed": 5} if mode else {"passed": 4, "failed": 1})

@@ -7,12 +7,12 @@ from types import EllipsisType, NotImplementedType
 from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS, State, was_known
 from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, location_in
+from pytest_import_isolation.machinery.modules import ABSENT, is_instance_of_one, location_in
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.import_log import Reload
@@ -107,7 +107,7 @@ def find(
         else:
             left += changes
     # A submodule that was loaded before: what was bound to its name meanwhile is gone.
-    left = [one for one in left if one.submodule is None or CONTENTS.space_of(one.after) not in since]
+    left = [one for one in left if one.submodule is None or not _was_loaded(one.after, since)]
     reloaded = tuple(found for found in again.values() if found is not None)
     return Findings(reloaded, tuple(writers.of_tests(left, files)))
 
@@ -149,8 +149,13 @@ def _take_back(before: Copy, base: Copy, now: Mapping[str, object]) -> None:
     """
     for name, kept in base.items():
         value = value_of(kept)
-        if type(value) not in _CONSTANTS and now.get(name, ABSENT) is value:
+        if not is_instance_of_one(value, _CONSTANTS) and now.get(name, ABSENT) is value:
             before[name] = kept
+
+
+def _was_loaded(module: object, since: State) -> bool:
+    space = CONTENTS.space_of(module)
+    return space is not None and was_known(space, since)
 
 
 class Undone(NamedTuple):

@@ -50,7 +50,7 @@ class Contents:
     """Knows what the namespaces hold. It is the process's, as ``sys.modules`` is, and on while it is used."""
 
     def __init__(self) -> None:
-        self._watched = WatchedModules(self._has)
+        self._watched = WatchedModules(lambda key: key in self._spaces or key in self._resting)
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._of_finders: dict[int, Space] = {}
@@ -86,10 +86,6 @@ class Contents:
         self._watched.wanting.remove(wanting)
         if not self._watched.wanting:
             EXECUTED.listeners.remove(self)
-
-    def _has(self, key: int) -> bool:
-        """Tell whether a namespace is known by the identity of its module."""
-        return key in self._spaces or key in self._resting
 
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
@@ -154,7 +150,7 @@ class Contents:
         more = islice(entries.items(), len(self._beginning.names), None)
         asked = {**{name: entries[name] for name in self._unsettled}, **dict(more)}
         came: dict[int, list[Space]] = {}
-        for key, found, is_known in self._asked(asked):
+        for key, found, is_known in self._asked({**asked, **self._watched.named(entries)}):
             if is_known:
                 changed += self._renew(found)
             self._spaces[key] = found
@@ -190,7 +186,8 @@ class Contents:
     def _asked(self, entries: dict[Any, object]) -> Iterator[tuple[int, list[Space], bool]]:
         """Yield the identity of each module to ask about, its namespaces, and whether they were known."""
         self._unsettled = []
-        for name, module in self._watched.among(entries):
+        named = self._watched.named(entries)
+        for name, module in chain(named.items(), self._watched.among(entries)):
             key = id(module)
             known = self._spaces.get(key)
             is_known = known is not None and known[0].owner() is module and known[0].dictionary is not None
@@ -199,6 +196,8 @@ class Contents:
                 self._unsettled.append(name)
             else:
                 self._watched.settle(key, name)
+                for space in found if name in named else ():
+                    space.was_there = True
                 yield key, found, is_known
 
     def _still_there(self, entries: dict[Any, object]) -> dict[int, list[Space]]:
@@ -289,7 +288,8 @@ class Contents:
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
-        if not HAS_VERSIONS:
+        if not HAS_VERSIONS or self._watched.names_more():
+            self._moment = Moment(None)
             _in_time(self.take())  # later, those that it names would hold already what it writes to them
 
     def name_classes(self, names: Set[str]) -> None:
@@ -322,7 +322,7 @@ class Contents:
                 continue
             self._is_stale = space.refresh() or self._is_stale
             if space.copy is not before:
-                found += compare(space, before, space.copy, is_new=space not in since)
+                found += compare(space, before, space.copy, is_new=not was_known(space, since))
         if self._is_stale:
             self._versions.stop()
         return found
@@ -344,7 +344,7 @@ class Contents:
         for space, copy in _other(since, now):
             before = _earlier(space, since)
             if before is not None and before is not copy:
-                found += compare(space, before, copy, is_new=space not in since)
+                found += compare(space, before, copy, is_new=not was_known(space, since))
         return found
 
 
@@ -383,6 +383,11 @@ def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
 def _earlier(space: Space, since: State) -> Copy | None:
     """Return what a namespace held at a moment, or when its first execution ended, if that is known."""
     return since.get(space, None if space.is_late else space.first)
+
+
+def was_known(space: Space, since: State) -> bool:
+    """Tell whether a module was loaded at an earlier moment, looked at or not."""
+    return space in since or space.was_there
 
 
 def _in_time(spaces: Iterable[Space]) -> None:

@@ -125,6 +125,7 @@ class Space:
         "is_late",
         "name",
         "owner",
+        "was_there",
     )
 
     def __init__(
@@ -157,6 +158,8 @@ class Space:
         self.first = self.copy
         #: Whether it was looked at first some time after that: what was written to it before is not known.
         self.is_late = False
+        #: Whether its module had been loaded for a while, and nobody had a reason to look at it.
+        self.was_there = False
 
     def __repr__(self) -> str:
         return f"Space({self.name!r})"

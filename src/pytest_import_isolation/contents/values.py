@@ -21,6 +21,7 @@ from pytest_import_isolation.machinery.modules import (
     class_namespace,
     class_qualname,
     home_of,
+    is_instance_of_one,
     mro_of,
     namespace,
 )
@@ -58,7 +59,7 @@ def _is_of_mocks(value: object) -> bool:
 def is_definition(value: object) -> bool:
     """Tell whether a value is a function, a method of a class, or a class."""
     kind = type(value)
-    return kind in _FUNCTIONS or kind in _DESCRIPTORS or issubclass(kind, type)
+    return is_instance_of_one(value, (*_FUNCTIONS, *_DESCRIPTORS)) or issubclass(kind, type)
 
 
 def file_of_code(value: object) -> str | None:
@@ -87,7 +88,7 @@ def kind_of(value: object) -> str:
         return describe(value)
     if issubclass(kind, type):
         return f"the class {class_name(value)}"  # type: ignore[arg-type]
-    if kind in _FUNCTIONS:
+    if is_instance_of_one(value, _FUNCTIONS):
         home = home_of(value)
         return f"the function {home[0]}.{home[1]}" if home else "a function"
     named = class_qualname(kind)

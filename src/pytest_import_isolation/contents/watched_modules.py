@@ -70,34 +70,42 @@ class WatchedModules:
 
     def settle(self, key: int, name: Any) -> None:
         """Note that nothing is to be asked about a module that is watched now."""
-        if HAS_VERSIONS:
-            self._known.setdefault(key, name)
-        else:
+        if not HAS_VERSIONS:
             self._known.pop(key, None)  # once it was named it is looked at
+            return
+        self._known.setdefault(key, name)
+        last = _last_part(name)
+        if name in (left := self._foreign.get(last, {})):
+            del left[name]
+        if not left:
+            self._foreign.pop(last, None)
 
     def among(self, entries: dict[Any, object]) -> Iterator[tuple[Any, object]]:
         """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
-        named: dict[str, None] = {}
-        if not HAS_VERSIONS:
-            for words in (words for wanting in self.wanting for words in wanting.words()):
-                for last in (*(words & self._foreign.keys()), _ODD):
-                    named.update(self._foreign.get(last, {}))
         # At the speed of C: nearly all are known.
         known = map(self._known.get, map(id, entries.values()))
         for name, module in compress(entries.items(), map(is_not, known, entries)):
             if not self._is_left_alone(name, module):
                 yield name, module
-        for name in named:
-            module = entries.get(name)
-            if self._known.get(id(module)) is name:
-                yield name, module
+
+    def named(self, entries: dict[Any, object]) -> dict[str, object]:
+        """Return the entries that were left alone and that test code names now."""
+        found = {name: entries.get(name) for last in self._named() for name in self._foreign.get(last, ())}
+        return {name: module for name, module in found.items() if self._known.get(id(module)) is name}
+
+    def names_more(self) -> bool:
+        """Tell whether test code names modules now that were left alone."""
+        return any(last in self._foreign for last in self._named())
+
+    def _named(self) -> Iterator[str]:
+        for words in (words for wanting in self.wanting for words in wanting.words()):
+            yield from words & self._foreign.keys()
+            yield _ODD
 
     def _is_left_alone(self, name: Any, module: object) -> bool:
         """Tell whether not to look at a module, and remember it if that stays so."""
         if not is_unwatched(name):
-            if HAS_VERSIONS or is_initializing(module):
-                return False
-            if self._has(id(module)):
+            if is_initializing(module) or self._has(id(module)):
                 return False
             # A test file or conftest may do with its own namespace what it likes.
             if "@pytest_ar" not in (namespace(module) or {}):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import loaded_namespace, namespace
+from pytest_import_isolation.machinery.modules import is_instance_of_one, loaded_namespace, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.watching.effect_names import Effect, describe, home_of, is_runners, name_of
 from pytest_import_isolation.wording import listing
@@ -22,7 +22,7 @@ _RUNNERS_VARIABLES: Final = (
     "COVERAGE_",
 )
 _MOST_CATEGORIES: Final = 3
-_TEXTS: Final = frozenset((str, bytes))
+_TEXTS: Final = (bytes, str)
 _ENVIRONMENT: Final = type(os.environ)
 
 
@@ -71,8 +71,9 @@ def read_variables() -> Variables | None:
 
 def variables_in(copy: dict[Any, Any]) -> Variables:
     """Return what a copy of the environment holds that is text: a test may have put anything there."""
-    if not _TEXTS.issuperset({*map(type, copy), *map(type, copy.values())}):
-        copy = {k: v for k, v in copy.items() if type(k) in _TEXTS and type(v) in _TEXTS}
+    if not all(is_instance_of_one(each, _TEXTS) for each in (*copy, *copy.values())):
+        items = copy.items()
+        copy = {k: v for k, v in items if is_instance_of_one(k, _TEXTS) and is_instance_of_one(v, _TEXTS)}
     return Variables(copy)
 
 

@@ -51,6 +51,7 @@ class WindowContents:
         if not self._is_harmless:
             for file in self._test_code():
                 CONTENTS.name_classes(writers.owners(file, with_helpers=True))
+            CONTENTS.begin_anew()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
         #: What was undone when it was closed.
