@@ -33,6 +33,8 @@ _BY_NAME: Final = (
     *_EXECUTERS,
 )
 _BY_NAME_PATTERN: Final = regex(rf"\b({'|'.join(_BY_NAME)})\b")
+# With its names in parentheses, on however many lines.
+_IMPORT: Final = regex(r"\b(?:from|\w*import\w*)\b[^\n(]*(?:\([^)]*\))?")
 _DELETION: Final = regex(r"del(?<=\bdel)[\s(]")
 _BINDING_BLOCK: Final = regex(r"(?:as|for)\s+[(\[]?\s*(?:\w+\s*,\s*)*\w+\s*\.\s*[^\W\d]")
 # A target before its sign, wherever the statement begins; then the first of several, or an annotated one.
@@ -104,12 +106,18 @@ class SourceWrites:
         return found
 
     def words(self, file: str) -> Set[str]:
-        """Return the words that the text of a file has."""
+        """Return the words that the text of a file has, those of imports alone if it can write to nothing.
+
+        The import of a submodule may take the place of what a package had exported under its name.
+        """
         found = self._words.get(file)
         if found is None:
             if len(self._words) >= _MOST_FILES:
                 self._words.clear()
-            found = self._words[file] = frozenset(_WORD.findall(self.text(file)))
+            text = self.text(file)
+            if not self.may_write(file):
+                text = "\n".join(_IMPORT.findall(text))
+            found = self._words[file] = frozenset(_WORD.findall(text))
         return found
 
     def of(self, file: str) -> Writes:

@@ -230,7 +230,7 @@ class Writers:
         return [*dict.fromkeys((*files, *above))]
 
     def words(self, file: str) -> Set[str]:
-        """Return the words that the text of a file has: the last parts of the names of modules among them."""
+        """Return words of a file, the last parts of the names of modules to which it may write among them."""
         return self._sources.words(file)
 
     def owners(self, file: str, *, with_helpers: bool = False) -> frozenset[str]:

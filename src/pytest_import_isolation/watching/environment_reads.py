@@ -27,7 +27,7 @@ class EnvironmentReads:
         self._running = running
         self._known: Variables | None = None
         # The copy from which it is made when it is asked for: most tests import nothing.
-        self._copy: dict[Any, Any] | None = None
+        self._copy: list[Any] | None = None
         # The environment when the import began that is not over.
         self._then: Variables | None = None
         self._undo: Callable[[], None] | None = None
@@ -111,7 +111,7 @@ def _variables() -> Variables | None:
     return None if copy is None else _without_pytests(copy)
 
 
-def _without_pytests(copy: dict[Any, Any]) -> Variables:
+def _without_pytests(copy: list[Any]) -> Variables:
     """Return what a copy of the environment holds, without what pytest sets in each phase of a test."""
     found = variables_in(copy)
     for key in _OF_PYTEST:
