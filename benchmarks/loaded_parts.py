@@ -18,7 +18,7 @@ from pytest_import_isolation.plugin.loading import plain_imports
 with plain_imports():
     import pytest_import_isolation.plugin.executions
     import pytest_import_isolation.plugin.observer
-    import pytest_import_isolation.plugin.plugin_hooks  # noqa: F401
+    import pytest_import_isolation.plugin.plugin_hooks  # noqa: F401 - to load it is all
 
 __all__ = [
     "pytest_runtest_call",

@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from types import FunctionType
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
@@ -27,9 +27,7 @@ from pytest_import_isolation.contents.values import file_of_code, is_definition,
 from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
-
-#: What a copy of it is no longer.
-_ENVIRON: Final = type(os.environ)
+from pytest_import_isolation.watching.process_effects import ENVIRONMENT
 
 
 class Writer(NamedTuple):
@@ -312,7 +310,7 @@ def _definition(value: object, file: str, lines: range | None) -> Statement | No
 
 def _sort_of_container(value: object) -> type | None:
     kind = type(value)
-    if kind is _ENVIRON:
+    if kind is ENVIRONMENT:
         return dict
     return next((sort for sort in (dict, list, set) if issubclass(kind, sort)), None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import TypeAlias
 
 from pytest_import_isolation.leaks.places import Places
@@ -44,7 +43,7 @@ class FirstImports:
 
     def leak(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
-        chain, location = self._way_to(name) if type(name) is str else ((), None)
+        chain, location = self._way_to(name)
         thread = self._log.threads.get(name)
         more = f", by the thread {thread.name!r}" if thread else ""
         lazy = self._log.lazily.get(name)
@@ -60,6 +59,8 @@ class FirstImports:
             self._known.clear()
         waiting: dict[str, Way] = {}
         known: _Known = (), None
+        if type(name) is not str:  # no import statement can have it
+            return known
         while name in self._log.importers and name not in waiting and len(waiting) < LONGEST_CHAIN:
             if name in self._known:  # many modules are imported by one
                 known = self._known[name]
@@ -103,13 +104,8 @@ class FirstImports:
             name: the module.
             exact: whether that statement is the one that is looked for.
         """
-        return self._location(self._log.way(name) if type(name) is str else (), exact=exact)
-
-    def _location(self, steps: Iterable[tuple[str, Importer]], *, exact: bool = True) -> Location | None:
-        importer = next((by for module, by in steps if self._is_first_party(module, by)), None)
-        if importer is None:
-            return None
-        return Location(self._places.shorten(importer.file), importer.line, exact=exact)
+        _, found = self._way_to(name)
+        return found if found is None else found._replace(exact=exact)
 
     def location_in_tests(self, name: str) -> Location | None:
         """Return the users' own statement that led to a module, if there is one."""

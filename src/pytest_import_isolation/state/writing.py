@@ -217,9 +217,9 @@ def prepend_path(entries: Sequence[str]) -> None:
     drop_finder_caches()
 
 
-def put_finder(entry: str, finder: object) -> None:
+def put_finder(entry: str, finder: Any) -> None:
     """Let a finder answer for a path entry, whatever the path hooks would make of that."""
-    sys.path_importer_cache[entry] = finder  # type: ignore[assignment]
+    sys.path_importer_cache[entry] = finder
 
 
 def put_first(list_name: str, items: Sequence[object]) -> None:

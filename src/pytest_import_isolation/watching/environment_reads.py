@@ -11,7 +11,12 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from pytest_import_isolation.watching.process_effects import Variables, copy_environment, variables_in
+from pytest_import_isolation.watching.process_effects import (
+    ENVIRONMENT,
+    Variables,
+    copy_environment,
+    variables_in,
+)
 
 _OF_PYTEST: Final = ("PYTEST_CURRENT_TEST", b"PYTEST_CURRENT_TEST")
 
@@ -80,7 +85,7 @@ class EnvironmentReads:
         if then is None or self._around is None or then == self._around:
             return
         encode = getattr(environ, "encodekey", None)
-        if encode is None or type(environ) is not os._Environ:
+        if encode is None or type(environ) is not ENVIRONMENT:
             return
 
         def encodekey(key: Any) -> Any:

@@ -25,7 +25,8 @@ _RUNNERS_VARIABLES: Final = (
 )
 _MOST_CATEGORIES: Final = 3
 _TEXTS: Final = (bytes, str)
-_ENVIRONMENT: Final = type(os.environ)
+#: The type of ``os.environ``; that of a copy is another one.
+ENVIRONMENT: Final = type(os.environ)
 
 
 class Variables(dict[Any, Any]):
@@ -64,7 +65,7 @@ def copy_environment() -> list[Any] | None:
     """
     found: Any = os.environ
     # Its own dictionary of bytes: copying that one decodes nothing.
-    space = found.__dict__ if type(found) is _ENVIRONMENT else namespace(found) or {}
+    space = found.__dict__ if type(found) is ENVIRONMENT else namespace(found) or {}
     data = space.get("_data", found)
     if not issubclass(type(data), dict):
         return None
