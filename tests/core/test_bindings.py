@@ -96,7 +96,7 @@ def test_a_package_that_another_one_replaces_brings_its_own_attributes(unchanged
         around.follow(before.differences(), before)
         assert not around.differences()
         del sys.modules["bnd_pkg"]
-        restore(around, lambda name, module: None)
+        restore(around, lambda leaving: None)
         assert (sys.modules["bnd_pkg"], packages[1].sub) == (packages[1], submodules[1])
     finally:
         del sys.modules["bnd_pkg"], sys.modules["bnd_pkg.sub"]

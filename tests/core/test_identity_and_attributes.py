@@ -260,7 +260,7 @@ def test_children_leave_before_their_parents(tree: Tree) -> None:
     left: list[str] = []
     state = ImportState.capture()
     importlib.import_module("ida_order.a.b")
-    restore(state, lambda name, module: left.append(name))
+    restore(state, left.extend)
     assert left == ["ida_order.a.b", "ida_order.a", "ida_order"]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import compress
 from operator import is_not
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import cell_of
 from pytest_import_isolation.machinery.modules import is_initializing, namespace, top_level
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 
 #: Whether the versions of dictionaries tell of changes; without them all has to be compared.
@@ -23,22 +22,42 @@ UNWATCHED: Final = frozenset(
 _ODD: Final = ""
 
 
-class Wanting(NamedTuple):
-    """Who wants to know what modules hold: those that the test code names which runs now."""
+class Wanting:
+    """Who wants to know what modules hold: those that the test code names which runs now.
 
-    #: Returns the words that the text of a file has.
-    words_of: Callable[[str], Set[str]]
-    #: Returns the files of the test code that runs now.
-    files: Callable[[], Sequence[str]]
+    Args:
+        words_of: returns the words that the text of a file has.
+        files: returns files of the test code that runs now.
+        complete: returns such files, and the conftests above them.
+        origins: knows which files are conftests.
+    """
 
-    def words(self) -> Iterator[Set[str]]:
-        """Yield the words that the test code says, file by file."""
-        return map(self.words_of, self.files())
+    def __init__(
+        self,
+        words_of: Callable[[str], Set[str]],
+        files: Callable[[], Sequence[str]],
+        complete: Callable[[Sequence[str]], Iterable[str]],
+        origins: Origins,
+    ) -> None:
+        self._words_of = words_of
+        self._files = files
+        self._complete = complete
+        self._origins = origins
+        # The words of the files that were asked for last: each import asks.
+        self._known: tuple[Sequence[str], frozenset[str], list[Set[str]]] = (), frozenset(), []
+
+    def words(self) -> list[Set[str]]:
+        """Return the words that the test code says, file by file."""
+        files, test_files = self._files(), self._origins.test_files
+        if files != self._known[0] or test_files is not self._known[1]:
+            words = [*map(self._words_of, self._complete(files))]
+            self._known = [*files], test_files, words
+        return self._known[2]
 
     def wants(self, name: str) -> bool:
         """Tell whether test code that runs now may write to a module."""
-        last = _last_part(name)
-        return any(last == _ODD or last in words for words in self.words())
+        last, words = _last_part(name), self.words()
+        return bool(words) if last == _ODD else any(last in each for each in words)
 
 
 class WatchedModules:

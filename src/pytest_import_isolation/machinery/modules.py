@@ -121,9 +121,17 @@ def executed_file_of(module: object) -> str | None:
     return origin if type(origin) is str and os.path.isabs(origin) else None
 
 
+def spec_namespace(module: object) -> dict[str, Any]:
+    """Return what the spec of a module holds, without running code of either; nothing if it has none."""
+    # Nearly all are plain modules with plain specs.
+    own = module.__dict__ if type(module) is ModuleType else namespace(module) or {}
+    spec = own.get("__spec__")
+    return spec.__dict__ if type(spec) is ModuleSpec else namespace(spec) or {}
+
+
 def own_name_of(module: object) -> str:
     """Return the name under which a module was imported, an empty text if it has none."""
-    name = (namespace((namespace(module) or {}).get("__spec__")) or {}).get("name")
+    name = spec_namespace(module).get("name")
     return name if type(name) is str else ""
 
 
@@ -212,9 +220,8 @@ def last_keys(table: dict[Any, Any], number: int) -> list[Any]:
 
 def is_initializing(module: object) -> bool:
     """Tell whether the import of this module is still under way in some thread."""
-    spec = (namespace(module) or {}).get("__spec__")
     # A Mock in place of a spec would answer with a truthy Mock.
-    return (namespace(spec) or {}).get("_initializing") is True
+    return spec_namespace(module).get("_initializing") is True
 
 
 def location_in(spec: object) -> object:

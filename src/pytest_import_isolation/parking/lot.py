@@ -23,6 +23,7 @@ from pytest_import_isolation.machinery.modules import (
     modules_among,
     namespace,
     parent_of,
+    spec_namespace,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -144,17 +145,20 @@ class ParkingLot:
         with import_lock():  # another thread may be bringing the package back
             for package in modules.keys() & self._packages.keys():
                 self._make_way(package, modules[package].module)
-            for name, parked in modules.items():
-                parked = ParkedModule(*map(original, parked))  # noqa: PLW2901 - what a caller made of it
-                earlier = self._packages.setdefault(top_level(name), {}).get(name)
-                if earlier is not None and earlier.module is not parked.module:
+            for name, (given, bound, above) in modules.items():
+                module = original(given)  # what a caller made of it
+                binding = module if bound is given else original(bound)
+                top = top_level(name)
+                of_package = self._packages.setdefault(top, {})
+                earlier = of_package.get(name)
+                if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
-                self._packages[top_level(name)][name] = parked
-                if _is_extension(parked.module):
-                    self._of_c.add(top_level(name))
-                if self._since.get(name, (0, 0))[0] != id(parked.module):
+                of_package[name] = ParkedModule(module, binding, original(above))
+                if _is_extension(module):
+                    self._of_c.add(top)
+                if self._since.get(name, (0, 0))[0] != id(module):
                     self.clock += 1
-                    self._since[name] = (id(parked.module), self.clock)
+                    self._since[name] = (id(module), self.clock)
 
     def _make_way(self, package: str, module: object) -> None:
         """Give up what belongs to the parked package in whose place one from another directory comes."""
@@ -315,8 +319,7 @@ class ParkingLot:
 
 
 def _is_extension(module: object) -> bool:
-    spec = namespace((namespace(module) or {}).get("__spec__")) or {}
-    return type(spec.get("loader")) is ExtensionFileLoader
+    return type(spec_namespace(module).get("loader")) is ExtensionFileLoader
 
 
 def lie_apart(module: object, other: object) -> bool:

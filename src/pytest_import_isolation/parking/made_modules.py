@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import module_being_executed
-from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace
+from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace, spec_namespace
 from pytest_import_isolation.state.single_changes import entry_of
 from pytest_import_isolation.state.writing import put_in
 
@@ -28,8 +28,7 @@ _PARKED: Final = "_parked_by_import_isolation"
 
 def original(module: object) -> object:
     """Return the parked module from whose spec a caller made this one, or this module itself."""
-    spec = namespace((namespace(module) or {}).get("__spec__"))
-    return module if spec is None else spec.get(_PARKED, module)
+    return spec_namespace(module).get(_PARKED, module)
 
 
 def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> None:

@@ -85,7 +85,7 @@ class ContentBoundaries:
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
-            wanting = Wanting(leaks.writers.words, lambda: leaks.writers.with_conftests(self._files()))
+            wanting = Wanting(leaks.writers.words, self._files, leaks.writers.with_conftests, origins)
             CONTENTS.start(wanting)
             config.add_cleanup(partial(CONTENTS.stop, wanting))
         self._base: State = CONTENTS.take() if is_on else {}

@@ -60,11 +60,13 @@ def _standard_library() -> tuple[str, ...]:
 
 def describe(module: object) -> str:
     """Say in a few words what an entry of ``sys.modules`` is, without running code of it."""
+    kind = type(module)
+    if kind is ModuleType and type(file := module.__dict__.get("__file__")) is str:  # nearly always
+        return f"the module of {file}"
     if module is ABSENT:
         return "nothing"
     if module is None:
         return "None"
-    kind = type(module)
     if not issubclass(kind, ModuleType) or class_home(kind) == "unittest.mock":
         named = class_name(kind)
         return f"an {named}" if named[:1].lower() in "aeio" else f"a {named}"
@@ -148,12 +150,12 @@ class Origins:
         Returns:
             The verdict. It is computed once for each pair of key and identity.
         """
-        if type(name) is OddKey:
-            name = name.text
         if type(name) is not str:
-            return _BLOCK if module is None else Verdict(Origin.FAKE, "its key is no string")
+            name = name.text if type(name) is OddKey else None
+            if name is None:
+                return _BLOCK if module is None else Verdict(Origin.FAKE, "its key is no string")
         known = self._verdicts.get(name)
-        if known is not None and known[0]() is module and module is not None:
+        if known is not None and module is not None and known[0]() is module:
             return known[1]
         verdict = self._judge(name, module, sys.modules if modules is None else modules)
         if type(module) is ModuleType:

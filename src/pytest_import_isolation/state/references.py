@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
 
@@ -30,14 +31,19 @@ class NewModules:
 
     def __init__(self, modules: Mapping[str, object]) -> None:
         self.modules = modules
-        self._by_identity = {
-            id(module): name for name, module in modules.items() if issubclass(type(module), ModuleType)
-        }
-        self._by_namespace = {
-            id(space): name for name, module in modules.items() if (space := namespace(module)) is not None
-        }
         # By the identities of classes, which are kept alive.
         self._by_class: dict[int, tuple[type, str | None]] = {}
+
+    @cached_property
+    def _by_identity(self) -> dict[int, str]:
+        return {
+            id(module): name for name, module in self.modules.items() if issubclass(type(module), ModuleType)
+        }
+
+    @cached_property
+    def _by_namespace(self) -> dict[int, str]:
+        spaces = ((name, namespace(module)) for name, module in self.modules.items())
+        return {id(space): name for name, space in spaces if space is not None}
 
     def home_of(self, value: object) -> str | None:
         """Return the arrival that a value is, is defined in, or is an instance of a class of.

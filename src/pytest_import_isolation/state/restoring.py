@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
@@ -34,12 +34,12 @@ class Restored(NamedTuple):
     released: list[object]
 
 
-def restore(state: ImportState, leave: Leave = lambda name, module: None) -> Restored:
+def restore(state: ImportState, leave: Leave = lambda leaving: None) -> Restored:
     """Put everything back, in place.
 
     Args:
         state: what to put back.
-        leave: called for each entry before it leaves ``sys.modules``, under the import lock.
+        leave: called with the entries before they leave ``sys.modules``, under the import lock.
 
     Returns:
         What stayed, because another thread was in the middle of importing it, and the objects that
@@ -77,25 +77,26 @@ def _restore_containers(state: ImportState) -> bool:
 
 
 def _restore_entries(state: ImportState, leave: Leave) -> Restored:
-    released: list[object] = []
     stuck: dict[Any, str] = {}
     with quiet_import_lock(lambda: [*_leaving(state), *_returning(state)]) as busy:
-        for name, module in _leaving(state).items():
+        leaving = _leaving(state)
+        for name, module in leaving.items():
             if name in busy:
                 stuck[name] = f"thread {busy[name]!r} is still importing it"
             elif is_initializing(module) and name not in state.modules:
                 stuck[name] = "its import is still under way"
-            else:
-                leave(name, module)
-                released.append(module)
-                remove_entry(state.table, name)
+        for name in stuck:
+            del leaving[name]
+        leave(leaving)
+        for name in leaving:
+            remove_entry(state.table, name)
         importing = names_being_imported()
         for name in _returning(state):
             # importlib executes a module again that appears while it looks for it; a module that is
             # being looked for comes from where it waits.
             if name not in stuck and name not in importing:
                 put_entry(state.table, name, state.modules[name])
-    return Restored(stuck, released)
+    return Restored(stuck, [*leaving.values()])
 
 
 def _leaving(state: ImportState) -> dict[Any, object]:
@@ -103,7 +104,9 @@ def _leaving(state: ImportState) -> dict[Any, object]:
     if state.index.entries.are_of(state.table):
         return {}
     now = state.index.entries.copy_of(state.table)
-    leaving = [name for name, module in now.items() if state.modules.get(name, ABSENT) is not module]
+    # At the speed of C: most stay.
+    before = map(state.modules.get, now, repeat(ABSENT))
+    leaving = compress(now, map(operator.is_not, before, now.values()))
     return {name: now[name] for name in sorted(leaving, key=depth, reverse=True)}
 
 

@@ -23,8 +23,8 @@ from pytest_import_isolation.state.submodule_attributes import bind, depth, pare
 _set_mode: Final[Any] = sys.__dict__.get("set_lazy_imports")
 _set_filter: Final[Any] = sys.__dict__.get("set_lazy_imports_filter")
 
-#: Called with the key and the value of an entry that is about to leave.
-Leave = Callable[[Any, object], None]
+#: Called with the entries that are about to leave.
+Leave = Callable[[Mapping[Any, object]], None]
 
 
 def rebind(name: str, value: object) -> None:
@@ -94,12 +94,12 @@ def remove_entry(table: Any, key: Any) -> None:
         put_entry(table, other, value)
 
 
-def take_out(names: Iterable[str], leave: Leave = lambda name, module: None) -> dict[str, object]:
+def take_out(names: Iterable[str], leave: Leave = lambda leaving: None) -> dict[str, object]:
     """Remove entries from ``sys.modules``, and the attributes for them of packages that stay.
 
     Args:
         names: the keys; those that some thread is importing stay.
-        leave: called for each entry before it leaves, under the import lock.
+        leave: called with the entries before they leave, under the import lock.
 
     Returns:
         The entries that left.
@@ -115,7 +115,7 @@ def take_out_idle(names: Iterable[str], busy: Container[str], leave: Leave) -> d
     Args:
         names: the keys.
         busy: those that some thread is importing, which stay.
-        leave: called for each entry before it leaves.
+        leave: called with the entries before they leave.
 
     Returns:
         The entries that left.
@@ -123,10 +123,10 @@ def take_out_idle(names: Iterable[str], busy: Container[str], leave: Leave) -> d
     taken: dict[str, object] = {}
     for name in sorted(names, key=depth, reverse=True):
         entry = entry_in(sys.modules, name)
-        if name in busy or entry is ABSENT or is_initializing(entry):
-            continue
-        leave(name, entry)
-        taken[name] = entry
+        if name not in busy and entry is not ABSENT and not is_initializing(entry):
+            taken[name] = entry
+    leave(taken)
+    for name in taken:
         remove_entry(sys.modules, name)
     for name, module in taken.items():
         # A package that leaves too keeps the attribute: its code may still run, and uses it.

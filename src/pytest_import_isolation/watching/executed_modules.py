@@ -9,21 +9,23 @@ number is another one.
 
 from __future__ import annotations
 
-import builtins
-import gc
 import sys
 import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from importlib.machinery import ModuleSpec
 from operator import is_
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
-from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
-from pytest_import_isolation.machinery.lazy_settings import lazy_settings
-from pytest_import_isolation.machinery.modules import ABSENT, last_keys, module_of_class, namespace
+from pytest_import_isolation.machinery.finders import class_of, without_own_finder
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    last_keys,
+    missing_among,
+    module_of_class,
+    namespace,
+)
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, Listener, imports_can_be_watched
@@ -34,8 +36,7 @@ from pytest_import_isolation.watching.makers import (
     file_of_loaded,
     text_of_loaded,
 )
-
-_Value = TypeVar("_Value")
+from pytest_import_isolation.watching.seen_state import SeenState
 
 
 class _Body:
@@ -57,76 +58,6 @@ class _Body:
         self.file: str | None = None
 
 
-class _Seen:
-    """What there was when it was looked at.
-
-    Args:
-        before: what was seen earlier; its copy of ``sys.modules`` is used again if that still holds.
-    """
-
-    __slots__ = (
-        "_cells",
-        "_numbers",
-        "_signature",
-        "classes",
-        "containers",
-        "entries",
-        "function",
-        "import_found",
-        "lazy_imports",
-        "lists",
-        "moment",
-    )
-
-    def __init__(self, before: _Seen | None = None) -> None:
-        self.moment: Moment
-        #: The keys of ``sys.modules``. The modules themselves are not kept alive until the next import.
-        self.entries: dict[Any, None]
-        if before is not None and before.moment.lasts_for(sys.modules):
-            self.entries, self.moment = before.entries, before.moment
-        else:
-            self.moment = Moment(sys.modules)
-            self.entries = dict.fromkeys(sys.modules)  # takes over the hashes that are known
-        #: The lists of ``sys`` themselves, then their items.
-        self.containers = sys.path, sys.meta_path, sys.path_hooks
-        self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
-        self._numbers = tuple(map(len, self.lists))
-        self.import_found: object = builtins.__import__
-        self.function: object = import_function()
-        self.lazy_imports = lazy_settings()
-        self.classes = [(cls, space := _space_of(cls), space.copy()) for cls in map(class_of, self.lists[1])]
-        cells = [
-            cell_of(dictionary) for _, space, _ in self.classes for dictionary in gc.get_referents(space)
-        ]
-        self._cells: list[Cell] = [] if None in cells else cells
-        self._signature = self._sign()
-
-    def _sign(self) -> object:
-        if self._cells:
-            return read_cells(self._cells)
-        # Without versions. What was there is alive, so nothing else can have its identity.
-        return [[*map(id, space.values())] for _, space, _ in self.classes]
-
-    @property
-    def shows_same(self) -> bool:
-        """Whether, at a glance and beside modules, all is as it was."""
-        path, meta_path, path_hooks = lists = self.containers
-        return (
-            all(map(is_, lists, (sys.path, sys.meta_path, sys.path_hooks)))
-            and builtins.__import__ is self.import_found
-            and lazy_settings() is self.lazy_imports
-            and (len(path), len(meta_path), len(path_hooks)) == self._numbers
-            and self._sign() == self._signature
-        )
-
-    def follow(self, imported: Iterable[str]) -> None:
-        """Take over modules that were imported since; nothing else has changed."""
-        for name in imported:
-            if name in sys.modules:
-                self.entries[name] = None
-        self.moment = Moment(sys.modules)
-
-
 class ExecutedModules:
     """Remembers which module changed what in the import state while it was executed.
 
@@ -138,7 +69,7 @@ class ExecutedModules:
         self._watch: ImportWatch | None = None
         # By thread, the modules that are being imported, the innermost last.
         self._running: dict[int, list[_Body]] = {}
-        self._seen: _Seen | None = None
+        self._seen: SeenState | None = None
         # How many modules there are, if nobody but importlib has entered any since.
         self._number = 0
         # The key that was entered last.
@@ -146,6 +77,8 @@ class ExecutedModules:
         # What importlib brought since the outermost import began, by name: the module's identity, 0 for one
         # that is not finished.
         self._imported: dict[str, int] = {}
+        # Those of them that were finished since the keys were looked at.
+        self._finished: list[str] = []
         self._executed: dict[str, None] = {}
         # By what was changed: what is there since then, and who did it.
         self._makers: dict[tuple[str, object], tuple[Callable[[], object], Maker]] = {}
@@ -244,6 +177,7 @@ class ExecutedModules:
                 for listener in self.listeners:
                     listener.executed(body.name)
                 self._imported[body.name] = id(sys.modules.get(body.name))
+                self._finished.append(body.name)
         finally:
             del running[running.index(body) :]
             if not running:
@@ -251,7 +185,7 @@ class ExecutedModules:
                 for listener in self.listeners:
                     listener.finished()
                 if not self._running and self._seen is not None:
-                    self._seen.follow(self._imported.copy())
+                    self._seen.follow()
 
     def _note_arrival(self, name: str) -> None:
         module = sys.modules.get(name)
@@ -275,12 +209,13 @@ class ExecutedModules:
     def _take(self) -> None:
         seen = self._seen
         if seen is None or not (seen.moment.lasts_for(sys.modules) and seen.shows_same):
-            seen = self._seen = _Seen(seen)
+            seen = self._seen = SeenState(seen)
         self._number = len(sys.modules)
+        self._finished.clear()
         self._last = next(iter(last_keys(sys.modules, 1)), None)
         for running in self._running.copy().values():  # other threads begin and end imports
             for body in running.copy():
-                body.is_entered = body.name in seen.entries
+                body.is_entered = body.name in sys.modules
 
     def _look(self, body: _Body) -> None:
         """Put down to a module what is different since the last look."""
@@ -307,10 +242,30 @@ class ExecutedModules:
             return last is self._last
         return before is (body.behind if self._last is body.name else self._last)
 
-    def _compare(self, seen: _Seen, body: _Body) -> None:
-        now, maker = _Seen(), self._maker(body.name, body.file)
-        modules: dict[Any, object] = sys.modules.copy()  # type: ignore[assignment]
-        self._compare_entries(_by_name(seen.entries), _by_name(modules), maker)
+    def _compare(self, seen: SeenState, body: _Body) -> None:
+        maker = self._maker(body.name, body.file)
+        self._compare_entries(*seen.exchange_keys(), maker)
+        if not seen.shows_same:
+            self._seen = SeenState(seen)
+            self._compare_others(seen, self._seen, maker)
+        self._number = len(seen.keys)
+
+    def _compare_entries(self, added: list[str], removed: list[str], maker: Maker) -> None:
+        for name in added:
+            # What took the place of something else may have done so before this module was begun.
+            module = sys.modules.get(name)
+            if self._imported.get(name) not in (0, id(module)):
+                self._note("entry", name, module, maker)
+        for name in removed:
+            if not (name in self._imported and name in self.failed):
+                self._note("entry", name, ABSENT, maker)
+                self._imported.pop(name, None)
+        for name in missing_among(self._finished):
+            if self._imported.pop(name, None):
+                self._note("entry", name, ABSENT, maker)
+        self._finished.clear()
+
+    def _compare_others(self, seen: SeenState, now: SeenState, maker: Maker) -> None:
         for i, name in enumerate(LISTS):
             if now.containers[i] is not seen.containers[i]:
                 self._note("rebound", f"sys.{name}", now.containers[i], maker)
@@ -336,21 +291,6 @@ class ExecutedModules:
                 before, after = earlier.get(name, ABSENT), later.get(name, ABSENT)
                 if before is not after and not name.startswith("__"):  # those are the interpreter's
                     self.class_changes.append(ClassChange(cls, name, before, after, maker))
-        self._seen, self._number = now, len(now.entries)
-
-    def _compare_entries(self, before: dict[str, None], now: dict[str, object], maker: Maker) -> None:
-        # What took the place of something else may have done so before this module was begun.
-        for name in now.keys() - before.keys():
-            if self._imported.get(name) not in (0, id(now[name])):
-                self._note("entry", name, now[name], maker)
-        for name in before.keys() - now.keys():
-            if not (name in self._imported and name in self.failed):
-                self._note("entry", name, ABSENT, maker)
-                self._imported.pop(name, None)
-        for name in self._imported.keys() - now.keys():
-            if self._imported.get(name):
-                self._note("entry", name, ABSENT, maker)
-                self._imported.pop(name, None)
 
     def _maker(self, name: str, file: str | None = None) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
@@ -375,9 +315,10 @@ class ExecutedModules:
     # What is known
 
     @property
-    def made_entries(self) -> list[str]:
-        """The entries that modules made, in place or not."""
-        return [key for what, key in list(self._makers) if what == "entry" and type(key) is str]
+    def made_entries(self) -> Set[str]:
+        """The entries that modules made, in place or not, in order."""
+        keys = (key for what, key in list(self._makers) if what == "entry" and type(key) is str)
+        return dict.fromkeys(keys).keys()
 
     def maker(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change while it was executed; None if none is known.
@@ -430,18 +371,6 @@ def _held(module: object) -> Callable[[], object]:
     except TypeError:
         return lambda: module
     return lambda: _DEAD if (alive := reference()) is None else alive
-
-
-def _by_name(entries: dict[Any, _Value]) -> dict[str, _Value]:
-    # The hash of another key is code of a user's.
-    if {*map(type, entries)} == {str}:
-        return entries
-    return {name: module for name, module in entries.items() if type(name) is str}
-
-
-def _space_of(cls: type) -> Any:
-    # Not vars(): the class of the class may have a __dict__ of its own.
-    return type.__dict__["__dict__"].__get__(cls)
 
 
 # Stands for an object that is no more.

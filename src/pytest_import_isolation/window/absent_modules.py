@@ -9,9 +9,8 @@ from typing import Any
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin, Origins
-from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.state.writing import take_out
-from pytest_import_isolation.window.removal import park
+from pytest_import_isolation.window.removal import as_bound, park
 
 
 class AbsentModules:
@@ -55,9 +54,7 @@ class AbsentModules:
         left: dict[str, ParkedModule] = {}
         names = list(sys.modules) if among is None else among
         names = [name for name in names if type(name) is str and covers(name)]
-        self.taken.update(
-            take_out(names, lambda n, module: left.update({n: ParkedModule(module, bound_value(n))}))
-        )
+        self.taken.update(take_out(names, lambda leaving: left.update(as_bound(leaving))))
         for name, parked in left.items():
             # A foreign module that this window itself had loaded must not be executed again after it.
             if self._origins.verdict(name, parked.module).origin is Origin.FOREIGN:

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from operator import methodcaller
 from types import MappingProxyType
 
-from pytest_import_isolation.machinery.modules import ABSENT, missing_among, namespace, parent_of, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    loaded_among,
+    missing_among,
+    namespace,
+    parent_of,
+    top_level,
+)
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
@@ -69,18 +76,31 @@ def bring_evicted_back(window: Window, name: str) -> None:
 
 def covered_modules(window: Window) -> dict[str, object]:
     """Return the foreign modules that were loaded in a window and in whose place a fake stands now."""
-    asked = [name for name in window.asked_for() if name in sys.modules and name not in window.tainted]
+    asked = [*loaded_among(window.asked_for())]
+    covered = [name for name in asked if _is_covered(window, name)]
+    if not covered:
+        return {}
+    asked = [name for name in asked if name not in window.tainted]
+    executed = window.log.executed_among(asked)
     return {
-        name: module
-        for name, module in window.log.executed_among(asked).items()
-        if sys.modules.get(name) is not module
+        name: executed[name]
+        for name in covered
+        if name in executed
+        and sys.modules.get(name) is not executed[name]
+        and window.origins.verdict(name, executed[name]).origin is Origin.FOREIGN
+    }
+
+
+def _is_covered(window: Window, name: str) -> bool:
+    """Tell whether somebody put a fake into the place of what had been loaded in a window."""
+    return (
+        window.origins.verdict(name, sys.modules.get(name)).origin is Origin.FAKE
+        and name not in window.tainted
         and name not in FINDER.lot
         and name not in window.around.modules
         and name not in window.placed
         and not window.absent.hides(name)
-        and window.origins.verdict(name, sys.modules.get(name)).origin is Origin.FAKE
-        and window.origins.verdict(name, module).origin is Origin.FOREIGN
-    }
+    )
 
 
 def park_evicted(window: Window) -> None:
@@ -120,11 +140,17 @@ def _is_of_copy(window: Window, name: str, came: Mapping[str, object]) -> bool:
 
 def unbind_evicted(window: Window) -> None:
     """Take modules that were thrown out off the packages that stay, or that came back."""
-    for name in window.asked_for():
+    # Of a copy: other threads add to it.
+    staying = {
+        parent: image
+        for parent, image in window.log.images.copy().items()
+        if namespace(window.around.modules.get(parent)) is image[0]
+    }
+    for name in missing_among(window.asked_for() if staying else ()):
         parent, child = parent_of(name)
-        space, before = window.log.images.get(parent, (None, {}))
-        if space is None or name in sys.modules or namespace(window.around.modules.get(parent)) is not space:
+        if parent not in staying:
             continue
+        space, before = staying[parent]
         module, earlier = space.get(child, ABSENT), before.get(child, ABSENT)
         if module is not earlier and (namespace(module) or {}).get("__name__") == name:
             bind(space, child, earlier)

@@ -23,7 +23,7 @@ from pytest_import_isolation.state.differences import (
     stands_in_front,
 )
 from pytest_import_isolation.state.entries import Entries
-from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -56,6 +56,7 @@ class Installations:
 
     def __init__(self, origins: Origins, state: ImportState, files: Callable[[], list[str]]) -> None:
         self._ownership = Ownership(origins)
+        self._origins = origins
         self._entries = InstalledEntries(self._ownership, origins)
         self._state = state
         self._files = files
@@ -143,8 +144,11 @@ class Installations:
         """
         self._entries.note(entries, self._files)
         admitted = {}
+        made = EXECUTED.made_entries
         for name, module in entries.items():
-            if type(name) is str:
+            if type(name) is str and (
+                name in made or self._origins.verdict(name, module).origin is Origin.FAKE
+            ):
                 maker = self._ownership.owner(SingleChange("entry", name, ABSENT, module))
                 if maker is not None and maker.is_call and self._is_surviving(maker.module):
                     admitted[name] = module

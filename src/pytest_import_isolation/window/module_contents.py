@@ -45,11 +45,13 @@ class WindowContents:
         self._writers = writers
         self._files = files
         self._log = log
-        self._wanting = Wanting(writers.words, lambda: writers.with_conftests(self._test_code()))
+        self._wanting = Wanting(
+            writers.words, files, lambda given: writers.with_conftests(self._test_code(given)), origins
+        )
         self._is_harmless = not is_long and writers.is_harmless(files())
         self.start()
         if not self._is_harmless:
-            for file in self._test_code():
+            for file in self._test_code(files()):
                 CONTENTS.name_classes(writers.owners(file, with_helpers=True))
             CONTENTS.begin_anew()
         #: What there was when the window was opened.
@@ -69,10 +71,10 @@ class WindowContents:
         """Look no more."""
         CONTENTS.stop(self._wanting)
 
-    def _test_code(self) -> list[str]:
+    def _test_code(self, files: Iterable[str]) -> list[str]:
         # A plugin that opened the window, as pytest's hooks do, writes nothing in the name of a test.
         origins = self._origins
-        return [f for f in self._files() if not origins.is_installed(f) or origins.is_test_file(f)]
+        return [f for f in files if not origins.is_installed(f) or origins.is_test_file(f)]
 
     @property
     def is_harmless(self) -> bool:

@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.modules import (
     is_initializing,
     namespace,
     own_name_of,
+    spec_namespace,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -261,7 +262,7 @@ class _Deciding:
         """
         if type(package) is ModuleType or file_of(self.real[name]) is not None:
             return False
-        spec = namespace((namespace(self.real[name]) or {}).get("__spec__")) or {}
+        spec = spec_namespace(self.real[name])
         home = class_home(type(spec.get("loader")))
         return self.given.origins.is_first_party(home, self.given.survivors.get(home))
 

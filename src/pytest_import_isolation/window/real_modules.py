@@ -17,13 +17,14 @@ from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.patterns import Patterns
-from pytest_import_isolation.state.submodule_attributes import bind, bound_value, depth, parent_namespace
+from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
 from pytest_import_isolation.state.writing import put_in, take_out, take_out_idle
 from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.window.closing import close_window
 from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import NOTHING_ASKED
+from pytest_import_isolation.window.removal import as_bound
 from pytest_import_isolation.window.window import Window
 
 # Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
@@ -92,11 +93,7 @@ class RealModules:
                 stack.enter_context(_SEARCH)
                 fakers, FINDER.fakers = FINDER.fakers, []
                 faked: dict[str, ParkedModule] = {}
-                take_out_idle(
-                    loaded,
-                    busy,
-                    lambda name, module: faked.update({name: ParkedModule(module, bound_value(name))}),
-                )
+                take_out_idle(loaded, busy, lambda leaving: faked.update(as_bound(leaving)))
             real = {name: module for name, module in _all_real(covers).items() if name not in sys.modules}
             bound = [name for name in sorted(real, key=depth) if _put_in_place(name, real[name])]
             lazy = [space for space in map(namespace, real.values()) if space and "__getattr__" in space]

@@ -25,7 +25,7 @@ from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import PARKED, ModuleChange
 from pytest_import_isolation.state.origins import Origin, Origins, describe
 from pytest_import_isolation.state.references import NewModules, stale_names
-from pytest_import_isolation.state.submodule_attributes import bind, bound_value, parent_namespace
+from pytest_import_isolation.state.submodule_attributes import bind, bound_value
 from pytest_import_isolation.window.outcomes import WAS_PARKED, Decision, Outcome
 
 # The namespaces of packages, each with a copy of what it held before something below it was imported.
@@ -59,8 +59,13 @@ class Removal:
         self._origins = origins
         self._old = old
 
-    def leave(self, name: Any, module: object) -> None:
-        """Take note of an entry that is about to leave."""
+    def leave(self, leaving: Mapping[Any, object]) -> None:
+        """Take note of entries that are about to leave."""
+        park({name: module for name, module in leaving.items() if self._is_to_park(name, module)}, self._old)
+        self.left.update(leaving)
+
+    def _is_to_park(self, name: Any, module: object) -> bool:
+        """Tell whether to park what is about to leave; if not, do what has to be done in place of that."""
         verdict = self._origins.verdict(name, module)
         decision = self.decisions.get(name)
         if decision is None:
@@ -75,18 +80,19 @@ class Removal:
             if verdict.is_extension or not self._is_refreshed(name):
                 FINDER.lot.retire([module] if verdict.origin is Origin.FOREIGN else [])
         elif decision.outcome is Outcome.PARK:
-            if type(name) is str and not verdict.is_extension and self._is_of_second_copy(name):
-                self.decisions[name] = _OF_SECOND_COPY
-                FINDER.lot.retire([module])
-            else:
-                park(name, module, self._old)
+            if type(name) is not str or verdict.is_extension or not self._is_of_second_copy(name):
+                return True
+            self.decisions[name] = _OF_SECOND_COPY
+            FINDER.lot.retire([module])
         elif verdict.origin is Origin.FOREIGN:
             FINDER.lot.forget(module)
-        self.left[name] = module
+        return False
 
     def _is_of_second_copy(self, name: str) -> bool:
         """Tell whether a package above a module is a copy, in whose place the first one comes back."""
-        return top_level(name) not in self._packages_of_c and any(
+        if "." not in name or top_level(name) in self._packages_of_c:
+            return False
+        return any(
             package in self._old and sys.modules.get(package, self._old[package]) is not self._old[package]
             for package in ancestors(name)
         )
@@ -174,25 +180,51 @@ class Removal:
                 _remove_young_bytecode(module)
 
 
-def park(name: Any, module: object, old: Mapping[Any, object] = MappingProxyType({})) -> None:
-    """Put a module that is about to leave into the parking lot, with its package's attribute for it.
+def park(modules: Mapping[Any, object], old: Mapping[Any, object] = MappingProxyType({})) -> None:
+    """Put modules that are about to leave into the parking lot, with their packages' attributes for them.
 
     Args:
-        name: its name.
-        module: the module.
+        modules: the modules.
         old: the entries that come back.
     """
-    if type(name) is not str:  # no import asks for it, but C code may still point to it
-        FINDER.lot.retire([module])
-        return
-    # Where a package failed to import, its submodules are left without it: the next package gets them.
-    binding = module if parent_namespace(name) is None else bound_value(name)
-    package: object = sys.modules.get(parent_of(name)[0], ABSENT)
-    if package is ABSENT:  # it was taken out, and comes back
-        package = package_holding(name, module, old)
-    elif old.get(parent_of(name)[0], package) is not package:
-        package = ABSENT  # the first copy gets it
-    FINDER.lot.park({name: ParkedModule(module, binding, package)})
+    packages = _Packages(old)
+    FINDER.lot.park({name: packages.parked(name, m) for name, m in modules.items() if type(name) is str})
+    # No import asks for the others, but C code may still point to them.
+    FINDER.lot.retire(module for name, module in modules.items() if type(name) is not str)
+
+
+def as_bound(modules: Mapping[Any, object]) -> dict[str, ParkedModule]:
+    """Return modules that are about to leave, with what their packages hold under their names."""
+    return {name: ParkedModule(module, bound_value(name)) for name, module in modules.items()}
+
+
+class _Packages:
+    """The packages above modules that are about to leave, each looked at once.
+
+    Args:
+        old: the entries that come back.
+    """
+
+    def __init__(self, old: Mapping[Any, object]) -> None:
+        self._old = old
+        # What is loaded under their names, and its namespace.
+        self._known: dict[str, tuple[object, dict[str, Any] | None]] = {"": (ABSENT, None)}
+
+    def parked(self, name: str, module: object) -> ParkedModule:
+        """Return what to park of a module, with its package's attribute for it."""
+        parent, child = parent_of(name)
+        known = self._known.get(parent)
+        if known is None:
+            package: object = sys.modules.get(parent, ABSENT)
+            known = self._known[parent] = (package, namespace(package))
+        package, space = known
+        # Where a package failed to import, its submodules are left without it: the next package gets them.
+        binding = module if space is None else space.get(child, ABSENT)
+        if package is ABSENT:  # it was taken out, and comes back
+            package = package_holding(name, module, self._old) if parent else ABSENT
+        elif self._old.get(parent, package) is not package:
+            package = ABSENT  # the first copy gets it
+        return ParkedModule(module, binding, package)
 
 
 def package_holding(name: str, module: object, *tables: Mapping[Any, object]) -> object:

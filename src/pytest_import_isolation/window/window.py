@@ -307,7 +307,10 @@ class Window:
 
     def _is_looked_up(self, name: str, module: object, importer: Importer | None) -> bool:
         """Tell whether compiled code that was called, by code that stays, will look for a module."""
-        survivors, verdict = self.around.modules, self.origins.verdict(name, module)
+        survivors = self.around.modules
+        if importer is not None and not (name in self.log.compiled and importer.module in survivors):
+            return False
+        verdict = self.origins.verdict(name, module)
         if verdict.origin is not Origin.FOREIGN or name in self.tainted:
             return False
         if importer is None:  # an extension module entered another one by itself, without a finder
@@ -316,7 +319,7 @@ class Window:
             is_module = own.get("__file__") is not None or own.get("__spec__") is not None
             is_new = is_module and name not in self.returned.names and FINDER.lot.returned(name) is ABSENT
             return is_new and verdict.is_extension and top_level(name) in survivors
-        return name in self.log.compiled and importer.module in survivors
+        return True
 
     def is_kept(self, name: object) -> bool:
         """Tell whether a pattern keeps a module loaded, of this window or of one around it."""
