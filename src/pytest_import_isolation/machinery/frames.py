@@ -30,22 +30,25 @@ _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", Non
 _exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
 
 
-def is_being_loaded(name: str) -> bool:
-    """Tell whether a finder is asked for this module in order to load it.
+def loading_frame(name: str) -> FrameType | None:
+    """Return the frame in which importlib loads a module for which it asks the finder that calls this.
 
     ``importlib.util.find_spec`` asks the same finders, and so do other finders that delegate: what counts
     is whether importlib's loading of this very name is on the call stack.
+
+    Returns:
+        The frame, None if there is none; that of the finder's caller where importlib is another one.
     """
+    frame: FrameType | None = get_frame(1).f_back
     if _find_and_load_code is None:
-        return True
-    frame: FrameType | None = get_frame(1)
+        return frame
     for _ in range(16):
         if frame is None:
             break
         if frame.f_code is _find_and_load_code and frame.f_locals.get("name") == name:
-            return True
+            return frame
         frame = frame.f_back
-    return False
+    return None
 
 
 def module_being_executed() -> ModuleType | None:
@@ -80,11 +83,15 @@ def is_importlib(frame: FrameType) -> bool:
     return frame.f_globals.get("__name__") in _IMPORTLIB_MODULES or file == _IMP_FILE
 
 
-def calling_frame() -> FrameType | None:
-    """Return the first frame on the stack that belongs neither to importlib nor to this package."""
-    frame: FrameType | None = get_frame(1)
+def calling_frame(within: FrameType | None = None) -> FrameType | None:
+    """Return the first frame on the stack that belongs neither to importlib nor to this package.
+
+    Args:
+        within: where to begin; the frame of the caller by default.
+    """
+    frame: FrameType | None = within or get_frame(1)
     while frame is not None and (
-        # is_machinery(), written out: each import goes through eight frames.
+        # is_machinery(), written out: each import goes through some frames.
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
         or frame.f_code.co_filename == _IMP_FILE
@@ -115,12 +122,12 @@ def is_compiled_code_importing() -> bool:
         frame = frame.f_back
     if frame is None or import_of(frame.f_code, frame.f_lasti) is not None or is_machinery(frame):
         return False
+    if _may_call_import(frame):
+        return False
     while inner is not None and inner is not frame:
         if import_of(inner.f_code, inner.f_lasti) is not None:
             return False  # importlib has statements of its own
         inner = inner.f_back
-    if _may_call_import(frame):
-        return False
     # A function in the place of __import__ is called by the statement, and passes on what that asks.
     while frame is not None and not is_machinery(frame):
         if is_instruction(frame.f_code, frame.f_lasti, "IMPORT_NAME"):

@@ -16,6 +16,8 @@ _FLAGS: Final = 2 if sys.version_info >= (3, 15) else 0
 _LAZY: Final = 1 if _FLAGS else 0
 _EAGER: Final = 2 if _FLAGS else 0
 _SIZE: Final = 2  # bytes of an instruction
+_IMPORT_NAME: Final = opmap["IMPORT_NAME"]
+_IMPORT_FROM: Final = opmap["IMPORT_FROM"]
 # Instructions that read a name, whether they read a global variable, and how many flags their argument has.
 _READERS: Final = (
     ("LOAD_GLOBAL", True, int(sys.version_info >= (3, 11))),
@@ -49,9 +51,13 @@ def is_instruction(code: CodeType, offset: int, name: str) -> bool:
 
 def import_of(code: CodeType, offset: int) -> int | None:
     """Return where the statement imports that takes a name at an offset, or imports there itself."""
-    if not is_instruction(code, offset, "IMPORT_FROM"):
-        return offset if is_instruction(code, offset, "IMPORT_NAME") else None
-    return next(at for at in range(offset, -1, -_SIZE) if is_instruction(code, at, "IMPORT_NAME"))
+    instructions = code.co_code
+    found = instructions[offset]
+    if found == _IMPORT_NAME:
+        return offset
+    if found != _IMPORT_FROM:
+        return None
+    return next(at for at in range(offset, -1, -_SIZE) if instructions[at] == _IMPORT_NAME)
 
 
 def is_lazy_statement(code: CodeType, offset: int) -> bool:
@@ -73,7 +79,7 @@ def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
         a function call.
     """
     instructions = code.co_code
-    if instructions[offset] != opmap["IMPORT_NAME"]:
+    if instructions[offset] != _IMPORT_NAME:
         return Asked("")
     index, at = _argument(instructions, offset)
     # The names are a constant, which the instruction before has loaded, and the one before that the level.
@@ -101,9 +107,8 @@ def imports_in(code: CodeType, package: str) -> Iterator[Asked]:
         code: the code.
         package: the package from which relative names count (``__package__``).
     """
-    wanted = opmap["IMPORT_NAME"]
     for offset in range(0, len(code.co_code), _SIZE):
-        if code.co_code[offset] == wanted:
+        if code.co_code[offset] == _IMPORT_NAME:
             yield names_asked_for(code, offset, package)
 
 
@@ -117,7 +122,7 @@ def lazy_statements(code: CodeType, package: str) -> Iterator[tuple[Asked, int |
     instructions = code.co_code
     for begin, end, line in code.co_lines():
         for offset in range(begin, end, _SIZE):
-            if instructions[offset] == opmap["IMPORT_NAME"] and not instructions[offset + 1] & _EAGER:
+            if instructions[offset] == _IMPORT_NAME and not instructions[offset + 1] & _EAGER:
                 yield names_asked_for(code, offset, package), line
 
 

@@ -175,18 +175,22 @@ def modules_among(values: Collection[object]) -> Iterator[Any]:
 
 def loaded_among(names: Iterable[str]) -> Iterator[str]:
     """Return those of some names that have an entry in ``sys.modules``, at the speed of C."""
-    table: Any = getattr(sys, "modules", None)
-    return filter(partial(dict.__contains__, table), names) if issubclass(type(table), dict) else iter(())
+    is_loaded = _contains()
+    return iter(()) if is_loaded is None else filter(is_loaded, names)
 
 
 def missing_among(names: Iterable[str]) -> Iterator[str]:
     """Return those of some names that have no entry in ``sys.modules``, at the speed of C."""
+    is_loaded = _contains()
+    return iter(names) if is_loaded is None else filterfalse(is_loaded, names)
+
+
+def _contains() -> Callable[[object], bool] | None:
+    """Return what tells whether ``sys.modules`` has an entry; None if that is no dictionary."""
     table: Any = getattr(sys, "modules", None)
-    return (
-        filterfalse(partial(dict.__contains__, table), names)
-        if issubclass(type(table), dict)
-        else iter(names)
-    )
+    if type(table) is dict:
+        return table.__contains__
+    return partial(dict.__contains__, table) if issubclass(type(table), dict) else None
 
 
 def parent_of(name: str) -> tuple[str, str]:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from operator import is_
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.finders import SearchedPath, find_spec, is_own_finder, searched_path
-from pytest_import_isolation.machinery.frames import is_being_loaded
+from pytest_import_isolation.machinery.frames import loading_frame
 from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
 from pytest_import_isolation.parking.made_modules import prepare
@@ -98,17 +98,24 @@ class ParkedModuleFinder:
         if not self._listeners and not self._lenders and name not in self.lot:
             return None
         # importlib.util.find_spec() must get the real spec, and is no import.
-        if not is_being_loaded(name):
+        loading = loading_frame(name)
+        if loading is None:
             return self._real_spec(name, path)
         for listener in tuple(self._listeners):
-            listener.importing(name)
-        if name in self.lot and self.lot.belongs_here(name) and self._is_meant(name, path):
+            listener.importing(name, loading)
+        is_waiting = name in self.lot
+        if is_waiting and self.lot.belongs_here(name) and self._is_meant(name, path):
             # The module now, under the import lock: when it is loaded, another thread may have been faster.
             loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
             return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
-        lent = next(filter(None, (lend(name) for lend in tuple(self._lenders))), None)
+        lenders = tuple(self._lenders)
+        lent = next(filter(None, (lend(name) for lend in lenders)), None) if lenders else None
         if lent is None:
-            self._note_search(name, path)
+            # The other finders look for it now; what waits here was found elsewhere.
+            if is_waiting:
+                self._searched.pop(name, None)
+            elif path is None:
+                self._searched[name] = searched_path(items_of("path"))
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
@@ -124,13 +131,6 @@ class ParkedModuleFinder:
             return None
         prepare(spec, parked, lambda: self.lot.bring_back(name))
         return spec
-
-    def _note_search(self, name: str, path: object) -> None:
-        """Note that the other finders look for a module now; what waits here was found elsewhere."""
-        if name in self.lot:
-            self._searched.pop(name, None)
-        elif path is None:
-            self._searched[name] = searched_path(items_of("path"))
 
     def _is_meant(self, name: str, path: object) -> bool:
         """Tell whether an import means the parked module, and not another one of its name.
@@ -222,8 +222,13 @@ Lender = Callable[[str], "ParkedModule | None"]
 class Listener(Protocol):
     """What the finder tells of imports to."""
 
-    def importing(self, name: str) -> None:
-        """Note that an import statement, or its like, asks for a module that is not loaded."""
+    def importing(self, name: str, loading: FrameType) -> None:
+        """Note that an import statement, or its like, asks for a module that is not loaded.
+
+        Args:
+            name: the module.
+            loading: the frame of importlib that loads it.
+        """
 
     def reloading(self, name: str, module: object) -> None:
         """Note that ``importlib.reload`` is about to execute a module again."""

@@ -51,25 +51,31 @@ class InstalledEntries:
         self._ownership = ownership
         self._origins = origins
 
-    def note(self, entries: Mapping[Any, object], files: Callable[[], Iterable[str]] = tuple) -> None:
+    def note(
+        self, entries: Mapping[Any, object], files: Callable[[], Iterable[str]] = tuple
+    ) -> dict[str, object]:
         """Let the libraries answer for those of some new entries that are theirs.
 
         Args:
             entries: what was not in ``sys.modules`` before.
             files: returns files of users that may have made them.
-        """
-        for name, module in entries.items():
-            if (
-                type(name) is str
-                and self._is_candidate(name, module)
-                and EXECUTED.maker(SingleChange("entry", name, ABSENT, module)) is None
-            ):
-                self._note(name, module, files)
 
-    def _is_candidate(self, name: str, module: object) -> bool:
-        """Tell whether an entry is made by hand, and by something else than a test's own tools."""
-        if self._origins.verdict(name, module).origin is not Origin.FAKE:
-            return False
+        Returns:
+            Those that look made by hand, whoever made them.
+        """
+        made = {
+            name: module
+            for name, module in entries.items()
+            if type(name) is str and self._origins.verdict(name, module).origin is Origin.FAKE
+        }
+        for name, module in made.items():
+            change = SingleChange("entry", name, ABSENT, module)
+            if self._is_candidate(module) and EXECUTED.maker(change) is None:
+                self._note(name, module, files)
+        return made
+
+    def _is_candidate(self, module: object) -> bool:
+        """Tell whether what looks made by hand is made by something else than a test's own tools."""
         home = class_home(type(module))
         if top_level(home) == "unittest" or home.startswith("pytest_import_isolation."):
             return False

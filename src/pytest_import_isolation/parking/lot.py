@@ -79,7 +79,9 @@ class ParkingLot:
         self._since: dict[str, tuple[int, int]] = {}
 
     def __contains__(self, name: object) -> bool:
-        return type(name) is str and name in self._packages.get(top_level(name), ())
+        if not self._packages or type(name) is not str:
+            return False
+        return name in self._packages.get(name.partition(".")[0], ())
 
     def __bool__(self) -> bool:
         return bool(self._packages)
@@ -145,15 +147,17 @@ class ParkingLot:
         with import_lock():  # another thread may be bringing the package back
             for package in modules.keys() & self._packages.keys():
                 self._make_way(package, modules[package].module)
+            holder: object = ABSENT
             for name, (given, bound, above) in modules.items():
                 module = original(given)  # what a caller made of it
                 binding = module if bound is given else original(bound)
-                top = top_level(name)
+                holder = holder if above is holder else original(above)
+                top = name.partition(".")[0]
                 of_package = self._packages.setdefault(top, {})
                 earlier = of_package.get(name)
                 if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
-                of_package[name] = ParkedModule(module, binding, original(above))
+                of_package[name] = ParkedModule(module, binding, holder)
                 if _is_extension(module):
                     self._of_c.add(top)
                 if self._since.get(name, (0, 0))[0] != id(module):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -135,7 +136,7 @@ class FileWorlds:
 
     # Called by the finder
 
-    def importing(self, name: str) -> None:
+    def importing(self, name: str, _: FrameType) -> None:
         """Give a package its layer, if importing it changed something, before what is in it is imported."""
         names = [expected for expected, _ in self._expected]
         if name not in names[1:]:

@@ -248,7 +248,7 @@ class ExecutedModules:
         if not seen.shows_same:
             self._seen = SeenState(seen)
             self._compare_others(seen, self._seen, maker)
-        self._number = len(seen.keys)
+        self._number = len(sys.modules)
 
     def _compare_entries(self, added: list[str], removed: list[str], maker: Maker) -> None:
         for name in added:

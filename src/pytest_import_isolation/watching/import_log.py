@@ -101,15 +101,20 @@ class ImportLog:
         # What was asked for a moment ago, and may appear: a finder may import before it answers.
         self._expected: deque[str] = deque(maxlen=_LATEST)
 
-    def importing(self, name: str) -> None:
-        """Note an import of a module that is not loaded."""
+    def importing(self, name: str, loading: FrameType) -> None:
+        """Note an import of a module that is not loaded.
+
+        Args:
+            name: the module.
+            loading: the frame of importlib that loads it.
+        """
         self.number += 1
         self.beforehand(name)
         self._note_executed()
         self._expected.append(name)
         if self._with_images:
             self.picture_packages(name)
-        frame = calling_frame()
+        frame = calling_frame(loading)
         importer = importer_at(frame)
         is_again = name in self.importers
         if is_again:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import builtins
 import gc
 import sys
-from collections.abc import Iterator
-from itertools import compress, count, filterfalse
-from operator import is_not
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import class_of, import_function
-from pytest_import_isolation.machinery.lazy_settings import lazy_settings
-from pytest_import_isolation.machinery.modules import class_namespace, last_keys
+from pytest_import_isolation.machinery.lazy_settings import HAS_LAZY_IMPORTS, lazy_settings
+from pytest_import_isolation.machinery.modules import class_namespace, last_keys, missing_among
+
+#: So many keys more than those that are new are looked at first.
+_FEW: Final = 8
 
 
 class SeenState:
@@ -39,13 +39,14 @@ class SeenState:
 
     def __init__(self, before: SeenState | None = None) -> None:
         self.moment: Moment
-        #: The keys of ``sys.modules``. The modules themselves are not kept alive until the next import.
-        self.keys: list[Any]
+        #: The keys of ``sys.modules`` that are strings: the hash of another one is code of a user's. The
+        #: modules themselves are not kept alive until the next import.
+        self.keys: dict[str, None]
         if before is not None and before.moment.lasts_for(sys.modules):
             self.keys, self.moment = before.keys, before.moment
         else:
             self.moment = Moment(sys.modules)
-            self.keys = [*sys.modules]
+            self.keys = _strings(sys.modules)
         #: The lists of ``sys`` themselves, then their items.
         self.containers = sys.path, sys.meta_path, sys.path_hooks
         self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
@@ -72,37 +73,52 @@ class SeenState:
     def shows_same(self) -> bool:
         """Whether, at a glance and beside modules, all is as it was."""
         path, meta_path, path_hooks = self.containers
+        if (len(path), len(meta_path), len(path_hooks)) != self._numbers:
+            return False
         # Written out: this is asked twice for each import.
         return (
             path is sys.path
             and meta_path is sys.meta_path
             and path_hooks is sys.path_hooks
             and builtins.__import__ is self.import_found
-            and lazy_settings() is self.lazy_imports
-            and (len(path), len(meta_path), len(path_hooks)) == self._numbers
-            and self._sign() == self._signature
+            and (not HAS_LAZY_IMPORTS or lazy_settings() is self.lazy_imports)
+            and (read_cells(self._cells) if self._cells else self._sign()) == self._signature
         )
 
     def follow(self) -> None:
         """Take over modules that were imported since; nothing else has changed."""
-        new = last_keys(sys.modules, len(sys.modules) - len(self.keys))
-        self.keys += reversed(new)
+        self.keys.update(dict.fromkeys(self._new_keys()))
         self.moment = Moment(sys.modules)
 
     def exchange_keys(self) -> tuple[list[str], list[str]]:
         """Take over the keys of ``sys.modules``.
 
         Returns:
-            Those that are new, and those that are gone, without those that are no strings: the hash of
-            another key is code of a user's.
+            Those that are new, and those that are gone.
         """
-        before, now = self.keys, [*sys.modules]
-        self.moment, self.keys = Moment(sys.modules), now
-        # Nearly always it is the end that differs: what is new goes there.
-        same = next(compress(count(), map(is_not, before, now)), min(len(before), len(now)))
-        old, new = (dict.fromkeys(_strings(keys[same:])) for keys in (before, now))
-        return [*filterfalse(old.__contains__, new)], [*filterfalse(new.__contains__, old)]
+        self.moment = Moment(sys.modules)
+        gone = [*missing_among(self.keys)]
+        for name in gone:
+            self.keys.pop(name, None)
+        new = self._new_keys()
+        self.keys.update(dict.fromkeys(new))
+        return new, gone
+
+    def _new_keys(self) -> list[str]:
+        """Return the keys that are not known, in order, if all that are known are there."""
+        number = len(sys.modules) - len(self.keys)
+        if number <= 0:
+            return []
+        # What is new stands at the end; behind it may be what was taken out and put in again since.
+        for among in (number + _FEW, len(sys.modules)):
+            new = [
+                key for key in last_keys(sys.modules, among) if type(key) is not str or key not in self.keys
+            ]
+            if len(new) >= number:
+                break
+        return [key for key in reversed(new) if type(key) is str]
 
 
-def _strings(keys: list[Any]) -> Iterator[str]:
-    return (key for key in keys if type(key) is str)
+def _strings(table: dict[Any, Any]) -> dict[str, None]:
+    keys = dict.fromkeys(table)  # takes over the hashes that are known
+    return keys if {*map(type, keys)} <= {str} else {key: None for key in keys if type(key) is str}

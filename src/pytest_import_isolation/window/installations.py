@@ -23,7 +23,7 @@ from pytest_import_isolation.state.differences import (
     stands_in_front,
 )
 from pytest_import_isolation.state.entries import Entries
-from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -56,7 +56,6 @@ class Installations:
 
     def __init__(self, origins: Origins, state: ImportState, files: Callable[[], list[str]]) -> None:
         self._ownership = Ownership(origins)
-        self._origins = origins
         self._entries = InstalledEntries(self._ownership, origins)
         self._state = state
         self._files = files
@@ -106,13 +105,19 @@ class Installations:
         Args:
             outcomes: see :meth:`settle`.
         """
+        returning: dict[Maker, tuple[str, ...]] = {}  # a module may make hundreds
         for name in EXECUTED.made_entries:
             if outcomes.get(name) is not Outcome.PARK:
                 continue
             maker = self._ownership.owner(SingleChange("entry", name, ABSENT, sys.modules.get(name)))
             if maker is not None and maker.module != name:
-                packages = (p for p in self._returning_with(maker, outcomes) if p != top_level(name))
-                self._entrust(tuple(packages), Belonging("entry", name, in_front=False))
+                packages = returning.get(maker)
+                if packages is None:
+                    packages = returning[maker] = self._returning_with(maker, outcomes)
+                top = top_level(name)
+                if packages != (top,):
+                    others = tuple(package for package in packages if package != top)
+                    self._entrust(others, Belonging("entry", name, in_front=False))
 
     def settle_classes(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Undo what modules that leave did to the classes of finders.
@@ -142,13 +147,11 @@ class Installations:
         Returns:
             The names of those whose libraries survive: they belong to the surrounding state now.
         """
-        self._entries.note(entries, self._files)
+        # All that nobody was seen to make, and that does not look so, was imported.
+        made = EXECUTED.made_entries | self._entries.note(entries, self._files).keys()
         admitted = {}
-        made = EXECUTED.made_entries
         for name, module in entries.items():
-            if type(name) is str and (
-                name in made or self._origins.verdict(name, module).origin is Origin.FAKE
-            ):
+            if type(name) is str and name in made:
                 maker = self._ownership.owner(SingleChange("entry", name, ABSENT, module))
                 if maker is not None and maker.is_call and self._is_surviving(maker.module):
                     admitted[name] = module

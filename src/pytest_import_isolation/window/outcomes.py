@@ -195,7 +195,8 @@ class _Deciding:
         return Decision(Outcome.FORGET, verdict.reason)
 
     def _reason_to_stay(self, name: str, module: object) -> str | None:
-        thread = self.given.running.get(id(namespace(module)))
+        running = self.given.running
+        thread = running.get(id(namespace(module))) if running else None
         if thread is not None and not (self._is_for_itself(name) and not is_initializing(module)):
             doing = "importing" if is_initializing(module) else "executing"
             return f"thread {thread!r} is still {doing} it"

@@ -58,6 +58,8 @@ class Removal:
         self.left: dict[Any, object] = {}
         self._origins = origins
         self._old = old
+        # Whether a package, or one above it, is a copy in whose place the first one comes back.
+        self._copies: dict[str, bool] = {"": False}
 
     def leave(self, leaving: Mapping[Any, object]) -> None:
         """Take note of entries that are about to leave."""
@@ -90,12 +92,14 @@ class Removal:
 
     def _is_of_second_copy(self, name: str) -> bool:
         """Tell whether a package above a module is a copy, in whose place the first one comes back."""
-        if "." not in name or top_level(name) in self._packages_of_c:
-            return False
-        return any(
-            package in self._old and sys.modules.get(package, self._old[package]) is not self._old[package]
-            for package in ancestors(name)
-        )
+        parent = parent_of(name)[0]
+        is_copy = self._copies.get(parent)
+        if is_copy is None:
+            above = (package for package in (parent, *ancestors(parent)) if package in self._old)
+            is_copy = self._copies[parent] = any(
+                sys.modules.get(package, self._old[package]) is not self._old[package] for package in above
+            )
+        return is_copy and top_level(name) not in self._packages_of_c
 
     @cached_property
     def _packages_of_c(self) -> frozenset[str]:
@@ -144,8 +148,10 @@ class Removal:
         """
         cleaned: list[str] = []
         for name, module in self.left.items():
-            parent, child = parent_of(name) if type(name) is str else ("", "")
-            if not parent or self.is_old(name) or self.leave_together(name, parent):
+            if type(name) is not str or "." not in name or self.is_old(name):
+                continue
+            parent, child = parent_of(name)
+            if self.leave_together(name, parent):
                 continue
             space = namespace(self.left.get(parent, sys.modules.get(parent)))
             if space is not None and space.get(child, ABSENT) is module:
