@@ -23,7 +23,8 @@ class ForeignClasses:
     def __init__(self, on_death: Callable[[Space], object], on_find: Callable[[], object]) -> None:
         self._on_death = on_death
         self._on_find = on_find
-        self._names: Set[str] = frozenset()
+        #: The names of the classes that are looked for.
+        self.names: Set[str] = frozenset()
         #: The namespaces of those that were found, by the identities of the classes.
         self.spaces: dict[int, Space] = {}
 
@@ -35,14 +36,14 @@ class ForeignClasses:
             modules: returns those that are loaded: to copy the table costs, and most names are known.
             known: the identities of classes that are looked at anyway.
         """
-        new = names - self._names
+        new = names - self.names
         if new:
-            self._names |= new
+            self.names |= new
             self._look(new, modules(), known)
 
     def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""
-        self._look(self._names, modules, known)
+        self._look(self.names, modules, known)
 
     def _look(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
         if not names:

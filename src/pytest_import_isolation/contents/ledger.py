@@ -265,7 +265,8 @@ class Contents:
         if is_unwatched(name):
             return
         module = sys.modules.get(name)
-        self._foreign_classes.look([module], self._of_finders)
+        if self._foreign_classes.names:
+            self._foreign_classes.look([module], self._of_finders)
         if not self._watched.wants(name):
             return
         known = self._spaces.get(id(module))

@@ -105,13 +105,21 @@ class CodeCache:
             The code; or what the source file is now, if the code is to be kept when it has been read;
             or None, if it is not.
         """
-        if type(loader) is not SourceFileLoader or not self._recurring or vars(loader).keys() != _ATTRIBUTES:
+        if type(loader) is not SourceFileLoader:
             return None
-        path = loader.path
-        if type(path) is not str or name != loader.name or path in self._left_alone:
+        path = loader.__dict__.get("path")
+        if type(path) is not str:
             return None
         kept = self._kept.get(path)
-        if kept is None and not any(recurs(name, path) for recurs in tuple(self._recurring)):
+        if kept is None:  # as for nearly all: asked first, since each import comes here
+            for recurs in tuple(self._recurring):
+                if recurs(name, path):
+                    break
+            else:
+                return None
+        if not self._recurring or vars(loader).keys() != _ATTRIBUTES:
+            return None
+        if name != loader.name or path in self._left_alone:
             return None
         if _steps() != self._steps or is_monitored():
             return None

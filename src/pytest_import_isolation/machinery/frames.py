@@ -27,6 +27,7 @@ _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+_find_spec_code = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", None)
 _exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
 
 
@@ -40,8 +41,11 @@ def loading_frame(name: str) -> FrameType | None:
         The frame, None if there is none; that of the finder's caller where importlib is another one.
     """
     frame: FrameType | None = get_frame(1).f_back
-    if _find_and_load_code is None:
+    if _find_and_load_code is None or frame is None:
         return frame
+    outer = frame.f_back
+    if frame.f_code is _find_spec_code and outer is not None and outer.f_code is _find_and_load_code:
+        return outer  # nearly always: it asks for nothing else
     for _ in range(16):
         if frame is None:
             break

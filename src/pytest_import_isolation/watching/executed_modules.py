@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from importlib.machinery import ModuleSpec
 from operator import is_
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from pytest_import_isolation.machinery.finders import class_of, without_own_finder
 from pytest_import_isolation.machinery.modules import (
@@ -24,7 +24,6 @@ from pytest_import_isolation.machinery.modules import (
     last_keys,
     missing_among,
     module_of_class,
-    namespace,
 )
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -158,39 +157,40 @@ class ExecutedModules:
             self._seen = None
 
     def _end(self, body: _Body, error: BaseException | None) -> None:
-        running = self._running.get(get_ident(), [])
+        ident, name = get_ident(), body.name
+        running = self._running.get(ident, [])
         if body not in running:  # watching began anew meanwhile
             return
         try:
             if error is not None:
-                self.failed.add(body.name)
-                body.file = file_of_failed(body.name, error)
-                if body.is_entered and body.name not in sys.modules:
+                self.failed.add(name)
+                body.file = file_of_failed(name, error)
+                if body.is_entered and name not in sys.modules:
                     body.is_entered = False
                     self._number -= 1
             else:
-                self.failed.discard(body.name)
-                self._executed[body.name] = None
+                self.failed.discard(name)
+                self._executed[name] = None
             self._look(body)
             if error is None:
-                self._note_arrival(body.name)
+                module = sys.modules.get(name)
+                self._note_arrival(name, module)
                 for listener in self.listeners:
-                    listener.executed(body.name)
-                self._imported[body.name] = id(sys.modules.get(body.name))
-                self._finished.append(body.name)
+                    listener.executed(name)
+                self._imported[name] = id(sys.modules.get(name))
+                self._finished.append(name)
         finally:
             del running[running.index(body) :]
             if not running:
-                del self._running[get_ident()]
+                del self._running[ident]
                 for listener in self.listeners:
                     listener.finished()
                 if not self._running and self._seen is not None:
                     self._seen.follow()
 
-    def _note_arrival(self, name: str) -> None:
-        module = sys.modules.get(name)
-        spec = (namespace(module) or {}).get("__spec__")
-        if type(module) is ModuleType and type(spec) is ModuleSpec and spec.name == name:
+    def _note_arrival(self, name: str, module: object) -> None:
+        spec = module.__dict__.get("__spec__") if type(module) is ModuleType else None
+        if type(spec) is ModuleSpec and spec.name == name:
             known = self._makers.get(("entry", name))
             if known is not None and known[0]() is ABSENT:
                 # Who took it out answers for the second copy too, and for the package that holds it now.
@@ -219,28 +219,25 @@ class ExecutedModules:
 
     def _look(self, body: _Body) -> None:
         """Put down to a module what is different since the last look."""
-        if not body.is_entered and body.name in sys.modules:
+        modules, name = sys.modules, body.name
+        if not body.is_entered and name in modules:
             body.is_entered = True
             body.behind = self._last
             self._number += 1
         seen = self._seen
-        keys = last_keys(sys.modules, 2)
         if seen is None:
             self._take()
-        elif len(sys.modules) != self._number or not (self._ends_with(keys, body) and seen.shows_same):
+            return
+        last, before, *_ = *last_keys(modules, 2), None, None
+        # What is entered goes to the end; importlib enters a module once more when it has been executed.
+        if last is not name:
+            is_same = last is self._last
+        else:
+            is_same = before is (body.behind if self._last is name else self._last)
+        if is_same and len(modules) == self._number and seen.shows_same:
+            self._last = last
+        else:
             self._compare(seen, body)
-            keys = last_keys(sys.modules, 1)
-        self._last = next(iter(keys), None)
-
-    def _ends_with(self, keys: list[Any], body: _Body) -> bool:
-        """Tell whether the last key is that of the last import: what is entered goes to the end.
-
-        importlib enters a module once more when it has been executed.
-        """
-        last, before, *_ = *keys, None, None
-        if last is not body.name:
-            return last is self._last
-        return before is (body.behind if self._last is body.name else self._last)
 
     def _compare(self, seen: SeenState, body: _Body) -> None:
         maker = self._maker(body.name, body.file)
@@ -249,6 +246,7 @@ class ExecutedModules:
             self._seen = SeenState(seen)
             self._compare_others(seen, self._seen, maker)
         self._number = len(sys.modules)
+        self._last = next(iter(last_keys(sys.modules, 1)), None)
 
     def _compare_entries(self, added: list[str], removed: list[str], maker: Maker) -> None:
         for name in added:

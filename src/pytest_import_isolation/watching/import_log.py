@@ -202,10 +202,11 @@ class ImportLog:
     def picture_packages(self, name: str) -> None:
         """Copy the namespaces of the packages above a module that is about to be bound to them."""
         for ancestor in ancestors(name):
-            if ancestor not in self.images and ancestor not in self.importers:
-                space = namespace(sys.modules.get(ancestor))
-                if space is not None:
-                    self.images[ancestor] = (space, space.copy())
+            if ancestor in self.images or ancestor in self.importers:
+                return  # those above it were looked at then
+            space = namespace(sys.modules.get(ancestor))
+            if space is not None:
+                self.images[ancestor] = (space, space.copy())
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""

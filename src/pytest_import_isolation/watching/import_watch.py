@@ -112,6 +112,8 @@ def _stands_behind(watched: object, current: Any) -> bool:
 
 
 def _watched_lock(watcher: Watcher, lock: str) -> Any:
+    tests_itself = isinstance(watcher, _SelfTest)
+
     class _WatchedLock:
         is_over = True
         before: Any = getattr(_bootstrap, lock)
@@ -127,7 +129,7 @@ def _watched_lock(watcher: Watcher, lock: str) -> Any:
             if _WatchedLock.is_over or self._wanted in sys.modules:
                 return
             try:
-                if not _is_self_test(self._wanted) or isinstance(watcher, _SelfTest):
+                if tests_itself or not self._wanted.startswith(_NO_MODULE):
                     self._token = watcher.begin(self._wanted)
             except BaseException:
                 self._lock.__exit__(*sys.exc_info())
