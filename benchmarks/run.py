@@ -30,6 +30,7 @@ from benchmarks.tables import Section, markdown, merged, terminal
 
 NAMES = (
     "window",
+    "imports",
     "trivial",
     "processes",
     "app",

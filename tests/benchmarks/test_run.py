@@ -161,8 +161,8 @@ def test_a_peer_that_does_not_work_is_named_and_the_rest_goes_on(
     [
         (
             ["windows"],
-            "there is no benchmark 'windows', only window, trivial, processes, app, fresh, parked, load, scale, "
-            "big, cycles, blame",
+            "there is no benchmark 'windows', only window, imports, trivial, processes, app, fresh, parked, load, "
+            "scale, big, cycles, blame",
         ),
         (["big", "--", "-x"], "what follows -- is for the pytest of --suite=DIR"),
         (["big", "--suite=nowhere"], "--suite: nowhere is no directory"),

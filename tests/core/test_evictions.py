@@ -121,3 +121,25 @@ for package, code in {_USES!r}.items():
     use()
 """
     )
+
+
+def test_a_module_that_was_renamed_is_executed_anew_under_its_old_name(
+    run_script: Callable[..., str],
+) -> None:
+    """eventlet imports modules with its own ones in place of others, and keeps what it gets under new names."""
+    run_script(
+        """
+        import sys
+
+        from pytest_import_isolation import IsolatedImportContext
+
+        with IsolatedImportContext():
+            import wave
+
+            sys.modules["renamed_wave"] = sys.modules.pop("wave")
+            renamed = wave
+        import wave
+
+        assert wave is not renamed
+        """
+    )

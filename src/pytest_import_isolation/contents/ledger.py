@@ -79,13 +79,13 @@ class Contents:
         """
         self._watched.wanting.append(wanting)
         if len(self._watched.wanting) == 1:
-            EXECUTED.listeners.append(self)
+            EXECUTED.when_executed.append(self._executed)
 
     def stop(self, wanting: Wanting) -> None:
         """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
         self._watched.wanting.remove(wanting)
         if not self._watched.wanting:
-            EXECUTED.listeners.remove(self)
+            EXECUTED.when_executed.remove(self._executed)
 
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
@@ -254,13 +254,7 @@ class Contents:
         refreshed = [space.refresh() for space in self._of_finders.values()]  # every one of them
         return changed or any(refreshed)
 
-    def begun(self, name: str) -> None:
-        """Note nothing when an import begins, or when all are over."""
-
-    def finished(self) -> None:
-        """See :meth:`begun`."""
-
-    def executed(self, name: str) -> None:
+    def _executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
         if is_unwatched(name):
             return

@@ -70,11 +70,15 @@ class PatchedImports:
 
     def start(self) -> None:
         """Listen from now on."""
-        EXECUTED.listeners.append(self)
+        EXECUTED.when_begun.append(self._begun)
+        EXECUTED.when_executed.append(self._executed)
+        EXECUTED.when_finished.append(self._environment.end)
 
     def stop(self) -> None:
         """Listen no more."""
-        EXECUTED.listeners.remove(self)
+        EXECUTED.when_begun.remove(self._begun)
+        EXECUTED.when_executed.remove(self._executed)
+        EXECUTED.when_finished.remove(self._environment.end)
         self._environment.end()
 
     def __bool__(self) -> bool:
@@ -86,7 +90,7 @@ class PatchedImports:
         self._environment.set_around()
         self._found.clear()
 
-    def begun(self, name: str) -> None:
+    def _begun(self, name: str) -> None:
         """Note that a module is about to be imported."""
         here = self._here()
         if here is not None and here.phase in ("setup", "call"):
@@ -94,11 +98,7 @@ class PatchedImports:
                 self._adopt()
             self._environment.begin()
 
-    def finished(self) -> None:
-        """Note that no module is being imported any more."""
-        self._environment.end()
-
-    def executed(self, name: str) -> None:
+    def _executed(self, name: str) -> None:
         """Note that a module was imported."""
         here, module = self._here(), sys.modules.get(name)
         if here is None or here.phase not in ("setup", "call"):

@@ -6,11 +6,13 @@ Nothing is different afterwards, but the next import executes a second copy.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 
 from pytest_import_isolation.machinery.modules import missing_among
 from pytest_import_isolation.parking.finder import FINDER
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -34,8 +36,13 @@ def evicted_modules(names: Iterable[str], log: ImportLog, origins: Origins) -> d
     }
     if not gone:
         return {}
-    return {
-        name: module
-        for name, module in log.executed_among(gone).items()
-        if origins.verdict(name, module).origin is Origin.FOREIGN and not FINDER.lot.has_given_up(module)
-    }
+    loaded = {*map(id, entries_in(getattr(sys, "modules", None)).values())}
+    found: dict[str, ModuleType] = {}
+    for name, module in log.executed_among(gone).items():
+        verdict = origins.verdict(name, module)
+        # What was renamed is not gone; the next import makes another one, and is meant to. C code executes
+        # its module only once.
+        is_renamed = id(module) in loaded and not verdict.is_extension
+        if verdict.origin is Origin.FOREIGN and not is_renamed and not FINDER.lot.has_given_up(module):
+            found[name] = module
+    return found

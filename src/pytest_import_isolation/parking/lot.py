@@ -149,7 +149,10 @@ class ParkingLot:
                 self._make_way(package, modules[package].module)
             holder: object = ABSENT
             for name, (given, bound, above) in modules.items():
-                module = original(given)  # what a caller made of it
+                spec = spec_namespace(given)
+                module = original(given, spec)  # what a caller made of it
+                if module is not given:
+                    spec = spec_namespace(module)
                 binding = module if bound is given else original(bound)
                 holder = holder if above is holder else original(above)
                 top = name.partition(".")[0]
@@ -158,7 +161,7 @@ class ParkingLot:
                 if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
                 of_package[name] = ParkedModule(module, binding, holder)
-                if _is_extension(module):
+                if type(spec.get("loader")) is ExtensionFileLoader:
                     self._of_c.add(top)
                 if self._since.get(name, (0, 0))[0] != id(module):
                     self.clock += 1
@@ -320,10 +323,6 @@ class ParkingLot:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
         parked = self._returned.get(name)
         return ABSENT if parked is None else parked.module
-
-
-def _is_extension(module: object) -> bool:
-    return type(spec_namespace(module).get("loader")) is ExtensionFileLoader
 
 
 def lie_apart(module: object, other: object) -> bool:

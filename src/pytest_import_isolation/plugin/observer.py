@@ -136,12 +136,12 @@ class Observer:
     def _start(self, config: pytest.Config) -> None:
         FINDER.listen(self._log)
         EXECUTED.start()
-        EXECUTED.listeners.append(self._log)
+        self._log.hear_ends(EXECUTED)
         config.add_cleanup(self._stop)
 
     def _stop(self) -> None:
         FINDER.unlisten(self._log)
-        EXECUTED.listeners.remove(self._log)
+        self._log.hear_no_ends(EXECUTED)
         EXECUTED.stop()
         self._leak_watch.stop()
 

@@ -27,7 +27,7 @@ from pytest_import_isolation.machinery.modules import (
 )
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
-from pytest_import_isolation.watching.import_watch import ImportWatch, Listener, imports_can_be_watched
+from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
 from pytest_import_isolation.watching.makers import (
     ClassChange,
     Maker,
@@ -85,8 +85,12 @@ class ExecutedModules:
         self.failed: set[str] = set()
         #: What modules did to the classes of finders, in order.
         self.class_changes: list[ClassChange] = []
-        #: Told of each import.
-        self.listeners: list[Listener] = []
+        #: Told of each module that is about to be imported, in the importing thread. They raise nothing.
+        self.when_begun: list[Callable[[str], object]] = []
+        #: Told of each module whose import is over, and did not fail.
+        self.when_executed: list[Callable[[str], object]] = []
+        #: Told when a thread imports nothing any more.
+        self.when_finished: list[Callable[[], object]] = []
         #: Asked who made a change that nobody was seen to make.
         self.guesses: list[Callable[[SingleChange], Maker | None]] = []
 
@@ -108,6 +112,11 @@ class ExecutedModules:
         if self._users == 0 and self._watch is not None:
             self._watch.stop()
             self._seen = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether imports are watched: somebody wants that, and importlib is one of which it is known how."""
+        return self._users > 0 and self._watch is not None
 
     def running(self) -> str | None:
         """Return the module whose body is running in this thread, None if there is none."""
@@ -143,8 +152,8 @@ class ExecutedModules:
             self._imported[name] = 0
             body = _Body(name)
             running.append(body)
-            for listener in self.listeners:
-                listener.begun(name)
+            for told in self.when_begun:
+                told(name)
         except Exception:  # as above
             return None
         return body
@@ -175,16 +184,16 @@ class ExecutedModules:
             if error is None:
                 module = sys.modules.get(name)
                 self._note_arrival(name, module)
-                for listener in self.listeners:
-                    listener.executed(name)
+                for told in self.when_executed:
+                    told(name)
                 self._imported[name] = id(sys.modules.get(name))
                 self._finished.append(name)
         finally:
             del running[running.index(body) :]
             if not running:
                 del self._running[ident]
-                for listener in self.listeners:
-                    listener.finished()
+                for finished in self.when_finished:
+                    finished()
                 if not self._running and self._seen is not None:
                     self._seen.follow()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import FrameType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.frames import (
     Importer,
@@ -41,6 +41,17 @@ _LATEST: Final = 16
 
 def _nothing() -> None:
     """Stand for a reference to what is no longer alive."""
+
+
+class Teller(Protocol):
+    """Knows when imports end; see :class:`.ExecutedModules`."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it tells."""
+
+    #: Told of each module whose import is over, and did not fail.
+    when_executed: list[Callable[[str], object]]
 
 
 class Way(NamedTuple):
@@ -99,7 +110,9 @@ class ImportLog:
         # What was executed, by name: nobody is kept alive.
         self._executed: dict[str, weakref.ref[ModuleType]] = {}
         # What was asked for a moment ago, and may appear: a finder may import before it answers.
+        # Of use only while nobody tells of the ends of imports.
         self._expected: deque[str] = deque(maxlen=_LATEST)
+        self._tellers = 0
 
     def importing(self, name: str, loading: FrameType) -> None:
         """Note an import of a module that is not loaded.
@@ -110,8 +123,9 @@ class ImportLog:
         """
         self.number += 1
         self.beforehand(name)
-        self._note_executed()
-        self._expected.append(name)
+        if not self._tellers:
+            self._note_executed()
+            self._expected.append(name)
         if self._with_images:
             self.picture_packages(name)
         frame = calling_frame(loading)
@@ -152,15 +166,17 @@ class ImportLog:
             current = current.f_back
         return Way(tuple(found), goes_on=False)
 
-    def begun(self, name: str) -> None:
-        """Take no note: :meth:`importing` is told."""
+    def hear_ends(self, teller: Teller) -> None:
+        """Let the ends of imports be told: nothing else may be imported before a module is thrown out."""
+        if teller.is_on:
+            teller.when_executed.append(self._note)
+            self._tellers += 1
 
-    def executed(self, name: str) -> None:
-        """Note that an import is over: nothing else may be imported before the module is thrown out."""
-        self._note(name)
-
-    def finished(self) -> None:
-        """Take no note."""
+    def hear_no_ends(self, teller: Teller) -> None:
+        """Undo one :meth:`hear_ends`."""
+        if self._tellers:
+            teller.when_executed.remove(self._note)
+            self._tellers -= 1
 
     def _note_executed(self) -> None:
         """Remember what has appeared: a module is there when it imports others."""
@@ -179,8 +195,9 @@ class ImportLog:
             known = self._executed.get(name)
             if known is None or known() is None:
                 self._executed[name] = weakref.ref(module)
-        with suppress(ValueError):  # another thread was faster, or much else was asked for since
-            self._expected.remove(name)
+        if self._expected:
+            with suppress(ValueError):  # another thread was faster, or much else was asked for since
+                self._expected.remove(name)
 
     def executed_among(self, names: Collection[str]) -> dict[str, ModuleType]:
         """Return the module objects that were executed under some of these names and are still alive.

@@ -53,19 +53,6 @@ def is_for_itself() -> bool:
     return bool(_OWN) and get_ident() in _OWN
 
 
-class Listener(Protocol):
-    """What is told of the imports of modules that are not loaded. It raises nothing."""
-
-    def begun(self, name: str) -> object:
-        """Note that a module is about to be imported."""
-
-    def executed(self, name: str) -> object:
-        """Note that the import of a module is over, and did not fail."""
-
-    def finished(self) -> object:
-        """Note that this thread imports nothing any more."""
-
-
 def watch_imports(watcher: Watcher) -> Callable[[], None]:
     """Tell a watcher of imports from now on.
 

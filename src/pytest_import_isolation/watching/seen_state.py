@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gc
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
@@ -12,8 +13,9 @@ from pytest_import_isolation.machinery.finders import class_of, import_function
 from pytest_import_isolation.machinery.lazy_settings import HAS_LAZY_IMPORTS, lazy_settings
 from pytest_import_isolation.machinery.modules import class_namespace, last_keys, missing_among
 
-#: So many keys more than those that are new are looked at first.
+#: So many keys more than those that are new are looked at first, and among so many what is gone.
 _FEW: Final = 8
+_YOUNG: Final = 16
 
 
 class SeenState:
@@ -87,7 +89,7 @@ class SeenState:
 
     def follow(self) -> None:
         """Take over modules that were imported since; nothing else has changed."""
-        self.keys.update(dict.fromkeys(self._new_keys()))
+        self.keys.update(dict.fromkeys(self._new_keys(_FEW)))
         self.moment = Moment(sys.modules)
 
     def exchange_keys(self) -> tuple[list[str], list[str]]:
@@ -97,26 +99,31 @@ class SeenState:
             Those that are new, and those that are gone.
         """
         self.moment = Moment(sys.modules)
-        gone = [*missing_among(self.keys)]
-        for name in gone:
-            self.keys.pop(name, None)
-        new = self._new_keys()
+        # Nearly always something young was taken out again, or renamed.
+        gone = self._remove_gone(last_keys(self.keys, _YOUNG))
+        new = self._new_keys(_FEW)
+        if not new or len(self.keys) + len(new) != len(sys.modules):
+            gone += self._remove_gone(self.keys)
+            new = self._new_keys(len(sys.modules))
         self.keys.update(dict.fromkeys(new))
         return new, gone
 
-    def _new_keys(self) -> list[str]:
-        """Return the keys that are not known, in order, if all that are known are there."""
+    def _remove_gone(self, among: Iterable[str]) -> list[str]:
+        gone = [*missing_among(among)]
+        for name in gone:
+            self.keys.pop(name, None)
+        return gone
+
+    def _new_keys(self, behind: int) -> list[str]:
+        """Return the keys that are not known, in order, if all that are known are there.
+
+        Args:
+            behind: so many others may stand behind them, since they were taken out and put in again.
+        """
         number = len(sys.modules) - len(self.keys)
-        if number <= 0:
-            return []
-        # What is new stands at the end; behind it may be what was taken out and put in again since.
-        for among in (number + _FEW, len(sys.modules)):
-            new = [
-                key for key in last_keys(sys.modules, among) if type(key) is not str or key not in self.keys
-            ]
-            if len(new) >= number:
-                break
-        return [key for key in reversed(new) if type(key) is str]
+        among = last_keys(sys.modules, number + behind) if number > 0 else []
+        new = [key for key in among if type(key) is str and key not in self.keys]
+        return new[::-1]
 
 
 def _strings(table: dict[Any, Any]) -> dict[str, None]:

@@ -141,6 +141,7 @@ def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
     if window.contents is not None:
         window.contents.stop()
+    window.log.hear_no_ends(EXECUTED)
     EXECUTED.stop()
     CODE.end(window.recurs)
     FINDER.unlisten(window.log)

@@ -40,6 +40,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
         )
     # Before the look at contents: to start it writes to a module, and the look at the end sees it started.
     EXECUTED.start()
+    window.log.hear_ends(EXECUTED)
     if window.writers is not None:
         window.contents = WindowContents(
             window.origins, window.writers, window.writing_files, window.log, is_long=window.is_long
@@ -70,6 +71,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
         window.contents.start()
     window.opened_by = site or window.opened_by
     EXECUTED.start()
+    window.log.hear_ends(EXECUTED)
     _join_the_others(window)
     return True
 
