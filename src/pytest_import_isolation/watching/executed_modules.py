@@ -14,7 +14,6 @@ import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
 from collections.abc import Callable, Iterable, Iterator, Set
 from importlib.machinery import ModuleSpec
-from operator import is_
 from types import ModuleType
 from typing import Final
 
@@ -25,7 +24,6 @@ from pytest_import_isolation.machinery.modules import (
     missing_among,
     module_of_class,
 )
-from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
 from pytest_import_isolation.watching.makers import (
@@ -252,8 +250,11 @@ class ExecutedModules:
         maker = self._maker(body.name, body.file)
         self._compare_entries(*seen.exchange_keys(), maker)
         if not seen.shows_same:
-            self._seen = SeenState(seen)
-            self._compare_others(seen, self._seen, maker)
+            self._seen = now = SeenState(seen)
+            for what, key, after in seen.changes_to(now):
+                self._note(what, key, after, maker)
+            for cls, name, before, later in seen.class_changes():
+                self.class_changes.append(ClassChange(cls, name, before, later, maker))
         self._number = len(sys.modules)
         self._last = next(iter(last_keys(sys.modules, 1)), None)
 
@@ -271,33 +272,6 @@ class ExecutedModules:
             if self._imported.pop(name, None):
                 self._note("entry", name, ABSENT, maker)
         self._finished.clear()
-
-    def _compare_others(self, seen: SeenState, now: SeenState, maker: Maker) -> None:
-        for i, name in enumerate(LISTS):
-            if now.containers[i] is not seen.containers[i]:
-                self._note("rebound", f"sys.{name}", now.containers[i], maker)
-            both = seen.lists[i], now.lists[i]
-            if len(both[0]) == len(both[1]) and all(map(is_, *both)):
-                continue
-            change = compare_lists(*map(without_own_finder, both))
-            for item in change.added:
-                self._note(name, key_of(item), item, maker)
-            for item in change.removed:
-                self._note(name, key_of(item), ABSENT, maker)
-            if change.moved:
-                self._note(name, "order", tuple(map(key_of, now.lists[i])), maker)
-        if now.function is not seen.function:
-            self._note("import_function", "", now.function, maker)
-        if now.lazy_imports is not seen.lazy_imports:
-            self._note("lazy_imports", "", now.lazy_imports, maker)
-        for cls, space, earlier in seen.classes:
-            later = space.copy()
-            if len(earlier) == len(later) and all(map(is_, earlier.values(), later.values())):
-                continue  # the names are the same too, unless what one holds was put under another
-            for name in [*earlier, *(name for name in later if name not in earlier)]:
-                before, after = earlier.get(name, ABSENT), later.get(name, ABSENT)
-                if before is not after and not name.startswith("__"):  # those are the interpreter's
-                    self.class_changes.append(ClassChange(cls, name, before, after, maker))
 
     def _maker(self, name: str, file: str | None = None) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]

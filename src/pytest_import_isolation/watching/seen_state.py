@@ -5,13 +5,15 @@ from __future__ import annotations
 import builtins
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import is_
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
-from pytest_import_isolation.machinery.finders import class_of, import_function
+from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
 from pytest_import_isolation.machinery.lazy_settings import HAS_LAZY_IMPORTS, lazy_settings
-from pytest_import_isolation.machinery.modules import class_namespace, last_keys, missing_among
+from pytest_import_isolation.machinery.modules import ABSENT, class_namespace, last_keys, missing_among
+from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 
 #: So many keys more than those that are new are looked at first, and among so many what is gone.
 _FEW: Final = 8
@@ -124,6 +126,35 @@ class SeenState:
         among = last_keys(sys.modules, number + behind) if number > 0 else []
         new = [key for key in among if type(key) is str and key not in self.keys]
         return new[::-1]
+
+    def changes_to(self, now: SeenState) -> Iterator[tuple[str, object, object]]:
+        """Yield what is different later, but for modules and classes: kind and key, and what is there."""
+        for i, name in enumerate(LISTS):
+            if now.containers[i] is not self.containers[i]:
+                yield "rebound", f"sys.{name}", now.containers[i]
+            both = self.lists[i], now.lists[i]
+            if len(both[0]) == len(both[1]) and all(map(is_, *both)):
+                continue
+            change = compare_lists(*map(without_own_finder, both))
+            yield from ((name, key_of(item), item) for item in change.added)
+            yield from ((name, key_of(item), ABSENT) for item in change.removed)
+            if change.moved:
+                yield name, "order", tuple(map(key_of, now.lists[i]))
+        if now.function is not self.function:
+            yield "import_function", "", now.function
+        if now.lazy_imports is not self.lazy_imports:
+            yield "lazy_imports", "", now.lazy_imports
+
+    def class_changes(self) -> Iterator[tuple[type, str, object, object]]:
+        """Yield what is different now in the classes of finders: class and name, what was and is there."""
+        for cls, space, earlier in self.classes:
+            later = space.copy()
+            if len(earlier) == len(later) and all(map(is_, earlier.values(), later.values())):
+                continue  # the names are the same too, unless what one holds was put under another
+            for name in [*earlier, *(name for name in later if name not in earlier)]:
+                before, after = earlier.get(name, ABSENT), later.get(name, ABSENT)
+                if before is not after and not name.startswith("__"):  # those are the interpreter's
+                    yield cls, name, before, after
 
 
 def _strings(table: dict[Any, Any]) -> dict[str, None]:
