@@ -90,8 +90,8 @@ _NEVER_WRITTEN: Final[dict[Any, Any]] = {}
 #: Can be read in place of one whose dictionary is no more.
 DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
 _SIZE: Final = 8
-#: So many versions are compared at once: few of thousands differ.
-_AT_ONCE: Final = 64 * _SIZE
+#: So many versions are compared at once, and then so many of those: few of thousands differ.
+_AT_ONCE: Final = 64 * _SIZE, 8 * _SIZE
 
 
 def other_cells(before: bytes, now: bytes) -> Iterator[int]:
@@ -101,11 +101,15 @@ def other_cells(before: bytes, now: bytes) -> Iterator[int]:
         before: what :func:`read_cells` returned for some cells.
         now: what it returned for them later.
     """
-    for start in range(0, len(now), _AT_ONCE):
-        was, is_now = before[start : start + _AT_ONCE], now[start : start + _AT_ONCE]
-        if was != is_now:
-            differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
-            yield from compress(range(start // _SIZE, (start + _AT_ONCE) // _SIZE), differ)
+    many, few = _AT_ONCE
+    for begin in range(0, len(now), many):
+        if before[begin : begin + many] == now[begin : begin + many]:
+            continue
+        for start in range(begin, min(begin + many, len(now)), few):
+            was, is_now = before[start : start + few], now[start : start + few]
+            if was != is_now:
+                differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
+                yield from compress(range(start // _SIZE, (start + few) // _SIZE), differ)
 
 
 class Moment:
