@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import compress, filterfalse, repeat
+from operator import is_not
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -62,9 +64,9 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
     """
     if not before and space.owner() is None:
         return
-    # Nearly all names hold the same: the rest of the loop is for few.
-    different = [name for name, kept in before.items() if now.get(name, ABSENT) is not kept]
-    different += [name for name in now if name not in before]
+    # At the speed of C: nearly all names hold the same.
+    different = [*compress(before, map(is_not, map(now.get, before, repeat(ABSENT)), before.values()))]
+    different += filterfalse(before.__contains__, now)
     for name in different:
         old, new = before.value(name, ABSENT), now.value(name, ABSENT)
         if old is new or type(name) is not str or old is GONE or new is GONE:

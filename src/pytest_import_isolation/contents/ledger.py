@@ -13,28 +13,24 @@ from operator import attrgetter, is_not
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
+from pytest_import_isolation.contents.finder_classes import FinderClasses
 from pytest_import_isolation.contents.foreign_classes import ForeignClasses
 from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
 from pytest_import_isolation.contents.versions import Beginning, Versions
 from pytest_import_isolation.contents.watched_modules import (
     HAS_VERSIONS,
-    UNWATCHED,
     Wanting,
     WatchedModules,
     is_unwatched,
 )
 from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.finders import class_of
 from pytest_import_isolation.machinery.modules import (
     class_home,
-    class_name,
     class_namespace,
     class_qualname,
     is_initializing,
     namespace,
-    top_level,
 )
-from pytest_import_isolation.state.differences import items_of, same_items
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -53,7 +49,7 @@ class Contents:
         self._watched = WatchedModules(lambda key: key in self._spaces or key in self._resting)
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
-        self._of_finders: dict[int, Space] = {}
+        self._finder_classes = FinderClasses(self._died)
         self._foreign_classes = ForeignClasses(self._died, self._look_at_others)
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
@@ -65,7 +61,6 @@ class Contents:
         self._beginning = Beginning({})
         self._number = 0
         self._unsettled: list[Any] = []
-        self._finders: tuple[object, ...] = ()
         # Whether modules were executed since, whose namespaces are known by now; whether namespaces were
         # copied since the state was made, or others belong to it.
         self._has_more = self._is_stale = False
@@ -97,7 +92,7 @@ class Contents:
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
-        if self._moment.lasts_for(sys.modules) and not self._has_more and self._has_same_finders():
+        if self._moment.lasts_for(sys.modules) and not self._has_more and self._finder_classes.are_same:
             now = self._versions.now()
             if now and (now == self._versions.known or self._follow(now)):
                 return self._state
@@ -128,23 +123,37 @@ class Contents:
                     self._is_stale = True
         return changed
 
-    def _has_same_finders(self) -> bool:
-        return same_items(getattr(sys, "meta_path", None), self._finders)  # a test may have deleted it
-
     def _look(self) -> State:
         moment = Moment(sys.modules)
         entries = entries_in(sys.modules, self._beginning.names)
         beginning = Beginning(entries)
-        if not beginning.goes_on_from(self._beginning) or not self._look_at_more(entries):
+        if beginning.goes_on_from(self._beginning):
+            is_done = self._look_at_more(entries)
+        else:
+            is_done = self._look_at_fewer(beginning)
+        if not is_done:
             self._look_at_all(entries)
         self._moment, self._beginning, self._number = moment, beginning, len(self._spaces)
         self._has_more = False
         return self._state
 
+    def _look_at_fewer(self, beginning: Beginning) -> bool:
+        """Look again if nothing came, and what left stood at the end; tell whether nobody looked at that."""
+        now = b"" if self._is_stale else self._versions.now()
+        if any(is_initializing(sys.modules.get(name)) for name in self._unsettled):
+            return False
+        if not now or self._has_more or self._watched.names_more() or not self._finder_classes.are_same:
+            return False
+        if not self._beginning.goes_on_from(beginning):
+            return False
+        if not self._spaces.keys().isdisjoint(self._beginning.identities_behind(beginning)):
+            return False
+        return now == self._versions.known or self._follow(now)
+
     def _look_at_more(self, entries: dict[Any, object]) -> bool:
         """Look at what was imported since the last look; tell whether nothing else has come or gone."""
         now = b"" if self._is_stale else self._versions.now()
-        if not now or not self._has_same_finders():
+        if not now or not self._finder_classes.are_same:
             return False
         changed = self._renew(self._versions.others(now))
         more = islice(entries.items(), len(self._beginning.names), None)
@@ -174,10 +183,10 @@ class Contents:
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
         self._let_rest(spaces)
-        finders = items_of("meta_path")
-        has_changed = self._look_at_finders(finders, spaces) or has_changed
+        classes = (space for found in spaces.values() for space in found[1:])
+        has_changed = self._finder_classes.look(classes) or has_changed
         has_changed = self._foreign_classes.refresh() or has_changed
-        self._spaces, self._finders = spaces, finders
+        self._spaces = spaces
         if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
             self._state = _Look((), [*self._all_spaces()])
@@ -235,24 +244,8 @@ class Contents:
 
     def _all_spaces(self) -> Iterator[Space]:
         # Of copies of the tables: other threads may import, which enters modules.
-        others = list(self._of_finders.values()), list(self._foreign_classes.spaces.values())
+        others = list(self._finder_classes.spaces.values()), list(self._foreign_classes.spaces.values())
         return chain(*list(self._spaces.values()), *others)
-
-    def _look_at_finders(self, finders: tuple[object, ...], spaces: dict[int, list[Space]]) -> bool:
-        changed = not self._has_same_finders()
-        if changed:
-            known = {id(space.owner()) for found in spaces.values() for space in found[1:]}
-            before, self._of_finders = self._of_finders, {}
-            for cls in {id(cls): cls for cls in map(class_of, finders)}.values():
-                if id(cls) in known or top_level(class_home(cls)) in UNWATCHED:
-                    continue
-                old = before.get(id(cls))
-                is_old = old is not None and old.owner() is cls
-                space = old if is_old else space_of_class(class_name(cls), class_home(cls), cls, self._died)
-                if space is not None:
-                    self._of_finders[id(cls)] = space
-        refreshed = [space.refresh() for space in self._of_finders.values()]  # every one of them
-        return changed or any(refreshed)
 
     def _executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
@@ -260,7 +253,7 @@ class Contents:
             return
         module = sys.modules.get(name)
         if self._foreign_classes.names:
-            self._foreign_classes.look([module], self._of_finders)
+            self._foreign_classes.look([module], self._finder_classes.spaces)
         if not self._watched.wants(name):
             return
         known = self._spaces.get(id(module))
@@ -289,7 +282,9 @@ class Contents:
 
     def name_classes(self, names: Set[str]) -> None:
         """Look at foreign classes of some names, too, since test code writes to what is called so."""
-        self._foreign_classes.name(names, lambda: entries_in(sys.modules).values(), self._of_finders)
+        self._foreign_classes.name(
+            names, lambda: entries_in(sys.modules).values(), self._finder_classes.spaces
+        )
 
     def _look_at_others(self) -> None:
         """Look at all next time: other namespaces belong to what is looked at."""

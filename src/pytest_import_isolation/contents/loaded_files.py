@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import compress, filterfalse
+from operator import ne
+from typing import Any
 
 from pytest_import_isolation.contents.values import uses_mocks
+from pytest_import_isolation.contents.versions import Beginning
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.modules import file_of, namespace
 from pytest_import_isolation.state.origins import Origins
@@ -21,7 +25,8 @@ class LoadedFiles:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._moment = Moment(None)
-        # By name, the identities of the loaded modules.
+        # What was loaded at the last look: in order, and by name, with the identities of the modules.
+        self._beginning = Beginning({})
         self._modules: dict[str, int] = {}
         # Those of them that say a file.
         self._files: dict[str, str] = {}
@@ -95,12 +100,31 @@ class LoadedFiles:
             self._test_files = test_files
             self._test_folders |= folders
             self._around.clear()
-        self._moment, modules = Moment(sys.modules), sys.modules.copy()
-        now = {name: id(module) for name, module in modules.items() if type(name) is str}
-        # Nearly all are the same as before.
-        for name in again.union(name for name, _ in self._modules.items() ^ now.items()):
-            self._note(name, modules.get(name))
-        self._modules = now
+        table: Any = sys.modules
+        self._moment = Moment(table)
+        before, self._beginning = self._beginning, Beginning(table)
+        # Nearly always what is new or gone stands at the end.
+        if self._beginning.goes_on_from(before):
+            others = [*self._beginning.names.behind(before.names)]
+        elif before.goes_on_from(self._beginning):
+            others = [*before.names.behind(self._beginning.names)]
+        else:
+            others = self._changed_names()
+        for name in again.union(filter(_is_string, others)):
+            if name in table:
+                self._modules[name] = id(table[name])
+            else:
+                self._modules.pop(name, None)
+            self._note(name, table.get(name))
+
+    def _changed_names(self) -> list[str]:
+        """Return the names under which something else stands than before."""
+        modules = sys.modules.copy()
+        if {*map(type, modules)} != {str}:  # the hash of another key is code of a user's
+            modules = {name: module for name, module in modules.items() if type(name) is str}
+        now = dict(zip(modules, map(id, modules.values()), strict=True))
+        others = compress(now, map(ne, now.values(), map(self._modules.get, now)))
+        return [*others, *filterfalse(now.__contains__, self._modules)]
 
     def _note(self, name: str, module: object) -> None:
         """Take note of what stands under a name now."""
@@ -121,3 +145,7 @@ class LoadedFiles:
                 self._conftests[name] = file
         if before != (self._first_party.get(name), self._conftests.get(name)):
             self._around.clear()
+
+
+def _is_string(name: object) -> bool:
+    return type(name) is str

@@ -24,13 +24,14 @@ _MOST_FILES: Final = 16
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 
-_EXECUTERS: Final = ("reload", "exec", "exec_module", "load_module", "load_source", "run_module", "run_path")
+#: Functions that let a module be executed again.
+EXECUTERS: Final = ("reload", "exec", "exec_module", "load_module", "load_source", "run_module", "run_path")
 
 # What writes to attributes of others, or lets the body of a module run again. To look for a word takes a
 # hundredth of the time of a regular expression, unless that begins with a word.
 _BY_NAME: Final = (
     *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars", "globals", "mocker"),
-    *_EXECUTERS,
+    *EXECUTERS,
 )
 _BY_NAME_PATTERN: Final = regex(rf"\b({'|'.join(_BY_NAME)})\b")
 # With its names in parentheses, on however many lines.
@@ -181,7 +182,7 @@ def writes_of(source: str) -> Writes:
     tree = parsed(source)
     if tree is None:
         return _NOTHING
-    nodes = [*_nodes_of([tree])]
+    nodes = [*nodes_of([tree])]
     own: set[str] = set()
     attributes: set[str] = set()
     of_others: set[str] = set()
@@ -190,12 +191,12 @@ def writes_of(source: str) -> Writes:
     for node in nodes:
         if isinstance(node, ast.Global):
             own.update(node.names)
-        stored = [*_stored(node)]
+        stored = [*names_stored(node)]
         attributes.update(stored)
-        if not _is_own(node):
+        if not is_own_attribute(node):
             of_others.update(stored)
         if sets_by_name:
-            said.update(_said(node))
+            said.update(names_said(node))
     return Writes(
         frozenset(own),
         frozenset(attributes),
@@ -206,7 +207,7 @@ def writes_of(source: str) -> Writes:
     )
 
 
-def _nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
+def nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of trees, with those of texts that they have executed."""
     for root in roots:
         for node in walk(root):
@@ -218,20 +219,22 @@ def _nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
                     yield from () if tree is None else walk(tree)
 
 
-def _is_own(node: ast.AST) -> bool:
+def is_own_attribute(node: ast.AST) -> bool:
     """Tell whether a node is an attribute that a class has for itself."""
     owner = node.value if isinstance(node, ast.Attribute) else None
     return isinstance(owner, ast.Name) and owner.id in OWN
 
 
-def _stored(node: ast.AST) -> Iterator[str]:
+def names_stored(node: ast.AST) -> Iterator[str]:
+    """Yield the names of the attributes that a node stores or deletes, or sets by name."""
     if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
         yield node.attr
     elif isinstance(node, ast.Call) and called(node) in ("setattr", "delattr") and len(node.args) > 1:
         yield from _last_parts(node.args[1])
 
 
-def _said(node: ast.AST) -> Iterator[str]:
+def names_said(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a string of a node says, or the keywords of an update."""
     if isinstance(node, ast.Constant):
         yield from _last_parts(node)
     elif isinstance(node, ast.Call) and called(node) in _UPDATERS:
@@ -252,72 +255,3 @@ def copies_attribute(source: str, name: str) -> bool:
         rf"\.{word}\s*(?:\.copy\(|\[\s*:\s*\])|\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.{word}\s*\)"
     )
     return re.search(copying, source) is not None
-
-
-class Statement(NamedTuple):
-    """A statement that can have written a name: its line, and what tells it from others of the line."""
-
-    line: int
-    column: int
-    #: Whether it stores the very attribute, and does not only name it in a string.
-    is_direct: bool
-
-
-_COMPOUND: Final = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.ClassDef)
-_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def statements_writing(source: str, name: str) -> list[Statement]:
-    """Return the statements of a text that can have written an attribute, the likeliest first."""
-    tree = parsed(source)
-    if tree is None:
-        return []
-    direct: list[Statement] = []
-    naming: list[Statement] = []
-    general: list[Statement] = []
-    for statement, parts in _simple_statements(tree):
-        at = (statement.lineno, statement.col_offset)
-        nodes = [*_nodes_of(parts)]
-        if any(name in _stored(node) for node in nodes if not _is_own(node)):
-            direct.append(Statement(*at, is_direct=True))
-        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-            continue
-        elif any(name in _said(node) for node in nodes) and any(isinstance(n, ast.Call) for n in nodes):
-            naming.append(Statement(*at, is_direct=False))
-        elif any(isinstance(n, ast.Call) and called(n) in ("setattr", "delattr") for n in nodes):
-            general.append(Statement(*at, is_direct=False))
-    return [*direct, *naming, *general]
-
-
-def statements_executing(source: str, module: str) -> list[Statement]:
-    """Return the statements of a text that can let the body of a module run again, the likeliest first."""
-    tree = parsed(source)
-    if tree is None:
-        return []
-    last = module.rpartition(".")[2]
-    found: list[Statement] = []
-    for statement, parts in _simple_statements(tree):
-        nodes = [node for part in parts for node in walk(part)]
-        if any(called(node) in _EXECUTERS for node in nodes):
-            names = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
-            said = {text for node in nodes for text in _said(node)}
-            found.append(
-                Statement(statement.lineno, statement.col_offset, is_direct=last in names or last in said)
-            )
-    return sorted(found, key=lambda one: not one.is_direct)
-
-
-def _simple_statements(tree: ast.AST) -> Iterator[tuple[ast.stmt, list[ast.AST]]]:
-    """Yield each statement with its parts that belong to no statement inside of it."""
-    for node in walk(tree):
-        if not isinstance(node, ast.stmt):
-            continue
-        if isinstance(node, _FUNCTIONS):
-            for decorator in node.decorator_list:
-                yield ast.copy_location(ast.Expr(decorator), decorator), [decorator]
-        elif isinstance(node, (ast.With, ast.AsyncWith)):
-            yield node, list(node.items)
-        elif isinstance(node, (ast.For, ast.AsyncFor)):
-            yield node, [node.target, node.iter]
-        elif not isinstance(node, _COMPOUND):
-            yield node, [node]

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import compress, repeat
 from operator import is_, is_not, itemgetter
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
@@ -81,12 +81,17 @@ def value_of(kept: object) -> object:
     return GONE if module is None else module
 
 
-def copy_of(dictionary: dict[str, Any], untold: Iterable[str] = ()) -> Copy:
+def copy_of(
+    dictionary: dict[str, Any],
+    untold: Iterable[str] = (),
+    earlier: Mapping[str, object] = MappingProxyType({}),
+) -> Copy:
     """Return a copy of a namespace that keeps no module alive.
 
     Args:
         dictionary: the namespace.
         untold: names that are left out.
+        earlier: an earlier copy: what stands for a module there does so here.
     """
     copy = Copy(dictionary)
     for name in untold:
@@ -95,7 +100,8 @@ def copy_of(dictionary: dict[str, Any], untold: Iterable[str] = ()) -> Copy:
     modules = compress(copy, map(issubclass, map(type, copy.values()), repeat(ModuleType)))
     for name in [*modules]:
         if type(name) is str:
-            copy[name] = _Held(copy[name])
+            known, module = earlier.get(name), copy[name]
+            copy[name] = known if type(known) is _Held and known() is module else _Held(module)
     return copy
 
 
@@ -239,7 +245,7 @@ class Space:
         # For each test pytest puts streams of its own into sys.
         if untold and self._told is not None and self._told.is_held_by(dictionary):
             return False
-        copy = copy_of(dictionary, untold)
+        copy = copy_of(dictionary, untold, self.copy)
         if untold:
             self._told = _Told(copy, untold)
         if copy.holds_same(self.copy):  # what was written is untold, or was taken back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -12,6 +12,10 @@ from pytest_import_isolation.machinery.identities import Identities, read_pointe
 
 # At the speed of C: there are thousands of namespaces.
 _cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
+
+
+# How a memoryview reads where objects lie.
+_POINTER: Final = "P"
 
 
 class Versions:
@@ -99,6 +103,10 @@ class Beginning:
         #: The keys. Of what :func:`.entries_in` copied, none has code of its own.
         self.names = Identities(entries)
         self._modules = read_pointers(tuple(entries.values()))
+
+    def identities_behind(self, other: Beginning) -> Sequence[int]:
+        """Return the identities of the modules that stand behind what another beginning has."""
+        return memoryview((self._modules or b"")[len(other._modules or b"") :]).cast(_POINTER)
 
     def goes_on_from(self, before: Beginning) -> bool:
         """Tell whether these entries are known to begin with those of an earlier moment."""

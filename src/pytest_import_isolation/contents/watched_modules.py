@@ -78,6 +78,8 @@ class WatchedModules:
         self._guards: dict[int, weakref.ref[object]] = {}
         # Their names, by their last parts.
         self._foreign: dict[str, dict[str, None]] = {}
+        # Which last parts some words have, as long as there are no others: the words, and these.
+        self._found: dict[int, tuple[Set[str], list[str]]] = {}
 
     def wants(self, name: str) -> bool:
         """Tell whether somebody wants to know what a module holds."""
@@ -96,8 +98,8 @@ class WatchedModules:
         last = _last_part(name)
         if name in (left := self._foreign.get(last, {})):
             del left[name]
-        if not left:
-            self._foreign.pop(last, None)
+        if not left and self._foreign.pop(last, None) is not None:
+            self._found.clear()
 
     def among(self, entries: dict[Any, object]) -> Iterator[tuple[Any, object]]:
         """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
@@ -118,7 +120,12 @@ class WatchedModules:
 
     def _named(self) -> Iterator[str]:
         for words in (words for wanting in self.wanting for words in wanting.words()):
-            yield from words & self._foreign.keys()
+            known = self._found.get(id(words))
+            if known is None:
+                # A text has many more words.
+                known = words, [*filter(words.__contains__, self._foreign.copy())]
+                self._found[id(words)] = known
+            yield from known[1]
             yield _ODD
 
     def _is_left_alone(self, name: Any, module: object) -> bool:
@@ -130,7 +137,11 @@ class WatchedModules:
             if "@pytest_ar" not in (namespace(module) or {}):
                 if Origins.usual().is_first_party(name, module):
                     return False
-                self._foreign.setdefault(_last_part(name), {})[name] = None
+                last = _last_part(name)
+                if last not in self._foreign:
+                    self._foreign[last] = {}
+                    self._found.clear()
+                self._foreign[last][name] = None
                 self._leave_alone(name, module)
                 return not self.wants(name)
         self._known[id(module)] = name

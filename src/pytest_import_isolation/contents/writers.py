@@ -16,14 +16,15 @@ from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
-from pytest_import_isolation.contents.source_writes import (
-    SourceWrites,
+from pytest_import_isolation.contents.source_writes import SourceWrites, copies_attribute
+from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
+from pytest_import_isolation.contents.write_statements import (
+    PossibleWrite,
     Statement,
-    copies_attribute,
+    possible_writes,
     statements_executing,
     statements_writing,
 )
-from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
@@ -50,6 +51,8 @@ class Writers:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._sources = SourceWrites()
+        # Of the files that were asked for: the statements that can write.
+        self._possible: dict[str, list[PossibleWrite]] = {}
         self._code = LoadedFiles(origins)
         # Those of the test files that are conftests.
         self._conftests_among: Collection[str] = ()
@@ -267,6 +270,12 @@ class Writers:
         found = statements_executing(self._sources.text(file), module)
         return next((Writer(file, one) for one in found if lines is None or one.line in lines), None)
 
+    def _possible_writes(self, file: str) -> list[PossibleWrite]:
+        found = self._possible.get(file)
+        if found is None:
+            found = self._possible[file] = possible_writes(self._sources.text(file))
+        return found
+
     def statement(
         self,
         change: ContentChange,
@@ -288,7 +297,7 @@ class Writers:
             text = self._sources.text(file)
             if number and change.name not in text:
                 continue  # what it writes may be named elsewhere, but the test's own file is likelier then
-            found = statements_writing(text, change.name)
+            found = statements_writing(self._possible_writes(file), change.name)
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
             made = None if number or near else _definition(change.after, file, lines)
             if made is not None:

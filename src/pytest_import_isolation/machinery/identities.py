@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.raw_memory import Memory, memory_at
 
@@ -69,6 +69,10 @@ class Identities:
         if self._pointers is None:
             self._pointers = read_pointers(self._objects)
         return self._pointers
+
+    def behind(self, others: Identities) -> tuple[Any, ...]:
+        """Return the objects that stand behind as many as there are others."""
+        return self._objects[len(others) :]
 
     def are_those_of(self, others: Iterable[object]) -> bool:
         """Tell whether these are the very same objects, in the same order."""

@@ -33,7 +33,9 @@ class Runner:
         self._origins = origins
         self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
         # The identities of the plugins; None if they have to be asked for again.
+        # The identities of all plugins, and the names of those that are modules.
         self._plugins: frozenset[int] | None = None
+        self._plugin_modules: frozenset[str] | None = None
         self._patterns = tuple(config.getini("python_files"))
         for plugin in self._manager.get_plugins():
             self._note_conftest(plugin)
@@ -42,7 +44,7 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Look at the plugins again."""
-        self._plugins = None
+        self._plugins = self._plugin_modules = None
         self._note_conftest(plugin)
 
     def _note_conftest(self, plugin: object) -> None:
@@ -74,13 +76,12 @@ class Runner:
         package = top_level(importer.module)
         if package in RUNNERS or package.startswith("pytest_"):
             return True
-        space_file = importer.file
-        return any(
-            isinstance(plugin, ModuleType)
-            and plugin.__name__ == importer.module
-            and not space_file.endswith("conftest.py")
-            for plugin in self._manager.get_plugins()
-        )
+        if importer.file.endswith("conftest.py"):
+            return False
+        if self._plugin_modules is None:
+            modules = (plugin for plugin in self._manager.get_plugins() if isinstance(plugin, ModuleType))
+            self._plugin_modules = frozenset(module.__name__ for module in modules)
+        return importer.module in self._plugin_modules
 
     def is_test_file(self, module: object) -> bool:
         """Tell whether a module is a test file or conftest, which pytest rewrote when it loaded it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from itertools import compress, repeat
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
 
@@ -164,12 +165,8 @@ def stale_names(
         The name, and whether it is new (else it held another value before). New names count only in a
         package with a ``__getattr__`` of its own, which computes them again.
     """
-    lazy = "__getattr__" in space
-    for key, value in list(space.items()):
-        if type(key) is not str:
-            continue
-        if key in before:
-            if before[key] is not value and leaving.home_of(value) is not None:
-                yield key, False
-        elif lazy and leaving.home_of(value) is not None:
-            yield key, True
+    lazy, now = "__getattr__" in space, dict(space)
+    # At the speed of C: most are as they were.
+    for key in compress(now, map(operator.is_not, now.values(), map(before.get, now, repeat(ABSENT)))):
+        if type(key) is str and (lazy or key in before) and leaving.home_of(now[key]) is not None:
+            yield key, key not in before

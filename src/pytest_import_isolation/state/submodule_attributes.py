@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, other_cells, read_cells
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.entries import Entries
@@ -25,6 +26,7 @@ class BindingIndex:
         "_cells",
         "_names",
         "_orphans",
+        "_parts",
         "_readers",
         "_values",
         "_versions",
@@ -54,6 +56,7 @@ class BindingIndex:
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
         # What the packages held when it was read, and the versions of their namespaces then.
+        self._parts: list[tuple[object, ...]] = []
         self._values: list[object] = []
         self._versions = b""
         cells = [reader.cell for reader in self._readers.values()]
@@ -108,7 +111,7 @@ class BindingIndex:
 
         The one before would keep modules alive that are forgotten, and so would what packages held.
         """
-        index._values, index._versions = [], b""
+        index._parts, index._values, index._versions = [], [], b""
         if cls._last is not index:
             cls._last = index if index.entries.are_of(sys.modules) else None
 
@@ -121,14 +124,15 @@ class BindingIndex:
         versions = read_cells(self._cells)
         if versions and versions == self._versions:
             return self._values
-        values: list[object] = []
-        for space, children, read, _ in self._readers.values():
-            try:
-                values += read(space)
-            except KeyError:  # the package does not hold one of them
-                values += [space.get(child, ABSENT) for child in children]
-        self._values, self._versions = values, versions
-        return values
+        readers = [*self._readers.values()]
+        if versions and len(versions) == len(self._versions):
+            # Nearly always it is one package that has got another submodule.
+            for at in other_cells(self._versions, versions):
+                self._parts[at] = readers[at].held()
+        else:
+            self._parts = [reader.held() for reader in readers]
+        self._values, self._versions = [*chain.from_iterable(self._parts)], versions
+        return self._values
 
 
 class _Reader(NamedTuple):
@@ -139,6 +143,13 @@ class _Reader(NamedTuple):
     read: Callable[[dict[str, Any]], Iterable[object]]
     #: Holds the version of the namespace.
     cell: Cell | None
+
+    def held(self) -> tuple[object, ...]:
+        """Return what the package holds under the names of its submodules now."""
+        try:
+            return tuple(self.read(self.space))
+        except KeyError:  # it does not hold one of them
+            return tuple(self.space.get(child, ABSENT) for child in self.children)
 
 
 def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iterable[object]]:
