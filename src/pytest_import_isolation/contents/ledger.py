@@ -338,6 +338,10 @@ class Contents:
         return found
 
 
+#: So many looks are known by the next ones: a test has three phases, each with a look or two.
+_LOOKS: Final = 8
+
+
 class _Look(dict[Space, Copy]):
     """What namespaces held at a look.
 
@@ -346,20 +350,22 @@ class _Look(dict[Space, Copy]):
         spaces: the namespaces that were copied since.
     """
 
-    __slots__ = ("__weakref__", "_before", "_spaces")
+    __slots__ = ("__weakref__", "_earlier")
 
     def __init__(self, before: State | tuple[()], spaces: list[Space]) -> None:
         super().__init__(before)
         self.update(zip(spaces, map(_copy_of_space, spaces), strict=True))
-        # Not kept alive: each would keep the one before.
-        self._before = weakref.ref(before) if type(before) is _Look else None
-        self._spaces = spaces
+        # The latest looks before, each with what was copied since. Not kept alive: each would keep others.
+        self._earlier: list[tuple[weakref.ref[_Look], dict[Space, None]]] = []
+        if type(before) is _Look:
+            since = dict.fromkeys(spaces)
+            others = [(look, {**copied, **since}) for look, copied in before._earlier[: _LOOKS - 1]]
+            self._earlier = [(weakref.ref(before), since), *others]
 
     def since(self, before: State) -> Iterable[tuple[Space, Copy]] | None:
-        """Return what was copied since an earlier look; None if another one was the last before this."""
-        if self._before is None or self._before() is not before:
-            return None
-        return [(space, self[space]) for space in self._spaces]
+        """Return what was copied since one of the latest looks; None if it is none of these."""
+        spaces = next((copied for look, copied in self._earlier if look() is before), None)
+        return None if spaces is None else [(space, self[space]) for space in spaces]
 
 
 def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:

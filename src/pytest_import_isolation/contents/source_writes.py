@@ -20,7 +20,7 @@ _UPDATERS: Final = frozenset(("update", "multiple", "configure_mock", "dict"))
 _LONGEST_NAME: Final = 300
 _WORD: Final = regex(r"\w+")
 #: Of so many files the words are kept.
-_MOST_FILES: Final = 16
+_MOST_FILES: Final = 64
 #: A text with one of these may write to any global of its own.
 _DYNAMIC: Final = ("globals()", "vars()", "__dict__", "sys.modules[__name__]")
 

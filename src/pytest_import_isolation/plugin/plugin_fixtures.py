@@ -35,6 +35,10 @@ class PluginFixtures:
         self._torn_down: dict[int, ImportState] = {}
         # Whether a fixture of the users' own was set up since that of a plugin began.
         self._calls_users = False
+        # The state of a moment ago, if no code ran since but pytest's, and how many of these fixtures are
+        # being set up: some plugins have a dozen for each test.
+        self._last: ImportState | None = None
+        self._depth = 0
 
     def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -62,12 +66,16 @@ class PluginFixtures:
         if self.plugin_of(fixturedef) is None:
             self._calls_users = True
             yield
+            self._last = None
             return
         around, self._calls_users = self._calls_users, False
-        before = ImportState.capture()
+        before = self._take()
+        self._depth += 1
         try:
             yield
         finally:
+            self._depth -= 1
+            self._last = None
             if not self._calls_users:
                 self._attribute(fixturedef, before)
             self._calls_users = around or self._calls_users
@@ -75,13 +83,32 @@ class PluginFixtures:
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._torn_down[id(fixturedef)] = ImportState.capture()
+        self._torn_down[id(fixturedef)] = self._take()
+
+    def _take(self) -> ImportState:
+        last, self._last = self._last, None
+        return ImportState.capture() if last is None else last
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Take no state of a moment ago: other code runs, here and below."""
+        self._last = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        """See :meth:`pytest_runtest_setup`."""
+        self._last = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """See :meth:`pytest_runtest_setup`."""
+        self._last = None
 
     # Before those who judge what the fixture left.
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let a plugin answer for what its teardown did."""
-        before = self._torn_down.pop(id(fixturedef), None)
+        self._last, before = None, self._torn_down.pop(id(fixturedef), None)
         if before is not None:
             self._attribute(fixturedef, before)
 
@@ -93,3 +120,5 @@ class PluginFixtures:
             changes = single_changes(difference)
             # A real module is that of who asked for it: first-party ones are executed anew.
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
+        elif self._depth == 0:
+            self._last = before
