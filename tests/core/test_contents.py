@@ -7,6 +7,7 @@ import importlib
 import sys
 import weakref
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ from pytest_import_isolation.contents.source_writes import (
 )
 from pytest_import_isolation.contents.spaces import value_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
+from pytest_import_isolation.contents.watched_modules import Wanting
 from pytest_import_isolation.contents.write_statements import possible_writes, statements_writing
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -464,3 +466,23 @@ def _assert_known() -> None:
         for owner in (module, module.Cart, *([module.New] if "New" in vars(module) else [])):
             held = {name: value_of(value) for name, value in known[id(owner)].copy.items()}
             assert held == dict(vars(owner))
+
+
+def test_a_failed_import_is_not_asked_about(unchanged: None) -> None:
+    """A module that is being imported is asked about at each look, as long as it is there."""
+    wanting = Wanting(lambda file: frozenset(), tuple, tuple, Origins())
+    module = ModuleType("con_begun")
+    module.__spec__ = ModuleSpec("con_begun", None)
+    module.__spec__._initializing = True  # type: ignore[attr-defined]
+    CONTENTS.start(wanting)
+    CONTENTS.take()
+    try:
+        sys.modules["con_begun"] = module
+        CONTENTS.take()
+        del sys.modules["con_begun"]
+        CONTENTS.take()
+        sys.modules["con_new"] = ModuleType("con_new")
+        CONTENTS.take()
+    finally:
+        sys.modules.pop("con_new", None)
+        CONTENTS.stop(wanting)

@@ -157,7 +157,7 @@ class Contents:
             return False
         changed = self._renew(self._versions.others(now))
         more = islice(entries.items(), len(self._beginning.names), None)
-        asked = {**{name: entries[name] for name in self._unsettled}, **dict(more)}
+        asked = {**{name: entries[name] for name in self._unsettled if name in entries}, **dict(more)}
         came: dict[int, list[Space]] = {}
         for key, found, is_known in self._asked({**asked, **self._watched.named(entries)}):
             if is_known:
