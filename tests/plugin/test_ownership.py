@@ -1295,6 +1295,36 @@ def test_what_the_fixture_of_an_installed_plugin_leaves_is_the_plugins(suite: Su
     assert run.kinds == [("fake-left", "by_test"), ("fake-left", "by_mine")]
 
 
+def test_what_a_fixture_did_before_it_asked_for_a_plugins_is_its_own(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": """
+                import pytest
+
+                @pytest.fixture
+                def first(): pass
+
+                @pytest.fixture
+                def second(): pass
+            """,
+            "tests/test_a.py": """
+                import sys, types, pytest
+
+                @pytest.fixture
+                def mine(first, request):
+                    sys.modules["by_mine"] = types.ModuleType("by_mine")
+                    request.getfixturevalue("second")
+
+                def test_it(mine): pass
+            """,
+        },
+        "-p",
+        "plug",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert run.kinds == [("fake-left", "by_mine")]
+
+
 _PLUGIN: Final = """
     import sys, types, pytest
     done = []

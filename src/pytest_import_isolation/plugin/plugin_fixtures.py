@@ -64,7 +64,7 @@ class PluginFixtures:
         Unless a fixture of the users' own is set up in the midst of it.
         """
         if self.plugin_of(fixturedef) is None:
-            self._calls_users = True
+            self._calls_users, self._last = True, None
             yield
             self._last = None
             return
@@ -87,7 +87,8 @@ class PluginFixtures:
 
     def _take(self) -> ImportState:
         last, self._last = self._last, None
-        return ImportState.capture() if last is None else last
+        # Hooks of others run in between, and finalizers that belong to no fixture.
+        return last if last is not None and last.holds_still() else ImportState.capture()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
