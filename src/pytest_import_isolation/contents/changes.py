@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import compress, filterfalse, repeat
-from operator import is_not
+from itertools import filterfalse
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from pytest_import_isolation.machinery.modules import (
     class_home,
     class_name,
     class_qualname,
+    differing_keys,
     is_module_named,
     top_level,
 )
@@ -64,9 +64,7 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
     """
     if not before and space.owner() is None:
         return
-    # At the speed of C: nearly all names hold the same.
-    different = [*compress(before, map(is_not, map(now.get, before, repeat(ABSENT)), before.values()))]
-    different += filterfalse(before.__contains__, now)
+    different = [*differing_keys(before, now), *filterfalse(before.__contains__, now)]
     for name in different:
         old, new = before.value(name, ABSENT), now.value(name, ABSENT)
         if old is new or type(name) is not str or old is GONE or new is GONE:

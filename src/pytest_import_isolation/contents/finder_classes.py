@@ -44,11 +44,9 @@ class FinderClasses:
                 if id(cls) in others or top_level(class_home(cls)) in UNWATCHED:
                     continue
                 old = before.get(id(cls))
-                is_old = old is not None and old.owner() is cls
-                space = (
-                    old if is_old else space_of_class(class_name(cls), class_home(cls), cls, self._on_death)
-                )
-                if space is not None:
-                    self.spaces[id(cls)] = space
+                if old is None or old.owner() is not cls:
+                    old = space_of_class(class_name(cls), class_home(cls), cls, self._on_death)
+                if old is not None:
+                    self.spaces[id(cls)] = old
         refreshed = [space.refresh() for space in self.spaces.values()]  # every one of them
         return changed or any(refreshed)

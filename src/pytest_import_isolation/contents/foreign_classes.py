@@ -23,8 +23,7 @@ class ForeignClasses:
     def __init__(self, on_death: Callable[[Space], object], on_find: Callable[[], object]) -> None:
         self._on_death = on_death
         self._on_find = on_find
-        #: The names of the classes that are looked for.
-        self.names: Set[str] = frozenset()
+        self._names: Set[str] = frozenset()
         #: The namespaces of those that were found, by the identities of the classes.
         self.spaces: dict[int, Space] = {}
 
@@ -36,18 +35,17 @@ class ForeignClasses:
             modules: returns those that are loaded: to copy the table costs, and most names are known.
             known: the identities of classes that are looked at anyway.
         """
-        new = names - self.names
+        new = names - self._names
         if new:
-            self.names |= new
+            self._names |= new
             self._look(new, modules(), known)
 
     def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""
-        self._look(self.names, modules, known)
+        if self._names:
+            self._look(self._names, modules, known)
 
     def _look(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
-        if not names:
-            return
         before = len(self.spaces)
         for dictionary in filter(None, map(namespace, modules)):
             for name in filter(dictionary.__contains__, names):  # at the speed of C: most hold none of them

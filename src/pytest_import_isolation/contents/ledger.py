@@ -139,16 +139,16 @@ class Contents:
 
     def _look_at_fewer(self, beginning: Beginning) -> bool:
         """Look again if nothing came, and what left stood at the end; tell whether nobody looked at that."""
-        now = b"" if self._is_stale else self._versions.now()
-        if any(is_initializing(sys.modules.get(name)) for name in self._unsettled):
-            return False
-        if not now or self._has_more or self._watched.names_more() or not self._finder_classes.are_same:
-            return False
-        if not self._beginning.goes_on_from(beginning):
+        if self._is_stale or self._has_more or not self._beginning.goes_on_from(beginning):
             return False
         if not self._spaces.keys().isdisjoint(self._beginning.identities_behind(beginning)):
             return False
-        return now == self._versions.known or self._follow(now)
+        if any(is_initializing(sys.modules.get(name)) for name in self._unsettled):
+            return False
+        if self._watched.names_more() or not self._finder_classes.are_same:
+            return False
+        now = self._versions.now()
+        return bool(now) and (now == self._versions.known or self._follow(now))
 
     def _look_at_more(self, entries: dict[Any, object]) -> bool:
         """Look at what was imported since the last look; tell whether nothing else has come or gone."""
@@ -252,8 +252,7 @@ class Contents:
         if is_unwatched(name):
             return
         module = sys.modules.get(name)
-        if self._foreign_classes.names:
-            self._foreign_classes.look([module], self._finder_classes.spaces)
+        self._foreign_classes.look([module], self._finder_classes.spaces)
         if not self._watched.wants(name):
             return
         known = self._spaces.get(id(module))

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_import_isolation.contents.values import uses_mocks
 from pytest_import_isolation.contents.versions import Beginning
 from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.modules import file_of, namespace
+from pytest_import_isolation.machinery.modules import are_strings, file_of, namespace
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -110,7 +110,7 @@ class LoadedFiles:
             others = [*before.names.behind(self._beginning.names)]
         else:
             others = self._changed_names()
-        for name in again.union(filter(_is_string, others)):
+        for name in again.union(name for name in others if type(name) is str):
             if name in table:
                 self._modules[name] = id(table[name])
             else:
@@ -120,7 +120,7 @@ class LoadedFiles:
     def _changed_names(self) -> list[str]:
         """Return the names under which something else stands than before."""
         modules = sys.modules.copy()
-        if {*map(type, modules)} != {str}:  # the hash of another key is code of a user's
+        if not are_strings(modules):
             modules = {name: module for name, module in modules.items() if type(name) is str}
         now = dict(zip(modules, map(id, modules.values()), strict=True))
         others = compress(now, map(ne, now.values(), map(self._modules.get, now)))
@@ -145,7 +145,3 @@ class LoadedFiles:
                 self._conftests[name] = file
         if before != (self._first_party.get(name), self._conftests.get(name)):
             self._around.clear()
-
-
-def _is_string(name: object) -> bool:
-    return type(name) is str

@@ -6,13 +6,13 @@ import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import compress, repeat
-from operator import is_, is_not, itemgetter
+from operator import is_, is_not
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import class_namespace, namespace
+from pytest_import_isolation.machinery.modules import class_namespace, namespace, reader_of
 from pytest_import_isolation.machinery.platform import IsOver, is_finalizing
 from pytest_import_isolation.watching.import_watch import LOCKS
 
@@ -113,14 +113,14 @@ class _Told:
         untold: those.
     """
 
-    __slots__ = ("_get", "_modules", "_number", "_untold", "_values")
+    __slots__ = ("_modules", "_number", "_read", "_untold", "_values")
 
     def __init__(self, copy: Copy, untold: Set[str]) -> None:
         self._untold = untold
         self._number = len(copy)
         self._modules = [(name, kept) for name, kept in copy.items() if type(kept) is _Held]
         others = {name: value for name, value in copy.items() if type(value) is not _Held}
-        self._get = itemgetter(*others) if len(others) > 1 else None
+        self._read = reader_of([*others])
         self._values = Identities(others.values())
 
     def is_held_by(self, dictionary: dict[str, Any]) -> bool:
@@ -128,7 +128,7 @@ class _Told:
         if len(dictionary) - sum(map(dictionary.__contains__, self._untold)) != self._number:
             return False
         try:
-            found = () if self._get is None else self._get(dictionary)
+            found = self._read(dictionary)
         except KeyError:
             return False
         return self._values.are_those_of(found) and all(

@@ -18,6 +18,8 @@ HAS_VERSIONS: Final = cell_of({}) is not None
 UNWATCHED: Final = frozenset(
     ("pytest_import_isolation", "_pytest", "pytest", "pluggy", "xdist", "execnet", "warnings", "__main__")
 )
+#: Of so many texts it is kept which modules they name.
+_MOST_TEXTS: Final = 64
 #: Stands for the last parts of names that are no words.
 _ODD: Final = ""
 
@@ -122,6 +124,8 @@ class WatchedModules:
         for words in (words for wanting in self.wanting for words in wanting.words()):
             known = self._found.get(id(words))
             if known is None:
+                if len(self._found) >= _MOST_TEXTS:
+                    self._found.clear()
                 # A text has many more words.
                 known = words, [*filter(words.__contains__, self._foreign.copy())]
                 self._found[id(words)] = known

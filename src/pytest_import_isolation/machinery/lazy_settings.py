@@ -11,8 +11,6 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _get_mode: Final[Any] = sys.__dict__.get("get_lazy_imports")
-#: Whether this Python has lazy imports.
-HAS_LAZY_IMPORTS: Final = _get_mode is not None
 _get_filter: Final[Any] = sys.__dict__.get("get_lazy_imports_filter")
 _set_mode: Final[Any] = sys.__dict__.get("set_lazy_imports")
 

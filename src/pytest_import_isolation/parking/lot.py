@@ -81,7 +81,7 @@ class ParkingLot:
     def __contains__(self, name: object) -> bool:
         if not self._packages or type(name) is not str:
             return False
-        return name in self._packages.get(name.partition(".")[0], ())
+        return name in self._packages.get(top_level(name), ())
 
     def __bool__(self) -> bool:
         return bool(self._packages)
@@ -147,21 +147,16 @@ class ParkingLot:
         with import_lock():  # another thread may be bringing the package back
             for package in modules.keys() & self._packages.keys():
                 self._make_way(package, modules[package].module)
-            holder: object = ABSENT
             for name, (given, bound, above) in modules.items():
-                spec = spec_namespace(given)
-                module = original(given, spec)  # what a caller made of it
-                if module is not given:
-                    spec = spec_namespace(module)
+                module = original(given)  # what a caller made of it
                 binding = module if bound is given else original(bound)
-                holder = holder if above is holder else original(above)
-                top = name.partition(".")[0]
+                top = top_level(name)
                 of_package = self._packages.setdefault(top, {})
                 earlier = of_package.get(name)
                 if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
-                of_package[name] = ParkedModule(module, binding, holder)
-                if type(spec.get("loader")) is ExtensionFileLoader:
+                of_package[name] = ParkedModule(module, binding, original(above))
+                if type(spec_namespace(module).get("loader")) is ExtensionFileLoader:
                     self._of_c.add(top)
                 if self._since.get(name, (0, 0))[0] != id(module):
                     self.clock += 1

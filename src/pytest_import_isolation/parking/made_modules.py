@@ -8,7 +8,7 @@ So what they make gets what the parked module holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -26,14 +26,9 @@ _WRITTEN: Final = ("__name__", "__loader__", "__package__", "__spec__", "__path_
 _PARKED: Final = "_parked_by_import_isolation"
 
 
-def original(module: object, spec: Mapping[str, Any] | None = None) -> object:
-    """Return the parked module from whose spec a caller made this one, or this module itself.
-
-    Args:
-        module: the module.
-        spec: what its spec holds, if that is known.
-    """
-    return (spec_namespace(module) if spec is None else spec).get(_PARKED, module)
+def original(module: object) -> object:
+    """Return the parked module from whose spec a caller made this one, or this module itself."""
+    return spec_namespace(module).get(_PARKED, module)
 
 
 def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> None:

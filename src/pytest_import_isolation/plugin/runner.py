@@ -32,8 +32,8 @@ class Runner:
         self._manager = config.pluginmanager
         self._origins = origins
         self._own_entries = {os.fspath(entry) for entry in config.getini("pythonpath")}
-        # The identities of the plugins; None if they have to be asked for again.
-        # The identities of all plugins, and the names of those that are modules.
+        # The identities of all plugins, and the names of those that are modules; None if they have to be
+        # asked for again.
         self._plugins: frozenset[int] | None = None
         self._plugin_modules: frozenset[str] | None = None
         self._patterns = tuple(config.getini("python_files"))

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT, last_keys
+from pytest_import_isolation.machinery.modules import ABSENT, are_strings, last_keys
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, is_plain
 
@@ -106,7 +106,7 @@ class Entries:
     def copy_of(self, table: object) -> dict[Any, object]:
         """Return what :func:`.entries_in` copies, at less cost if the table still begins with these keys."""
         if self._are_strings is None:
-            self._are_strings = all(map(operator.is_, map(type, self.keys), repeat(str)))
+            self._are_strings = are_strings(self.keys)
         return entries_in(table, self._identities_of_keys() if self._are_strings else None)
 
     def _identities_of_keys(self) -> Identities:

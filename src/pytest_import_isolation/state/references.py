@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from itertools import compress, repeat
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
 
@@ -14,6 +13,7 @@ from pytest_import_isolation.machinery.modules import (
     class_home,
     class_namespace,
     class_qualname,
+    differing_keys,
     namespace,
 )
 
@@ -166,7 +166,6 @@ def stale_names(
         package with a ``__getattr__`` of its own, which computes them again.
     """
     lazy, now = "__getattr__" in space, dict(space)
-    # At the speed of C: most are as they were.
-    for key in compress(now, map(operator.is_not, now.values(), map(before.get, now, repeat(ABSENT)))):
+    for key in differing_keys(now, before):
         if type(key) is str and (lazy or key in before) and leaving.home_of(now[key]) is not None:
             yield key, key not in before

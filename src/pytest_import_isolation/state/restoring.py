@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
-from itertools import compress, repeat
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
-from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    differing_keys,
+    is_initializing,
+    namespace,
+    parent_of,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bind, depth
@@ -104,18 +108,14 @@ def _leaving(state: ImportState) -> dict[Any, object]:
     if state.index.entries.are_of(state.table):
         return {}
     now = state.index.entries.copy_of(state.table)
-    # At the speed of C: most stay.
-    before = map(state.modules.get, now, repeat(ABSENT))
-    leaving = compress(now, map(operator.is_not, before, now.values()))
+    leaving = differing_keys(now, state.modules)
     return {name: now[name] for name in sorted(leaving, key=depth, reverse=True)}
 
 
 def _returning(state: ImportState) -> list[Any]:
     """Return the keys whose entries are not those of the snapshot; as a rule, there are none."""
     now = state.index.entries.copy_of(state.table)
-    if all(map(operator.is_, map(now.get, state.modules, repeat(ABSENT)), state.modules.values())):
-        return []
-    return [name for name, module in state.modules.items() if now.get(name, ABSENT) is not module]
+    return [*differing_keys(state.modules, now)]
 
 
 def _restore_bindings(state: ImportState, stuck: Mapping[Any, str]) -> bool:

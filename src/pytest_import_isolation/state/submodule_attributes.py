@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, other_cells, read_cells
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of, reader_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.entries import Entries
+
+
+class _Read(NamedTuple):
+    """What packages held when they were read. One object: other threads read and forget it."""
+
+    #: The versions of their namespaces.
+    versions: bytes
+    #: What each holds under the names of its submodules.
+    parts: list[tuple[object, ...]]
+    #: All of that.
+    values: list[object]
+
+
+_NOTHING_READ: Final = _Read(b"", [], [])
 
 
 class BindingIndex:
@@ -24,12 +37,10 @@ class BindingIndex:
 
     __slots__ = (
         "_cells",
+        "_last_read",
         "_names",
         "_orphans",
-        "_parts",
         "_readers",
-        "_values",
-        "_versions",
         "derived",
         "entries",
     )
@@ -56,9 +67,7 @@ class BindingIndex:
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
         self._add(start)
         # What the packages held when it was read, and the versions of their namespaces then.
-        self._parts: list[tuple[object, ...]] = []
-        self._values: list[object] = []
-        self._versions = b""
+        self._last_read = _NOTHING_READ
         cells = [reader.cell for reader in self._readers.values()]
         self._cells: list[Cell] = [] if None in cells else cells
 
@@ -81,7 +90,7 @@ class BindingIndex:
             everything = (*known.children, *children) if known else tuple(children)
             # The attributes of other objects may be kept outside of their dictionaries.
             cell = cell_of(space) if issubclass(type(package), ModuleType) else None
-            self._readers[parent] = _Reader(space, everything, _read_function(everything), cell)
+            self._readers[parent] = _Reader(space, everything, reader_of(everything), cell)
 
     @property
     def has_versions(self) -> bool:
@@ -111,7 +120,7 @@ class BindingIndex:
 
         The one before would keep modules alive that are forgotten, and so would what packages held.
         """
-        index._parts, index._values, index._versions = [], [], b""
+        index._last_read = _NOTHING_READ
         if cls._last is not index:
             cls._last = index if index.entries.are_of(sys.modules) else None
 
@@ -121,18 +130,20 @@ class BindingIndex:
         Returns:
             A list that nobody may change; the same as the last time if no namespace has changed.
         """
-        versions = read_cells(self._cells)
-        if versions and versions == self._versions:
-            return self._values
+        before, versions = self._last_read, read_cells(self._cells)
+        if versions and versions == before.versions:
+            return before.values
         readers = [*self._readers.values()]
-        if versions and len(versions) == len(self._versions):
+        if versions and len(versions) == len(before.versions):
             # Nearly always it is one package that has got another submodule.
-            for at in other_cells(self._versions, versions):
-                self._parts[at] = readers[at].held()
+            parts = [*before.parts]
+            for at in other_cells(before.versions, versions):
+                parts[at] = readers[at].held()
         else:
-            self._parts = [reader.held() for reader in readers]
-        self._values, self._versions = [*chain.from_iterable(self._parts)], versions
-        return self._values
+            parts = [reader.held() for reader in readers]
+        values = [*chain.from_iterable(parts)]
+        self._last_read = _Read(versions, parts, values)
+        return values
 
 
 class _Reader(NamedTuple):
@@ -140,24 +151,16 @@ class _Reader(NamedTuple):
 
     space: dict[str, Any]
     children: tuple[str, ...]
-    read: Callable[[dict[str, Any]], Iterable[object]]
+    read: Callable[[dict[str, Any]], tuple[object, ...]]
     #: Holds the version of the namespace.
     cell: Cell | None
 
     def held(self) -> tuple[object, ...]:
         """Return what the package holds under the names of its submodules now."""
         try:
-            return tuple(self.read(self.space))
+            return self.read(self.space)
         except KeyError:  # it does not hold one of them
             return tuple(self.space.get(child, ABSENT) for child in self.children)
-
-
-def _read_function(children: tuple[str, ...]) -> Callable[[dict[str, Any]], Iterable[object]]:
-    """Return what reads all children of a package at the speed of C."""
-    if len(children) > 1:
-        return operator.itemgetter(*children)
-    only = children[0]
-    return lambda space: (space[only],)  # itemgetter() would give the bare value
 
 
 def depth(name: object) -> int:

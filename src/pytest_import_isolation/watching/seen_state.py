@@ -11,8 +11,14 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
-from pytest_import_isolation.machinery.lazy_settings import HAS_LAZY_IMPORTS, lazy_settings
-from pytest_import_isolation.machinery.modules import ABSENT, class_namespace, last_keys, missing_among
+from pytest_import_isolation.machinery.lazy_settings import lazy_settings
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    are_strings,
+    class_namespace,
+    last_keys,
+    missing_among,
+)
 from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
 
 #: So many keys more than those that are new are looked at first, and among so many what is gone.
@@ -85,8 +91,8 @@ class SeenState:
             and meta_path is sys.meta_path
             and path_hooks is sys.path_hooks
             and builtins.__import__ is self.import_found
-            and (not HAS_LAZY_IMPORTS or lazy_settings() is self.lazy_imports)
-            and (read_cells(self._cells) if self._cells else self._sign()) == self._signature
+            and lazy_settings() is self.lazy_imports
+            and self._sign() == self._signature
         )
 
     def follow(self) -> None:
@@ -159,4 +165,4 @@ class SeenState:
 
 def _strings(table: dict[Any, Any]) -> dict[str, None]:
     keys = dict.fromkeys(table)  # takes over the hashes that are known
-    return keys if {*map(type, keys)} <= {str} else {key: None for key in keys if type(key) is str}
+    return keys if are_strings(keys) else {key: None for key in keys if type(key) is str}
