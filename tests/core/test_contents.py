@@ -27,7 +27,7 @@ from pytest_import_isolation.contents.source_writes import (
 )
 from pytest_import_isolation.contents.spaces import value_of
 from pytest_import_isolation.contents.values import is_mock, kind_of
-from pytest_import_isolation.contents.watched_modules import Wanting
+from pytest_import_isolation.contents.watched_modules import Wanting, WatchedModules
 from pytest_import_isolation.contents.write_statements import possible_writes, statements_writing
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -466,6 +466,66 @@ def _assert_known() -> None:
         for owner in (module, module.Cart, *([module.New] if "New" in vars(module) else [])):
             held = {name: value_of(value) for name, value in known[id(owner)].copy.items()}
             assert held == dict(vars(owner))
+
+
+@pytest.fixture
+def two_modules(tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    modules: list[Any] = []
+    for name in ("cnt_first", "cnt_last"):
+        module: Any = ModuleType(name)
+        sys.modules[name] = module
+        module.__file__ = str(tmp_path / f"{name}.py")
+        module.RATE = 5
+        modules.append(module)
+    with IsolatedImportContext():
+        yield modules[0], modules[1]
+    for name in ("cnt_first", "cnt_last", "cnt_other_name"):
+        sys.modules.pop(name, None)
+
+
+def test_what_a_module_holds_is_known_while_the_one_behind_it_is_away(two_modules: tuple[Any, Any]) -> None:
+    first, last = two_modules
+    before = CONTENTS.take()
+    del sys.modules["cnt_last"]
+    first.RATE = 6
+    assert [change.full_name for change in CONTENTS.changes(before)] == ["cnt_first.RATE"]
+    assert "cnt_last" not in {space.home for space in CONTENTS.take()}
+    last.RATE = 7
+    sys.modules["cnt_last"] = last
+    found = CONTENTS.changes(before)
+    assert [(change.full_name, change.before, change.after) for change in found] == [
+        ("cnt_first.RATE", 5, 6),
+        ("cnt_last.RATE", 5, 7),
+    ]
+
+
+def test_a_module_that_loses_its_last_name_is_looked_at_under_its_first(
+    two_modules: tuple[Any, Any],
+) -> None:
+    first, _ = two_modules
+    sys.modules["cnt_other_name"] = first
+    before = CONTENTS.take()
+    del sys.modules["cnt_other_name"]
+    CONTENTS.take()
+    first.RATE = 6
+    assert [change.full_name for change in CONTENTS.changes(before)] == ["cnt_first.RATE"]
+
+
+def test_an_entry_that_has_no_namespace_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class may stand in sys.modules, as typing.re did: there is nothing to look at, ever."""
+    watched = WatchedModules(lambda key: False)
+    watched.wanting.append(Wanting(lambda file: {"re", "io"}, lambda: ["test_a.py"], list, Origins()))
+    entries: dict[Any, object] = {"cnt_odd.re": type("re", (), {})}
+    monkeypatch.setitem(sys.modules, "cnt_odd.re", entries["cnt_odd.re"])
+    list(watched.among(entries))
+    assert not watched.names_more()
+    entries["cnt_odd.io"] = module = ModuleType("cnt_odd.io")
+    watched.wanting[0] = Wanting(lambda file: frozenset(), lambda: ["test_b.py"], list, Origins())
+    list(watched.among(entries))
+    watched.wanting[0] = Wanting(lambda file: {"io"}, lambda: ["test_a.py"], list, Origins())
+    assert not watched.names_more()  # it is not loaded
+    monkeypatch.setitem(sys.modules, "cnt_odd.io", module)
+    assert watched.names_more()
 
 
 def test_a_failed_import_is_not_asked_about(unchanged: None) -> None:

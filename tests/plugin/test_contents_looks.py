@@ -55,6 +55,33 @@ def test_no_test_is_looked_at_whose_code_cannot_write_to_modules(
     assert looks(_CLASSES + "def test_last():\n    shop.RATE = 5\n") > 50
 
 
+_WATCHED = """
+import atexit
+from pytest_import_isolation.contents.ledger import CONTENTS
+
+atexit.register(lambda: print("watched:", sorted({space.home for space in CONTENTS.take()})))
+"""
+
+
+def test_test_files_are_not_watched_though_they_are_named(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "site-packages/tells.py": _WATCHED,
+            "shop.py": "RATE = 5\n",
+            "test_a.py": "URLS = 'test_a'\nclass TestA:\n    rate = 5\n    def test_it(self): type(self).rate = 6\n",
+            "test_b.py": "import shop, test_a\ndef test_it(): shop.RATE = test_a.TestA.rate = 7\n",
+        },
+        "-p",
+        "tells",
+        "--import-leak-report",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'site-packages'}"},
+    )
+    watched = run.output.rpartition("watched: ")[2].split("\n")[0]
+    assert "'shop'" in watched
+    assert "'test_a'" not in watched
+    assert run.kinds == [("attribute-left", "shop.RATE")]
+
+
 _CONFTEST = {
     "shop.py": "RATE = 5\n",
     "conftest.py": """

@@ -1325,6 +1325,40 @@ def test_what_a_fixture_did_before_it_asked_for_a_plugins_is_its_own(suite: Suit
     assert run.kinds == [("fake-left", "by_mine")]
 
 
+def test_what_the_fixture_of_a_plugin_did_before_it_asked_for_another_is_the_plugins(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": """
+                import sys, types, pytest
+
+                @pytest.fixture
+                def inner():
+                    yield
+                    sys.modules["after_inner"] = types.ModuleType("after_inner")
+
+                @pytest.fixture
+                def outer(request):
+                    sys.modules["before_inner"] = types.ModuleType("before_inner")
+                    request.getfixturevalue("inner")
+                    sys.modules["behind_inner"] = types.ModuleType("behind_inner")
+            """,
+            "tests/test_a.py": """
+                import sys, types
+
+                def test_it(outer):
+                    sys.modules["by_test"] = types.ModuleType("by_test")
+
+                def test_finalizer(request, outer):
+                    request.node.addfinalizer(lambda: sys.modules.update(late=types.ModuleType("late")))
+            """,
+        },
+        "-p",
+        "plug",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert run.kinds == [("fake-left", "by_test"), ("fake-left", "late")]
+
+
 _PLUGIN: Final = """
     import sys, types, pytest
     done = []

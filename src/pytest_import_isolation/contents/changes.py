@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import filterfalse
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -135,7 +135,7 @@ def _is_lazy(value: object) -> bool:
     return issubclass(kind, ModuleType) and kind is not ModuleType and "azy" in class_qualname(kind)
 
 
-def is_executed_again(space: Space, before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+def is_executed_again(space: Space, before: Copy, now: Copy) -> bool:
     """Tell whether a module's body was executed once more in its namespace.
 
     Then every function and class that it defines is another object of the same place.
@@ -143,7 +143,8 @@ def is_executed_again(space: Space, before: Mapping[str, object], now: Mapping[s
     if space.is_class:
         return False
     again = 0
-    for name, kept in before.items():
+    # From the end: most modules define something there.
+    for name, kept in reversed(before.items()):
         old, new = value_of(kept), value_of(now.get(name, ABSENT))
         place = _place(old, space.name)
         if place is None:

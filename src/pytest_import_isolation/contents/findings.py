@@ -7,7 +7,8 @@ from types import EllipsisType, NotImplementedType
 from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
-from pytest_import_isolation.contents.ledger import CONTENTS, State, was_known
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.looks import State, was_known
 from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
@@ -67,7 +68,7 @@ def find(
     writers: Writers,
     files: Callable[[str], Iterable[str]],
     origins: Origins,
-    now: State,
+    changes: Iterable[ContentChange],
 ) -> Findings:
     """Return what test code did to contents since a moment.
 
@@ -77,10 +78,8 @@ def find(
         writers: judges changes.
         files: returns the test code that was running, given the module that was written to.
         origins: gives the verdicts on modules.
-        now: what there is now.
+        changes: what is different since, whoever did it.
     """
-    if now is since:
-        return NOTHING
     again: dict[Space, Reloaded | None] = {}
     for reload in reloads:
         space = CONTENTS.space_of(reload.module)
@@ -98,14 +97,14 @@ def find(
         _take_back(before, base, space.dictionary or {})
         again[space] = Reloaded(space, space.hold(before), reload.importer)
     left: list[ContentChange] = []
-    for space, changes in _by_space(CONTENTS.changes(since, now)).items():
+    for space, some in _by_space(changes).items():
         if space in again:
             continue
         base = since.get(space, space.first)
         if is_executed_again(space, base, space.copy):
             again[space] = Reloaded(space, base, None)
         else:
-            left += changes
+            left += some
     # A submodule that was loaded before: what was bound to its name meanwhile is gone.
     left = [one for one in left if one.submodule is None or not _was_loaded(one.after, since)]
     reloaded = tuple(found for found in again.values() if found is not None)

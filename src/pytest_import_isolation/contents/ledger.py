@@ -6,16 +6,15 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from itertools import chain, compress, islice
-from operator import attrgetter, is_not
+from collections.abc import Callable, Iterable, Iterator, Set
+from itertools import chain, islice
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.finder_classes import FinderClasses
 from pytest_import_isolation.contents.foreign_classes import ForeignClasses
-from pytest_import_isolation.contents.spaces import Copy, Space, space_of_class
+from pytest_import_isolation.contents.looks import Look, State, changes_between, earlier, was_known
+from pytest_import_isolation.contents.spaces import Space, space_of_class
 from pytest_import_isolation.contents.versions import Beginning, Versions
 from pytest_import_isolation.contents.watched_modules import (
     HAS_VERSIONS,
@@ -29,17 +28,12 @@ from pytest_import_isolation.machinery.modules import (
     class_namespace,
     class_qualname,
     is_initializing,
+    is_rewritten,
     namespace,
 )
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
-
-#: What namespaces held at a moment.
-State = Mapping[Space, Copy]
-
-# At the speed of C: there are thousands of namespaces.
-_copy_of_space: Final[Callable[[Space], Copy]] = attrgetter("copy")
 
 
 class Contents:
@@ -107,7 +101,7 @@ class Contents:
             return False
         self._versions.known = now
         if changed:
-            self._state = _Look(self._state, changed)
+            self._state = Look(self._state, changed)
         return True
 
     def _renew(self, spaces: Iterable[Space]) -> list[Space]:
@@ -130,25 +124,37 @@ class Contents:
         if beginning.goes_on_from(self._beginning):
             is_done = self._look_at_more(entries)
         else:
-            is_done = self._look_at_fewer(beginning)
+            is_done = self._look_at_fewer(beginning, entries)
         if not is_done:
             self._look_at_all(entries)
         self._moment, self._beginning, self._number = moment, beginning, len(self._spaces)
         self._has_more = False
         return self._state
 
-    def _look_at_fewer(self, beginning: Beginning) -> bool:
-        """Look again if nothing came, and what left stood at the end; tell whether nobody looked at that."""
+    def _look_at_fewer(self, beginning: Beginning, entries: dict[Any, object]) -> bool:
+        """Look again if nothing came, and what left stood at the end; tell whether that was so."""
         if self._is_stale or self._has_more or not self._beginning.goes_on_from(beginning):
-            return False
-        if not self._spaces.keys().isdisjoint(self._beginning.identities_behind(beginning)):
             return False
         if any(is_initializing(sys.modules.get(name)) for name in self._unsettled):
             return False
         if self._watched.names_more() or not self._finder_classes.are_same:
             return False
         now = self._versions.now()
-        return bool(now) and (now == self._versions.known or self._follow(now))
+        if not now or not (now == self._versions.known or self._follow(now)):
+            return False
+        gone = self._spaces.keys() & self._beginning.identities_behind(beginning)
+        return not gone or self._let_go(gone, entries)
+
+    def _let_go(self, gone: Set[int], entries: dict[Any, object]) -> bool:
+        """Look no more at modules that left; tell whether none of them is loaded under another name."""
+        if type(self._state) is not Look or not gone.isdisjoint(map(id, entries.values())):
+            return False
+        self._state = self._state.without(chain.from_iterable(self._spaces[key] for key in gone))
+        spaces = {key: found for key, found in self._spaces.items() if key not in gone}
+        self._let_rest(spaces)
+        self._spaces = spaces
+        self._versions.begin([*self._state])
+        return True
 
     def _look_at_more(self, entries: dict[Any, object]) -> bool:
         """Look at what was imported since the last look; tell whether nothing else has come or gone."""
@@ -170,7 +176,7 @@ class Contents:
         spaces = [*chain(*came.values())]
         self._is_stale = not (is_all and self._versions.extend(now, spaces))
         if not self._is_stale and (changed or spaces):
-            self._state = _Look(self._state, [*dict.fromkeys((*changed, *spaces))])
+            self._state = Look(self._state, [*dict.fromkeys((*changed, *spaces))])
         return not self._is_stale
 
     def _look_at_all(self, entries: dict[Any, object]) -> None:
@@ -189,7 +195,7 @@ class Contents:
         self._spaces = spaces
         if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
-            self._state = _Look((), [*self._all_spaces()])
+            self._state = Look((), [*self._all_spaces()])
         self._versions.begin([*self._state])
 
     def _asked(self, entries: dict[Any, object]) -> Iterator[tuple[int, list[Space], bool]]:
@@ -253,7 +259,7 @@ class Contents:
             return
         module = sys.modules.get(name)
         self._foreign_classes.look([module], self._finder_classes.spaces)
-        if not self._watched.wants(name):
+        if is_rewritten(module) or not self._watched.wants(name):
             return
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:
@@ -306,7 +312,7 @@ class Contents:
         """
         found: list[ContentChange] = []
         for space in list(self._all_spaces()):
-            before = _earlier(space, since)
+            before = earlier(space, since)
             if before is None or not space.may_differ(before, held):
                 continue
             self._is_stale = space.refresh() or self._is_stale
@@ -326,63 +332,7 @@ class Contents:
             since: the earlier moment.
             now: what :meth:`take` returned a moment ago, if it was asked: looking costs.
         """
-        now = self.take() if now is None else now
-        if now is since:
-            return []
-        found: list[ContentChange] = []
-        for space, copy in _other(since, now):
-            before = _earlier(space, since)
-            if before is not None and before is not copy:
-                found += compare(space, before, copy, is_new=not was_known(space, since))
-        return found
-
-
-#: So many looks are known by the next ones: a test has three phases, each with a look or two.
-_LOOKS: Final = 8
-
-
-class _Look(dict[Space, Copy]):
-    """What namespaces held at a look.
-
-    Args:
-        before: at the look before; empty if all was looked at.
-        spaces: the namespaces that were copied since.
-    """
-
-    __slots__ = ("__weakref__", "_earlier")
-
-    def __init__(self, before: State | tuple[()], spaces: list[Space]) -> None:
-        super().__init__(before)
-        self.update(zip(spaces, map(_copy_of_space, spaces), strict=True))
-        # The latest looks before, each with what was copied since. Not kept alive: each would keep others.
-        self._earlier: list[tuple[weakref.ref[_Look], dict[Space, None]]] = []
-        if type(before) is _Look:
-            since = dict.fromkeys(spaces)
-            others = [(look, {**copied, **since}) for look, copied in before._earlier[: _LOOKS - 1]]
-            self._earlier = [(weakref.ref(before), since), *others]
-
-    def since(self, before: State) -> Iterable[tuple[Space, Copy]] | None:
-        """Return what was copied since one of the latest looks; None if it is none of these."""
-        spaces = next((copied for look, copied in self._earlier if look() is before), None)
-        return None if spaces is None else [(space, self[space]) for space in spaces]
-
-
-def _other(since: State, now: State) -> Iterable[tuple[Space, Copy]]:
-    """Return the namespaces that may hold something else than earlier, with what they hold."""
-    few = now.since(since) if type(now) is _Look else None
-    if few is not None:
-        return few
-    return compress(now.items(), map(is_not, now.values(), map(since.get, now)))
-
-
-def _earlier(space: Space, since: State) -> Copy | None:
-    """Return what a namespace held at a moment, or when its first execution ended, if that is known."""
-    return since.get(space, None if space.is_late else space.first)
-
-
-def was_known(space: Space, since: State) -> bool:
-    """Tell whether a module was loaded at an earlier moment, looked at or not."""
-    return space in since or space.was_there
+        return changes_between(since, self.take() if now is None else now)
 
 
 def _in_time(spaces: Iterable[Space]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_import_isolation.contents.values import uses_mocks
 from pytest_import_isolation.contents.versions import Beginning
 from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.modules import are_strings, file_of, namespace
+from pytest_import_isolation.machinery.modules import are_strings, file_of, is_rewritten
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -137,7 +137,7 @@ class LoadedFiles:
             self._files[name] = file
             if self._origins.is_first_party(name, module):
                 self._first_party[name] = file
-                if "@pytest_ar" not in (namespace(module) or {}):  # a test file, noted or not
+                if not is_rewritten(module):  # a test file, noted or not
                     self._once_first_party[file] = None
                 if not self._origins.is_test_code(file) and uses_mocks(module):
                     self._mocking.add(name)

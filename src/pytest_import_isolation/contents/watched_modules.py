@@ -9,8 +9,9 @@ from operator import is_not
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import cell_of
-from pytest_import_isolation.machinery.modules import is_initializing, namespace, top_level
+from pytest_import_isolation.machinery.modules import is_initializing, is_rewritten, namespace, top_level
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import entry_of
 
 #: Whether the versions of dictionaries tell of changes; without them all has to be compared.
 HAS_VERSIONS: Final = cell_of({}) is not None
@@ -114,11 +115,16 @@ class WatchedModules:
     def named(self, entries: dict[Any, object]) -> dict[str, object]:
         """Return the entries that were left alone and that test code names now."""
         found = {name: entries.get(name) for last in self._named() for name in self._foreign.get(last, ())}
-        return {name: module for name, module in found.items() if self._known.get(id(module)) is name}
+        return {name: module for name, module in found.items() if self._waits(name, module)}
 
     def names_more(self) -> bool:
         """Tell whether test code names modules now that were left alone."""
-        return any(last in self._foreign for last in self._named())
+        names = (name for last in self._named() for name in [*self._foreign.get(last, ())])
+        return any(self._waits(name, entry_of(name)) for name in names)
+
+    def _waits(self, name: str, module: object) -> bool:
+        """Tell whether a module was left alone under this name, and could be looked at."""
+        return self._known.get(id(module)) is name and namespace(module) is not None
 
     def _named(self) -> Iterator[str]:
         for words in (words for wanting in self.wanting for words in wanting.words()):
@@ -138,7 +144,7 @@ class WatchedModules:
             if is_initializing(module) or self._has(id(module)):
                 return False
             # A test file or conftest may do with its own namespace what it likes.
-            if "@pytest_ar" not in (namespace(module) or {}):
+            if not is_rewritten(module):
                 if Origins.usual().is_first_party(name, module):
                     return False
                 last = _last_part(name)

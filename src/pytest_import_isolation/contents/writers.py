@@ -25,7 +25,7 @@ from pytest_import_isolation.contents.write_statements import (
     statements_executing,
     statements_writing,
 )
-from pytest_import_isolation.machinery.modules import file_of, home_of, loaded_namespace, top_level
+from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewritten, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
@@ -54,6 +54,9 @@ class Writers:
         # Of the files that were asked for: the statements that can write.
         self._possible: dict[str, list[PossibleWrite]] = {}
         self._code = LoadedFiles(origins)
+        # Names that were changed, each with the file of its module and whether a class has it: whether the
+        # code of the module stores it itself; None if that was not asked.
+        self._own_state: dict[tuple[str | None, bool, str], bool | None] = {}
         # Those of the test files that are conftests.
         self._conftests_among: Collection[str] = ()
         self._conftests: list[str] = []
@@ -76,7 +79,27 @@ class Writers:
             files: returns the test code that was running, a test file and what it calls beside it, given the
                 module that was written to.
         """
-        return [change for change in changes if self._is_of_tests(change, [*files(change.space.home)])]
+        return [
+            change
+            for change in changes
+            if not self._is_known_own_state(change) and self._is_of_tests(change, [*files(change.space.home)])
+        ]
+
+    def _is_known_own_state(self, change: ContentChange) -> bool:
+        """Tell whether a module stores a name itself that was changed before, as caches are in each test.
+
+        The text of the module may be long: for a single change it is read last.
+        """
+        if change.submodule is not None:
+            return False
+        place = _home_file(change), change.space.is_class, change.name
+        if place not in self._own_state:
+            self._own_state[place] = None
+            return False
+        known = self._own_state[place]
+        if known is None:
+            known = self._own_state[place] = self._is_own_state(change)
+        return known
 
     def _is_of_tests(self, change: ContentChange, files: Collection[str]) -> bool:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
@@ -133,9 +156,8 @@ class Writers:
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is test code's own: tests may do with it what they like."""
-        own = loaded_namespace(change.space.home)
         file = _home_file(change)
-        if "@pytest_ar" in own or self._origins.is_test_file(file):
+        if is_rewritten(sys.modules.get(change.space.home)) or self._origins.is_test_file(file):
             return True
         return self._origins.is_test_code(file) and self._code.is_apart(str(file))
 
@@ -145,9 +167,7 @@ class Writers:
         if file is None or change.submodule is not None or change.name not in self._sources.text(file):
             return False
         writes = self._sources.of(file)
-        if change.space.is_class:
-            return change.name in writes.attributes
-        return change.name in writes.own
+        return change.name in (writes.attributes if change.space.is_class else writes.own)
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""

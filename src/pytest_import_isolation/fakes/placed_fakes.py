@@ -19,7 +19,7 @@ from pytest_import_isolation.fakes.fake_modules import (
     open_for_submodules,
 )
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ancestors, namespace, parent_of
+from pytest_import_isolation.machinery.modules import ancestors, is_rewritten, namespace, parent_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
@@ -145,9 +145,7 @@ class PlacedFakes:
             name: module
             for name, module in self._origins.first_party(sys.modules.copy()).items()
             # What pytest's assertion rewriting leaves shows a test module.
-            if type(name) is str
-            and id(namespace(module)) not in sites
-            and "@pytest_ar" not in (namespace(module) or {})
+            if type(name) is str and id(namespace(module)) not in sites and not is_rewritten(module)
         }
         if any(placed.match(wanted) and asker in tested for asker, wanted in asked.items()):
             return

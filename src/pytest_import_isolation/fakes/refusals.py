@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_import_isolation.errors import NotReplaceableError
 from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
-from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.machinery.modules import is_initializing, is_rewritten, namespace
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 
@@ -44,7 +44,7 @@ def is_loaded_by_pytest(module: object) -> bool:
     space = namespace(module) or {}
     loader = (namespace(space.get("__spec__")) or {}).get("loader")
     # What its assertion rewriting leaves in it; an empty conftest has only the loader.
-    return "@pytest_ar" in space or type(loader).__module__ == "_pytest.assertion.rewrite"
+    return is_rewritten(module) or type(loader).__module__ == "_pytest.assertion.rewrite"
 
 
 def unmatched(patterns: Patterns, parameter: str) -> Iterator[str]:

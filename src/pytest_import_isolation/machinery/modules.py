@@ -104,6 +104,11 @@ def loaded_namespace(name: str) -> dict[str, Any]:
     return namespace(sys.modules.get(name)) or {}
 
 
+def is_rewritten(module: object) -> bool:
+    """Tell whether pytest rewrote the assertions of a module: a test file, a conftest or a plugin."""
+    return "@pytest_ar" in (namespace(module) or {})
+
+
 def file_of(module: object) -> str | None:
     """Return the file that a module says it was executed from, None if it says none."""
     found = (namespace(module) or {}).get("__file__")

@@ -13,7 +13,8 @@ import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, find, following, is_by_application
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.contents.watched_modules import Wanting
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
@@ -89,6 +90,8 @@ class ContentBoundaries:
             CONTENTS.start(wanting)
             config.add_cleanup(partial(CONTENTS.stop, wanting))
         self._base: State = CONTENTS.take() if is_on else {}
+        # The state at the end of the last phase that was looked at.
+        self._last: State = self._base
         self._test: pytest.Item | None = None
         #: Finds the modules that were first imported while something was patched.
         self._patched = PatchedImports(origins, here, self._written_now, self._setters)
@@ -116,7 +119,7 @@ class ContentBoundaries:
             now: what was there a moment ago, if somebody looked.
         """
         if self.is_on:
-            self._base = CONTENTS.take() if now is None else now
+            self._base = self._last = CONTENTS.take() if now is None else now
             self._phases.clear()
             self._reloaded.clear()
 
@@ -216,7 +219,8 @@ class ContentBoundaries:
         """Take note of what was written in a phase of a test."""
         if self.is_on:
             self._looked.add(phase)
-            for change in CONTENTS.changes(self._base):
+            before, self._last = self._last, CONTENTS.take()
+            for change in CONTENTS.changes(before, self._last):
                 known = self._phases.get((change.space, change.name))
                 if known is None or known[0] != id(change.after):
                     self._phases[change.space, change.name] = (id(change.after), phase)
@@ -232,7 +236,9 @@ class ContentBoundaries:
             return
         if polluter.nodeid:
             code = partial(self._leaks.test_code, polluter)
-            findings = find(self._base, (), self._leaks.writers, code, self._origins, now)
+            findings = find(
+                self._base, (), self._leaks.writers, code, self._origins, CONTENTS.changes(self._base, now)
+            )
             untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
             findings = findings._replace(reloaded=untold)
             self._record(findings, polluter, worst, contained=self._is_undone)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.contents.ledger import State
+from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.errors import ImportIsolationWarning
 from pytest_import_isolation.plugin.fixture_scopes import would_outlive_file
 from pytest_import_isolation.state.snapshot import ImportState

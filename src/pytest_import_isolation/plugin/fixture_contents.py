@@ -10,7 +10,8 @@ import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, undo_all
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
@@ -92,18 +93,21 @@ class FixtureContents:
         nodeid, written = self._living.pop(id(fixturedef), (owner, []))
         if before is None:
             return
-        for phase, left in _left(written, CONTENTS.changes(before)).items():
-            if left and nodeid:
-                self._end_left(Polluter(nodeid, phase), left, ends_with_file=ends_with_file)
-        self._follow(CONTENTS.changes(before))
+        torn = CONTENTS.changes(before)
+        for phase, left in _left(written, torn).items():
+            if left and nodeid and self._end_left(Polluter(nodeid, phase), left, ends_with_file):
+                torn = CONTENTS.changes(before)
+        self._follow(torn)
 
-    def _end_left(self, polluter: Polluter, left: list[ContentChange], *, ends_with_file: bool) -> None:
-        """Record what a fixture left; undo it if no file that is isolated ends with the fixture."""
+    def _end_left(self, polluter: Polluter, left: list[ContentChange], ends_with_file: bool) -> bool:
+        """Record what a fixture left; undo it if no file that is isolated ends with it, and tell if so."""
         findings = Findings(written=tuple(self._of_tests(left, polluter)))
         for found in self._leaks.leaks(findings, lambda change: polluter):
             self._found.record_contents(found, contained=self._is_undone)
-        if self._is_undone and not ends_with_file:
-            undo_all(findings)
+        if not self._is_undone or ends_with_file:
+            return False
+        undo_all(findings)
+        return True
 
 
 def _left(written: list[ContentChange], torn: list[ContentChange]) -> dict[str, list[ContentChange]]:

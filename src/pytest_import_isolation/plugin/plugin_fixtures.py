@@ -35,10 +35,9 @@ class PluginFixtures:
         self._torn_down: dict[int, ImportState] = {}
         # Whether a fixture of the users' own was set up since that of a plugin began.
         self._calls_users = False
-        # The state of a moment ago, if no code ran since but pytest's, and how many of these fixtures are
-        # being set up: some plugins have a dozen for each test.
+        # The state of a moment ago: some plugins have a dozen for each test. Not kept while users' code runs,
+        # since it holds modules.
         self._last: ImportState | None = None
-        self._depth = 0
 
     def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -70,12 +69,9 @@ class PluginFixtures:
             return
         around, self._calls_users = self._calls_users, False
         before = self._take()
-        self._depth += 1
         try:
             yield
         finally:
-            self._depth -= 1
-            self._last = None
             if not self._calls_users:
                 self._attribute(fixturedef, before)
             self._calls_users = around or self._calls_users
@@ -86,13 +82,14 @@ class PluginFixtures:
         self._torn_down[id(fixturedef)] = self._take()
 
     def _take(self) -> ImportState:
-        last, self._last = self._last, None
-        # Hooks of others run in between, and finalizers that belong to no fixture.
-        return last if last is not None and last.holds_still() else ImportState.capture()
+        # Other code may have run: hooks, finalizers that belong to no fixture, a fixture that asked for this.
+        if self._last is None or not self._last.is_unchanged():
+            self._last = ImportState.capture()
+        return self._last
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """Take no state of a moment ago: other code runs, here and below."""
+        """Keep no state: users' code runs, here and below."""
         self._last = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -109,11 +106,16 @@ class PluginFixtures:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let a plugin answer for what its teardown did."""
-        self._last, before = None, self._torn_down.pop(id(fixturedef), None)
-        if before is not None:
+        before = self._torn_down.pop(id(fixturedef), None)
+        if before is None:
+            self._last = None
+        else:
             self._attribute(fixturedef, before)
 
     def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
+        if before.is_unchanged():
+            return
+        self._last = None
         maker, difference = self.plugin_of(fixturedef), before.differences(is_own_finder)
         if maker is not None and difference:
             from pytest_import_isolation.leaks.entries import is_first_import  # most fixtures change nothing
@@ -121,5 +123,3 @@ class PluginFixtures:
             changes = single_changes(difference)
             # A real module is that of who asked for it: first-party ones are executed anew.
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
-        elif self._depth == 0:
-            self._last = before

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, is_rewritten, namespace, top_level
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.state.origins import Origins, is_pytest_filler
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -85,7 +85,7 @@ class Runner:
 
     def is_test_file(self, module: object) -> bool:
         """Tell whether a module is a test file or conftest, which pytest rewrote when it loaded it."""
-        return "@pytest_ar" in (namespace(module) or {}) or self.is_plugin(module)
+        return is_rewritten(module) or self.is_plugin(module)
 
     def reason_to_stay(self, name: str, module: object, importer: Importer | None) -> str | None:
         """Return why a module that a window loaded stays loaded after it, or None."""

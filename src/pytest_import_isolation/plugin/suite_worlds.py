@@ -11,7 +11,7 @@ from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, is_rewritten, namespace
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.conftest_entry import ConftestEntry
 from pytest_import_isolation.plugin.executions import Executions
@@ -127,7 +127,7 @@ class SuiteWorlds:
     def _is_common(self, name: str, module: object) -> bool:
         """Tell whether a module that a file or directory with a world of its own loaded is everybody's."""
         space = namespace(module) or {}
-        is_own = "@pytest_ar" in space or "__path__" in space
+        is_own = is_rewritten(module) or "__path__" in space
         return (
             (is_own and type(file := space.get("__file__")) is str and file in self.common_files)
             or is_pytest_filler(space)

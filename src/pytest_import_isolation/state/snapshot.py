@@ -170,7 +170,7 @@ class ImportState:
         """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look."""
         return self.shows_same_entries() and self._rest_is_same()
 
-    def _is_same(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Tell whether nothing has changed. Most windows end with this answer."""
         return self.looks_same() and self._rest_is_same()
 
@@ -179,7 +179,7 @@ class ImportState:
             builtins.__import__ is self.import_as_found
             and lazy_settings() is self.lazy_imports
             and getattr(sys, "path_importer_cache", None) is self.importer_cache
-            and not self.importer_cache_changed()
+            and self.finders.are_of(self.importer_cache)
         )
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
@@ -188,7 +188,7 @@ class ImportState:
         Args:
             ignore: finders for which this is true are nobody's change (parking's own).
         """
-        if self._is_same():
+        if self.is_unchanged():
             return NO_DIFFERENCE
         entries = self.index.entries.changes_to(self.current_entries())
         return Difference(

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
 from pytest_import_isolation.state.differences import Difference, key_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import (
     NOTHING,
     Findings,
@@ -12,7 +13,8 @@ from pytest_import_isolation.contents.findings import (
     following,
     undo_all,
 )
-from pytest_import_isolation.contents.ledger import CONTENTS, State
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.contents.restoring import do_again
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.contents.watched_modules import Wanting
@@ -91,29 +93,30 @@ class WindowContents:
         Args:
             reloads: those that were seen in the window.
         """
-        if self.is_harmless:
-            return NOTHING
-        now = CONTENTS.take()
-        if now is self.around:
-            return NOTHING
+        return self._look(reloads)[0]
+
+    def _look(self, reloads: Iterable[Reload]) -> tuple[Findings, list[ContentChange]]:
+        """Return what test code did, and all that has changed, whoever did it."""
+        if self.is_harmless or (now := CONTENTS.take()) is self.around:
+            return NOTHING, []
+        changes = CONTENTS.changes(self.around, now)
         code, files = self._writers.test_code, self._files()
-        return find(
+        found = find(
             self.around,
             reloads,
             self._writers,
             lambda home: (each for file in files for each in code(file, home)),
             self._origins,
-            now,
+            changes,
         )
+        return found, changes
 
     def undo(self, reloads: Sequence[Reload]) -> None:
         """Undo what test code did; see :meth:`find`. What was judged or undone before is let be."""
-        found = self.find(reloads[self._settled :])
+        found, changes = self._look(reloads[self._settled :])
         self._settled = len(reloads)
         left = tuple(one for one in found.written if (one.space, one.name) not in self._judged)
-        if not self.is_harmless:
-            changes = CONTENTS.changes(self.around)
-            self._judged |= {(one.space, one.name) for one in changes}
+        self._judged |= {(one.space, one.name) for one in changes}
         if found.reloaded or left:
             self.undone = self.undone.joined(undo_all(found._replace(written=left)))
 
