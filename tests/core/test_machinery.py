@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -8,7 +9,7 @@ import threading
 import zipfile
 import zipimport
 from collections.abc import Callable
-from importlib.machinery import FileFinder, SourceFileLoader
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -53,6 +54,45 @@ def test_a_namespace_is_read_without_running_code() -> None:
 def test_a_mock_is_not_initializing() -> None:
     assert not modules.is_initializing(mock.MagicMock())
     assert modules.is_initializing(SimpleNamespace(__spec__=SimpleNamespace(_initializing=True)))
+
+
+class _Telling(ModuleSpec):
+    @property
+    def origin(self) -> Any:  # type: ignore[override]
+        raise AssertionError("asked")
+
+    @origin.setter
+    def origin(self, value: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        (ModuleSpec("shop", None, origin="/shop.py"), "/shop.py"),
+        (SimpleNamespace(origin="/shop.py"), "/shop.py"),
+        (SimpleNamespace(), None),
+        (_Telling("shop", None), None),
+        (mock.MagicMock(), None),
+        (None, None),
+    ],
+)
+def test_a_spec_is_read_without_running_code(spec: object, value: object) -> None:
+    assert modules.spec_value(spec, "origin") == value
+
+
+@pytest.mark.skipif(sys.version_info[:2] not in ((3, 11), (3, 12)), reason="others have it or do not show it")
+def test_a_plain_spec_that_is_asked_gets_no_dictionary(tree: Tree) -> None:
+    tree({"mac_spec.py": ""})
+    with IsolatedImportContext():
+        module = importlib.import_module("mac_spec")
+        spec = modules.spec_of(module)
+        assert isinstance(spec, ModuleSpec)
+        assert modules.own_name_of(module) == "mac_spec"
+        assert not modules.is_initializing(module)
+        assert modules.location_in(spec) == modules.executed_file_of(module) == module.__file__
+        assert not any(type(held) is dict for held in gc.get_referents(spec))
+    assert vars(spec)
+    assert any(type(held) is dict for held in gc.get_referents(spec))
 
 
 def test_a_finder_that_raises_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,14 @@ _MOST_TEXTS: Final = 64
 _ODD: Final = ""
 
 
+class _Guard(weakref.ref):  # type: ignore[type-arg]
+    """Hears of the end of a module. There is one for each: a function of its own would be five objects."""
+
+    __slots__ = ("key",)
+    #: The identity of the module.
+    key: int
+
+
 class Wanting:
     """Who wants to know what modules hold: those that the test code names which runs now.
 
@@ -78,7 +86,8 @@ class WatchedModules:
         # version tells of changes, or it is not to be watched, or not before test code names it.
         self._known: dict[int, object] = {}
         # Tell of the ends of the last, which are those of no namespace.
-        self._guards: dict[int, weakref.ref[object]] = {}
+        self._guards: dict[int, _Guard] = {}
+        self._on_end: Final = self._forget_ended
         # Their names, by their last parts.
         self._foreign: dict[str, dict[str, None]] = {}
         # Which last parts some words have, as long as there are no others: the words, and these.
@@ -160,16 +169,16 @@ class WatchedModules:
     def _leave_alone(self, name: str, module: object) -> None:
         """Look at a foreign module no more, as long as it lives, until test code names it."""
         key = id(module)
-
-        def forget(gone: object) -> None:
-            self._known.pop(key, None)
-            self._guards.pop(key, None)
-
         try:
-            self._guards[key] = weakref.ref(module, forget)
+            guard = self._guards[key] = _Guard(module, self._on_end)
         except TypeError:
             return  # nothing can refer to it weakly: it is no module
+        guard.key = key
         self._known[key] = name
+
+    def _forget_ended(self, guard: _Guard) -> None:
+        self._known.pop(guard.key, None)
+        self._guards.pop(guard.key, None)
 
 
 def _last_part(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.errors import FakeAttributeError, ParameterError
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, spec_of, spec_value
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.wording import listing
 
@@ -233,8 +233,7 @@ def make_module(name: str, loader: FakeLoader, *, is_package: bool) -> ModuleTyp
 
 def loader_of(module: object) -> FakeLoader | None:
     """Return the loader of a fake module made here; None for any other object."""
-    spec = (namespace(module) or {}).get("__spec__")
-    loader = (namespace(spec) or {}).get("loader")
+    loader = spec_value(spec_of(module), "loader")
     return loader if type(loader) is FakeLoader else None
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 from pytest_import_isolation.errors import NotReplaceableError
 from pytest_import_isolation.machinery.finders import find_spec, is_own_finder
-from pytest_import_isolation.machinery.modules import is_initializing, is_rewritten, namespace
+from pytest_import_isolation.machinery.modules import (
+    is_initializing,
+    is_rewritten,
+    namespace,
+    spec_of,
+    spec_value,
+)
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
 
@@ -41,8 +47,7 @@ def refuse_fresh(name: str) -> None:
 
 def is_loaded_by_pytest(module: object) -> bool:
     """Tell whether pytest loaded a module itself: a test file, a conftest or a plugin."""
-    space = namespace(module) or {}
-    loader = (namespace(space.get("__spec__")) or {}).get("loader")
+    loader = spec_value(spec_of(module), "loader")
     # What its assertion rewriting leaves in it; an empty conftest has only the loader.
     return is_rewritten(module) or type(loader).__module__ == "_pytest.assertion.rewrite"
 

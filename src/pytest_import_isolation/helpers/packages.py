@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.fakes.irreplaceable import is_needed_by_the_interpreter
 from pytest_import_isolation.machinery.finders import drop_finder_caches, find_location, is_own_finder
-from pytest_import_isolation.machinery.modules import location_in, namespace
+from pytest_import_isolation.machinery.modules import location_in, spec_of
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.patterns import Patterns
 
@@ -240,7 +240,7 @@ def _check_names(names: Mapping[str, bool], root: Path, *, shadow: bool) -> tupl
     """
     taken: list[str] = []
     for name, is_namespace in names.items():
-        loaded = location_in((namespace(sys.modules.get(name)) or {}).get("__spec__"))
+        loaded = location_in(spec_of(sys.modules.get(name)))
         found = find_location(name, is_own_finder)
         for place in (loaded, found):
             if place is None or (is_namespace and isinstance(place, tuple)) or _is_below(place, root):

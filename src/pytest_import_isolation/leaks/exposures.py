@@ -12,10 +12,10 @@ from typing import Any
 from pytest_import_isolation.leaks.holders import Holder, held
 from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
-from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange, spec_of
+from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
-from pytest_import_isolation.machinery.modules import ancestors, is_initializing, top_level
+from pytest_import_isolation.machinery.modules import ancestors, is_initializing, spec_of, top_level
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.asked_imports import ASKED

@@ -10,8 +10,8 @@ from pytest_import_isolation.leaks.entries import has_private_name
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.touched import parts_of
-from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange, spec_of
-from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
+from pytest_import_isolation.machinery.modules import is_initializing, namespace, spec_of
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
 from pytest_import_isolation.state.single_changes import SingleChange

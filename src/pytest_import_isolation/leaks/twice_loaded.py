@@ -26,7 +26,8 @@ class TwiceLoaded:
         self._origins = origins
         self._places = places
         self._first_imports = first_imports
-        self._names_by_file: dict[str, list[str]] = {}
+        # Not lists: every garbage collection would look at each.
+        self._names_by_file: dict[str, tuple[str, ...]] = {}
 
     def leaks(self, importers: Mapping[str, Polluter]) -> Iterator[Leak]:
         """Yield the first-party files among these modules that are loaded under another name too.
@@ -58,7 +59,7 @@ class TwiceLoaded:
                     "twice-loaded", name, first.polluter, detail, location=first.location, chain=first.chain
                 )
 
-    def _names_with_file(self, name: str, file: str, new: Container[str]) -> list[str]:
+    def _names_with_file(self, name: str, file: str, new: Container[str]) -> tuple[str, ...]:
         """Return the names under which a file was loaded up to now, and note another one.
 
         Going through all modules for each file would take longer the more of both there are.
@@ -72,10 +73,10 @@ class TwiceLoaded:
             for other, module in sys.modules.copy().items():
                 there = executed_file_of(module)
                 if there is not None and type(other) is str and other not in new:
-                    self._names_by_file.setdefault(there, []).append(other)
-        known = self._names_by_file.setdefault(file, [])
+                    self._names_by_file[there] = (*self._names_by_file.get(there, ()), other)
+        known = self._names_by_file.get(file, ())
         if name not in known:
-            known.append(name)
+            known = self._names_by_file[file] = (*known, name)
         return known
 
     def _first_party_file(self, name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, spec_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Exposure, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -102,8 +102,3 @@ class Taint(NamedTuple):
         if module is ABSENT:
             return False
         return type(module) is not ModuleType or spec_of(module) is self.spec
-
-
-def spec_of(module: object) -> object:
-    """Return the spec of a module; None for anything that has none."""
-    return (namespace(module) or {}).get("__spec__")

@@ -11,7 +11,7 @@ from importlib import _bootstrap
 from importlib.machinery import ModuleSpec
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ancestors, namespace, top_level
+from pytest_import_isolation.machinery.modules import ancestors, namespace, spec_value, top_level
 from pytest_import_isolation.machinery.threads import (
     known_threads,
     own_idents,
@@ -171,7 +171,7 @@ def _known_to_leave(wanted: Callable[[], Iterable[object]]) -> Iterator[None]:
         for name in wanted():
             space = namespace(sys.modules.get(name)) if type(name) is str else None
             spec = space.get("__spec__") if space is not None and "__path__" in space else None
-            if type(spec) is ModuleSpec and spec.__dict__.get("_initializing") is False:
+            if type(spec) is ModuleSpec and spec_value(spec, "_initializing") is False:
                 specs.append(spec)
     try:
         for spec in specs:

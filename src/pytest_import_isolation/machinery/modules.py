@@ -121,22 +121,29 @@ def executed_file_of(module: object) -> str | None:
     A module may say the file of another one, so that readers find the source of what it hands out. What the
     import system executed stands in its spec.
     """
-    spec = (namespace(module) or {}).get("__spec__")
-    origin = (namespace(spec) or {}).get("origin") if issubclass(type(spec), ModuleSpec) else None
+    spec = spec_of(module)
+    origin = spec_value(spec, "origin") if issubclass(type(spec), ModuleSpec) else None
     return origin if type(origin) is str and os.path.isabs(origin) else None
 
 
-def spec_namespace(module: object) -> dict[str, Any]:
-    """Return what the spec of a module holds, without running code of either; nothing if it has none."""
-    # Nearly all are plain modules with plain specs.
+def spec_of(module: object) -> object:
+    """Return the spec of a module, without running code of it; None for anything that has none."""
     own = module.__dict__ if type(module) is ModuleType else namespace(module) or {}
-    spec = own.get("__spec__")
-    return spec.__dict__ if type(spec) is ModuleSpec else namespace(spec) or {}
+    return own.get("__spec__")
+
+
+def spec_value(spec: object, name: str) -> Any:
+    """Return what a spec holds under a name, without running code of it; None for nothing.
+
+    A plain spec is not asked for its ``__dict__``: CPython would make one, and every garbage collection would
+    look at it.
+    """
+    return getattr(spec, name, None) if type(spec) is ModuleSpec else (namespace(spec) or {}).get(name)
 
 
 def own_name_of(module: object) -> str:
     """Return the name under which a module was imported, an empty text if it has none."""
-    name = spec_namespace(module).get("name")
+    name = spec_value(spec_of(module), "name")
     return name if type(name) is str else ""
 
 
@@ -250,16 +257,15 @@ def last_keys(table: dict[Any, Any], number: int) -> list[Any]:
 def is_initializing(module: object) -> bool:
     """Tell whether the import of this module is still under way in some thread."""
     # A Mock in place of a spec would answer with a truthy Mock.
-    return spec_namespace(module).get("_initializing") is True
+    return spec_value(spec_of(module), "_initializing") is True
 
 
 def location_in(spec: object) -> object:
     """Return where a spec says that its module lies: a file, or the directories of a namespace package."""
-    own = namespace(spec) or {}
-    origin = own.get("origin")
+    origin = spec_value(spec, "origin")
     if type(origin) is str and origin != "namespace":
         return origin
-    folders = own.get("submodule_search_locations")
+    folders = spec_value(spec, "submodule_search_locations")
     # A _NamespacePath computes itself anew when it is iterated; its list does not.
     folders = (namespace(folders) or {}).get("_path", folders)
     return tuple(each for each in folders if type(each) is str) if type(folders) is list else None

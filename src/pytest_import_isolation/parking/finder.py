@@ -11,7 +11,14 @@ from typing import Any, Final, Protocol
 
 from pytest_import_isolation.machinery.finders import SearchedPath, find_spec, is_own_finder, searched_path
 from pytest_import_isolation.machinery.frames import loading_frame
-from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    location_in,
+    namespace,
+    spec_of,
+    spec_value,
+    top_level,
+)
 from pytest_import_isolation.parking.lot import ParkedModule, ParkingLot, is_same_place
 from pytest_import_isolation.parking.made_modules import prepare
 from pytest_import_isolation.state.differences import items_of
@@ -87,8 +94,8 @@ class ParkedModuleFinder:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Answer importlib: a spec for a fake, or for a parked module that is to be loaded; else None."""
-        for spec_of in reversed(self.fakers):  # the window that was opened last knows best
-            spec = spec_of(name)
+        for fake_for in reversed(self.fakers):  # the window that was opened last knows best
+            spec = fake_for(name)
             if spec is not None:
                 return spec
         if target is not None:
@@ -126,7 +133,7 @@ class ParkedModuleFinder:
             return None
         spec = find_spec(name, path, is_own_finder, stops=True)
         parked = self.lot.module(name)
-        known = location_in((namespace(parked) or {}).get("__spec__"))
+        known = location_in(spec_of(parked))
         if type(spec) is not ModuleSpec or known is None or not is_same_place(known, location_in(spec)):
             return None
         prepare(spec, parked, lambda: self.lot.bring_back(name))
@@ -140,9 +147,9 @@ class ParkedModuleFinder:
         top = top_level(name)
         if top != name and sys.modules.get(top) is self.lot.returned(top):
             return True  # it came back with its package
-        spec: Any = (namespace(self.lot.module(name)) or {}).get("__spec__")
+        spec = spec_of(self.lot.module(name))
         known = location_in(spec)
-        if known is None or (namespace(spec) or {}).get("name") != name:
+        if known is None or spec_value(spec, "name") != name:
             return True  # nothing is known of how it was found, or it was put there by hand
         places: Any = path
         entries = searched_path(items_of("path") if path is None else places)

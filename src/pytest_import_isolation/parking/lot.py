@@ -23,7 +23,8 @@ from pytest_import_isolation.machinery.modules import (
     modules_among,
     namespace,
     parent_of,
-    spec_namespace,
+    spec_of,
+    spec_value,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -156,7 +157,7 @@ class ParkingLot:
                 if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
                 of_package[name] = ParkedModule(module, binding, original(above))
-                if type(spec_namespace(module).get("loader")) is ExtensionFileLoader:
+                if type(spec_value(spec_of(module), "loader")) is ExtensionFileLoader:
                     self._of_c.add(top)
                 if self._since.get(name, (0, 0))[0] != id(module):
                     self.clock += 1
@@ -322,7 +323,7 @@ class ParkingLot:
 
 def lie_apart(module: object, other: object) -> bool:
     """Tell whether two modules are known to lie in different places: neither is a copy of the other."""
-    place, other_place = (location_in((namespace(each) or {}).get("__spec__")) for each in (module, other))
+    place, other_place = (location_in(spec_of(each)) for each in (module, other))
     return place is not None and other_place is not None and not is_same_place(place, other_place)
 
 

@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import module_being_executed
-from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace, spec_namespace
+from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace, spec_of, spec_value
 from pytest_import_isolation.state.single_changes import entry_of
 from pytest_import_isolation.state.writing import put_in
 
@@ -28,7 +28,8 @@ _PARKED: Final = "_parked_by_import_isolation"
 
 def original(module: object) -> object:
     """Return the parked module from whose spec a caller made this one, or this module itself."""
-    return spec_namespace(module).get(_PARKED, module)
+    parked = spec_value(spec_of(module), _PARKED)
+    return module if parked is None else parked
 
 
 def prepare(spec: ModuleSpec, parked: object, arrive: Callable[[], object]) -> None:
@@ -75,7 +76,7 @@ def _is_loaded_by(module: object, spec: ModuleSpec) -> bool:
     """Tell whether a module is loaded under the name in its spec, at once or lazily."""
     if entry_of(spec.name) is module:
         return True
-    state = spec.__dict__.get("loader_state")
+    state = spec_value(spec, "loader_state")
     # That of importlib.util.LazyLoader. The entry may have been taken away before the first use.
     return type(state) is dict and "__class__" in state
 

@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.modules import (
     class_name,
     class_namespace,
     namespace,
+    spec_value,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -74,9 +75,9 @@ def describe(module: object) -> str:
     file = own.get("__file__")
     if type(file) is str:
         return f"the module of {file}"
-    spec = _read_spec(own)
+    spec = _real_spec(own)
     if spec is not None:
-        origin = spec.get("origin")
+        origin = spec_value(spec, "origin")
         if type(origin) is str and origin in ("built-in", "frozen"):
             return f"a {origin} module"
         return "a namespace package" if own.get("__path__") is not None else "a module without a file"
@@ -106,6 +107,10 @@ def is_made_by_hand(description: str) -> bool:
     )
 
 
+def _no_module() -> None:
+    """Stand for a reference to a module that is no more."""
+
+
 def is_pytest_filler(space: Mapping[str, object]) -> bool:
     """Tell whether a namespace is that of an empty module that pytest puts between rootdir and a test."""
     text = space.get("__doc__")
@@ -124,7 +129,10 @@ class Origins:
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._standard = _standard_library()
-        self._verdicts: dict[str, tuple[weakref.ref[Any], Verdict]] = {}
+        # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
+        # would look at each pair.
+        self._verdicts: dict[str, Verdict] = {}
+        self._judged: dict[str, weakref.ref[Any]] = {}
         self._files: dict[tuple[str, str], Verdict] = {}
         # Of files to which no pattern applies, by their directories.
         self._folders: dict[str, Verdict] = {}
@@ -155,11 +163,14 @@ class Origins:
             if name is None:
                 return _BLOCK if module is None else Verdict(Origin.FAKE, "its key is no string")
         known = self._verdicts.get(name)
-        if known is not None and module is not None and known[0]() is module:
-            return known[1]
+        if known is not None and module is not None and self._judged.get(name, _no_module)() is module:
+            return known
         verdict = self._judge(name, module, sys.modules if modules is None else modules)
         if type(module) is ModuleType:
-            self._verdicts[name] = (weakref.ref(module), verdict)
+            # In this order: another thread may read the verdict before it reads about what it is.
+            self._judged.pop(name, None)
+            self._verdicts[name] = verdict
+            self._judged[name] = weakref.ref(module)
         return verdict
 
     def is_installed(self, file: str) -> bool:
@@ -199,7 +210,7 @@ class Origins:
     def was_first_party(self, name: str) -> bool:
         """Tell whether the module of this name that was judged last, gone or not, was first-party."""
         known = self._verdicts.get(name)
-        return known is not None and known[1].origin is Origin.FIRST_PARTY
+        return known is not None and known.origin is Origin.FIRST_PARTY
 
     def _judge(self, name: str, module: object, modules: Mapping[Any, object]) -> Verdict:
         if top_level(name) == _OWN_PACKAGE:
@@ -249,9 +260,9 @@ class Origins:
     def _judge_without_file(
         self, name: str, module: object, own: dict[str, Any], modules: Mapping[Any, object]
     ) -> Verdict:
-        spec = _read_spec(own)
+        spec = _real_spec(own)
         if spec is not None:
-            origin, loader = spec.get("origin"), spec.get("loader")
+            origin, loader = spec_value(spec, "origin"), spec_value(spec, "loader")
             if type(origin) is str and origin in ("built-in", "frozen"):
                 return Verdict(Origin.FOREIGN, f"a {origin} module")
             locations = _path_entries(own.get("__path__"))
@@ -294,7 +305,7 @@ class Origins:
         home = class_home(kind)
         if home and not home.startswith("unittest.mock"):
             file = (own or {}).get("__file__")
-            if type(file) is str and _read_spec(own or {}) is not None:
+            if type(file) is str and _real_spec(own or {}) is not None:
                 return self._judge_file(name, file)
             maker = modules.get(home)
             if home == name and maker is module:
@@ -339,10 +350,10 @@ class Origins:
         return bool(public) and all(type(value) is BuiltinFunctionType for value in public)
 
 
-def _read_spec(own: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a namespace says of where its module comes from; None if there is no real spec in it."""
+def _real_spec(own: Mapping[str, Any]) -> object:
+    """Return the spec in a namespace, None if there is no real one in it."""
     spec = own.get("__spec__")
-    return namespace(spec) if issubclass(type(spec), ModuleSpec) else None
+    return spec if issubclass(type(spec), ModuleSpec) else None
 
 
 def _last_name(kind: type) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement, waiting_in
-from pytest_import_isolation.machinery.modules import ancestors, namespace, spec_namespace, top_level
+from pytest_import_isolation.machinery.modules import ancestors, namespace, spec_of, spec_value, top_level
 from pytest_import_isolation.machinery.threads import thread_name
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.patterns import Patterns
@@ -316,11 +316,12 @@ class _Recorder:
 
 
 def _how(module: object) -> str:
-    own = spec_namespace(module)
-    if own.get("origin") in ("built-in", "frozen"):
+    spec = spec_of(module)
+    origin = spec_value(spec, "origin")
+    if origin in ("built-in", "frozen"):
         return BUILT_IN
-    folders = own.get("submodule_search_locations")
-    return NAMESPACE if own.get("origin") is None and folders is not None else EXECUTED
+    folders = spec_value(spec, "submodule_search_locations")
+    return NAMESPACE if origin is None and folders is not None else EXECUTED
 
 
 def _unused(entry: TracedImport) -> Iterator[TracedImport]:

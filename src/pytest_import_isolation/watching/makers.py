@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, namespace, spec_value
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import bytes_of
 
@@ -56,7 +56,7 @@ class ClassChange(NamedTuple):
 def file_of_loaded(name: str) -> str | None:
     """Return the file that a loaded module says it was executed from, None if it says none."""
     own = namespace(sys.modules.get(name)) or {}
-    for file in (own.get("__file__"), (namespace(own.get("__spec__")) or {}).get("origin")):
+    for file in (own.get("__file__"), spec_value(own.get("__spec__"), "origin")):
         if type(file) is str:
             return file
     return None

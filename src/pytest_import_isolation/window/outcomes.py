@@ -18,7 +18,8 @@ from pytest_import_isolation.machinery.modules import (
     is_initializing,
     namespace,
     own_name_of,
-    spec_namespace,
+    spec_of,
+    spec_value,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -263,8 +264,7 @@ class _Deciding:
         """
         if type(package) is ModuleType or file_of(self.real[name]) is not None:
             return False
-        spec = spec_namespace(self.real[name])
-        home = class_home(type(spec.get("loader")))
+        home = class_home(type(spec_value(spec_of(self.real[name]), "loader")))
         return self.given.origins.is_first_party(home, self.given.survivors.get(home))
 
     def _unclean(self) -> Set[str]:

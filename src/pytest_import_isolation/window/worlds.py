@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 from pytest_import_isolation.machinery.finders import find_location, is_own_finder
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.locks import import_lock
-from pytest_import_isolation.machinery.modules import ABSENT, location_in, namespace, parent_of, top_level
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    location_in,
+    namespace,
+    parent_of,
+    spec_of,
+    top_level,
+)
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.changes import Changes
@@ -154,8 +161,7 @@ class Worlds:
         if any(sys.modules.get(name, module) is not module for name, module in modules.items()):
             return False
         return all(
-            location_in((namespace(modules[name]) or {}).get("__spec__"))
-            == find_location(name, is_own_finder)
+            location_in(spec_of(modules[name])) == find_location(name, is_own_finder)
             for name in {top_level(name) for name in modules}
             if name in modules
         )
