@@ -142,17 +142,18 @@ class Contents:
         now = self._versions.now()
         if not now or not (now == self._versions.known or self._follow(now)):
             return False
-        gone = self._spaces.keys() & self._beginning.identities_behind(beginning)
+        behind = self._beginning.identities_behind(beginning)
+        gone = {key: found for key in behind if (found := self._spaces.get(key)) is not None}
         return not gone or self._let_go(gone, entries)
 
-    def _let_go(self, gone: Set[int], entries: dict[Any, object]) -> bool:
+    def _let_go(self, gone: dict[int, list[Space]], entries: dict[Any, object]) -> bool:
         """Look no more at modules that left; tell whether none of them is loaded under another name."""
-        if type(self._state) is not Look or not gone.isdisjoint(map(id, entries.values())):
+        if type(self._state) is not Look or not gone.keys().isdisjoint(map(id, entries.values())):
             return False
-        self._state = self._state.without(chain.from_iterable(self._spaces[key] for key in gone))
-        spaces = {key: found for key, found in self._spaces.items() if key not in gone}
-        self._let_rest(spaces)
-        self._spaces = spaces
+        self._state = self._state.without(chain.from_iterable(gone.values()))
+        self._let_rest(gone)
+        for key in gone:  # one by one: other threads may import, which enters modules
+            self._spaces.pop(key, None)
         self._versions.begin([*self._state])
         return True
 
@@ -188,7 +189,7 @@ class Contents:
             has_changed = has_changed or not is_known
             spaces[key] = found
         has_changed = bool(self._renew(again)) or has_changed or len(spaces) != len(self._spaces)
-        self._let_rest(spaces)
+        self._let_rest({key: found for key, found in [*self._spaces.items()] if key not in spaces})
         classes = (space for found in spaces.values() for space in found[1:])
         has_changed = self._finder_classes.look(classes) or has_changed
         has_changed = self._foreign_classes.refresh() or has_changed
@@ -225,13 +226,12 @@ class Contents:
             del spaces[key]
         return spaces
 
-    def _let_rest(self, spaces: dict[int, list[Space]]) -> None:
+    def _let_rest(self, gone: dict[int, list[Space]]) -> None:
         """Remember the namespaces of modules that are not loaded now, but nothing of what is in them.
 
         What a module held earlier is looked up by its namespace when it is back.
         """
-        for key in self._spaces.keys() - spaces.keys():
-            found = self._spaces[key]
+        for key, found in gone.items():
             self._watched.forget(key)
             if found[0].owner() is not None:
                 self._resting[key] = found[0]

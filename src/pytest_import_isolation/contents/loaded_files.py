@@ -38,6 +38,8 @@ class LoadedFiles:
         # Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        # Beside which files others were looked for.
+        self._folders: set[str] = set()
         # First-party modules that are no test code and hold something of a library for mocks.
         self._mocking: set[str] = set()
 
@@ -64,6 +66,7 @@ class LoadedFiles:
         self._refresh()
         found = self._around.get((file, target))
         if found is None:
+            self._folders.add(os.path.dirname(file))
             found = self._around[file, target] = self._look_around(file, target)
         return found
 
@@ -143,5 +146,12 @@ class LoadedFiles:
                     self._mocking.add(name)
             if self._origins.is_test_file(file) and os.path.basename(file) == "conftest.py":
                 self._conftests[name] = file
-        if before != (self._first_party.get(name), self._conftests.get(name)):
+        now = self._first_party.get(name), self._conftests.get(name)
+        if before != now and any(map(self._matters, (*before, *now))):
             self._around.clear()
+
+    def _matters(self, file: str | None) -> bool:
+        """Tell whether a file may be a conftest or a helper of those that were asked about."""
+        return file is not None and (
+            self._origins.is_test_code(file) or os.path.dirname(file) in self._folders
+        )

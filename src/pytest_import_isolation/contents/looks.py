@@ -50,7 +50,7 @@ class Look(dict[Space, Copy]):
         """Return a look at the same moment at all namespaces but some."""
         look = Look(self, [])
         for space in spaces:
-            del look[space]
+            look.pop(space, None)
         return look
 
 

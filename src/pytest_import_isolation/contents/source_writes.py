@@ -96,6 +96,8 @@ class SourceWrites:
         self._writes: dict[str, Writes] = {}
         self._may_write: dict[str, bool] = {}
         self._owners: dict[str, frozenset[str]] = {}
+        # By some files and a name: many tests make the same change.
+        self._writing: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
         # Of the latest files only: there are many.
         self._words: dict[str, Set[str]] = {}
 
@@ -148,9 +150,13 @@ class SourceWrites:
         """Tell whether a statement of a file can store an attribute of that name, be it its own."""
         return name in self.text(file) and name in self.of(file).attributes
 
-    def writes_attribute(self, file: str, name: str) -> bool:
-        """Tell whether a file can write to an attribute of that name."""
-        return name in self.text(file) and name in self.of(file).any
+    def writing(self, files: tuple[str, ...], name: str) -> tuple[str, ...]:
+        """Return those of some files that can write to an attribute of that name."""
+        found = self._writing.get((files, name))
+        if found is None:
+            found = tuple(file for file in files if name in self.text(file) and name in self.of(file).any)
+            self._writing[files, name] = found
+        return found
 
 
 def may_write_attributes(source: str) -> bool:

@@ -26,36 +26,42 @@ class Versions:
         self.spaces: list[Space] = []
         #: Their versions, joined; nothing if they cannot be read.
         self.known = b""
-        # Where they are read: nowhere once one of the namespaces is no more.
+        # Where they are read, found anew once one of the namespaces is no more.
         self._cells: list[Cell] = []
+        self._is_on = False
         self._deaths = 0
 
     def note_death(self) -> None:
-        """Read no more before :meth:`begin`: another namespace may lie where one has died."""
+        """Read no more where a namespace has died: another one may lie there."""
         self._deaths += 1
         self._cells = []
 
     def stop(self) -> None:
         """Read no more before :meth:`begin`."""
-        self._cells = []
+        self._cells, self._is_on = [], False
 
     def now(self) -> bytes:
-        """Return the versions of now; nothing if they cannot be read."""
+        """Return the versions of now, any for those that are no more; nothing if they cannot be read."""
+        if not self._cells and self._is_on:
+            self._find_cells()
         return read_cells(self._cells)
+
+    def _find_cells(self) -> None:
+        deaths = None
+        while deaths != self._deaths:  # else one may be read that is no more
+            deaths = self._deaths
+            self._cells = [*map(_cell_of, self.spaces)]
 
     def begin(self, spaces: list[Space]) -> None:
         """Take the versions that some namespaces have now."""
-        while True:
-            deaths = self._deaths
-            self._cells = cells = [*map(_cell_of, spaces)]
-            if deaths != self._deaths:  # else one may be read that is no more
-                continue
-            self.spaces = spaces
-            try:
-                self.known = read_cells(cells)
-            except TypeError:  # one is None; to look for that takes longer than to read them all
-                self.known, self._cells = b"", []
-            return
+        self.spaces = spaces
+        self._is_on = True
+        self._find_cells()
+        try:
+            self.known = read_cells(self._cells)
+        except TypeError:  # one is None; to look for that takes longer than to read them all
+            self.stop()
+            self.known = b""
 
     def begin_again(self) -> list[Space]:
         """Take the versions of now, although some namespaces may be no more; return those that may differ."""

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Set
 from types import FunctionType
 from typing import ClassVar
 
@@ -79,11 +79,17 @@ class Writers:
             files: returns the test code that was running, a test file and what it calls beside it, given the
                 module that was written to.
         """
-        return [
-            change
-            for change in changes
-            if not self._is_known_own_state(change) and self._is_of_tests(change, [*files(change.space.home)])
-        ]
+        by_home: dict[str, tuple[str, ...]] = {}
+        found: list[ContentChange] = []
+        for change in changes:
+            if self._is_known_own_state(change):
+                continue
+            home = change.space.home
+            if home not in by_home:
+                by_home[home] = tuple(files(home))
+            if self._is_of_tests(change, by_home[home]):
+                found.append(change)
+        return found
 
     def _is_known_own_state(self, change: ContentChange) -> bool:
         """Tell whether a module stores a name itself that was changed before, as caches are in each test.
@@ -101,11 +107,11 @@ class Writers:
             known = self._own_state[place] = self._is_own_state(change)
         return known
 
-    def _is_of_tests(self, change: ContentChange, files: Collection[str]) -> bool:
+    def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
-        written: list[str] = []
+        written: tuple[str, ...] = ()
         if not is_certain and change.submodule is None:
-            written = [file for file in files if self._sources.writes_attribute(file, change.name)]
+            written = self._sources.writing(files, change.name)
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
@@ -226,15 +232,14 @@ class Writers:
             owner in writes.targets.computed and change.name in writes.any
         )
 
-    def test_code(self, file: str, home: str) -> Iterator[str]:
-        """Yield the files of test code that may have run: a file, conftests, and helpers beside it.
+    def test_code(self, file: str, home: str) -> tuple[str, ...]:
+        """Return the files of test code that may have run: a file, conftests, and helpers beside it.
 
         Args:
             file: that of the test, or of who opened a window.
             home: the module that was written to: where that lies beside the tests, it is no helper.
         """
-        yield file
-        yield from self._code.around(file, file_of(sys.modules.get(home)))
+        return (file, *self._code.around(file, file_of(sys.modules.get(home))))
 
     def with_conftests(self, files: Iterable[str]) -> list[str]:
         """Return some test files, and the conftests whose fixtures run for their tests."""

@@ -120,14 +120,14 @@ class ContentLeaks:
         self.places = places
         self.writers = writers
 
-    def test_code(self, polluter: Polluter, home: str) -> Iterator[str]:
-        """Yield the files of test code that may have run for a polluter.
+    def test_code(self, polluter: Polluter, home: str) -> tuple[str, ...]:
+        """Return the files of test code that may have run for a polluter.
 
         None has, where a module is collected for its doctests alone: nothing runs but its own body.
         """
         file = str(self.places.file_of(polluter))
         if polluter.phase == "collect" and not self._origins.is_test_code(file):
-            return iter(())
+            return ()
         return self.writers.test_code(file, home)
 
     def leaks(

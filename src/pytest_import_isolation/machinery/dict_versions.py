@@ -77,9 +77,11 @@ def cell_of(dictionary: object) -> Cell | None:
         return None
 
 
+#: Whether every state of a dictionary has a number of its own, whatever became of what it held before.
+HAS_NUMBERS: Final = _is_in_place()
 #: Returns the versions that several cells hold, in order.
 read_cells: Callable[[Iterable[Cell]], bytes] = b"".join
-if not _is_in_place():
+if not HAS_NUMBERS:
     # Loaded only where there are no versions.
     from pytest_import_isolation.machinery import key_tables
 

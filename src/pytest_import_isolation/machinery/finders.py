@@ -165,7 +165,7 @@ class _FinderCaches:
         for finder in (*_finders(), *list(sys.path_importer_cache.values())):
             if finder is None or finder is _bootstrap_external.PathFinder:
                 continue
-            if type(finder) is FileFinder and 0 < getattr(finder, "_path_mtime", -1) < settled:
+            if type(finder) is FileFinder and _is_settled(finder, settled):
                 continue
             if type(finder) is zipimporter and finder.archive == _STANDARD_LIBRARY:
                 continue
@@ -185,6 +185,12 @@ class _FinderCaches:
         clear = getattr(getattr(metadata.get("FastPath"), "__new__", None), "cache_clear", None)
         if clear is not None:
             clear()
+
+
+def _is_settled(finder: FileFinder, settled: float) -> bool:
+    """Tell whether a finder has no listing, or one of a directory that had not changed for a while."""
+    time: Any = getattr(finder, "_path_mtime", None)  # private
+    return type(time) in (int, float) and (time == -1 or 0 < time < settled)
 
 
 #: Of the finders of this process, which all windows share.

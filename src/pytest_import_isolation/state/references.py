@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from functools import cached_property
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
@@ -40,6 +40,16 @@ class NewModules:
         return {
             id(module): name for name, module in self.modules.items() if issubclass(type(module), ModuleType)
         }
+
+    @cached_property
+    def names(self) -> Set[str]:
+        """Their names."""
+        return frozenset(self.modules)
+
+    @cached_property
+    def identities(self) -> Set[int]:
+        """The identities of the modules, and of their namespaces."""
+        return self._by_identity.keys() | self._by_namespace.keys()
 
     @cached_property
     def _by_namespace(self) -> dict[int, str]:
@@ -100,7 +110,7 @@ class NewModules:
                 if type(name) is str and class_home(value) == name:  # type: ignore[arg-type]
                     yield from self._references_of_class(key, class_namespace(value))  # type: ignore[arg-type]
             else:
-                yield from self._references_of_container(key, value)
+                yield from self.references_of_container(key, value)
 
     def _references_of_class(self, key: str, space: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         for attribute, value in self._possible(space):
@@ -108,7 +118,7 @@ class NewModules:
             if home is not None:
                 yield home, f"{key}.{attribute}"
             else:
-                yield from self._references_of_container(f"{key}.{attribute}", value)
+                yield from self.references_of_container(f"{key}.{attribute}", value)
 
     def _possible(self, space: Mapping[str, object]) -> list[tuple[str, object]]:
         """Return the items that may be a reference; most values are data, or functions of survivors."""
@@ -116,27 +126,42 @@ class NewModules:
         return [
             (key, value)
             for key, value in list(space.items())
-            if id(type(value)) not in _PLAIN
+            if not is_plain_value(value)
             and type(key) is str
             and key != "__builtins__"  # 150 values in each module, and none of them matters
             and (type(value) is not FunctionType or id(value.__globals__) in arriving)
         ]
 
-    def _references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
-        if type(value) is dict:
-            items: Collection[object] = value.values()
-        elif id(type(value)) in _CONTAINERS:
-            items = value  # type: ignore[assignment]
-        else:
-            return
-        if not 0 < len(items) <= _LARGEST_CONTAINER:
-            return
-        items = list(items)
-        if not _PLAIN.issuperset(map(id, map(type, items))):
-            for item in items:
-                home = self.home_of(item)
-                if home is not None:
-                    yield home, where
+    def references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
+        """Yield the new modules that the items of a builtin container are or belong to.
+
+        Args:
+            where: what holds the container, given back with each.
+            value: the container; nothing is in anything else.
+        """
+        for item in items_of_container(value):
+            home = self.home_of(item)
+            if home is not None:
+                yield home, where
+
+
+def is_plain_value(value: object) -> bool:
+    """Tell whether a value cannot refer to a module."""
+    return id(type(value)) in _PLAIN
+
+
+def items_of_container(value: object) -> list[object]:
+    """Return the items of a builtin container; none if they are plain, or too many to be but data."""
+    if type(value) is dict:
+        items: Collection[object] = value.values()
+    elif id(type(value)) in _CONTAINERS:
+        items = value  # type: ignore[assignment]
+    else:
+        return []
+    if not 0 < len(items) <= _LARGEST_CONTAINER:
+        return []
+    found = list(items)
+    return [] if _PLAIN.issuperset(map(id, map(type, found))) else found
 
 
 def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:

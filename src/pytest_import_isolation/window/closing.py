@@ -18,6 +18,7 @@ from pytest_import_isolation.parking.lot import lie_apart
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.referrers import Referrers
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.evictions import covered_modules, park_evicted, parked, unbind_evicted
@@ -240,6 +241,7 @@ def _decide(
                 for name, module in window.first_party_survivors().items()
                 if id(namespace(module)) not in window.disregarded
             },
+            remembered=window.around.derive("referrers", lambda modules: Referrers()),
             must_stay=window.reason_to_stay,
             placed=window.placed,
             tainted=tainted_in(open_windows),

@@ -25,6 +25,7 @@ from pytest_import_isolation.machinery.modules import (
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins, Verdict
 from pytest_import_isolation.state.references import NewModules, changed_values
+from pytest_import_isolation.state.referrers import Referrers
 
 #: Why what came back is parked again, if its origin is no reason.
 WAS_PARKED: Final = "it was parked when the window opened"
@@ -58,6 +59,8 @@ class Circumstances(NamedTuple):
     survivors: Mapping[Any, object]
     #: Those of them whose references count: the first-party ones.
     referrers: Mapping[Any, object]
+    #: What is remembered of what these refer to.
+    remembered: Referrers
     #: Gives the reason to keep a module on request (``keep=``, plugins of the test runner), or None.
     must_stay: Callable[[str, object], str | None]
     #: What the window itself placed: fakes, whatever they are (``{"ujson": json}`` puts a real module there).
@@ -223,10 +226,13 @@ class _Deciding:
                 space = changed_values(self.given.before_return.get(name, {}), space)
                 if not space:
                     continue
+                found = self.new_modules.references(space)
+            else:
+                found = self.given.remembered.references(name, module, self.new_modules)
             lazy: frozenset[str] | None = None
             # A test holds what it saw with its fake; nobody else shall get that.
             not_kept = self.unclean if self.unclean and self.given.is_test_code(module) else ()
-            for home, key in self.new_modules.references(space):
+            for home, key in found:
                 if f"{name}.{key}" == home and not self._is_handed_out(module, home):
                     continue  # the attribute that importlib writes for a submodule
                 if lazy is None:
