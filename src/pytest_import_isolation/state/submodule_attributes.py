@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, repeat
 from types import ModuleType
 from typing import Any, Final
 
@@ -160,7 +160,7 @@ class _Reader(NamedTuple):
         try:
             return self.read(self.space)
         except KeyError:  # it does not hold one of them
-            return tuple(self.space.get(child, ABSENT) for child in self.children)
+            return (*map(self.space.get, self.children, repeat(ABSENT)),)
 
 
 def depth(name: object) -> int:
