@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -40,6 +41,8 @@ _OF_NEW_INTERPRETERS = {
     _FEW: PLAIN_PYTEST,
     'process="cold"': ("-p", PLUGIN),
     "=process": ("-p", PLUGIN, "--isolate-imports=process"),
+    # What the latter cannot go below.
+    "a bare fork and pytest's protocol": (*_BARE_PROCESSES, "test"),
     _ISOLATED: ("-p", "pytest_isolated.plugin", "--isolated"),
 }
 _COLD = 'import pytest\n\npytestmark = [pytest.mark.isolated_imports(process="cold")]\n\n\n'
@@ -52,6 +55,17 @@ if sys.argv[2] == "fork":
         if process == 0:
             os._exit(0)
         os.waitpid(process, 0)
+"""
+#: A process that has loaded pytest forks, and the child runs one test in a run of its own. A cold process does the
+#: same with less, since it is configured before it forks.
+_BARE_COLD = """\
+import os, sys, pytest
+for nodeid in sys.argv[1:]:
+    process = os.fork()
+    if process == 0:
+        os._exit(pytest.main(["-qq", "-p", "no:cacheprovider", nodeid]))
+    if os.waitpid(process, 0)[1]:
+        raise SystemExit(f"{nodeid} failed")
 """
 
 
@@ -91,15 +105,10 @@ def _forks(plan: Plan, tests: int, missing: list[str]) -> tuple[Table, dict[str,
     else:
         missing.append(f"{_FORKED}: not installed")
     for what in ("nothing", "fork"):
-        contenders[f"bare {what}"] = functools.partial(_bare, tests, what, env)
+        contenders[f"bare {what}"] = functools.partial(_bare, _BARE, [str(tests), what], env)
     _try(contenders, missing)
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
-    # Beyond what the same process costs without forks, as plain pytest is for the others.
-    bare = [
-        a - b + c
-        for a, b, c in zip(costs.pop("bare fork"), costs.pop("bare nothing"), costs[_PLAIN], strict=True)
-    ]
-    costs["a bare fork for each test"] = bare
+    costs["a bare fork for each test"] = _beyond(costs, "bare fork")
     return _compared("A process for each test", costs, tests, _FORKED)
 
 
@@ -120,13 +129,29 @@ def _new_interpreters(
         write_suite(folder, number, conftest, _COLD if is_cold else "")
         run = functools.partial(run_pytest, folder, env=env, passed=number)
         contenders[name] = functools.partial(_cpu, run, given)
+    folder = plan.workshop.root / f"cold-{what.replace(' ', '-')}-{tests}-False"
+    nodeids = [nodeid for file in sorted(folder.glob("test_*.py")) for nodeid in _tests_of(file)]
+    for name, ids in (("bare nothing", []), ("bare run", nodeids)):
+        contenders[name] = functools.partial(_bare, _BARE_COLD, ids, env, folder)
     _try(contenders, missing)
     costs = alternate(contenders, plan.rounds_or(_ROUNDS[plan.size]))
+    costs["a bare fork and a run of pytest"] = _beyond(costs, "bare run")
     plain_few = costs.pop(_FEW)
     if _ISOLATED in costs:
         costs[_ISOLATED] = extrapolate(costs[_ISOLATED], plain_few, costs[_PLAIN], tests / few)
     title = f"{tests} tests, each in a process; a conftest imports {what}"
     return _compared(title, costs, tests, _ISOLATED)
+
+
+def _beyond(costs: dict[str, list[float]], name: str) -> list[float]:
+    """Return what forks cost beyond the same process without any, and plain pytest, as the others are given."""
+    nothing = costs.pop("bare nothing")
+    return [a - b + c for a, b, c in zip(costs.pop(name), nothing, costs[_PLAIN], strict=True)]
+
+
+def _tests_of(file: Path) -> list[str]:
+    names = re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return [f"{file.name}::{name}" for name in names]
 
 
 def _try(contenders: dict[str, Callable[[], float]], missing: list[str]) -> None:
@@ -180,8 +205,13 @@ def _cpu(run: Callable[..., Cost], given: tuple[str, ...]) -> float:
     return run(given).cpu
 
 
-def _bare(tests: int, what: str, env: Mapping[str, str]) -> float:
-    process = subprocess.Popen([sys.executable, "-c", _BARE, str(tests), what], env=dict(env))
+def _bare(program: str, given: list[str], env: Mapping[str, str], folder: Path | None = None) -> float:
+    """Return the CPU time of a program and of its processes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *given], env=dict(env), cwd=folder, stdout=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SuiteError(f"the bare processes ended with {process.returncode}")
     return used.ru_utime + used.ru_stime

@@ -44,7 +44,11 @@ def seconds(value: float) -> str:
 
 def times(spread: Spread) -> str:
     """Return the median of ratios with its quartiles."""
-    return f"{_three_digits(spread.median)} ({_three_digits(spread.low)}-{_three_digits(spread.high)})"
+    return f"{_ratio(spread.median)} ({_ratio(spread.low)}-{_ratio(spread.high)})"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if 0 < abs(value) < 0.1 else _three_digits(value)
 
 
 def _three_digits(value: float) -> str:

@@ -24,6 +24,7 @@ def test_a_time_has_three_digits_and_a_unit_that_suits_it(value: float, text: st
 
 def test_a_ratio_is_shown_with_its_quartiles() -> None:
     assert times(Spread(1234.5, 99.94, 0.5, 3)) == "1,234 (99.9-0.50)"
+    assert times(Spread(0.0153, 0.1, 0.0, 3)) == "0.015 (0.10-0.00)"
 
 
 def test_a_terminal_gets_aligned_columns() -> None:
