@@ -128,9 +128,13 @@ def test_contexts_undo_one_after_the_other(shop: Any) -> None:
     assert shop.RATE == 5
 
 
-def test_a_module_of_the_standard_library_is_put_back_too() -> None:
-    import colorsys
+@pytest.fixture
+def colorsys() -> Iterator[Any]:
+    yield importlib.import_module("colorsys")
+    sys.modules.pop("colorsys", None)  # other tests want to load it
 
+
+def test_a_module_of_the_standard_library_is_put_back_too(colorsys: Any) -> None:
     before = colorsys.hls_to_rgb
     with IsolatedImportContext() as context:
         colorsys.hls_to_rgb = mock.Mock()
@@ -139,10 +143,8 @@ def test_a_module_of_the_standard_library_is_put_back_too() -> None:
     assert context.changes.contents == ("colorsys: reloaded",)
 
 
-def test_a_reload_is_undone_once_where_modules_were_loaded_too(tree: Any) -> None:
+def test_a_reload_is_undone_once_where_modules_were_loaded_too(tree: Any, colorsys: Any) -> None:
     tree({"cnt_new.py": ""})
-    import colorsys
-
     with IsolatedImportContext() as context:
         importlib.reload(colorsys)
         importlib.import_module("cnt_new")

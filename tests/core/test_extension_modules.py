@@ -208,6 +208,7 @@ def test_a_reference_that_is_older_than_the_window_keeps_no_returning_module(
             f"{_KEEPS}"
         }
     )
+    sys.modules.pop("colorsys", None)  # another test may have loaded it
     block = importlib.import_module("ext_block")
     before = picture()
     with IsolatedImportContext() as context:
