@@ -534,8 +534,9 @@ def test_a_failed_import_is_not_asked_about(unchanged: None) -> None:
     """A module that is being imported is asked about at each look, as long as it is there."""
     wanting = Wanting(lambda file: frozenset(), tuple, tuple, Origins())
     module = ModuleType("con_begun")
-    module.__spec__ = ModuleSpec("con_begun", None)
-    module.__spec__._initializing = True  # type: ignore[attr-defined]
+    spec: Any = ModuleSpec("con_begun", None)
+    spec._initializing = True
+    module.__spec__ = spec
     CONTENTS.start(wanting)
     CONTENTS.take()
     try:

@@ -56,13 +56,12 @@ def test_a_mock_is_not_initializing() -> None:
     assert modules.is_initializing(SimpleNamespace(__spec__=SimpleNamespace(_initializing=True)))
 
 
-class _Telling(ModuleSpec):
-    @property
-    def origin(self) -> Any:  # type: ignore[override]
-        raise AssertionError("asked")
+def _refuse(spec: object) -> None:
+    raise AssertionError("asked")
 
-    @origin.setter
-    def origin(self, value: object) -> None: ...
+
+class _Telling(ModuleSpec):
+    origin: Any = property(_refuse, lambda spec, value: None)
 
 
 @pytest.mark.parametrize(

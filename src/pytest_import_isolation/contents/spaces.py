@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import compress, repeat
@@ -12,12 +11,12 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import class_namespace, namespace, reader_of
+from pytest_import_isolation.machinery.modules import class_dictionary, namespace, reader_of
 from pytest_import_isolation.machinery.platform import IsOver, is_finalizing
 from pytest_import_isolation.watching.import_watch import LOCKS
 
 
-class _Held(weakref.ref):  # type: ignore[type-arg]
+class _Held(weakref.ref[Any]):
     """Stands for a module in a copy, which must keep no module alive."""
 
     __slots__ = ()
@@ -228,7 +227,7 @@ class Space:
         """Find its namespace again, if its owner was not loaded for a while."""
         owner = self.owner()
         if self.dictionary is None and owner is not None:
-            self.dictionary = _dictionary_of(owner) if self.is_class else namespace(owner)
+            self.dictionary = class_dictionary(owner) if self.is_class else namespace(owner)
 
     def wake(self, dictionary: dict[str, Any]) -> None:
         """Look at its namespace again: its owner is back."""
@@ -295,10 +294,5 @@ def space_of_class(name: str, home: str, cls: Any, on_death: Callable[[Space], o
         cls: the class.
         on_death: see :class:`Space`.
     """
-    dictionary = _dictionary_of(cls)
+    dictionary = class_dictionary(cls)
     return None if dictionary is None else Space(name, home, cls, dictionary, on_death)
-
-
-def _dictionary_of(cls: Any) -> dict[str, Any] | None:
-    found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
-    return found[0] if len(found) == 1 else None

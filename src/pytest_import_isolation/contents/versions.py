@@ -44,7 +44,13 @@ class Versions:
         """Return the versions of now, any for those that are no more; nothing if they cannot be read."""
         if not self._cells and self._is_on:
             self._find_cells()
-        return read_cells(self._cells)
+        return self._read()
+
+    def _read(self) -> bytes:
+        try:
+            return read_cells(self._cells)
+        except TypeError:  # one is None; to look for that takes longer than to read them all
+            return b""
 
     def _find_cells(self) -> None:
         deaths = None
@@ -57,11 +63,9 @@ class Versions:
         self.spaces = spaces
         self._is_on = True
         self._find_cells()
-        try:
-            self.known = read_cells(self._cells)
-        except TypeError:  # one is None; to look for that takes longer than to read them all
+        self.known = self._read()
+        if not self.known:
             self.stop()
-            self.known = b""
 
     def begin_again(self) -> list[Space]:
         """Take the versions of now, although some namespaces may be no more; return those that may differ."""

@@ -25,7 +25,7 @@ _MOST_TEXTS: Final = 64
 _ODD: Final = ""
 
 
-class _Guard(weakref.ref):  # type: ignore[type-arg]
+class _Guard(weakref.ref[Any]):
     """Hears of the end of a module. There is one for each: a function of its own would be five objects."""
 
     __slots__ = ("key",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -77,6 +78,12 @@ def is_instance_of_one(value: object, kinds: tuple[type, ...]) -> bool:
 def class_attribute(kind: type, name: str) -> object:
     """Return what a class or one above it holds under a name, ABSENT for nothing; no metaclass is asked."""
     return next((space[name] for cls in mro_of(kind) if name in (space := class_namespace(cls))), ABSENT)
+
+
+def class_dictionary(cls: Any) -> dict[str, Any] | None:
+    """Return the dictionary behind the namespace of a class; None if there is not one."""
+    found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
+    return found[0] if len(found) == 1 else None
 
 
 def class_home(kind: type) -> str:

@@ -113,11 +113,11 @@ class PluginFixtures:
             self._attribute(fixturedef, before)
 
     def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
-        if before.is_unchanged():
+        difference = before.differences(is_own_finder)
+        if not difference:
             return
-        self._last = None
-        maker, difference = self.plugin_of(fixturedef), before.differences(is_own_finder)
-        if maker is not None and difference:
+        self._last, maker = None, self.plugin_of(fixturedef)
+        if maker is not None:
             from pytest_import_isolation.leaks.entries import is_first_import  # most fixtures change nothing
 
             changes = single_changes(difference)

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Collection, Iterator, Mapping, Set
 from functools import cached_property
 from types import FunctionType, MethodType, ModuleType
-from typing import Final
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -150,12 +150,12 @@ def is_plain_value(value: object) -> bool:
     return id(type(value)) in _PLAIN
 
 
-def items_of_container(value: object) -> list[object]:
+def items_of_container(value: Any) -> list[object]:
     """Return the items of a builtin container; none if they are plain, or too many to be but data."""
     if type(value) is dict:
         items: Collection[object] = value.values()
     elif id(type(value)) in _CONTAINERS:
-        items = value  # type: ignore[assignment]
+        items = value
     else:
         return []
     if not 0 < len(items) <= _LARGEST_CONTAINER:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Iterator, Mapping
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
-from pytest_import_isolation.machinery.modules import class_home, class_namespace, namespace
+from pytest_import_isolation.machinery.modules import class_dictionary, class_home, class_namespace, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.references import NewModules, is_plain_value, items_of_container
 
@@ -62,10 +61,8 @@ class _Referrer:
 
     def _note_class(self, where: str, cls: type) -> None:
         space = class_namespace(cls)
-        # The dictionary behind it, whose version tells of changes.
-        found = [each for each in gc.get_referents(space) if type(each) is dict]
         self._classes.append(weakref.ref(cls))
-        self._cells.append(cell_of(found[0]) if len(found) == 1 else None)
+        self._cells.append(cell_of(class_dictionary(cls)))
         for key, value in list(space.items()):
             self._note(space, key, f"{where}.{key}", value)
 
@@ -86,20 +83,20 @@ class _Referrer:
             self._note_value(item)
         return self._note_value(value)
 
-    def _note_value(self, value: object) -> bool:
+    def _note_value(self, value: Any) -> bool:
         kind = type(value)
         if issubclass(kind, ModuleType):
             self._identities.add(id(value))
             return False
         if kind is FunctionType:
-            self._identities.add(id(value.__globals__))  # type: ignore[attr-defined]
+            self._identities.add(id(value.__globals__))
             return False
         if kind is MethodType:
-            owner = value.__self__  # type: ignore[attr-defined]
+            owner = value.__self__
             self._homes.add(class_home(owner if issubclass(type(owner), type) else type(owner)))
             return False
         is_class = issubclass(kind, type)
-        self._homes.add(class_home(value if is_class else kind))  # type: ignore[arg-type]
+        self._homes.add(class_home(value if is_class else kind))
         return is_class
 
     def is_of(self, space: object) -> bool:
