@@ -70,6 +70,52 @@ def test_the_innermost_module_that_ran_made_it(tree: Tree) -> None:
     assert _entry("em_x") is None  # by somebody else since
 
 
+@pytest.mark.parametrize(
+    ("statement", "what", "key"),
+    [
+        ("sys.path = sys.path[:]", "rebound", "sys.path"),
+        ("sys.path_hooks = sys.path_hooks[:]", "rebound", "sys.path_hooks"),
+        ("builtins.__import__ = lambda *a, f=builtins.__import__, **k: f(*a, **k)", "import_function", ""),
+    ],
+)
+def test_what_else_a_module_writes_to_sys_and_builtins_hides_nothing(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, statement: str, what: str, key: str
+) -> None:
+    tree(
+        {
+            "em_a.py": "import em_b\nimport em_c\nimport em_d",
+            "em_b.py": "import sys, builtins\nsys.em_one = builtins.em_two = 1",
+            "em_c.py": f"import sys, builtins\nsys.em_three = 1\n{statement}\nbuiltins.em_four = 1",
+            "em_d.py": "import sys\nsys.em_five = 1",
+        }
+    )
+    for name in ("path", "path_hooks"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    importlib.import_module("em_a")
+    for module in (sys, builtins):
+        for name in [name for name in vars(module) if name.startswith("em_")]:
+            delattr(module, name)
+    now = getattr(sys, key.partition(".")[2]) if key else builtins.__import__
+    assert _maker(what, key, now) == "em_c"
+
+
+def test_what_else_a_module_writes_to_sys_hides_no_change_of_a_finder_class(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PathFinder, "em_method", None, raising=False)
+    tree(
+        {
+            "em_a.py": "import em_b",
+            "em_b.py": "import sys\nfrom importlib.machinery import PathFinder\n"
+            "sys.em_one = 1\nPathFinder.em_method = len",
+        }
+    )
+    importlib.import_module("em_a")
+    del sys.em_one  # type: ignore[attr-defined]
+    found = [(each.cls, each.name, each.after, each.maker.module) for each in EXECUTED.class_changes]
+    assert (PathFinder, "em_method", len, "em_b") in found
+
+
 def test_it_is_known_while_the_module_runs(tree: Tree) -> None:
     tree({"em_a.py": "import sys\nsys.modules['em_x'] = object()\nsys.modules['em_seen'](), 0"})
     seen: list[str | None] = []

@@ -158,3 +158,51 @@ def test_a_module_that_is_written_into_an_earlier_directory_hides_the_parked_one
     (earlier / "pap_lib/__init__.py").write_text("where = 'earlier'")
     with IsolatedImportContext(path=[str(earlier), str(folder)]):
         assert importlib.import_module("pap_lib").where == "earlier"
+
+
+def _load_from_listed(*path: Path) -> tuple[Any, Any]:
+    """Load it after another import along the same path, so that finders have listed the directories."""
+    with IsolatedImportContext(path=list(map(str, path))):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("pap_absent")
+        sub = importlib.import_module("pap_lib.sub")
+        return sys.modules["pap_lib"], sub
+
+
+def test_nobody_looks_for_it_again_along_a_path_that_has_not_changed(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = install("one")
+    path = folder, tmp_path / "nothing"
+    first = _load_from_listed(*path)
+    with IsolatedImportContext(path=list(map(str, path))), monkeypatch.context() as patch:
+        patch.setattr(PathFinder, "find_spec", None)
+        assert importlib.import_module("pap_lib.sub") is first[1]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_is_looked_for_if_a_listed_directory_has_changed(
+    install: Install, tmp_path: Path, is_there: bool
+) -> None:
+    earlier, folder = tmp_path / "earlier", install("one")
+    if is_there:
+        earlier.mkdir()
+        os.utime(earlier, (1, 1))
+    _load_from_listed(earlier, folder)
+    (earlier / "pap_lib").mkdir(parents=True)
+    (earlier / "pap_lib/__init__.py").write_text("where = 'earlier'")
+    sys.path_importer_cache.pop(str(earlier), None)  # if nothing was there, its finder says so for ever
+    with IsolatedImportContext(path=[str(earlier), str(folder)]):
+        assert importlib.import_module("pap_lib").where == "earlier"
+
+
+def test_it_is_looked_for_along_a_path_of_which_nothing_is_known(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = install("one")
+    with IsolatedImportContext(path=str(folder)):
+        monkeypatch.delattr(sys, "path_importer_cache")
+        with pytest.raises(AttributeError, match="path_importer_cache"):
+            importlib.import_module("pap_lib")  # importlib's own words
+        monkeypatch.undo()
+    assert _load(folder) == _load(folder)

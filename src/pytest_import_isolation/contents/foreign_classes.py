@@ -40,10 +40,14 @@ class ForeignClasses:
             self._names |= new
             self._look(new, modules(), known)
 
+    @property
+    def has_names(self) -> bool:
+        """Whether classes of any name are looked for."""
+        return bool(self._names)
+
     def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""
-        if self._names:
-            self._look(self._names, modules, known)
+        self._look(self._names, modules, known)
 
     def _look(self, names: Set[str], modules: Iterable[object], known: Container[int]) -> None:
         before = len(self.spaces)

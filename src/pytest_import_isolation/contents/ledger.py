@@ -255,11 +255,12 @@ class Contents:
 
     def _executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
-        if is_unwatched(name):
+        is_wanted = self._watched.wants(name)
+        if not (is_wanted or self._foreign_classes.has_names) or is_unwatched(name):
             return
         module = sys.modules.get(name)
         self._foreign_classes.look([module], self._finder_classes.spaces)
-        if is_rewritten(module) or not self._watched.wants(name):
+        if not is_wanted or is_rewritten(module):
             return
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:

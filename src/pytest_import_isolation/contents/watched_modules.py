@@ -67,8 +67,12 @@ class Wanting:
 
     def wants(self, name: str) -> bool:
         """Tell whether test code that runs now may write to a module."""
-        last, words = _last_part(name), self.words()
-        return bool(words) if last == _ODD else any(last in each for each in words)
+        words = self.words()
+        last = name.rpartition(".")[2]
+        for each in words:
+            if last in each:
+                return True
+        return bool(words) and not last.isidentifier()
 
 
 class WatchedModules:
@@ -95,7 +99,10 @@ class WatchedModules:
 
     def wants(self, name: str) -> bool:
         """Tell whether somebody wants to know what a module holds."""
-        return any(wanting.wants(name) for wanting in self.wanting)
+        for wanting in self.wanting.copy():  # noqa: SIM110 - each import asks: no generator
+            if wanting.wants(name):
+                return True
+        return False
 
     def forget(self, key: int) -> None:
         """Ask about a module again, given by its identity."""

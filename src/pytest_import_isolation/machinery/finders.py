@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib import _bootstrap, _bootstrap_external
 from importlib.machinery import FileFinder
+from itertools import repeat
 
 # By these names, which a test that patches the file system or the clock leaves alone, as importlib does.
 from os import stat as _stat
@@ -18,12 +19,15 @@ from zipimport import zipimporter
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
     WRAPPED,
+    are_strings,
     class_attribute,
     location_in,
     namespace,
     top_level,
 )
 
+#: Where a finder keeps when the directory that it has listed had changed. Private.
+_TIME: Final = "_path_mtime"
 #: Of the times that file systems keep, at worst; in seconds.
 _RESOLUTION: Final = 2.0
 _STANDARD_LIBRARY: Final = os.path.dirname(getattr(os, "__file__", "")) or "(none)"
@@ -103,6 +107,51 @@ def _finders() -> list[Any]:
     return [*list.__iter__(finders)] if issubclass(type(finders), list) else []  # type: ignore[arg-type]
 
 
+def _path_finders() -> dict[Any, object]:
+    # As above.
+    finders: object = getattr(sys, "path_importer_cache", None)
+    return finders if type(finders) is dict else {}
+
+
+#: The entries of ``sys.path``, and when their directories had changed last as far as finders know.
+ListedPath = tuple[tuple[object, ...], tuple[object, ...]]
+
+
+def listed_path(entries: tuple[object, ...]) -> ListedPath:
+    """Return a path with the directories as of when finders listed them last. No file system is asked."""
+    if not are_strings(entries):
+        return entries, ()
+    finders = map(_path_finders().get, entries, repeat(ABSENT))
+    return entries, tuple([_listed_at(finder) for finder in finders])
+
+
+def _listed_at(finder: object) -> object:
+    if finder is None:  # there is nothing at this entry
+        return ABSENT
+    return getattr(finder, _TIME, None) if type(finder) is FileFinder else None
+
+
+def is_as_listed(path: ListedPath, entries: tuple[object, ...]) -> bool:
+    """Tell whether a search is known to find what it found earlier.
+
+    Args:
+        path: what :func:`listed_path` returned then.
+        entries: the entries of the path now.
+    """
+    before, times = path
+    return len(entries) == len(before) == len(times) and all(
+        entry is earlier and (entry.startswith(_STANDARD_LIBRARY) or _time_of(entry) == time)  # type: ignore[attr-defined]
+        for entry, earlier, time in zip(entries, before, times, strict=True)
+    )
+
+
+def _time_of(folder: Any) -> object:
+    try:
+        return _stat(folder or ".").st_mtime
+    except (OSError, ValueError):
+        return ABSENT
+
+
 #: The entries of a path, each with what tells that a module was put into its folder or archive, or taken out.
 SearchedPath = tuple[tuple[object, tuple[int, int, int] | None], ...]
 
@@ -162,7 +211,7 @@ class _FinderCaches:
         # only if it was read within the resolution of that time. One of a directory that had not changed for
         # longer than that when the listings were dropped the last time was read later.
         settled, self._dropped_at = self._dropped_at - _RESOLUTION, _now()
-        for finder in (*_finders(), *list(sys.path_importer_cache.values())):
+        for finder in (*_finders(), *list(_path_finders().values())):
             if finder is None or finder is _bootstrap_external.PathFinder:
                 continue
             if type(finder) is FileFinder and _is_settled(finder, settled):
@@ -189,7 +238,7 @@ class _FinderCaches:
 
 def _is_settled(finder: FileFinder, settled: float) -> bool:
     """Tell whether a finder has no listing, or one of a directory that had not changed for a while."""
-    time: Any = getattr(finder, "_path_mtime", None)  # private
+    time: Any = getattr(finder, _TIME, None)
     return type(time) in (int, float) and (time == -1 or 0 < time < settled)
 
 

@@ -18,6 +18,7 @@ _EAGER: Final = 2 if _FLAGS else 0
 _SIZE: Final = 2  # bytes of an instruction
 _IMPORT_NAME: Final = opmap["IMPORT_NAME"]
 _IMPORT_FROM: Final = opmap["IMPORT_FROM"]
+_HAS_ADAPTIVE: Final = hasattr(CodeType, "_co_code_adaptive")  # from Python 3.11 on
 # Instructions that read a name, whether they read a global variable, and how many flags their argument has.
 _READERS: Final = (
     ("LOAD_GLOBAL", True, int(sys.version_info >= (3, 11))),
@@ -51,6 +52,9 @@ def is_instruction(code: CodeType, offset: int, name: str) -> bool:
 
 def import_of(code: CodeType, offset: int) -> int | None:
     """Return where the statement imports that takes a name at an offset, or imports there itself."""
+    # Nearly always there. co_code is made anew for each code object, and kept with it for ever.
+    if _HAS_ADAPTIVE and code._co_code_adaptive[offset] == _IMPORT_NAME:  # type: ignore[attr-defined]
+        return offset
     instructions = code.co_code
     found = instructions[offset]
     if found == _IMPORT_NAME:

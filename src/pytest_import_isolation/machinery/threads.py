@@ -70,9 +70,10 @@ def runs_native_threads() -> bool:
 
 def is_main_thread() -> bool:
     """Tell whether this is the main thread, in one of its greenlets or not."""
-    # A fork may have made another thread the main one.
-    main = threading.main_thread().ident if _is_builtin(threading.get_ident) else _MAIN
-    return get_ident() == main
+    ident = get_ident()
+    if ident == _MAIN or not _is_builtin(threading.get_ident):
+        return ident == _MAIN
+    return ident == threading.main_thread().ident  # a fork may have made another thread the main one
 
 
 def known_threads() -> dict[int, threading.Thread]:

@@ -9,7 +9,15 @@ from operator import is_
 from types import FrameType, ModuleType
 from typing import Any, Final, Protocol
 
-from pytest_import_isolation.machinery.finders import SearchedPath, find_spec, is_own_finder, searched_path
+from pytest_import_isolation.machinery.finders import (
+    ListedPath,
+    SearchedPath,
+    find_spec,
+    is_as_listed,
+    is_own_finder,
+    listed_path,
+    searched_path,
+)
 from pytest_import_isolation.machinery.frames import loading_frame
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -86,7 +94,7 @@ class ParkedModuleFinder:
         # Where a parked module lies, and the path on which it was found there last: looking costs.
         self._found: dict[str, tuple[object, SearchedPath]] = {}
         # The path on which finders looked for a module of the top level last, because it was not here.
-        self._searched: dict[str, SearchedPath] = {}
+        self._searched: dict[str, ListedPath] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
         # All finders as of when it went to the front of others that had been put before it.
@@ -122,7 +130,7 @@ class ParkedModuleFinder:
             if is_waiting:
                 self._searched.pop(name, None)
             elif path is None:
-                self._searched[name] = searched_path(items_of("path"))
+                self._searched[name] = listed_path(items_of("path"))
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
         return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
@@ -152,9 +160,12 @@ class ParkedModuleFinder:
         if known is None or spec_value(spec, "name") != name:
             return True  # nothing is known of how it was found, or it was put there by hand
         places: Any = path
-        entries = searched_path(items_of("path") if path is None else places)
-        searched = (known, entries)
-        if self._found.get(name) == searched or (path is None and self._searched.get(name) == entries):
+        entries = items_of("path") if path is None else places
+        searched = (known, searched_path(entries))
+        if self._found.get(name) == searched:
+            return True
+        if path is None and name in self._searched and is_as_listed(self._searched[name], entries):
+            self._found[name] = searched
             return True
         found = PathFinder.find_spec(name, places)
         if not is_same_place(known, location_in(found)):

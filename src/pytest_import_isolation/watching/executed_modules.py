@@ -15,7 +15,7 @@ from _thread import get_ident  # by this name, which a library that patches thre
 from collections.abc import Callable, Iterable, Iterator, Set
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import class_of, without_own_finder
 from pytest_import_isolation.machinery.modules import (
@@ -165,8 +165,8 @@ class ExecutedModules:
 
     def _end(self, body: _Body, error: BaseException | None) -> None:
         ident, name = get_ident(), body.name
-        running = self._running.get(ident, [])
-        if body not in running:  # watching began anew meanwhile
+        running = self._running.get(ident)
+        if not running or body not in running:  # watching began anew meanwhile
             return
         try:
             if error is not None:
@@ -175,11 +175,11 @@ class ExecutedModules:
                 if body.is_entered and name not in sys.modules:
                     body.is_entered = False
                     self._number -= 1
+                self._look(body)
             else:
                 self.failed.discard(name)
                 self._executed[name] = None
-            self._look(body)
-            if error is None:
+                self._look(body)
                 module = sys.modules.get(name)
                 self._note_arrival(name, module)
                 for told in self.when_executed:
@@ -235,12 +235,16 @@ class ExecutedModules:
         if seen is None:
             self._take()
             return
-        last, before, *_ = *last_keys(modules, 2), None, None
-        # What is entered goes to the end; importlib enters a module once more when it has been executed.
-        if last is not name:
-            is_same = last is self._last
-        else:
-            is_same = before is (body.behind if self._last is name else self._last)
+        try:
+            keys = reversed(modules)
+            last = next(keys, None)
+            # What is entered goes to the end; importlib enters a module once more when it has been executed.
+            if last is not name:
+                is_same = last is self._last
+            else:
+                is_same = next(keys, None) is (body.behind if self._last is name else self._last)
+        except RuntimeError:  # another thread entered something between two of these calls
+            is_same = False
         if is_same and len(modules) == self._number and seen.shows_same:
             self._last = last
         else:
@@ -263,14 +267,13 @@ class ExecutedModules:
             # What took the place of something else may have done so before this module was begun.
             module = sys.modules.get(name)
             if self._imported.get(name) not in (0, id(module)):
-                self._note("entry", name, module, maker)
-        for name in removed:
-            if not (name in self._imported and name in self.failed):
-                self._note("entry", name, ABSENT, maker)
-                self._imported.pop(name, None)
-        for name in missing_among(self._finished):
-            if self._imported.pop(name, None):
-                self._note("entry", name, ABSENT, maker)
+                self._makers["entry", name] = (_held(module), maker)
+        gone = [name for name in removed if not (name in self._imported and name in self.failed)]
+        for name in gone:
+            self._imported.pop(name, None)
+        gone += [name for name in missing_among(self._finished) if self._imported.pop(name, None)]
+        held = _held(ABSENT)
+        self._makers.update({("entry", name): (held, maker) for name in gone})
         self._finished.clear()
 
     def _maker(self, name: str, file: str | None = None) -> Maker:
@@ -345,16 +348,27 @@ class ExecutedModules:
                 yield Maker(other, file_of_loaded(other))
 
 
+# Stands for an object that is no more.
+_DEAD: Final = object()
+
+
+class _Held(weakref.ref[Any]):
+    """Gives an object as long as it is alive. One object, where a function and its variables were four."""
+
+    __slots__ = ()
+
+    def __call__(self) -> Any:
+        alive = super().__call__()
+        return _DEAD if alive is None else alive
+
+
 def _held(module: object) -> Callable[[], object]:
     """Return what gives an object as long as it is alive; what can be held in no other way is kept alive."""
     try:
-        reference = weakref.ref(module)
+        return _Held(module)
     except TypeError:
         return lambda: module
-    return lambda: _DEAD if (alive := reference()) is None else alive
 
 
-# Stands for an object that is no more.
-_DEAD: Final = object()
 #: Of this process, which has one import state.
 EXECUTED: Final = ExecutedModules()

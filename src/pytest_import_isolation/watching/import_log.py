@@ -23,7 +23,6 @@ from pytest_import_isolation.machinery.frames import (
 from pytest_import_isolation.machinery.import_bytecode import import_of
 from pytest_import_isolation.machinery.lazy_imports import lazy_statement
 from pytest_import_isolation.machinery.modules import (
-    ancestors,
     file_of,
     loaded_among,
     modules_among,
@@ -128,7 +127,7 @@ class ImportLog:
             self._expected.append(name)
         if self._with_images:
             self.picture_packages(name)
-        frame = calling_frame(loading)
+        frame = calling_frame(loading.f_back)
         importer = importer_at(frame)
         is_again = name in self.importers
         if is_again:
@@ -186,8 +185,6 @@ class ImportLog:
 
     def _note(self, name: str) -> None:
         module = sys.modules.get(name)
-        if module is None:
-            return
         file = file_of(module)
         if file is not None and file.endswith(_EXTENSIONS):
             self.packages_of_c.add(top_level(name))
@@ -218,12 +215,12 @@ class ImportLog:
 
     def picture_packages(self, name: str) -> None:
         """Copy the namespaces of the packages above a module that is about to be bound to them."""
-        for ancestor in ancestors(name):
-            if ancestor in self.images or ancestor in self.importers:
-                return  # those above it were looked at then
+        ancestor = name.rpartition(".")[0]
+        while ancestor and ancestor not in self.images and ancestor not in self.importers:
             space = namespace(sys.modules.get(ancestor))
             if space is not None:
                 self.images[ancestor] = (space, space.copy())
+            ancestor = ancestor.rpartition(".")[0]  # those above one that is known were looked at then
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""

@@ -6,10 +6,11 @@ import builtins
 import gc
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import filterfalse
 from operator import is_
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import Cell, Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.modules import (
@@ -24,6 +25,10 @@ from pytest_import_isolation.state.differences import LISTS, compare_lists, key_
 #: So many keys more than those that are new are looked at first, and among so many what is gone.
 _FEW: Final = 8
 _YOUNG: Final = 16
+#: Hold what is looked at beside modules. As long as their numbers are the same, it is.
+_AROUND: Final = (vars(sys), vars(builtins)) if HAS_NUMBERS else ()
+#: Behind what is read of these stands what is read of classes.
+_BEHIND: Final = len(read_cells(map(cell_of, _AROUND))) if _AROUND else 0
 
 
 class SeenState:
@@ -67,13 +72,12 @@ class SeenState:
         self.classes = [
             (cls, class_namespace(cls), class_namespace(cls).copy()) for cls in map(class_of, self.lists[1])
         ]
-        cells = [
-            cell_of(dictionary) for _, space, _ in self.classes for dictionary in gc.get_referents(space)
-        ]
+        spaces = [dictionary for _, space, _ in self.classes for dictionary in gc.get_referents(space)]
+        cells = [cell_of(dictionary) for dictionary in (*_AROUND, *spaces)]
         self._cells: list[Cell] = [] if None in cells else cells
         self._signature = self._sign()
 
-    def _sign(self) -> object:
+    def _sign(self) -> Any:
         if self._cells:
             return read_cells(self._cells)
         # Without versions. What was there is alive, so nothing else can have its identity.
@@ -85,15 +89,21 @@ class SeenState:
         path, meta_path, path_hooks = self.containers
         if (len(path), len(meta_path), len(path_hooks)) != self._numbers:
             return False
-        # Written out: this is asked twice for each import.
-        return (
+        # This is asked twice for each import, and nearly always answered here.
+        if _AROUND and self._cells and read_cells(self._cells) == self._signature:
+            return True
+        now = self._sign()
+        is_same = (
             path is sys.path
             and meta_path is sys.meta_path
             and path_hooks is sys.path_hooks
             and builtins.__import__ is self.import_found
             and lazy_settings() is self.lazy_imports
-            and self._sign() == self._signature
+            and now[_BEHIND:] == self._signature[_BEHIND:]
         )
+        if is_same:
+            self._signature = now  # something else is different in sys
+        return is_same
 
     def follow(self) -> None:
         """Take over modules that were imported since; nothing else has changed."""
@@ -110,11 +120,17 @@ class SeenState:
         # Nearly always something young was taken out again, or renamed.
         gone = self._remove_gone(last_keys(self.keys, _YOUNG))
         new = self._new_keys(_FEW)
-        if not new or len(self.keys) + len(new) != len(sys.modules):
+        if not new or self._lacks(new):
             gone += self._remove_gone(self.keys)
-            new = self._new_keys(len(sys.modules))
+            new = self._new_keys(_FEW)
+            if self._lacks(new):
+                new = self._new_keys(len(sys.modules))
         self.keys.update(dict.fromkeys(new))
         return new, gone
+
+    def _lacks(self, new: list[str]) -> bool:
+        """Tell whether there are other keys than the known ones and these."""
+        return len(self.keys) + len(new) != len(sys.modules)
 
     def _remove_gone(self, among: Iterable[str]) -> list[str]:
         gone = [*missing_among(among)]
@@ -130,7 +146,9 @@ class SeenState:
         """
         number = len(sys.modules) - len(self.keys)
         among = last_keys(sys.modules, number + behind) if number > 0 else []
-        new = [key for key in among if type(key) is str and key not in self.keys]
+        if not are_strings(among):
+            among = [key for key in among if type(key) is str]
+        new = [*filterfalse(self.keys.__contains__, among)]
         return new[::-1]
 
     def changes_to(self, now: SeenState) -> Iterator[tuple[str, object, object]]:

@@ -38,7 +38,7 @@ class AbsentModules:
 
     def hides(self, name: object) -> bool:
         """Tell whether the window hides the module that usually has this name."""
-        return any(covers(name) for covers in self.hidden)
+        return bool(self.hidden) and any(covers(name) for covers in self.hidden)
 
     def hide(self, covers: Callable[[str], object], among: Iterable[str] | None = None) -> dict[str, object]:
         """Hide loaded and parked modules until the end of the window.
