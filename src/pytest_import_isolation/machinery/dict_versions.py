@@ -91,9 +91,10 @@ if not HAS_NUMBERS:
 _NEVER_WRITTEN: Final[dict[Any, Any]] = {}
 #: Can be read in place of one whose dictionary is no more.
 DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
-_SIZE: Final = 8
+#: The length of what is read of one cell, in bytes.
+CELL_SIZE: Final = 8
 #: So many versions are compared at once, and then so many of those: few of thousands differ.
-_AT_ONCE: Final = 64 * _SIZE, 8 * _SIZE
+_AT_ONCE: Final = 64 * CELL_SIZE, 8 * CELL_SIZE
 
 
 def other_cells(before: bytes, now: bytes) -> Iterator[int]:
@@ -111,7 +112,7 @@ def other_cells(before: bytes, now: bytes) -> Iterator[int]:
             was, is_now = before[start : start + few], now[start : start + few]
             if was != is_now:
                 differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
-                yield from compress(range(start // _SIZE, (start + few) // _SIZE), differ)
+                yield from compress(range(start // CELL_SIZE, (start + few) // CELL_SIZE), differ)
 
 
 class Moment:

@@ -10,7 +10,14 @@ from itertools import filterfalse
 from operator import is_
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import (
+    CELL_SIZE,
+    HAS_NUMBERS,
+    Cell,
+    Moment,
+    cell_of,
+    read_cells,
+)
 from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.modules import (
@@ -27,8 +34,6 @@ _FEW: Final = 8
 _YOUNG: Final = 16
 #: Hold what is looked at beside modules. As long as their numbers are the same, it is.
 _AROUND: Final = (vars(sys), vars(builtins)) if HAS_NUMBERS else ()
-#: Behind what is read of these stands what is read of classes.
-_BEHIND: Final = len(read_cells(map(cell_of, _AROUND))) if _AROUND else 0
 
 
 class SeenState:
@@ -39,6 +44,7 @@ class SeenState:
     """
 
     __slots__ = (
+        "_behind",
         "_cells",
         "_numbers",
         "_signature",
@@ -75,6 +81,8 @@ class SeenState:
         spaces = [dictionary for _, space, _ in self.classes for dictionary in gc.get_referents(space)]
         cells = [cell_of(dictionary) for dictionary in (*_AROUND, *spaces)]
         self._cells: list[Cell] = [] if None in cells else cells
+        # Behind what is read of sys and builtins stands what is read of classes.
+        self._behind = len(_AROUND) * CELL_SIZE if self._cells else 0
         self._signature = self._sign()
 
     def _sign(self) -> Any:
@@ -99,7 +107,7 @@ class SeenState:
             and path_hooks is sys.path_hooks
             and builtins.__import__ is self.import_found
             and lazy_settings() is self.lazy_imports
-            and now[_BEHIND:] == self._signature[_BEHIND:]
+            and now[self._behind :] == self._signature[self._behind :]
         )
         if is_same:
             self._signature = now  # something else is different in sys
