@@ -17,8 +17,8 @@ from unittest import mock
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext
-from pytest_import_isolation.state.differences import compare_lists
 from pytest_import_isolation.state.entries import Entries, same_entries
+from pytest_import_isolation.state.list_changes import compare_lists, place_of
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.snapshot import ImportState
 
@@ -604,7 +604,7 @@ def test_a_captured_state_is_a_value() -> None:
     assert list(difference.added) == ["odd_admitted"]
     assert difference.lists["path"].added == ("/odd",)
     state.admit(difference.added)
-    state.admit_item("path", "/odd", in_front=False)
+    state.admit_item("path", "/odd", place_of("/odd", sys.path))
     assert not state.differences()
     del sys.modules["odd_admitted"]
     sys.path.remove("/odd")

@@ -19,7 +19,8 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.report.records import Leak, Location, Polluter
-from pytest_import_isolation.state.differences import Binding, Difference, ListChange
+from pytest_import_isolation.state.differences import Binding, Difference
+from pytest_import_isolation.state.list_changes import ListChange
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.watching.import_log import ImportLog, Reload

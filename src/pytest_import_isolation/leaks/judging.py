@@ -25,7 +25,8 @@ from pytest_import_isolation.parking.belongings import holds
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import Ownership, says
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
-from pytest_import_isolation.state.differences import LISTS, items_of
+from pytest_import_isolation.state.differences import items_of
+from pytest_import_isolation.state.list_changes import LISTS
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED

@@ -16,6 +16,7 @@ from pytest_import_isolation.machinery.modules import (
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.state.list_changes import Place
 
 #: How far into what a function holds is looked for the code that it runs.
 _DEPTH: Final = 4
@@ -36,7 +37,8 @@ class Belonging(NamedTuple):
     #: path entry with its finder.
     list_name: str
     item: Any
-    in_front: bool
+    #: Where it stood, in one of the lists of ``sys``.
+    place: Place = Place((), ())
 
 
 def owner_of(list_name: str, item: object, packages: Mapping[str, object]) -> str | None:

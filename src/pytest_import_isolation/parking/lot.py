@@ -15,7 +15,6 @@ from importlib.machinery import ExtensionFileLoader
 from typing import Any
 from weakref import WeakValueDictionary
 
-from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -31,11 +30,11 @@ from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
 from pytest_import_isolation.parking.made_modules import original
 from pytest_import_isolation.state.changes import ModuleChange
-from pytest_import_isolation.state.differences import key_of
+from pytest_import_isolation.state.list_changes import key_of
 from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
 from pytest_import_isolation.state.writing import (
     drop_entries,
-    insert_items,
+    insert_item,
     put_finder,
     put_in,
     rebind,
@@ -284,7 +283,7 @@ class ParkingLot:
             self._packages[package] = later
 
     def _put_in_place(self, belonging: Belonging, busy: Container[str]) -> None:
-        list_name, item, in_front = belonging
+        list_name, item, place = belonging
         if list_name == "import_function":
             rebind("builtins.__import__", item)
         elif list_name == "lazy_imports":
@@ -298,8 +297,7 @@ class ParkingLot:
             if item in self:  # else it is back already
                 self._bring_group_back(item, "", busy)
         else:
-            after = _behind_own_finder() if list_name == "meta_path" else 0
-            insert_items(list_name, [item], in_front=in_front, after=after)
+            insert_item(list_name, item, place)
 
     def bring_all_back(self) -> None:
         """Put every parked module back."""
@@ -335,7 +333,3 @@ def is_same_place(known: object, found: object) -> bool:
         return False
     # An entry of sys.path may be written in several ways.
     return os.path.realpath(known) == os.path.realpath(found)
-
-
-def _behind_own_finder() -> int:
-    return next((place for place, finder in enumerate(sys.meta_path, 1) if is_own_finder(finder)), 0)

@@ -12,7 +12,8 @@ import pytest
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
-from pytest_import_isolation.state.differences import items_of, key_of
+from pytest_import_isolation.state.differences import items_of
+from pytest_import_isolation.state.list_changes import key_of
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.window.world import World
 

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.lazy_settings import LazySettings
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-
-#: The lists of the import state, by their names in ``sys``.
-LISTS: Final = ("path", "meta_path", "path_hooks")
-
+from pytest_import_isolation.state.list_changes import ListChange
 
 # Stands behind the items of each list.
 _END: Final = object()
-
-
-class ListChange(NamedTuple):
-    """What became of one list of ``sys``."""
-
-    added: tuple[object, ...]
-    removed: tuple[object, ...]
-    moved: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.moved)
 
 
 class Binding(NamedTuple):
@@ -159,69 +145,3 @@ class Lists:
             path, meta_path, path_hooks = map(items_in, self._found)
         # An end that stands somewhere else is a difference too.
         return all(map(operator.is_, (*path, _END, *meta_path, _END, *path_hooks, _END), self._items))
-
-
-def key_of(item: object) -> object:
-    """Return what an item of a list of ``sys`` is compared by.
-
-    Path entries are compared by value, because pytest and users insert equal strings again; finders, hooks
-    and odd path entries by identity, because their ``__eq__`` is not ours to call.
-    """
-    return item if type(item) is str else id(item)
-
-
-def compare_lists(before: Sequence[object], after: Sequence[object]) -> ListChange:
-    """Compare two versions of a list of ``sys`` as multisets and, if those are equal, by order."""
-    keys_before, keys_after = list(map(key_of, before)), list(map(key_of, after))
-    if keys_before == keys_after:
-        return ListChange((), (), moved=False)
-    added = beyond(after, before)
-    removed = beyond(before, after)
-    kept_before = [key for key in keys_before if key in set(keys_after)]
-    kept_after = [key for key in keys_after if key in set(keys_before)]
-    moved = not added and not removed and kept_before != kept_after
-    return ListChange(tuple(added), tuple(removed), moved)
-
-
-def beyond(items: Sequence[object], others: Sequence[object]) -> list[object]:
-    """Return the items that are more than those of another list, each as often as it is one more."""
-    left = list(map(key_of, others))
-    more = []
-    for item in items:
-        try:
-            left.remove(key_of(item))
-        except ValueError:
-            more.append(item)
-    return more
-
-
-def stands_in_front(item: object, now: Sequence[object], before: Iterable[object]) -> bool:
-    """Tell whether a new item of a list stands before all that were there before it."""
-    old = set(map(key_of, before))
-    for other in now:
-        if other is item:
-            return True
-        if key_of(other) in old:
-            return False
-    return False
-
-
-def edited(now: Sequence[object], before: Sequence[object], after: Sequence[object]) -> list[object]:
-    """Make to a list the change that was made to an earlier version of it.
-
-    Args:
-        now: the list.
-        before: what it held when the change was made.
-        after: what it held then.
-
-    Returns:
-        ``after`` where the list is as it was; else what was added goes in front if it stood before all
-        others, or to the end, and what was removed goes.
-    """
-    if list(map(key_of, now)) == list(map(key_of, before)):
-        return list(after)
-    added = beyond(after, before)
-    in_front = [item for item in added if stands_in_front(item, after, before)]
-    front = set(map(key_of, in_front))
-    behind = [item for item in beyond(added, now) if key_of(item) not in front]
-    return [*in_front, *beyond(now, beyond(before, after)), *behind]

@@ -12,7 +12,8 @@ from typing import Any
 
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.state.differences import LISTS, Difference, items_of, key_of
+from pytest_import_isolation.state.differences import Difference, items_of
+from pytest_import_isolation.state.list_changes import LISTS, key_of
 from pytest_import_isolation.state.odd_keys import entry_in
 from pytest_import_isolation.state.submodule_attributes import bound_value
 

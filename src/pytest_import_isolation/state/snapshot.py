@@ -14,19 +14,22 @@ from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.lazy_settings import LazySettings, lazy_settings
 from pytest_import_isolation.machinery.modules import ABSENT, parent_of
 from pytest_import_isolation.state.differences import (
-    LISTS,
     NO_DIFFERENCE,
     Binding,
     Difference,
-    ListChange,
     Lists,
-    beyond,
-    compare_lists,
     items_in,
     same_items,
-    stands_in_front,
 )
 from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.list_changes import (
+    LISTS,
+    ListChange,
+    Place,
+    beyond,
+    compare_lists,
+    place_of,
+)
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.submodule_attributes import (
     BindingIndex,
@@ -270,10 +273,11 @@ class ImportState:
             return
         self._hold({**self.modules, **entries}, entries)
 
-    def admit_item(self, list_name: str, item: object, *, in_front: bool) -> None:
-        """Make a path entry, finder or hook part of this snapshot, before or behind all others."""
+    def admit_item(self, list_name: str, item: object, place: Place) -> None:
+        """Make a path entry, finder or hook part of this snapshot, where it stands now."""
         found, items = self.lists[list_name]
-        self.lists[list_name] = (found, (item, *items) if in_front else (*items, item))
+        at = place.position_in(items)
+        self.lists[list_name] = (found, (*items[:at], item, *items[at:]))
         if list_name == "path_hooks":
             # The finders of before were made without it, and whoever added it has dropped them.
             self.finders = Entries({})
@@ -318,11 +322,9 @@ class ImportState:
             found, known = self.lists[list_name]
             self.lists[list_name] = (found, tuple(beyond(known, items.removed)))
             self._compared = None
-            for item in items.added:
-                if not any(item is other for other in known):
-                    now = without_own_finder(items_in(getattr(sys, list_name, None)))
-                    in_front = stands_in_front(item, now, without_own_finder(known))
-                    self.admit_item(list_name, item, in_front=in_front)
+            now = without_own_finder(items_in(getattr(sys, list_name, None)))
+            for item in beyond(items.added, beyond(known, before.contents(list_name))):
+                self.admit_item(list_name, item, place_of(item, now))
 
     def _follow_containers(self, before: ImportState) -> None:
         for name, (found, _) in before.lists.items():

@@ -12,11 +12,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from itertools import compress, repeat
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.machinery.finders import drop_finder_caches, is_own_finder
 from pytest_import_isolation.machinery.lazy_settings import LazySettings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
-from pytest_import_isolation.state.differences import Overlay, edited, key_of, same_items
+from pytest_import_isolation.state.differences import Overlay, same_items
+from pytest_import_isolation.state.list_changes import Place, edited, key_of, keys_of
 from pytest_import_isolation.state.odd_keys import OddKey, entries_in, entry_in
 from pytest_import_isolation.state.submodule_attributes import bind, depth, parent_namespace
 
@@ -185,23 +186,20 @@ def lay(overlay: Overlay, keep_first: Callable[[object], bool] = lambda finder: 
         drop_finder_caches()
 
 
-def insert_items(list_name: str, items: Sequence[object], *, in_front: bool, after: int = 0) -> None:
-    """Insert into one of the lists of ``sys`` what is not in it yet.
+def insert_item(list_name: str, item: object, place: Place) -> None:
+    """Insert into one of the lists of ``sys`` what is not in it yet; behind the finder of this package.
 
     Args:
         list_name: ``"path"``, ``"meta_path"`` or ``"path_hooks"``.
-        items: what to insert, in order.
-        in_front: before the others, or behind them.
-        after: how many items at the front keep their place.
+        item: what to insert.
+        place: where it stood.
     """
     target = getattr(sys, list_name, None)
-    if type(target) is not list:
+    if type(target) is not list or key_of(item) in keys_of(target):
         return
-    present = set(map(key_of, target))
-    new = [item for item in items if key_of(item) not in present]
-    position = after if in_front else len(target)
-    target[position:position] = new
-    if new and list_name == "path_hooks":
+    own = next((at for at, other in enumerate(target, 1) if is_own_finder(other)), 0)
+    target.insert(max(own, place.position_in(target)), item)
+    if list_name == "path_hooks":
         sys.path_importer_cache.clear()  # it acts on paths that nobody has looked at yet
 
 

@@ -27,7 +27,7 @@ from pytest_import_isolation.machinery.modules import (
     last_keys,
     missing_among,
 )
-from pytest_import_isolation.state.differences import LISTS, compare_lists, key_of
+from pytest_import_isolation.state.list_changes import LISTS, compare_lists, key_of
 
 #: So many keys more than those that are new are looked at first, and among so many what is gone.
 _FEW: Final = 8

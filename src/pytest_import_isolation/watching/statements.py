@@ -11,15 +11,9 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.state.differences import (
-    LISTS,
-    Lists,
-    compare_lists,
-    items_in,
-    items_of,
-    key_of,
-)
+from pytest_import_isolation.state.differences import Lists, items_in, items_of
 from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.list_changes import LISTS, compare_lists, key_of
 from pytest_import_isolation.state.single_changes import SingleChange, container, entry_of
 from pytest_import_isolation.state.submodule_attributes import bound_value
 from pytest_import_isolation.watching.lines import LineWatch

@@ -10,7 +10,8 @@ from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
-from pytest_import_isolation.state.differences import Difference, key_of
+from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.list_changes import key_of
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState

@@ -15,14 +15,9 @@ from pytest_import_isolation.parking.belongings import Belonging, holds, homes_o
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.installed_entries import InstalledEntries
 from pytest_import_isolation.parking.ownership import IMPORT_SYSTEM, Ownership, says
-from pytest_import_isolation.state.differences import (
-    Difference,
-    beyond,
-    items_of,
-    key_of,
-    stands_in_front,
-)
+from pytest_import_isolation.state.differences import Difference, items_of
 from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.list_changes import Place, beyond, key_of, place_of
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
@@ -80,8 +75,7 @@ class Installations:
             if fate.outcome is Outcome.KEEP:
                 self.admit(list_name, item)
             elif fate.outcome is Outcome.PARK:
-                in_front = list_name not in _SINGLE and self._is_in_front(list_name, item)
-                self._entrust(fate.packages, Belonging(list_name, item, in_front))
+                self._entrust(fate.packages, Belonging(list_name, item, _place(list_name, item)))
         self._entrust_cached_finders(difference, packages)
 
     def packages_installing(self, difference: Difference, modules: Mapping[Any, object]) -> frozenset[str]:
@@ -117,7 +111,7 @@ class Installations:
                 top = top_level(name)
                 if packages != (top,):
                     others = tuple(package for package in packages if package != top)
-                    self._entrust(others, Belonging("entry", name, in_front=False))
+                    self._entrust(others, Belonging("entry", name))
 
     def settle_classes(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Undo what modules that leave did to the classes of finders.
@@ -134,9 +128,7 @@ class Installations:
             EXECUTED.class_changes.remove(change)
             self.undone.insert(0, change)
             if outcome is Outcome.PARK:
-                self._entrust(
-                    self._returning_with(change.maker, outcomes), Belonging("class", change, in_front=False)
-                )
+                self._entrust(self._returning_with(change.maker, outcomes), Belonging("class", change))
 
     def note_entries(self, entries: Mapping[Any, object]) -> set[str]:
         """Let entries follow the libraries that made them when they were called.
@@ -224,7 +216,7 @@ class Installations:
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         for entry, finder, home in self._cached_finders(difference, known):
             if packages[top_level(home)] is Outcome.PARK:
-                self._entrust((top_level(home),), Belonging(_CACHE, (entry, finder), in_front=False))
+                self._entrust((top_level(home),), Belonging(_CACHE, (entry, finder)))
 
     def _cached_finders(
         self, difference: Difference, modules: Mapping[Any, object]
@@ -327,14 +319,12 @@ class Installations:
         elif list_name == _LAZY:
             self._state.admit_lazy_imports()
         else:
-            self._state.admit_item(list_name, item, in_front=self._is_in_front(list_name, item))
+            self._state.admit_item(list_name, item, _place(list_name, item))
 
-    def _is_in_front(self, list_name: str, item: object) -> bool:
-        now, before = (
-            without_own_finder(items)  # what comes back stands behind the finder
-            for items in (items_of(list_name), self._state.contents(list_name))
-        )
-        return stands_in_front(item, now, before)
+
+def _place(list_name: str, item: object) -> Place:
+    # What comes back stands behind the finder.
+    return place_of(item, () if list_name in _SINGLE else without_own_finder(items_of(list_name)))
 
 
 def _change(list_name: str, item: object) -> SingleChange:

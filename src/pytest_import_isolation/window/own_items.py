@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pytest_import_isolation.machinery.finders import ask_finders, is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.state.differences import ListChange, beyond
+from pytest_import_isolation.state.list_changes import ListChange, beyond
 from pytest_import_isolation.state.writing import prepend_path, put_first
 from pytest_import_isolation.watching.finder_log import FinderLog
 

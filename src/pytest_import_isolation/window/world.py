@@ -15,7 +15,8 @@ from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import Changes
-from pytest_import_isolation.state.differences import Difference, Overlay, edited, items_of
+from pytest_import_isolation.state.differences import Difference, Overlay, items_of
+from pytest_import_isolation.state.list_changes import edited
 from pytest_import_isolation.state.odd_keys import entries_in, is_plain
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
