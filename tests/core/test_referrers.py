@@ -74,8 +74,67 @@ _WAYS: Final[dict[str, Callable[[Any, object], object]]] = {
     "on another class": lambda survivor, value: setattr(
         survivor, "Other", type("Other", (), {"__module__": survivor.__name__, "held": value})
     ),
+    "on an instance": lambda survivor, value: setattr(survivor.SHOP, "held", value),
+    "under a new name of an instance": lambda survivor, value: setattr(
+        survivor.SHOP, f"name{len(vars(survivor.SHOP))}", value
+    ),
+    "appended on an instance": lambda survivor, value: survivor.SHOP.ITEMS.append(value),
+    "entered on an instance": lambda survivor, value: _enter(survivor.SHOP.BOX, value),
+    "in place of an item of an instance": lambda survivor, value: setattr(
+        survivor.SHOP, "ITEMS", [*survivor.SHOP.ITEMS[1:], value]
+    ),
+    "in a slot": lambda survivor, value: setattr(survivor.SLOT, "held", value),
+    "on a simple namespace": lambda survivor, value: setattr(survivor.SPACE, "held", value),
+    "in a deque": lambda survivor, value: survivor.DEQUE.append(value),
+    "in a cache": lambda survivor, value: survivor.cached(_Key(value)),
+    "in a bounded cache": lambda survivor, value: survivor.bounded(_Key(value)),
+    "in a list in a list": lambda survivor, value: survivor.NESTED[0].append(value),
+    "in a dict in a list in a dict": lambda survivor, value: _enter(survivor.DEEP["a"][0], value),
     "removed": _remove,
 }
+
+
+class _Key:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+_SURVIVOR: Final = """
+from collections import deque
+from functools import lru_cache
+from types import SimpleNamespace
+
+class Shop:
+    TABLE = {}
+
+class Slot:
+    __slots__ = ("held",)
+
+ITEMS, TABLE, SET = [], {}, set()
+SHOP, SLOT, SPACE, DEQUE = Shop(), Slot(), SimpleNamespace(), deque()
+SHOP.ITEMS, SHOP.BOX = [1], {}
+NESTED, DEEP = [[]], {"a": [{}]}
+
+@lru_cache(maxsize=None)
+def cached(key):
+    return key.value
+
+@lru_cache(maxsize=2)
+def bounded(key):
+    return key.value
+"""
+
+
+#: Those in which the value is found for certain, whatever else was done.
+_CERTAIN: Final = {
+    *("bound", "appended", "on an instance", "appended on an instance", "in a slot", "in a deque"),
+    *("on a simple namespace", "in a cache", "in a bounded cache", "in a list in a list"),
+    "in a dict in a list in a dict",
+}
+
+
+def _is_own(home: str) -> bool:
+    return home == "survivor"
 
 
 @settings(max_examples=150, deadline=None)
@@ -94,17 +153,19 @@ def test_what_is_remembered_is_what_a_look_at_everything_finds(
     steps: list[tuple[str, str, str, tuple[str, ...]]],
 ) -> None:
     modules = {name: _module(name) for name in ("new_a", "new_b", "older")}
-    survivor = _module("survivor", "class Shop:\n    TABLE = {}\nITEMS, TABLE, SET = [], {}, set()\n")
+    survivor = _module("survivor", _SURVIVOR)
     survivor.older = modules["older"].Cart
     referrers = Referrers()
     for way, name, kind, sought in steps:
         _WAYS[way](survivor, _values(modules[name])[kind])
         for _ in range(2):
-            found = referrers.references(
-                "survivor", survivor, NewModules({one: modules[one] for one in sought})
-            )
-            all_of_it = NewModules({one: modules[one] for one in sought}).references(vars(survivor))
-            assert [*found] == [*all_of_it]
+            wanted = {one: modules[one] for one in sought}
+            found = referrers.references("survivor", survivor, NewModules(wanted, _is_own))
+            all_of_it = NewModules(wanted, _is_own).references(vars(survivor))
+            # What is known of an object is told at once, and in another order than that of a namespace.
+            assert sorted({*found}) == sorted({*all_of_it})
+            if kind != "number" and way in _CERTAIN and name in sought:
+                assert name in {home for home, _ in NewModules(wanted, _is_own).references(vars(survivor))}
 
 
 @pytest.mark.skipif(not HAS_NUMBERS, reason="states of dictionaries have no numbers here")

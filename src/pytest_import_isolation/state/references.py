@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import operator
-from collections.abc import Collection, Iterator, Mapping, Set
-from functools import cached_property
-from types import FunctionType, MethodType, ModuleType
+import sys
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from functools import cached_property, lru_cache
+from itertools import chain, islice
+from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
@@ -25,13 +29,25 @@ _PLAIN: Final = frozenset(
     map(id, (str, int, float, bool, bytes, type(None), property, type(len), type(str.join)))
 )
 _CONTAINERS: Final = frozenset(map(id, (list, tuple, set, frozenset)))
+#: Those whose items only garbage collection knows, such as a function with a cache.
+_OTHER_CONTAINERS: Final = frozenset(map(id, (deque, SimpleNamespace, type(lru_cache(len)))))
+_ALL_CONTAINERS: Final = frozenset((id(dict), *_CONTAINERS, *_OTHER_CONTAINERS))
+#: So many containers that are in each other are looked into.
+_DEEPEST: Final = 4
 
 
 class NewModules:
-    """The modules that a window loaded, with the means to find who refers to them."""
+    """The modules that a window loaded, with the means to find who refers to them.
 
-    def __init__(self, modules: Mapping[str, object]) -> None:
+    Args:
+        modules: by their names.
+        is_own: tells of a module, by its name, whether instances of its classes are looked into, and other
+            holders in holders; nobody's are by default.
+    """
+
+    def __init__(self, modules: Mapping[str, object], is_own: Callable[[str], bool] | None = None) -> None:
         self.modules = modules
+        self._is_own = is_own
         # By the identities of classes, which are kept alive.
         self._by_class: dict[int, tuple[type, str | None]] = {}
 
@@ -133,16 +149,41 @@ class NewModules:
         ]
 
     def references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
-        """Yield the new modules that the items of a builtin container are or belong to.
+        """Yield the new modules that what is in a holder is, or belongs to.
 
         Args:
-            where: what holds the container, given back with each.
-            value: the container; nothing is in anything else.
+            where: what holds the holder, given back with each.
+            value: the holder, see :meth:`is_holder`; nothing is in anything else.
         """
-        for item in items_of_container(value):
-            home = self.home_of(item)
-            if home is not None:
-                yield home, where
+        waiting, seen = [(self._items_of(value), 1)], {id(value)}
+        for items, depth in waiting:
+            for item in items:
+                home = self.home_of(item)
+                if home is not None:
+                    yield home, where
+            for item in containers_among(items) if self._is_own is not None and depth < _DEEPEST else ():
+                inner = items_of_container(item)
+                if inner and id(item) not in seen:
+                    seen.add(id(item))
+                    waiting.append((inner, depth + 1))
+
+    def is_holder(self, value: object) -> bool:
+        """Tell whether other objects may be in a value, now or later, that are looked at.
+
+        That is a builtin container, what a function with a cache has returned, or an instance of a class of
+        one's own, whose attributes count, or a method of one.
+        """
+        if is_container(value):
+            return True
+        kind = type(_owner(value))
+        if self._is_own is None or issubclass(kind, type) or issubclass(kind, tuple):
+            return False
+        return self._is_own(class_home(kind))
+
+    def _items_of(self, holder: object) -> list[object]:
+        if is_container(holder) or not self.is_holder(holder):
+            return items_of_container(holder)
+        return _without_plain(parts_of(holder))
 
 
 def is_plain_value(value: object) -> bool:
@@ -150,18 +191,72 @@ def is_plain_value(value: object) -> bool:
     return id(type(value)) in _PLAIN
 
 
+def is_container(value: object) -> bool:
+    """Tell whether a value is a container of Python's own; a function with a cache is one."""
+    return id(type(value)) in _ALL_CONTAINERS
+
+
+def containers_among(items: Collection[object]) -> list[object]:
+    """Return those of some objects that are containers, at the speed of C if there are none."""
+    if _ALL_CONTAINERS.isdisjoint(map(id, map(type, items))):
+        return []
+    return [item for item in items if is_container(item)]
+
+
 def items_of_container(value: Any) -> list[object]:
     """Return the items of a builtin container; none if they are plain, or too many to be but data."""
-    if type(value) is dict:
-        items: Collection[object] = value.values()
-    elif id(type(value)) in _CONTAINERS:
+    kind = type(value)
+    items: Collection[object]
+    if kind is dict:
+        if _is_of_the_interpreter(value):
+            return []
+        items = value.values()
+    elif id(kind) in _CONTAINERS:
         items = value
+    elif id(kind) in _OTHER_CONTAINERS:
+        items = parts_of(value)
     else:
         return []
+    return _without_plain(items)
+
+
+def _owner(value: object) -> object:
+    """Return what a method is bound to; anything else itself."""
+    return value.__self__ if type(value) is MethodType else value
+
+
+def items_of_all(containers: Iterable[object]) -> list[object]:
+    """Return the items of some containers; see :func:`items_of_container`."""
+    return [*chain.from_iterable(map(items_of_container, containers))]
+
+
+def parts_of(value: object) -> list[object]:
+    """Return what an object refers to beside its class: its attributes, or its items. None of its code runs.
+
+    These may be in a dictionary of their own. Of an object that refers to very much nothing is returned.
+    """
+    owner = _owner(value)
+    kind = type(owner)
+    found: list[object] = []
+    for item in gc.get_referents(owner):
+        if type(item) is dict and (id(kind) in _OTHER_CONTAINERS or item is namespace(owner)):
+            found += islice(item.values(), _LARGEST_CONTAINER + 1)
+        elif item is not kind:
+            found.append(item)
+    return found if len(found) <= _LARGEST_CONTAINER else []
+
+
+def _without_plain(items: Collection[object]) -> list[object]:
     if not 0 < len(items) <= _LARGEST_CONTAINER:
         return []
     found = list(items)
     return [] if _PLAIN.issuperset(map(id, map(type, found))) else found
+
+
+def _is_of_the_interpreter(table: dict[Any, object]) -> bool:
+    """Tell whether a table is ``sys.modules``, or the namespace of a module: to have it is no need of it."""
+    first = next(iter(table), None)  # a module is made with its name
+    return table is sys.modules or (type(first) is str and first == "__name__")
 
 
 def changed_values(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:

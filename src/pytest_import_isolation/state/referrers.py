@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.modules import class_dictionary, class_home, class_namespace, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.state.references import NewModules, is_plain_value, items_of_container
+from pytest_import_isolation.state.references import (
+    NewModules,
+    containers_among,
+    is_plain_value,
+    items_of_all,
+    items_of_container,
+    parts_of,
+)
 
+_IsHolder = Callable[[object], bool]
 # Lists of strings, which nearly every module has.
 _STRINGS: Final = frozenset(("__all__", "__path__"))
 
@@ -34,14 +42,53 @@ class _Waiting(NamedTuple):
         return self.cell is None or id(container) != self.identity or self.cell.value != self.version
 
 
+class _Parts(NamedTuple):
+    """An object whose attributes or items only garbage collection knows, by these: most stay the same."""
+
+    holder: Mapping[str, Any]
+    key: str
+    where: str
+    #: The identities of its parts when they were noted, and of what was in those that are containers.
+    parts: tuple[int, ...]
+    items: tuple[int, ...]
+    #: Which of the parts are containers, in which others may be; None if there are containers in those.
+    containers: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, holder: Mapping[str, Any], key: str, where: str, parts: list[object]) -> _Parts:
+        """Take note of an object, given what it refers to."""
+        inner = containers_among(parts)
+        items = items_of_all(inner)
+        containers = tuple(at for at, part in enumerate(parts) if any(part is one for one in inner))
+        is_flat = not containers_among(items)
+        identities = _identities(parts), _identities(items)
+        return cls(holder, key, where, *identities, containers if is_flat else None)
+
+    def references(self, modules: NewModules) -> Iterator[tuple[str, str]]:
+        """Yield what is in it if that is not what was noted; see :meth:`.NewModules.references`."""
+        value = self.holder.get(self.key)
+        parts = parts_of(value)
+        is_same = self.containers is not None and _identities(parts) == self.parts
+        if is_same and self.containers:
+            is_same = _identities(items_of_all(parts[at] for at in self.containers)) == self.items
+        if not is_same:
+            yield from modules.references_of_container(self.where, value)
+
+
+def _identities(values: Sequence[object]) -> tuple[int, ...]:
+    """Return the identities of values and of their types. Nothing is kept alive."""
+    return (*map(id, values), *map(id, map(type, values)))
+
+
 class _Referrer:
     """What one namespace, with the classes that are defined in it, can refer to.
 
     Args:
         space: the namespace.
+        is_holder: see :meth:`.NewModules.is_holder`.
     """
 
-    def __init__(self, space: dict[str, Any]) -> None:
+    def __init__(self, space: dict[str, Any], is_holder: _IsHolder) -> None:
         # First of all: another thread may write to it meanwhile.
         self._moment = Moment(space)
         # Its classes, which are not kept alive, and where the versions of their namespaces are read.
@@ -52,21 +99,25 @@ class _Referrer:
         # Of classes, and of those of instances.
         self._homes: set[str] = set()
         self._waiting: list[_Waiting] = []
+        self._parts: list[_Parts] = []
         name = space.get("__name__")
         for key, value in list(space.items()):
-            if self._note(space, key, key, value) and type(name) is str and class_home(value) == name:
-                self._note_class(key, value)
+            is_class = self._note(space, key, key, value, is_holder)
+            if is_class and type(name) is str and class_home(value) == name:
+                self._note_class(key, value, is_holder)
         self._has_cells = None not in self._cells
         self._versions = read_cells(self._cells) if self._has_cells else b""
 
-    def _note_class(self, where: str, cls: type) -> None:
+    def _note_class(self, where: str, cls: type, is_holder: _IsHolder) -> None:
         space = class_namespace(cls)
         self._classes.append(weakref.ref(cls))
         self._cells.append(cell_of(class_dictionary(cls)))
         for key, value in list(space.items()):
-            self._note(space, key, f"{where}.{key}", value)
+            self._note(space, key, f"{where}.{key}", value, is_holder)
 
-    def _note(self, space: Mapping[str, Any], key: object, where: str, value: object) -> bool:
+    def _note(
+        self, space: Mapping[str, Any], key: object, where: str, value: object, is_holder: _IsHolder
+    ) -> bool:
         """Take note of a value; tell whether it is a class."""
         if type(key) is not str or key == "__builtins__" or is_plain_value(value):
             return False
@@ -75,11 +126,18 @@ class _Referrer:
             if key not in _STRINGS:
                 self._waiting.append(_Waiting(space, key, where))
             return False
-        if kind is dict:
+        items = items_of_container(value)
+        if containers_among(items):
+            self._waiting.append(_Waiting(space, key, where))  # what is in these can change while it does not
+        elif kind is dict:
             cell = cell_of(value)
             version = None if cell is None else cell.value
             self._waiting.append(_Waiting(space, key, where, id(value), cell, version))
-        for item in items_of_container(value):
+        elif kind is not tuple and kind is not frozenset and is_holder(value):
+            parts = parts_of(value)
+            self._parts.append(_Parts.of(space, key, where, parts))
+            items = [*parts, *items_of_all(containers_among(parts))]
+        for item in items:
             self._note_value(item)
         return self._note_value(value)
 
@@ -115,6 +173,8 @@ class _Referrer:
             container = waiting.holder.get(waiting.key)
             if waiting.has_changed(container):
                 yield from modules.references_of_container(waiting.where, container)
+        for parts in self._parts:
+            yield from parts.references(modules)
 
 
 class Referrers:
@@ -145,5 +205,5 @@ class Referrers:
             return
         known = self._known.get(name)
         if known is None or not known.is_of(space):
-            known = self._known[name] = _Referrer(space)
+            known = self._known[name] = _Referrer(space, modules.is_holder)
         yield from known.references(space, modules)

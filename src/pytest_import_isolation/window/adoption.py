@@ -12,7 +12,7 @@ from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.list_changes import key_of
-from pytest_import_isolation.state.origins import Origin
+from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.asked_imports import ASKED
@@ -76,7 +76,7 @@ def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> di
             refused.update({name: reason for name in adopted if name in asked and name not in loaded})
             wanted = set(loaded)
         else:
-            wanted = {*loaded, *_closure(difference.added, asked)}
+            wanted = {*loaded, *_closure(difference.added, asked, window.origins)}
         adopted = {name: module for name, module in adopted.items() if name in wanted}
     window.admit(adopted, difference)
     return refused
@@ -204,9 +204,11 @@ def _follow(window: Window, change: Difference, before: ImportState) -> set[Any]
     return {*change.added, *change.replaced}
 
 
-def _closure(modules: Mapping[Any, object], names: Iterable[str]) -> set[str]:
+def _closure(modules: Mapping[Any, object], names: Iterable[str], origins: Origins) -> set[str]:
     """Return those of the modules that others of them refer to, the packages above included."""
-    new_modules = NewModules({name: module for name, module in modules.items() if type(name) is str})
+    new_modules = NewModules(
+        {name: module for name, module in modules.items() if type(name) is str}, origins.was_first_party
+    )
     waiting, found = list(names), set[str]()
     while waiting:
         name = waiting.pop()

@@ -128,6 +128,8 @@ class _Deciding:
             if not self._is_foreign_package(top_level(name)):
                 self.verdicts[name] = Verdict(Origin.FAKE, f"it is another name for {own_name}")
         self.new_modules = NewModules(self.real)
+        # Of a project's own modules that hold some of them, more is looked at.
+        self.held_modules = NewModules(self.real, circumstances.origins.was_first_party)
         self.decisions: dict[Any, Decision] = {}
         self.unclean = self._unclean()
 
@@ -226,9 +228,9 @@ class _Deciding:
                 space = changed_values(self.given.before_return.get(name, {}), space)
                 if not space:
                     continue
-                found = self.new_modules.references(space)
+                found = self.held_modules.references(space)
             else:
-                found = self.given.remembered.references(name, module, self.new_modules)
+                found = self.given.remembered.references(name, module, self.held_modules)
             lazy: frozenset[str] | None = None
             # A test holds what it saw with its fake; nobody else shall get that.
             not_kept = self.unclean if self.unclean and self.given.is_test_code(module) else ()
@@ -359,7 +361,9 @@ class _Deciding:
             for ancestor in ancestors(name):
                 if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
                     kept.append(ancestor)
-            for home, key in self.new_modules.references(namespace(self.real[name]) or {}):
+            is_own = self.verdicts[name].origin is Origin.FIRST_PARTY
+            modules = self.held_modules if is_own else self.new_modules
+            for home, key in modules.references(namespace(self.real[name]) or {}):
                 reason = f"{name}.{key} refers to it, and {name} is kept"
                 if f"{name}.{key}" == home:
                     if not self._is_part(home, name):
