@@ -120,6 +120,6 @@ def _left(written: list[ContentChange], torn: list[ContentChange]) -> dict[str, 
     first = {(change.space, change.name): change.before for change in written}
     again = [change._replace(before=first.get((change.space, change.name), change.before)) for change in torn]
     return {
-        "setup": [change for change in written if change.is_in_place and change.after is not change.before],
-        "teardown": [change for change in again if change.after is not change.before],
+        "setup": [change for change in written if change.is_in_place and not change.is_none],
+        "teardown": [change for change in again if not change.is_none],
     }
