@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.findings import Findings, Reloaded, how
+from pytest_import_isolation.contents.findings import ADDED, BOUND, REMOVED, Findings, Reloaded, how
 from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
@@ -32,6 +32,8 @@ from pytest_import_isolation.watching.import_log import Reload
 from pytest_import_isolation.wording import listing
 
 _MOST_NAMES = 6
+#: What was done to a name that asks for another advice, by how it is called.
+_SPECIAL = {ADDED: "-by-adding", REMOVED: "-by-removing", BOUND: "-by-import"}
 
 
 class ContentLeak(NamedTuple):
@@ -134,12 +136,15 @@ class ContentLeaks:
         self,
         findings: Findings,
         by: Callable[[ContentChange], Polluter],
+        *,
+        by_fixture: bool = False,
     ) -> Iterator[ContentLeak]:
         """Yield the leaks, one for each reload and for each module and statement.
 
         Args:
             findings: what test code did.
             by: returns who made a change.
+            by_fixture: whether fixtures of a wider scope did.
         """
         for reloaded in findings.reloaded:
             if reloaded.importer is None:  # the others are told by what heard of them
@@ -152,7 +157,8 @@ class ContentLeaks:
             place, key = self._place(change, by(change))
             groups.setdefault((change.space.home, change.space.is_class, *key), []).append((change, place))
         for group in groups.values():
-            yield self._of_writes([change for change, _ in group], by(group[0][0]), group[0][1])
+            changes = [change for change, _ in group]
+            yield self._of_writes(changes, by(changes[0]), group[0][1], by_fixture=by_fixture)
 
     def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:
@@ -181,7 +187,12 @@ class ContentLeaks:
         )
 
     def _of_writes(
-        self, changes: list[ContentChange], polluter: Polluter, location: Location | None
+        self,
+        changes: list[ContentChange],
+        polluter: Polluter,
+        location: Location | None,
+        *,
+        by_fixture: bool,
     ) -> ContentLeak:
         first = changes[0]
         severity = min((self._severity(change) for change in changes), key=(ERROR, WARNING, INFO).index)
@@ -189,14 +200,16 @@ class ContentLeaks:
         detail = _detail(first)
         if others:
             detail += f" The same statement wrote to {listing(others, _MOST_NAMES)}."
+        kind = "class-attribute-left" if first.space.is_class else "attribute-left"
         leak = make_leak(
-            "class-attribute-left" if first.space.is_class else "attribute-left",
+            kind,
             first.full_name,
             polluter,
             detail,
             location=location,
             severity=severity,
-            case="attribute-left-by-import" if first.submodule is not None else None,
+            case=f"{kind}{_SPECIAL.get(how(first), '')}",
+            by_fixture=by_fixture,
         )
         watched = WatchedContents(
             first.space.home,
