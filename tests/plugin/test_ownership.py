@@ -1135,7 +1135,10 @@ def test_test_code_answers_for_what_it_plants_at_import_and_by_a_library(suite: 
     ]
 
 
-def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(suite: Suite) -> None:
+@pytest.mark.parametrize("mode", _MODES)
+def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
     run = suite.run(
         {
             "lib/site-packages/stubs.py": """
@@ -1152,6 +1155,7 @@ def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(suite: Sui
                     stub()
             """,
         },
+        *mode,
         ini=_INI,
     )
     place = run.leak("fake-left", "elsewhere")["location"]

@@ -150,7 +150,7 @@ class ContentLeaks:
             if reloaded.importer is None:  # the others are told by what heard of them
                 polluter = by(_first_change(reloaded))
                 yield _leak_of(
-                    reloaded, polluter, self.places, None, self._execution(polluter, reloaded.space.name)
+                    reloaded, polluter, self.places, None, self.execution(polluter, reloaded.space.name)
                 )
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
@@ -176,8 +176,8 @@ class ContentLeaks:
         location = Location(self.places.shorten(writer.file), statement.line, exact=False)
         return location, (writer.file, statement.line, statement.column)
 
-    def _execution(self, polluter: Polluter, module: str) -> Location | None:
-        """Return the statement that probably let a body run again of which no listener heard."""
+    def execution(self, polluter: Polluter, module: str) -> Location | None:
+        """Return the statement that probably let a body run again, where none was seen to do so."""
         file = str(self.places.file_of(polluter))
         writer = self.writers.execution(file, module, self.places.lines_of(polluter.nodeid))
         return (
@@ -248,7 +248,11 @@ def _detail(change: ContentChange) -> str:
 
 
 def leak_of_reload(
-    reload: Reload, polluter: Polluter, places: Places, adder: Callable[[str], str | None] = lambda file: None
+    reload: Reload,
+    polluter: Polluter,
+    places: Places,
+    adder: Callable[[str], str | None] = lambda file: None,
+    guess: Callable[[], Location | None] = lambda: None,
 ) -> ContentLeak:
     """Return the leak that a reload in place is.
 
@@ -257,12 +261,14 @@ def leak_of_reload(
         polluter: who did it.
         places: shortens file names.
         adder: returns who put the directory of a file on the path.
+        guess: returns the statement that probably did it, for where no users' own statement was running.
     """
     dictionary = namespace(reload.module)
     space = Space(reload.name, reload.name, reload.module, {} if dictionary is None else dictionary, _nothing)
     reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
     because = adder(str(reloaded.files[1])) if reloaded.is_from_elsewhere else None
-    return _leak_of(reloaded, polluter, places, because)
+    location = places.of_way(reload.way, exact=True) or guess() or places.of_way(reload.beside, exact=False)
+    return _leak_of(reloaded, polluter, places, because, location)
 
 
 def _nothing(space: Space) -> None:
@@ -283,7 +289,7 @@ def _leak_of(
     polluter: Polluter,
     places: Places,
     because: str | None,
-    location: Location | None = None,
+    location: Location | None,
 ) -> ContentLeak:
     space = reloaded.space
     now = dict(space.dictionary or {})
@@ -298,9 +304,6 @@ def _leak_of(
     if reloaded.is_from_elsewhere:
         was, now_is = reloaded.files
         files = places.shorten(str(was)), places.shorten(str(now_is))
-    if reloaded.importer is not None:
-        file, line = reloaded.importer.file, reloaded.importer.line
-        location = Location(places.shorten(file), line, exact=True)
     leak = make_leak(
         "reloaded",
         space.name,

@@ -87,7 +87,8 @@ FOR_TESTS: Final[Mapping[str, str]] = {
     "hook-added": _CONTEXT,
     "hook-removed": _CONTEXT,
     "evicted": (
-        "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
+        "Import {name} before the mock.patch.dict(sys.modules) block, "
+        "or use fakes= or missing= of the marker instead."
     ),
     "reloaded": _FRESH,
     "reloaded-by-path": _RELOADED_BY_PATH,
