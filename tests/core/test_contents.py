@@ -26,7 +26,7 @@ from pytest_import_isolation.contents.source_writes import (
     writes_of,
 )
 from pytest_import_isolation.contents.spaces import value_of
-from pytest_import_isolation.contents.values import is_mock, kind_of
+from pytest_import_isolation.contents.values import is_mock, is_same, kind_of
 from pytest_import_isolation.contents.watched_modules import Wanting, WatchedModules
 from pytest_import_isolation.contents.write_statements import possible_writes, statements_writing
 from pytest_import_isolation.contents.writers import Writers
@@ -324,6 +324,38 @@ def test_texts_say_what_they_read_when_they_are_executed() -> None:
     assert read.issuperset("abcdef")
     assert "no" not in read
     assert not names_read_at_import("def (")
+
+
+def test_a_descriptor_is_the_same_as_another_one_of_the_same_functions_and_nothing_of_it_is_called() -> None:
+    class Odd:
+        def _no(self, *args: object) -> Any:
+            raise AssertionError
+
+        __call__ = __eq__ = _no
+
+        def __hash__(self) -> int:
+            raise AssertionError
+
+    class Special(property):
+        fget = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+    odd, other = Odd(), Odd()
+    for kind in (staticmethod, classmethod, property):
+        assert is_same(kind(odd), kind(odd))
+        assert not is_same(kind(odd), kind(other))
+        assert not is_same(kind(odd), odd)
+    assert not is_same(staticmethod(odd), classmethod(odd))
+    assert not is_same(property(odd), property(odd, odd))
+    assert not is_same(property(odd), property(odd, doc="another"))
+    assert not is_same(Special(odd), Special(odd))
+    assert is_same(odd, odd)
+    assert not is_same(1000, int("1000"))
+    marked, named = staticmethod(kind_of), staticmethod(kind_of)
+    marked.route = "/"  # type: ignore[attr-defined]
+    assert not is_same(marked, named)
+    odd_names: dict[Any, object] = {"route": "/", 5: 5}
+    named.__dict__.update(odd_names)
+    assert not is_same(marked, named)
 
 
 def test_values_are_told_by_what_they_are() -> None:

@@ -202,7 +202,9 @@ def test_the_importer_is_the_first_frame_outside_the_machinery(tree: Tree) -> No
         ("mac_a", __name__, line),
     ]
     assert chain[-1][1].file == __file__
-    [(name, importer, module, before)] = log.reloads
+    [(name, importer, module, before, way, beside)] = log.reloads
+    assert way[0] == importer
+    assert beside == ()
     assert (name, module) == ("mac_c", sys.modules["mac_c"])
     assert importer is not None
     assert importer.line == line + 2

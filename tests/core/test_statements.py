@@ -119,9 +119,6 @@ def test_the_last_change_of_an_entry_counts_and_only_for_what_is_there(observed:
     assert observed.lines_of(_entry()) == [3]
     sys.modules[_NAME] = object()  # type: ignore[assignment]
     assert observed.lines_of(_entry()) is None
-    last = observed.statements.find_last(_NAME)
-    assert last is not None
-    assert last.steps[-1].line == 3
 
 
 def test_a_removal_is_found_whatever_was_there(observed: Observed) -> None:
@@ -129,6 +126,12 @@ def test_a_removal_is_found_whatever_was_there(observed: Observed) -> None:
     observed.statements.synchronize()
     observed.define(f"def f():\n    x = 1\n    del sys.modules[{_NAME!r}]\n")()
     assert observed.lines_of(SingleChange("entry", _NAME, before, ABSENT)) == [3]
+    removal = observed.statements.find_removal(_NAME)
+    assert removal is not None
+    assert removal.steps[-1].line == 3
+    # Who enters it again did not remove it.
+    observed.define(f"def f():\n    x = 1\n    sys.modules[{_NAME!r}] = x\n")()
+    assert observed.statements.find_removal(_NAME) is None
 
 
 def test_changes_of_lists_are_found(observed: Observed) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 from tests.conftest import TAKES_LONG
 
-from pytest_import_isolation.report.advice import FOR_FILES, FOR_TESTS
+from pytest_import_isolation.report.advice import FOR_FILES, FOR_FIXTURES, FOR_TESTS
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _PROJECT: Final = {
     "net.py": "def send(): return 'real'\n",
     "shop/__init__.py": "",
-    "shop/cart.py": "class Cart: pass\n",
+    "shop/cart.py": "class Cart:\n    @staticmethod\n    def count(): return 1\n",
+    "shop/safe.py": "try:\n    from net import send\nexcept ImportError:\n    send = None\n",
     "shop/mail.py": "import net\ndef send(): return net.send()\n",
     "shop/late.py": "def send():\n    import net\n    return net.send()\n",
     "shop/copy.py": "from net import send\n",
@@ -69,7 +70,18 @@ _OPEN: Final = "with IsolatedImportContext():"
 
 _TOTAL: Final = "import shop.cart\nshop.cart.Cart.total = MagicMock()"
 _NO_TOTAL: Final = "import shop.cart\n\ndef test_victim():\n    assert not hasattr(shop.cart.Cart, 'total')\n"
+_COUNT: Final = "import shop.cart\nshop.cart.Cart.count = MagicMock()"
+_NO_COUNT: Final = "import shop.cart\ndel shop.cart.Cart.count"
+_REAL_COUNT: Final = "import shop.cart\n\ndef test_victim():\n    assert shop.cart.Cart.count() == 1\n"
+_EXTRA: Final = "import net\nnet.extra = MagicMock()"
+_NO_EXTRA: Final = "import net\n\ndef test_victim():\n    assert not hasattr(net, 'extra')\n"
+_SAFE: Final = "def test_victim():\n    import shop.safe\n    assert shop.safe.send() == 'real'\n"
 _PART: Final = "import exports\n\ndef test_victim():\n    assert exports.part() == 'real'\n"
+_PATCHING: Final = "with pytest.MonkeyPatch.context() as patch:"
+_DELETING: Final = (
+    "@pytest.fixture(autouse=True)\ndef _patched(monkeypatch):\n    import net, shop.cart\n"
+    '    monkeypatch.delattr("{}")'
+)
 _FIXTURE: Final = "@pytest.fixture(autouse=True)\ndef _patched(monkeypatch):\n    monkeypatch.setattr"
 
 #: By what the advice is for: a test's own doing.
@@ -137,14 +149,36 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         "net.send", "import net\nnet.send = MagicMock()", 'monkeypatch.setattr("net.send", MagicMock())',
         'monkeypatch.setattr("net.send", ...)', _SEND,
     ),
+    "attribute-left-by-adding": _Case(
+        "net.extra", _EXTRA, 'with patch("net.extra", create=True):\n    pass\n'
+        'monkeypatch.setattr("net.extra", MagicMock(), raising=False)',
+        'monkeypatch.setattr("net.extra", ..., raising=False)', _NO_EXTRA,
+    ),
+    "attribute-left-by-removing": _Case(
+        "net.send", "import net\ndel net.send", 'monkeypatch.delattr("net.send")',
+        'monkeypatch.delattr("net.send")', _SEND,
+    ),
     "attribute-left-by-import": _Case(
         "exports.part", "import exports.part", "import exports.part",
         "mark them with @pytest.mark.isolated_imports", _PART, _MARK,
     ),
     "class-attribute-left": _Case(
+        "shop.cart.Cart.count", _COUNT, 'monkeypatch.setattr("shop.cart.Cart.count", MagicMock())',
+        'monkeypatch.setattr("shop.cart.Cart.count", ...)', _REAL_COUNT,
+    ),
+    "class-attribute-left-by-adding": _Case(
         "shop.cart.Cart.total", _TOTAL,
+        'with patch("shop.cart.Cart.total", create=True):\n    pass\n'
         'monkeypatch.setattr("shop.cart.Cart.total", MagicMock(), raising=False)',
-        'monkeypatch.setattr("shop.cart.Cart.total", ...)', _NO_TOTAL,
+        'mock.patch("shop.cart.Cart.total", create=True)', _NO_TOTAL,
+    ),
+    "class-attribute-left-by-removing": _Case(
+        "shop.cart.Cart.count", _NO_COUNT, 'monkeypatch.delattr("shop.cart.Cart.count")',
+        'monkeypatch.delattr("shop.cart.Cart.count")', _REAL_COUNT,
+    ),
+    "tainted-by-block": _Case(
+        "shop.safe", 'monkeypatch.setitem(sys.modules, "net", None)\nimport shop.safe', "import shop.safe",
+        "@pytest.mark.isolated_imports(missing=...)", _SAFE, '@pytest.mark.isolated_imports(missing="net")',
     ),
     "tainted-by-patch": _Case(
         "shop.copy", 'import net\nmonkeypatch.setattr(net, "send", lambda: "fake")\nimport shop.copy',
@@ -225,13 +259,112 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "net.send", "import net\nnet.send = MagicMock()", f'{_FIXTURE}("net.send", MagicMock())',
         'monkeypatch.setattr("net.send", ...)', _SEND,
     ),
+    "attribute-left-by-adding": _Case(
+        "net.extra", _EXTRA, f'{_FIXTURE}("net.extra", MagicMock(), raising=False)',
+        'monkeypatch.setattr("net.extra", ..., raising=False)', _NO_EXTRA,
+    ),
+    "attribute-left-by-removing": _Case(
+        "net.send", "import net\ndel net.send", _DELETING.format("net.send"),
+        'monkeypatch.delattr("net.send")', _SEND,
+    ),
     "attribute-left-by-import": _Case(
         "exports.part", "import exports.part", f"{_OPEN}\n    import exports.part", f'"{_OPEN}"', _PART
     ),
     "class-attribute-left": _Case(
+        "shop.cart.Cart.count", _COUNT, f'{_FIXTURE}("shop.cart.Cart.count", MagicMock())',
+        'monkeypatch.setattr("shop.cart.Cart.count", ...)', _REAL_COUNT,
+    ),
+    "class-attribute-left-by-adding": _Case(
         "shop.cart.Cart.total", _TOTAL,
         f'{_FIXTURE}("shop.cart.Cart.total", MagicMock(), raising=False)',
-        'monkeypatch.setattr("shop.cart.Cart.total", ...)', _NO_TOTAL,
+        'monkeypatch.setattr("shop.cart.Cart.total", ..., raising=False)', _NO_TOTAL,
+    ),
+    "class-attribute-left-by-removing": _Case(
+        "shop.cart.Cart.count", _NO_COUNT, _DELETING.format("shop.cart.Cart.count"),
+        'monkeypatch.delattr("shop.cart.Cart.count")', _REAL_COUNT,
+    ),
+    "tainted-by-block": _Case(
+        "shop.safe", 'sys.modules["net"] = None\nimport shop.safe\ndel sys.modules["net"]',
+        'with IsolatedImportContext(missing="net"):\n    import shop.safe',
+        '"with IsolatedImportContext(missing=...):"', _SAFE,
+    ),
+}  # fmt: skip
+
+#: The same, for what a fixture of a wider scope does.
+_IN_FIXTURES: Final[Mapping[str, _Case]] = {
+    "fake-left": _Case(
+        "net", f"{_FAKE}\nyield", 'with IsolatedImportContext(fakes={"net": {}}):\n    yield',
+        '"with IsolatedImportContext(fakes={"net": {...}}):"',
+        "def test_victim():\n    import net\n    assert net.send() == 'real'\n",
+    ),
+    "replaced": _Case(
+        "net", 'sys.modules.pop("net")\nimport net\nyield',
+        'with IsolatedImportContext(fresh="net"):\n    import net\n    yield',
+        '"with IsolatedImportContext(fresh="net"):"',
+        "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n",
+    ),
+    "replaced-by-fake": _Case(
+        "net", f"{_FAKE}\nyield", 'with IsolatedImportContext(fakes={"net": {}}):\n    yield',
+        '"with IsolatedImportContext(fakes={"net": {...}}):"',
+        "import net\n\ndef test_victim():\n    import net\n    assert net.send() == 'real'\n",
+    ),
+    "removed": _Case(
+        "net", 'del sys.modules["net"]\nyield', 'with IsolatedImportContext(fresh="net"):\n    yield',
+        '"with IsolatedImportContext(fresh="net"):"',
+        "import net as held\n\ndef test_victim():\n    import net\n    assert net is held\n",
+    ),
+    "blocked-left": _Case(
+        "net", 'sys.modules["net"] = None\nyield',
+        'with IsolatedImportContext(missing="net"):\n    yield', '"with IsolatedImportContext(missing="net"):"',
+        "def test_victim():\n    import net\n",
+    ),
+    "stale-attribute": _Case(
+        "shop.cart",
+        'with patch.dict(sys.modules):\n    sys.modules.pop("shop.cart")\n    import shop.cart\nyield',
+        f'{_OPEN}\n    with patch.dict(sys.modules):\n        sys.modules.pop("shop.cart")\n'
+        "        import shop.cart\n    yield",
+        f'"{_OPEN}"', "import shop.cart, sys\n\ndef test_victim():\n"
+        "    assert shop.cart is sys.modules['shop.cart']\n",
+    ),
+    "path-added": _Case(
+        "/vendor", 'sys.path.append("/vendor")\nyield',
+        'with IsolatedImportContext(path=["/vendor"]):\n    yield',
+        '"with IsolatedImportContext(path=["/vendor"]):"',
+    ),
+    **{
+        kind: _Case("", f"{change}\nyield", f"{_OPEN}\n    {change}\n    yield", f'"{_OPEN}"')
+        for kind, change in (
+            ("path-removed", "del sys.path[-1]"),
+            ("path-moved", "sys.path.reverse()"),
+            ("finder-added", f"sys.meta_path.append({_CLASS})"),
+            ("finder-removed", "del sys.meta_path[-1]"),
+            ("hook-added", "sys.path_hooks.append(open)"),
+            ("hook-removed", "del sys.path_hooks[0]"),
+        )
+    },
+    **{
+        kind: _Case(
+            name, f"{change}\nyield", f"{_PATCHING}\n    patch.{method}\n    yield",
+            f'"{_PATCHING}", after patch.{method.replace("MagicMock()", "...")}', victim,
+        )
+        for kind, name, change, method, victim in (
+            ("attribute-left", "net.send", "import net\nnet.send = MagicMock()",
+             'setattr("net.send", MagicMock())', _SEND),
+            ("attribute-left-by-adding", "net.extra", _EXTRA,
+             'setattr("net.extra", MagicMock(), raising=False)', _NO_EXTRA),
+            ("attribute-left-by-removing", "net.send", "import net\ndel net.send", 'delattr("net.send")', _SEND),
+            ("class-attribute-left", "shop.cart.Cart.count", _COUNT,
+             'setattr("shop.cart.Cart.count", MagicMock())', _REAL_COUNT),
+            ("class-attribute-left-by-adding", "shop.cart.Cart.total", _TOTAL,
+             'setattr("shop.cart.Cart.total", MagicMock(), raising=False)', _NO_TOTAL),
+            ("class-attribute-left-by-removing", "shop.cart.Cart.count", _NO_COUNT,
+             'delattr("shop.cart.Cart.count")', _REAL_COUNT),
+        )
+    },
+    "effect": _Case(
+        "os.environ:SHOP", 'import os\nos.environ["SHOP"] = "1"\nyield',
+        f'{_PATCHING}\n    patch.setenv("SHOP", "1")\n    yield', "pytest.MonkeyPatch.context()",
+        options=("--import-leak-effects",),
     ),
 }  # fmt: skip
 
@@ -278,8 +411,69 @@ def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool
     assert [one for one in cured.leaks if not one["contained"]] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "scope"),
+    [
+        *((kind, "class") for kind in _IN_FIXTURES),
+        *(pytest.param(kind, "module", marks=TAKES_LONG) for kind in _IN_FIXTURES),
+        *((kind, "session") for kind in ("fake-left", "path-added", "finder-added")),
+    ],
+)
+def test_also_in_a_fixture_of_a_wider_scope(suite: Suite, kind: str, scope: str) -> None:
+    case = _IN_FIXTURES[kind]
+    files = {**_PROJECT, "test_c.py": case.victim}
+    if kind in _LOADED | {"stale-attribute"}:
+        files["test_a.py"] = "import net, shop.cart\n\ndef test_first(): pass\n"
+    head = dedent(_HEAD)
+
+    def polluter(body: str) -> str:
+        lines = body.replace("\n", "\n    ")
+        return (
+            f"{head}@pytest.fixture(scope='{scope}')\ndef changes():\n    {lines}\n\n"
+            "class TestIt:\n    def test_polluter(self, changes): pass\n"
+        )
+
+    run = suite.run({**files, "test_b.py": polluter(case.leaks)}, *case.options)
+    found = kind.partition("-by-")[0]
+    [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]
+    by = {"class": "test_b.py::TestIt", "module": "test_b.py", "session": ""}[scope]
+    assert leak["polluter"] == {"nodeid": by, "phase": "setup"}
+    assert leak["advice"] == FOR_FIXTURES[kind].format(name=leak["name"])
+    assert case.advised in leak["advice"]
+    cured = suite.run({"test_b.py": polluter(case.cured)}, *case.options)
+    # A session fixture is there until the end of the run, for other files too.
+    assert cured.status == 0 or scope == "session", cured.output
+    assert [one for one in cured.leaks if not one["contained"]] == []
+
+
+def test_what_a_file_needs_at_its_import_is_cured_by_a_block(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "firmware/__init__.py": "",
+            "firmware/clock.py": "from time import ticks_ms\nSTART = ticks_ms()\n",
+            "test_a.py": "import time\ntime.ticks_ms = lambda: 5\nfrom firmware import clock\n\n"
+            "def test_clock(): assert clock.START == 5\n",
+            "test_b.py": "def test_b():\n    import time\n    assert not hasattr(time, 'ticks_ms')\n",
+        }
+    )
+    assert run.status == 1
+    assert (
+        'import that in "with IsolatedImportContext():"'
+        in run.leak("attribute-left", "time.ticks_ms")["advice"]
+    )
+    cured = suite.run(
+        {
+            "test_a.py": "import time\nfrom pytest_import_isolation import IsolatedImportContext\n"
+            "with IsolatedImportContext():\n    time.ticks_ms = lambda: 5\n    from firmware import clock\n\n"
+            "def test_clock(): assert clock.START == 5\n",
+        }
+    )
+    assert (cured.status, cured.leaks) == (0, [])
+
+
 def test_every_advice_is_tried() -> None:
     assert {*_IN_TESTS} | _ELSEWHERE == {*FOR_TESTS}
+    assert {*_IN_FIXTURES} == {kind for kind in FOR_FILES if FOR_FIXTURES[kind] != FOR_FILES[kind]}
     assert {*_IN_FILES} == {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
 
 
@@ -328,3 +522,27 @@ def test_what_a_test_met_of_its_own_file_is_contained_by_isolating_tests(suite: 
     assert "--isolate-imports=file" not in run.output
     cured = suite.run({}, "--isolate-imports=test")
     assert cured.outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_what_a_fixture_of_a_class_left_is_contained_by_no_option(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            **_PROJECT,
+            "test_it.py": """\
+                import pytest, net
+                @pytest.fixture(scope="class")
+                def changes():
+                    net.send = lambda: "other"
+                    yield
+                class TestA:
+                    def test_a(self, changes): pass
+                class TestB:
+                    def test_victim(self): assert net.send() == "real"
+            """,
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert mode == "test" or "To cure it:\n    Undo it in the teardown of the fixture" in run.output
+    assert "To contain it" not in run.output

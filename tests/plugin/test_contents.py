@@ -715,3 +715,82 @@ def test_a_module_is_not_tainted_by_what_is_around_all_tests_or_is_read_later(su
     run = suite.run(_NOT_TAINTED, "--import-leak-report", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 5}
     assert _told(run) == []
+
+
+_WRAPPED_AGAIN = {
+    "shop.py": """
+        class Cart:
+            @staticmethod
+            def st(): return 1
+            @classmethod
+            def cl(cls): return 1
+            @property
+            def pr(self): return 1
+        """,
+    "test_a.py": """
+        import shop, unittest, pytest
+        Cart = shop.Cart
+
+        class Replaced:
+            def __init__(self):
+                self.old = Cart.st, Cart.cl.__func__, Cart.pr
+                Cart.st = staticmethod(lambda: 9)
+                Cart.cl = classmethod(lambda cls: 9)
+                Cart.pr = property(lambda self: 9)
+            def put_back(self):
+                Cart.st = staticmethod(self.old[0])
+                Cart.cl = classmethod(self.old[1])
+                Cart.pr = property(self.old[2].fget)
+
+        def seen():
+            return Cart.st(), Cart.cl(), Cart().pr
+
+        def test_inside():
+            replaced = Replaced()
+            assert seen() == (9, 9, 9)
+            replaced.put_back()
+
+        @pytest.fixture(scope="module")
+        def replaced():
+            replaced = Replaced()
+            yield
+            replaced.put_back()
+
+        class TestOfClass:
+            @classmethod
+            def setup_class(cls): cls.replaced = Replaced()
+            @classmethod
+            def teardown_class(cls): cls.replaced.put_back()
+            def test_one(self): assert seen() == (9, 9, 9)
+            def test_two(self): assert seen() == (9, 9, 9)
+
+        class TestOfTest(unittest.TestCase):
+            def setUp(self): self.replaced = Replaced()
+            def tearDown(self): self.replaced.put_back()
+            def test_one(self): assert seen() == (9, 9, 9)
+
+        def test_real(): assert seen() == (1, 1, 1)
+
+        def test_fixture(replaced): assert seen() == (9, 9, 9)
+        def test_again(replaced): assert seen() == (9, 9, 9)
+        """,
+    "test_b.py": """
+        import shop
+        def test_b(): assert (shop.Cart.st(), shop.Cart.cl(), shop.Cart().pr) == (1, 1, 1)
+        def test_left(): shop.Cart.st = staticmethod(lambda: 9)
+        """,
+    "test_c.py": "import shop\ndef test_c(): assert shop.Cart.st() == LEFT\n",
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_a_descriptor_of_the_same_functions_is_no_change(suite: Suite, mode: str) -> None:
+    left = "9" if mode == "off" else "1"
+    run = suite.run(
+        {name: text.replace("LEFT", left) for name, text in _WRAPPED_AGAIN.items()},
+        "--import-leak-report",
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 10}
+    assert _told(run) == [("error", "class-attribute-left", "shop.Cart.st", 4)]
+    assert run.blamed("class-attribute-left", "shop.Cart.st") == ("test_b.py::test_left", "call")

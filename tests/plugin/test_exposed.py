@@ -730,23 +730,40 @@ _OWN_VICTIM = """
 """
 
 
-def test_a_failing_test_may_be_its_own_victim(suite: Suite) -> None:
+@pytest.mark.parametrize("mode", ["off", pytest.param("file", marks=TAKES_LONG), "test"])
+def test_a_failing_test_may_be_its_own_victim(suite: Suite, mode: str) -> None:
     run = suite.run(
         {
             "shapes.py": "class Shape: pass",
+            "forms.py": "class Shape: pass",
             "maker.py": "def make():\n    from shapes import Shape\n    return Shape()\n",
             "pytest.ini": "[pytest]\npythonpath = .\n",
             "test_passing.py": _OWN_VICTIM.format(expected=False).replace("shapes", "forms"),
             "test_self.py": _OWN_VICTIM.format(expected=True),
-        }
+        },
+        f"--isolate-imports={mode}",
     )
     leak = run.leak("evicted", "shapes")
+    assert leak["location"] == {"file": "test_self.py", "line": 8, "exact": True}
     assert leak["polluter"] == {"nodeid": "test_self.py::test_own_victim", "phase": "call"}
     assert [one["nodeid"] for one in leak["exposed"]] == ["test_self.py::test_own_victim"]
     assert "evicted by test_self.py::test_own_victim (call)" in run.output
+    # No option cures it; the advice does, both halves of it.
+    assert "To cure it:\n    Import shapes before the mock.patch.dict(sys.modules) block" in run.output
+    before = _OWN_VICTIM.format(expected=True).replace("import maker", "import maker, shapes")
+    block = 'with mock.patch.dict("sys.modules", {"optional_part": None}):'
+    missing = _OWN_VICTIM.format(expected=True).replace(block, "if True:")
+    missing = missing.replace(
+        "def test", '@pytest.mark.isolated_imports(missing="optional_part")\n    def test'
+    )
+    for cured in (before, missing.replace("import maker", "import maker, pytest")):
+        run = suite.run({"test_self.py": cured}, f"--isolate-imports={mode}")
+        assert run.outcomes == {"passed": 2}
+        assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
-def test_modules_that_a_window_forgot_make_nobody_his_own_victim(suite: Suite) -> None:
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_modules_that_a_window_forgot_make_nobody_his_own_victim(suite: Suite, mode: str) -> None:
     run = suite.run(
         {
             "shapes.py": "class Shape: pass",
@@ -761,11 +778,39 @@ def test_modules_that_a_window_forgot_make_nobody_his_own_victim(suite: Suite) -
                     assert "shapes" not in sys.modules
                     import shapes
                     assert not shapes
+
+                def test_fresh():
+                    import shapes
+                    with IsolatedImportContext(fresh="shapes"):
+                        import shapes
+                        assert not shapes
             """,
-        }
+        },
+        f"--isolate-imports={mode}",
     )
-    assert run.outcomes == {"failed": 1}
-    assert run.leaks == []
+    assert run.outcomes == {"failed": 2}
+    assert [leak for leak in run.leaks if not leak["contained"]] == []
+
+
+def test_a_decorator_that_evicts_is_the_place(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import sys
+        from unittest import mock
+
+        @mock.patch.dict("sys.modules", {"optional_part": None})
+        def test_first():
+            global keep
+            import wsgiref.util as keep
+
+        def test_second():
+            import wsgiref.util
+            assert wsgiref.util is keep
+        """
+    )
+    leak = run.leak("evicted", "wsgiref")
+    assert leak["location"] == {"file": "test_it.py", "line": 4, "exact": False}
+    assert "imported here at test_it.py:10" in run.output
 
 
 def test_a_second_copy_in_the_place_of_a_fake_is_compared_with_the_original(suite: Suite) -> None:

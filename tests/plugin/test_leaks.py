@@ -518,7 +518,8 @@ def test_modules_thrown_out_by_patch_dict(suite: Suite) -> None:
         "the next import executes a second copy."
     )
     assert leak["advice"] == (
-        "Import yaml before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
+        "Import yaml before the mock.patch.dict(sys.modules) block, "
+        "or use fakes= or missing= of the marker instead."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,6 +148,32 @@ def test_routes_that_a_fixture_of_another_test_registered_are_told(suite: Suite)
     )
     assert told[0].endswith(remedy)
     assert suite.run(_shop(f"pytestmark = {remedy[1:]}")).outcomes == {"passed": 3}
+
+
+def test_a_module_that_was_forgotten_in_between_is_told_once_by_its_last_execution(suite: Suite) -> None:
+    imports = "def test_it():\n    import settings\n"
+    debug = """
+        {mark}
+        def test_debug(monkeypatch):
+            monkeypatch.setenv("SHOP_DEBUG", "1")
+            from settings import DEBUG
+            assert DEBUG
+    """
+    files = {
+        "settings.py": "import os\nDEBUG = os.environ.get('SHOP_DEBUG') == '1'\n",
+        "test_a.py": imports,
+        "test_b.py": imports + dedent(debug.format(mark="")),
+    }
+    run = suite.run(files, "--isolate-imports=file")
+    (told,) = _sections(run, _EXECUTED)
+    assert told.splitlines()[0] == (
+        "settings was first executed by test_b.py::test_it (call), at test_b.py:2; to import it again executes "
+        "nothing."
+    )
+    remedy = '@pytest.mark.isolated_imports(fresh="settings")'
+    assert told.splitlines()[-1] == f"    {remedy}"
+    cured = {"test_b.py": "import pytest\n" + imports + dedent(debug.format(mark=remedy))}
+    assert suite.run(cured, "--isolate-imports=file").outcomes == {"passed": 3}
 
 
 def test_settings_that_were_read_before_are_told(suite: Suite) -> None:

@@ -1135,7 +1135,10 @@ def test_test_code_answers_for_what_it_plants_at_import_and_by_a_library(suite: 
     ]
 
 
-def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(suite: Suite) -> None:
+@pytest.mark.parametrize("mode", _MODES)
+def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
     run = suite.run(
         {
             "lib/site-packages/stubs.py": """
@@ -1152,6 +1155,7 @@ def test_the_place_of_what_a_library_plants_is_the_line_that_calls_it(suite: Sui
                     stub()
             """,
         },
+        *mode,
         ini=_INI,
     )
     place = run.leak("fake-left", "elsewhere")["location"]
@@ -1433,3 +1437,124 @@ def test_a_test_answers_for_what_its_text_says_beside_such_a_plugin(suite: Suite
 def test_the_directory_of_a_conftest_that_raises_is_pytests(suite: Suite) -> None:
     run = suite.run({"sub/conftest.py": "1 / 0", "sub/test_b.py": "", "test_a.py": "def test_it(): pass"})
     assert run.kinds == []
+
+
+# Its hooks could make any change.
+_ABLE: Final = """
+    import sys, types
+    def pytest_runtest_setup(item):
+        if item.name == "nothing":
+            sys.modules["planted"] = types.ModuleType("planted")
+            sys.path.insert(0, "planted")
+            sys.meta_path.insert(0, item)
+            sys.path_hooks.insert(0, item)
+"""
+_ASKING: Final = {
+    "make_package": """
+        def test_ask(make_package): make_package({"made/__init__.py": ""})
+        def test_again(make_package): make_package({"made/__init__.py": ""})
+    """,
+    "a block": """
+        from pytest_import_isolation import IsolatedImportContext
+        def test_ask():
+            with IsolatedImportContext(path=["/asked"]) as context:
+                context.add_path("/added")
+    """,
+    "a fixture of the file": """
+        import pytest
+        from pytest_import_isolation import IsolatedImportContext
+        @pytest.fixture(scope="module")
+        def asks():
+            with IsolatedImportContext(path=["/asked"], fakes={"above.fake": {}}): yield
+        def test_ask(asks): import above.fake
+        def test_again(asks): import above.fake
+    """,
+    **{
+        argument: f"""
+            import pytest, hooks
+            @pytest.mark.isolated_imports({argument})
+            def test_ask(): pass
+            @pytest.mark.isolated_imports({argument})
+            def test_import():
+                import colorsys
+        """
+        for argument in (
+            'path=["/asked"]',
+            "finders=[hooks.Finder()]",
+            "path_hooks=[hooks.hook]",
+            'fakes={"colorsys": {}, "above.fake": {}}',
+            'fresh="wave"',
+            'missing="wave"',
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", _ASKING)
+@pytest.mark.parametrize(("mode", "report"), [((), False), *((mode, True) for mode in _MODES)])
+def test_what_a_window_makes_itself_is_no_plugins_and_goes_with_it(
+    suite: Suite, what: str, mode: tuple[str, ...], report: bool
+) -> None:
+    look = """
+        import sys
+        def test_nothing_is_left():
+            for entry in sys.path: assert not entry.endswith(("/asked", "/added", "0/packages"))
+            for item in [*sys.meta_path, *sys.path_hooks]:
+                assert "hooks" not in (type(item).__module__, item.__module__)
+            assert sys.modules.keys().isdisjoint(("above", "above.fake", "made"))
+    """
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": _ABLE,
+            "hooks.py": """
+                class Finder:
+                    def find_spec(self, name, path=None, target=None): return None
+                def hook(entry): raise ImportError
+            """,
+            "test_a.py": _ASKING[what],
+            "test_b.py": look,
+        },
+        *mode,
+        "-p",
+        "plug",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+        report=report,
+    )
+    assert "failed" not in run.outcomes
+    assert "error" not in run.outcomes
+    assert not report or run.kinds == []
+
+
+def test_nor_is_what_a_world_has_in_front(suite: Suite) -> None:
+    files = {
+        f"{folder}/{name}": text
+        for folder in ("one", "two")
+        for name, text in {
+            "helper.py": f"HOME = '{folder}'",
+            f"test_{folder}.py": f"""
+                import helper
+                def test_first():
+                    import helper
+                    assert helper.HOME == "{folder}"
+                def test_second():
+                    import later
+                    assert later.HOME == "{folder}"
+            """,
+            "later.py": f"HOME = '{folder}'",
+        }.items()
+    }
+    files["lib/site-packages/plug.py"] = _ABLE
+    files["test_z.py"] = "import sys\ndef test_path(): print('PATH', sys.path)"
+    env = {"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"}
+    alone, beside = (
+        suite.run(files, "--isolate-imports=file", "-s", *options, env=env)
+        for options in ((), ("-p", "plug"))
+    )
+    assert alone.outcomes == beside.outcomes == {"passed": 5}
+    paths = [
+        line
+        for run in (alone, beside)
+        for line in run.output.splitlines()
+        if line.startswith("test_z.py PATH")
+    ]
+    assert paths[0] == paths[1]

@@ -430,6 +430,8 @@ def test_wider_fixtures_are_set_up_and_torn_down_once_and_crashes_are_told(suite
     assert "pytest_import_isolation/plugin" not in run.output
     assert run.leak("fake-left", "left")["contained"]
     assert "nothing is left" in run.output
+    # All others ran in a process in which nothing else had run.
+    assert re.findall(r"blame (\S+)", run.output) == ["test_it.py::TestFile::test_dies"]
 
 
 #: Says at the end whether a process or a pipe is left.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Run, Suite
 
@@ -167,3 +169,52 @@ def test_an_exposure_has_the_statement_that_asked_for_the_very_name(suite: Suite
         ("test_a.py::test_two", "app/gui.py", 4),
     ]
     assert _imported_here(run)[0] == "imported here at app/gui.py:4"
+
+
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_what_a_library_or_a_thread_reloads_has_a_place_in_the_project(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/reloader.py": "import importlib\ndef again(module): importlib.reload(module)\n",
+            "shop.py": "",
+            "stock.py": "",
+            "test_it.py": """\
+                import importlib, threading
+                import reloader, shop, stock
+
+                def test_library():
+                    reloader.again(shop)
+
+                def test_thread():
+                    thread = threading.Thread(target=importlib.reload, args=(stock,))
+                    thread.start()
+                    thread.join()
+            """,
+        },
+        f"--isolate-imports={mode}",
+        ini="pythonpath = lib/site-packages\n",
+    )
+    assert run.leak("reloaded", "shop")["location"] == {"file": "test_it.py", "line": 5, "exact": True}
+    place = run.leak("reloaded", "stock")["location"]
+    # The main thread was at one of these when the other one reloaded.
+    assert (place["file"], place["exact"]) == ("test_it.py", False)
+    assert place["line"] in (9, 10)
+
+
+def test_a_fake_that_a_thread_imports_is_met_in_the_project(suite: Suite) -> None:
+    run = suite.run(
+        """\
+        import importlib, sys, threading, types
+
+        def test_fake():
+            sys.modules["fake"] = types.ModuleType("fake")
+
+        def test_thread():
+            thread = threading.Thread(target=importlib.import_module, args=("fake",))
+            thread.start()
+            thread.join()
+        """
+    )
+    [(nodeid, file, line)] = _met(run.leak("fake-left", "fake"))
+    assert (nodeid, file) == ("test_it.py::test_thread", "test_it.py")
+    assert line in (8, 9)

@@ -133,6 +133,33 @@ def test_a_kind_that_is_no_change_of_a_module_is_told_with_its_sentence() -> Non
     assert "<path>" not in hint([met])
 
 
+@pytest.mark.parametrize(
+    ("polluter", "ends_with_file", "option"),
+    [
+        ("test_a.py::t", None, "--isolate-imports=file"),
+        ("test_a.py", None, "--isolate-imports=file"),
+        ("test_a.py::T", True, "--isolate-imports=file"),
+        ("test_b.py::other", None, "--isolate-imports=test"),
+        ("test_b.py::t", None, None),
+        ("test_b.py::T", True, None),
+        ("test_b.py", True, None),
+        ("folder", False, None),
+        ("", False, None),
+        ("", None, None),
+    ],
+)
+def test_an_option_is_named_only_where_it_cures(
+    polluter: str, ends_with_file: bool | None, option: str | None
+) -> None:
+    met = _met("torchy")
+    met = met._replace(
+        leak=met.leak._replace(polluter=Polluter(polluter, "setup")), ends_with_file=ends_with_file
+    )
+    how = "To cure it:" if option is None else f"To contain it, run pytest with {option}, or change the file"
+    (line,) = (line for line in hint([met]).splitlines() if line.startswith("To "))
+    assert line.startswith(how)
+
+
 def test_paths_are_those_that_the_user_sees() -> None:
     met = _met("torchy", location=Location("test_a.py", 5, exact=True)).seen_from(lambda path: f"../{path}")
     assert hint([met]).splitlines()[1:3] == [

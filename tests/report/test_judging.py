@@ -247,7 +247,8 @@ def test_at_most_five_holders_of_an_old_execution_are_named(entries: dict[str, A
     for number in range(6):
         holder = entries[f"judged{number}"] = ModuleType(f"judged{number}")
         holder.__dict__["held"] = old
-    reload = Reload("judged", Importer("t", "/t.py", 7), module, before)
+    by = Importer("t", "/t.py", 7)
+    reload = Reload("judged", by, module, before, (by,))
     leak = leak_of_reload(reload, _BY, Places(Path())).leak
     assert leak.severity == "error"
     assert leak.location == Location("/t.py", 7, exact=True)

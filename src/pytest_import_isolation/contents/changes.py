@@ -9,6 +9,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
+from pytest_import_isolation.contents.values import is_same
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -37,6 +38,11 @@ class ContentChange(NamedTuple):
     def full_name(self) -> str:
         """The name with that of the module, and of the class if there is one."""
         return f"{self.space.name}.{self.name}"
+
+    @property
+    def is_none(self) -> bool:
+        """Whether what stands there does as well as what stood there."""
+        return is_same(self.before, self.after) if self.space.is_class else self.before is self.after
 
     @property
     def is_in_place(self) -> bool:
@@ -80,7 +86,7 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
 
 def _counts(change: ContentChange) -> bool:
     name, before, after = change.name, change.before, change.after
-    if name.startswith("__") and name.endswith("__"):
+    if (name.startswith("__") and name.endswith("__")) or change.is_none:
         return False
     space = change.space
     if change.submodule is None and _is_submodule(change):

@@ -55,6 +55,9 @@ NOTHING = Findings()
 #: How a module was changed that was executed again, and an attribute that had another value before.
 RELOADED: Final = "reloaded"
 ASSIGNED: Final = "assigned"
+ADDED: Final = "added"
+REMOVED: Final = "removed"
+BOUND: Final = "bound by the import of the submodule"
 #: What a body may make again as the very same object.
 _CONSTANTS: Final = (
     *(bool, bytes, complex, float, frozenset, int, str, tuple, type(None)),
@@ -192,10 +195,10 @@ def undo_all(findings: Findings) -> Undone:
 def how(change: ContentChange) -> str:
     """Say in a word what was done to a name."""
     if change.submodule is not None:
-        return "bound by the import of the submodule"
+        return BOUND
     if change.before is ABSENT:
-        return "added"
-    return "removed" if change.after is ABSENT else ASSIGNED
+        return ADDED
+    return REMOVED if change.after is ABSENT else ASSIGNED
 
 
 def following(state: State, changes: Iterable[ContentChange]) -> State:

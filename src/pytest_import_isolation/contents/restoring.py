@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, copy_of, value_of
+from pytest_import_isolation.contents.values import is_same
 from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, is_module_named
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
@@ -105,5 +106,5 @@ def do_again(redo: Redo) -> None:
         return
     for name in {**redo.before, **redo.after}:
         before, after = redo.before.value(name, ABSENT), redo.after.value(name, ABSENT)
-        if before is not after and dictionary.get(name, ABSENT) is before:
+        if before is not after and is_same(dictionary.get(name, ABSENT), before):
             write(redo.space, name, after)

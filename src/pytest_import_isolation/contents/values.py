@@ -12,7 +12,7 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Final
+from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -27,6 +27,18 @@ from pytest_import_isolation.machinery.modules import (
 )
 from pytest_import_isolation.state.origins import describe
 
+#: What descriptors are made of, and the names that they copy from it.
+_PARTS: Final = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel", "__doc__"),
+}
+_COPIED: Final = frozenset(
+    (
+        *("__module__", "__name__", "__qualname__", "__doc__", "__wrapped__"),
+        *("__annotations__", "__annotate__", "__type_params__"),
+    )
+)
 _MOCKS: Final = frozenset(("unittest.mock", "mock", "mock.mock"))
 _LARGEST: Final = 10**9
 _FUNCTIONS: Final = (FunctionType, BuiltinFunctionType)
@@ -54,6 +66,30 @@ def _is_of_mocks(value: object) -> bool:
     if issubclass(kind, type):
         return class_home(value) in _MOCKS  # type: ignore[arg-type]
     return kind is FunctionType and value.__module__ in _MOCKS
+
+
+def is_same(value: object, other: object) -> bool:
+    """Tell whether one value does as well as another: the same object, or a descriptor of the same functions.
+
+    What reads a static method of a class gets its function, and has to wrap that again to put it back.
+    """
+    if value is other:
+        return True
+    kind = type(value)
+    parts = _PARTS.get(kind)
+    # Exactly these types: a subclass may compute its parts.
+    if parts is None or kind is not type(other):
+        return False
+    return all(getattr(value, part) is getattr(other, part) for part in parts) and (
+        kind is property or _has_same_attributes(value.__dict__, other.__dict__)
+    )
+
+
+def _has_same_attributes(own: dict[Any, object], others: dict[Any, object]) -> bool:
+    if any(type(name) is not str for name in (*own, *others)):  # it may have a __hash__ of its own
+        return False
+    names = (own.keys() | others.keys()) - _COPIED
+    return all(own.get(name, ABSENT) is others.get(name, ABSENT) for name in names)
 
 
 def is_definition(value: object) -> bool:

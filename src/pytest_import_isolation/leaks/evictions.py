@@ -14,6 +14,7 @@ from pytest_import_isolation.report.records import Leak, Polluter, eviction_deta
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
+from pytest_import_isolation.watching.statements import Trail
 
 
 class Evictions:
@@ -59,7 +60,7 @@ class Evictions:
             # A package that nobody holds is no more, and is what was asked for all the same.
             above = {ancestor for name in parts for ancestor in ancestors(name) if ancestor in names}
             lost = sorted(parts | {name for name in above if name not in sys.modules})
-            location, chain = self._places.of_removal(polluter, lost[0])
+            location, chain = self._places.of_removal(polluter, lost[0], self._places.removal(lost[0]))
             yield make_leak(
                 "evicted",
                 lost[0],
@@ -75,14 +76,15 @@ class Evictions:
         """Return what is the less the nearer a module is to the statement that led to its import."""
         return sum(1 for _ in self._log.chain(name)), name
 
-    def of_own_victim(self, name: str, polluter: Polluter) -> Leak:
+    def of_own_victim(self, name: str, polluter: Polluter, trail: Trail | None) -> Leak:
         """Return the record of a module that somebody imported, threw out, and imported again.
 
         Args:
             name: the module.
             polluter: who did it.
+            trail: the statement that was seen to throw it out.
         """
-        location, chain = self._places.of_removal(polluter, name)
+        location, chain = self._places.of_removal(polluter, name, trail)
         detail = "It was first imported here and thrown out, and the next import here executed a second copy."
         return make_leak("evicted", name, polluter, detail, location=location, chain=chain)
 

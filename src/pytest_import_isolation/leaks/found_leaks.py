@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
@@ -26,9 +26,6 @@ from pytest_import_isolation.report.records import (
 )
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
-
-#: Kinds that say what stands in an entry.
-_OF_ENTRIES: Final = frozenset(("fake-left", "replaced", "blocked-left"))
 
 
 class FoundLeaks:
@@ -52,6 +49,8 @@ class FoundLeaks:
         self._exposes = exposes
         #: In order. An element may be replaced; none is taken out that others can meet.
         self.leaks: list[Leak] = []
+        # The numbers of those that a fixture of a wider scope left, and whether it ends with its file.
+        self._by_fixtures: dict[int, bool] = {}
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
@@ -78,13 +77,21 @@ class FoundLeaks:
             self.watch_importers(change, leak, len(self.leaks))
         self.leaks.append(leak)
 
-    def record_contents(self, found: ContentLeak, worst: str = ERROR, *, contained: bool) -> None:
+    def record_contents(
+        self,
+        found: ContentLeak,
+        worst: str = ERROR,
+        *,
+        contained: bool,
+        ends_with_file: bool | None = None,
+    ) -> None:
         """Add a leak in the contents of a module; note who meets it from now on.
 
         Args:
             found: the leak, and what others can meet of it.
             worst: the highest severity that it can have.
             contained: whether it is undone.
+            ends_with_file: if a fixture of a wider scope left it, whether that ends with its file.
         """
         leak, watched = found.leak, found.watched
         if worst == WARNING and leak.severity == ERROR:
@@ -97,7 +104,20 @@ class FoundLeaks:
             self._exposures.watch_contents(watched)
             if watched.met:
                 self._exposures.add(watched)
+        if ends_with_file is not None:
+            self._by_fixtures[len(self.leaks)] = ends_with_file
         self.leaks.append(leak)
+
+    def record_of_fixture(self, leak: Leak, change: SingleChange, *, ends_with_file: bool) -> None:
+        """Add a leak of a fixture of a wider scope.
+
+        Args:
+            leak: what was found.
+            change: the change.
+            ends_with_file: whether the fixture ends with its file where files are isolated.
+        """
+        self._by_fixtures[len(self.leaks)] = ends_with_file
+        self.record(leak, change=change)
 
     def record_suspect(self, leak: Leak, change: SingleChange, *, contained: bool) -> None:
         """Add a leak that is an error only if somebody who met it failed.
@@ -226,10 +246,11 @@ class FoundLeaks:
                 self._state(leak, {holder.name: holder.space for holder in holders}.items()),
                 self._is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
+                self._by_fixtures.get(number),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
-            for leak in map(self.leaks.__getitem__, watched.leaks)
-            if not leak.contained
+            for number in watched.leaks
+            if not (leak := self.leaks[number]).contained
         ]
 
     @staticmethod
@@ -243,17 +264,6 @@ class FoundLeaks:
         if leak.kind in ("attribute-left", "class-attribute-left"):
             return leak.detail.removesuffix(".")
         return state_with_holdings(leak.name, holders)
-
-    def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:
-        """Return the records of those modules that somebody else than this test imported first."""
-        first = self.first_importers
-        wanted = {name for name in names if name in first and first[name].nodeid != nodeid}
-        return [leak for leak in self.leaks if leak.kind == "loaded" and leak.name in wanted]
-
-    def left_under(self, name: str) -> Leak | None:
-        """Return the last leak that left an entry under a name, as far as it was not contained."""
-        left = (leak for leak in reversed(self.leaks) if leak.name == name and not leak.contained)
-        return next((leak for leak in left if leak.kind in _OF_ENTRIES), None)
 
     def with_exposures(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""

@@ -31,6 +31,7 @@ _WORDS: Final = (
     "docs/reference/glossary.md"
 )
 _CONTAIN: Final = "--isolate-imports=file"
+_CONTAIN_IN_FILE: Final = "--isolate-imports=test"
 _MOST_HOLDINGS: Final = 3
 #: Kinds of which what is in ``sys.modules`` says all; the sentence of any other kind is told.
 _SAID_BY_THE_STATE: Final = frozenset(
@@ -51,6 +52,8 @@ class Met(NamedTuple):
     touched: bool = False
     #: How many tests and files met it that failed.
     failures: int = 0
+    #: If a fixture of a wider scope left it: whether the fixture ends with its file.
+    ends_with_file: bool | None = None
 
     def seen_from(self, relocate: Relocate | None) -> Met:
         """Return the same with other paths."""
@@ -129,19 +132,28 @@ def hint(met: Sequence[Met]) -> str:
     names = list(dict.fromkeys(one.leak.name for one in ordered[_FULL:] if one.leak.name not in told))
     if names:
         lines.append(f"... and {count(len(names), 'more leaked name')}: {listing(names, _NAMES)}")
-    first = ordered[0].leak
-    if first.kind == "name-clash" and _CONTAIN not in first.advice:  # packages of one name clash there too
-        lines.append("To cure it:")
-    else:
-        how = "--isolate-imports=test" if _is_of_one_file(ordered[0]) else _CONTAIN
-        lines.append(f"To contain it, run pytest with {how}, or change the file that left it:")
-    lines += [f"    {first.advice}", _WORDS]
+    how = _containing(ordered[0])
+    lines.append(
+        "To cure it:"
+        if how is None
+        else f"To contain it, run pytest with {how}, or change the file that left it:"
+    )
+    lines += [f"    {ordered[0].leak.advice}", _WORDS]
     return "\n".join(map(plain, lines))
 
 
-def _is_of_one_file(met: Met) -> bool:
-    """Tell whether a test met what another one of its own file left."""
-    return met.exposure.nodeid.partition("::")[0] == met.leak.polluter.nodeid.partition("::")[0]
+def _containing(met: Met) -> str | None:
+    """Return the option with which a test does not meet a leak any more; None if there is none."""
+    leak, polluter, nodeid = met.leak, met.leak.polluter.nodeid, met.exposure.nodeid
+    if leak.kind == "name-clash" and _CONTAIN not in leak.advice:
+        return None  # packages of one name clash there too
+    # Nothing isolates a test from itself, or from what is there for the whole run.
+    if polluter in ("", nodeid) or met.ends_with_file is False:
+        return None
+    if polluter.partition("::")[0] != nodeid.partition("::")[0]:
+        return _CONTAIN
+    # What a fixture of the file leaves stays until the last test of the file.
+    return _CONTAIN_IN_FILE if met.ends_with_file is None else None
 
 
 def guard_hint(loaded: Sequence[Leak], users: Sequence[str] = ()) -> str:

@@ -61,8 +61,14 @@ class Judge:
         self._first_imports = FirstImports(origins, log, self._places)
         self._at_start = at_start
 
-    def leak(self, change: SingleChange, polluter: Polluter) -> Leak | None:
-        """Return the leak that a change is, or None for a change that harms nobody."""
+    def leak(self, change: SingleChange, polluter: Polluter, *, by_fixture: bool = False) -> Leak | None:
+        """Return the leak that a change is, or None for a change that harms nobody.
+
+        Args:
+            change: what is different.
+            polluter: who did it.
+            by_fixture: whether a fixture of a wider scope did.
+        """
         if is_first_import(change, self._origins):
             return self._first_imports.leak(change.key, polluter)
         self._note_installed(change, polluter)
@@ -89,6 +95,7 @@ class Judge:
             chain=chain,
             severity=found.severity,
             case=found.case,
+            by_fixture=by_fixture,
         )
 
     def unbound(self, changes: Iterable[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:

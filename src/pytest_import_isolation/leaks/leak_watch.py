@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_import_isolation.leaks.clashes import Clash, Clashes, leak_of_clash
 from pytest_import_isolation.leaks.entries import is_first_import
@@ -21,6 +22,7 @@ from pytest_import_isolation.leaks.taints import Taints
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.report.records import ERROR, Exposure, Polluter
 from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origins
@@ -29,6 +31,9 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Statements, Trail
 from pytest_import_isolation.window.open_windows import open_windows
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.window.window import Window
 
 # The phases in which something is run that can leak an error.
 _TESTING: Final = ("collect", "setup", "call", "teardown")
@@ -102,10 +107,11 @@ class LeakWatch:
     def _listen(self, log: ImportLog) -> None:
         # The modules that were executed before and asked for again since the last boundary, with the phase.
         self._asked_again: dict[str, str] = {}
-        # Those of them that were not there at the last boundary, with the statement that asks.
-        self._evicted: dict[str, Exposure] = {}
-        # The modules that were asked for in windows, which forget them on purpose.
-        self._in_windows: set[str] = set()
+        # Those of them that were not there at the last boundary, with the statement that asks, and that which
+        # was seen to throw it out.
+        self._evicted: dict[str, tuple[Exposure, Trail | None]] = {}
+        # The modules that were asked for in windows since then, with the window: it forgets them on purpose.
+        self._in_windows: dict[str, weakref.ref[Window]] = {}
         log.beforehand = self._ask
         log.once_more = self._ask_again
 
@@ -149,6 +155,7 @@ class LeakWatch:
         EXECUTED.begin_anew()
         self._asked_again.clear()
         self._evicted.clear()
+        self._in_windows.clear()
         self.exposures.begin_anew(changed)
 
     def phase_of(self, change: SingleChange) -> str | None:
@@ -173,7 +180,14 @@ class LeakWatch:
 
     def _ask(self, name: str) -> None:
         if open_windows:
-            self._in_windows.add(name)
+            self._in_windows.setdefault(name, weakref.ref(open_windows[-1]))
+
+    def _was_forgotten_by_a_window(self, name: str) -> bool:
+        """Tell whether a module is not loaded since a window ended, or began, that wants it so."""
+        window = self._in_windows.get(name)
+        if window is not None and window() not in open_windows:
+            return True
+        return any(window.absent.hides(name) for window in open_windows)
 
     def _ask_again(self, name: str) -> None:
         here, asker = self.here, caller()
@@ -185,12 +199,13 @@ class LeakWatch:
             and asker is not None
             and self._entry_before(name) is ABSENT
             and name not in EXECUTED.failed
-            and name not in self._in_windows
+            and not self._was_forgotten_by_a_window(name)
             # A statement was seen to throw it out.
             and self._was_thrown_out(name)
         ):
             importer = self._importer(asker)
-            self._evicted[name] = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
+            exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
+            self._evicted[name] = exposure, self.places.removal(name)
 
     def blame_for_evictions(self) -> None:
         """Record what a failing test or file threw out and imported again: it may be its own victim."""
@@ -198,9 +213,12 @@ class LeakWatch:
         self._evicted.clear()
         if here is None:
             return
-        for name, exposure in evicted.items():
-            leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase))
-            change = SingleChange("entry", name, ABSENT, sys.modules.get(name))
+        for name, (exposure, trail) in evicted.items():
+            module = sys.modules.get(name)
+            if FINDER.lot.returned(name) is module:
+                continue  # it was put aside, and is the same again
+            leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase), trail)
+            change = SingleChange("entry", name, ABSENT, module)
             self.found.record_met(leak, change, exposure)
 
     def _changed(self, changes: list[SingleChange], trail: Trail) -> None:

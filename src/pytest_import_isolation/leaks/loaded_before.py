@@ -16,6 +16,8 @@ from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.references import NewModules
 
+#: Kinds that say what stands in an entry.
+_OF_ENTRIES: Final = frozenset(("fake-left", "replaced", "blocked-left"))
 #: Phases in which something is executed that a test alone would execute too.
 _ALWAYS: Final = ("configure", "conftest", "session")
 
@@ -57,12 +59,12 @@ class LoadedBefore:
             nodeid: of the test or file that failed.
         """
         found: list[Leak] = []
-        for name in absent_names(error, self._code.has_source):
+        for name in dict.fromkeys(absent_names(error, self._code.has_source)):
             if name in self._found.first_importers:
-                found += self._found.loaded_before([name], nodeid)
+                found += self._first_imports([name], nodeid)
             elif self._entry_before(name) is sys.modules.get(name):
                 before_anybody_watched = make_leak("loaded", name, Polluter("", "configure"), "")
-                found.append(self._found.left_under(name) or before_anybody_watched)
+                found.append(self._left_under(name) or before_anybody_watched)
         return found
 
     def users_of(self, names: Iterable[str]) -> list[str]:
@@ -103,7 +105,22 @@ class LoadedBefore:
         if names:
             alone = imported_at_top(file, self._code.has_source)
             names = [name for name in names if name not in alone and not self._must_stay(name)]
-        return self._found.loaded_before(_to_be_executed(names), nodeid)
+        return self._first_imports(_to_be_executed(names), nodeid)
+
+    def _first_imports(self, names: Iterable[str], nodeid: str) -> list[Leak]:
+        """Return the last records of those modules that somebody else than this test imported first."""
+        first = self._found.first_importers
+        wanted = {name for name in names if name in first and first[name].nodeid != nodeid}
+        found: dict[str, Leak] = {}
+        for leak in self._found.leaks:
+            if leak.kind == "loaded" and leak.name in wanted and leak.polluter.nodeid != nodeid:
+                found[leak.name] = leak  # a module that was forgotten is imported for the first time again
+        return list(found.values())
+
+    def _left_under(self, name: str) -> Leak | None:
+        """Return the last leak that left an entry under a name, as far as it was not contained."""
+        left = (leak for leak in reversed(self._found.leaks) if leak.name == name and not leak.contained)
+        return next((leak for leak in left if leak.kind in _OF_ENTRIES), None)
 
     def _is_under_test(self, name: object, module: object) -> bool:
         return self._origins.is_first_party(name, module) and not self._is_of_the_run(module)

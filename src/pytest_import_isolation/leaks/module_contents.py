@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.findings import Findings, Reloaded, how
+from pytest_import_isolation.contents.findings import ADDED, BOUND, REMOVED, Findings, Reloaded, how
 from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
@@ -32,6 +32,8 @@ from pytest_import_isolation.watching.import_log import Reload
 from pytest_import_isolation.wording import listing
 
 _MOST_NAMES = 6
+#: What was done to a name that asks for another advice, by how it is called.
+_SPECIAL = {ADDED: "-by-adding", REMOVED: "-by-removing", BOUND: "-by-import"}
 
 
 class ContentLeak(NamedTuple):
@@ -134,25 +136,29 @@ class ContentLeaks:
         self,
         findings: Findings,
         by: Callable[[ContentChange], Polluter],
+        *,
+        by_fixture: bool = False,
     ) -> Iterator[ContentLeak]:
         """Yield the leaks, one for each reload and for each module and statement.
 
         Args:
             findings: what test code did.
             by: returns who made a change.
+            by_fixture: whether fixtures of a wider scope did.
         """
         for reloaded in findings.reloaded:
             if reloaded.importer is None:  # the others are told by what heard of them
                 polluter = by(_first_change(reloaded))
                 yield _leak_of(
-                    reloaded, polluter, self.places, None, self._execution(polluter, reloaded.space.name)
+                    reloaded, polluter, self.places, None, self.execution(polluter, reloaded.space.name)
                 )
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
             place, key = self._place(change, by(change))
             groups.setdefault((change.space.home, change.space.is_class, *key), []).append((change, place))
         for group in groups.values():
-            yield self._of_writes([change for change, _ in group], by(group[0][0]), group[0][1])
+            changes = [change for change, _ in group]
+            yield self._of_writes(changes, by(changes[0]), group[0][1], by_fixture=by_fixture)
 
     def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:
@@ -170,8 +176,8 @@ class ContentLeaks:
         location = Location(self.places.shorten(writer.file), statement.line, exact=False)
         return location, (writer.file, statement.line, statement.column)
 
-    def _execution(self, polluter: Polluter, module: str) -> Location | None:
-        """Return the statement that probably let a body run again of which no listener heard."""
+    def execution(self, polluter: Polluter, module: str) -> Location | None:
+        """Return the statement that probably let a body run again, where none was seen to do so."""
         file = str(self.places.file_of(polluter))
         writer = self.writers.execution(file, module, self.places.lines_of(polluter.nodeid))
         return (
@@ -181,7 +187,12 @@ class ContentLeaks:
         )
 
     def _of_writes(
-        self, changes: list[ContentChange], polluter: Polluter, location: Location | None
+        self,
+        changes: list[ContentChange],
+        polluter: Polluter,
+        location: Location | None,
+        *,
+        by_fixture: bool,
     ) -> ContentLeak:
         first = changes[0]
         severity = min((self._severity(change) for change in changes), key=(ERROR, WARNING, INFO).index)
@@ -189,14 +200,16 @@ class ContentLeaks:
         detail = _detail(first)
         if others:
             detail += f" The same statement wrote to {listing(others, _MOST_NAMES)}."
+        kind = "class-attribute-left" if first.space.is_class else "attribute-left"
         leak = make_leak(
-            "class-attribute-left" if first.space.is_class else "attribute-left",
+            kind,
             first.full_name,
             polluter,
             detail,
             location=location,
             severity=severity,
-            case="attribute-left-by-import" if first.submodule is not None else None,
+            case=f"{kind}{_SPECIAL.get(how(first), '')}",
+            by_fixture=by_fixture,
         )
         watched = WatchedContents(
             first.space.home,
@@ -235,7 +248,11 @@ def _detail(change: ContentChange) -> str:
 
 
 def leak_of_reload(
-    reload: Reload, polluter: Polluter, places: Places, adder: Callable[[str], str | None] = lambda file: None
+    reload: Reload,
+    polluter: Polluter,
+    places: Places,
+    adder: Callable[[str], str | None] = lambda file: None,
+    guess: Callable[[], Location | None] = lambda: None,
 ) -> ContentLeak:
     """Return the leak that a reload in place is.
 
@@ -244,12 +261,14 @@ def leak_of_reload(
         polluter: who did it.
         places: shortens file names.
         adder: returns who put the directory of a file on the path.
+        guess: returns the statement that probably did it, for where no users' own statement was running.
     """
     dictionary = namespace(reload.module)
     space = Space(reload.name, reload.name, reload.module, {} if dictionary is None else dictionary, _nothing)
     reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
     because = adder(str(reloaded.files[1])) if reloaded.is_from_elsewhere else None
-    return _leak_of(reloaded, polluter, places, because)
+    location = places.of_way(reload.way, exact=True) or guess() or places.of_way(reload.beside, exact=False)
+    return _leak_of(reloaded, polluter, places, because, location)
 
 
 def _nothing(space: Space) -> None:
@@ -270,7 +289,7 @@ def _leak_of(
     polluter: Polluter,
     places: Places,
     because: str | None,
-    location: Location | None = None,
+    location: Location | None,
 ) -> ContentLeak:
     space = reloaded.space
     now = dict(space.dictionary or {})
@@ -285,9 +304,6 @@ def _leak_of(
     if reloaded.is_from_elsewhere:
         was, now_is = reloaded.files
         files = places.shorten(str(was)), places.shorten(str(now_is))
-    if reloaded.importer is not None:
-        file, line = reloaded.importer.file, reloaded.importer.line
-        location = Location(places.shorten(file), line, exact=True)
     leak = make_leak(
         "reloaded",
         space.name,

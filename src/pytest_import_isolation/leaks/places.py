@@ -8,10 +8,11 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_import_isolation.leaks.failed_statements import tree_of
+from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
@@ -99,6 +100,19 @@ class Places:
                 return Location(self.shorten(by.file), by.line, exact=True)
         return None
 
+    def of_way(self, way: Iterable[Importer], *, exact: bool) -> Location | None:
+        """Return the first of some statements that is the users' own: a library asks in the name of somebody.
+
+        Args:
+            way: the statements, the innermost first.
+            exact: whether they led to what was seen.
+        """
+        is_users = self._log.is_users if self._log is not None else None
+        for by in way:
+            if is_users is None or is_users(by.file):
+                return Location(self.shorten(by.file), by.line, exact)
+        return None
+
     def of(self, change: SingleChange, polluter: Polluter, name: str) -> Place:
         """Return where a polluter made a change.
 
@@ -145,9 +159,18 @@ class Places:
         lines = text_of(Path(at.file)).splitlines()
         return at.file if any(word in line for line in lines[at.line - 1 : at.line]) else None
 
-    def of_removal(self, polluter: Polluter, name: str) -> Place:
-        """Return where the entry of a module was taken out that has none now."""
-        trail = self._statements.find_last(name) if self._statements else None
+    def removal(self, name: str) -> Trail | None:
+        """Return the statement that was seen to take out the entry of a module that has none now."""
+        return self._statements.find_removal(name) if self._statements else None
+
+    def of_removal(self, polluter: Polluter, name: str, trail: Trail | None) -> Place:
+        """Return where the entry of a module was taken out.
+
+        Args:
+            polluter: who did it.
+            name: the module.
+            trail: the statement that was seen to do it, if one was.
+        """
         if trail is not None:
             return self._of_trail(trail, polluter, name)
         return Place(self.guess(polluter, "modules", name))

@@ -51,7 +51,7 @@ def reachable_imports(
         is_user_code: tells whether a file is the users' own; other code is not followed.
     """
     waiting = [_Code(frame.f_code, frame.f_globals, frame) for frame in frames]
-    waiting += (_Code(f.__code__, f.__globals__) for f in filter(None, map(_function_in, functions)))
+    waiting += (_Code(f.__code__, f.__globals__) for f in filter(None, map(function_in, functions)))
     seen: set[int] = set()
     found: dict[str, None] = {}
     while waiting and len(seen) < _MOST_CODE:
@@ -120,12 +120,12 @@ def _called_by(one: _Code) -> Iterator[FunctionType]:
             *(("__init__", "__call__") if issubclass(type(value), type) else ()),
         ]
         for candidate in (value, *(attribute_of(value, attribute) for attribute in attributes)):
-            function = _function_in(candidate)
+            function = function_in(candidate)
             if function is not None:
                 yield function
 
 
-def _function_in(value: object) -> FunctionType | None:
+def function_in(value: object) -> FunctionType | None:
     """Return the function of Python that is called when a value is, as far as that can be seen."""
     for _ in range(10):
         kind = type(value)

@@ -109,5 +109,5 @@ class Taints:
             detail,
             location=first.location,
             chain=first.chain,
-            case="tainted-by-others" if whose else None,
+            case="tainted-by-others" if whose else "tainted-by-block" if after is None else None,
         )

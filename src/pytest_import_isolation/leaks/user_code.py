@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import Final
 
-from pytest_import_isolation.machinery.frames import Importer, calling_frame
+from pytest_import_isolation.machinery.frames import Importer, callers, callers_beside
 from pytest_import_isolation.state.origins import Origin, Origins
 
 _OWN_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_HOOK_CALLER: Final = "pluggy._callers"
 
 
 class UserCode:
@@ -44,12 +44,4 @@ class UserCode:
         """
         if self.has(asker.file):
             return asker
-        frame = calling_frame()
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if frame.f_globals.get("__name__") == _HOOK_CALLER:
-                break  # pytest called a hook of its own, and who called pytest asked for nothing
-            if self.has_source(file):
-                return Importer(str(frame.f_globals.get("__name__")), file, frame.f_lineno or 0)
-            frame = frame.f_back
-        return asker
+        return next((by for by in chain(callers(), callers_beside()) if self.has_source(by.file)), asker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+from collections.abc import Iterator
 from importlib import _bootstrap
 from importlib.machinery import SourceFileLoader
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
@@ -13,13 +14,15 @@ from typing import Any, Final
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_instruction
 from pytest_import_isolation.machinery.modules import WRAPPED, namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.threads import frames_of_other_threads
+from pytest_import_isolation.machinery.threads import frame_of_main_thread, frames_of_other_threads
 
 #: Kept, because a test may take it away to try what happens without it.
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
 _IMPORTLIB_MODULES: Final = ("importlib", "importlib.util")
+#: Calls the hooks of pytest: who called that asked for nothing.
+HOOK_CALLER: Final = "pluggy._callers"
 #: A shell around importlib, up to Python 3.11; later ones may have a module of that name.
 _IMP_FILE: Final = os.path.join(os.path.dirname(os.__file__), "imp.py")
 _MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
@@ -107,6 +110,24 @@ def calling_frame(within: FrameType | None = None) -> FrameType | None:
 def caller() -> Importer | None:
     """Return who called, as :func:`calling_frame` sees it."""
     return importer_at(calling_frame())
+
+
+def callers() -> Iterator[Importer]:
+    """Yield who called, the innermost first, as far as pytest called a hook of its own."""
+    return _statements(calling_frame())
+
+
+def callers_beside() -> Iterator[Importer]:
+    """Yield the statements that the main thread executes, if this is another one: it waits, as a rule."""
+    return _statements(frame_of_main_thread())
+
+
+def _statements(frame: FrameType | None) -> Iterator[Importer]:
+    while frame is not None and frame.f_globals.get("__name__") != HOOK_CALLER:
+        importer = importer_at(frame)
+        if importer is not None:
+            yield importer
+        frame = calling_frame(frame.f_back) if frame.f_back is not None else None
 
 
 def importer_at(frame: FrameType | None) -> Importer | None:

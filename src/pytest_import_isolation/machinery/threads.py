@@ -76,6 +76,12 @@ def is_main_thread() -> bool:
     return ident == threading.main_thread().ident  # a fork may have made another thread the main one
 
 
+def frame_of_main_thread() -> FrameType | None:
+    """Return what the main thread executes; None if this is the main thread, or if nobody can tell."""
+    ident = threading.main_thread().ident
+    return None if ident is None or is_main_thread() else frames_of_other_threads().get(ident)
+
+
 def known_threads() -> dict[int, threading.Thread]:
     """Return the threads that ``threading`` knows, by their identities. None is made, no lock is taken."""
     active: Any = getattr(threading, "_active", None)

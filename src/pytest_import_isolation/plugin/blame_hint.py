@@ -10,7 +10,7 @@ import pytest
 
 from pytest_import_isolation.leaks.hints import EXECUTED_TITLE, GUARD_TITLE, TITLE
 from pytest_import_isolation.plugin.executions import TITLE as EXECUTION_TITLE
-from pytest_import_isolation.plugin.sections import add_section, has_section
+from pytest_import_isolation.plugin.sections import RAN_ALONE, add_section, has_section
 from pytest_import_isolation.wording import plain
 
 BLAME_TITLE: Final = "does it pass alone?"
@@ -40,6 +40,8 @@ class BlameHint:
             is_logged: whether it counts; it does not if the test is going to run again.
         """
         if self._is_told or not report.failed or report.nodeid == first:
+            return
+        if getattr(report, RAN_ALONE, False):
             return
         if hasattr(self._config, "workerinput") or has_section(report, _EXPLAINED):
             return

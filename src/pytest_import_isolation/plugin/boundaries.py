@@ -24,7 +24,7 @@ from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.attribution import Attribution
-from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
+from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries, note_lines
 from pytest_import_isolation.plugin.restoring_fixtures import has_restoring_fixture
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter
@@ -189,6 +189,8 @@ class Boundaries:
         elif os.path.isabs(polluter.nodeid):
             polluter = polluter._replace(nodeid=self._leak_watch.places.shorten(polluter.nodeid))
         changes = list(single_changes(difference))
+        if changes and self.test is not None and self.test.nodeid == polluter.nodeid:
+            note_lines(self._leak_watch.places, self.test)
         for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes)):
             if not self._runner.is_own(change):
                 leak = self._judge.leak(change, self.attribution.polluter_of(cause, polluter))

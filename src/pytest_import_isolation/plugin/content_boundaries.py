@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Set
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -26,6 +26,7 @@ from pytest_import_isolation.leaks.module_contents import (
 )
 from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reachable_imports import function_in
 from pytest_import_isolation.leaks.reloads import is_without_effect
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
@@ -267,7 +268,11 @@ class ContentBoundaries:
 
     def _of_reload(self, reload: Reload, polluter: Polluter) -> ContentLeak:
         return leak_of_reload(
-            reload, polluter, self._leaks.places, lambda file: path_adder(self._found.leaks, file, self._root)
+            reload,
+            polluter,
+            self._leaks.places,
+            lambda file: path_adder(self._found.leaks, file, self._root),
+            lambda: self._leaks.execution(polluter, reload.name),
         )
 
     def blame_for_reloads(self, reloads: Iterable[Reload], polluter: Polluter) -> None:
@@ -280,9 +285,8 @@ class ContentBoundaries:
             if importer is not None and found.is_from_elsewhere:
                 self._reloaded.add(id(dictionary))
                 found.watched.meets_polluter = True
-                found.watched.meet(
-                    Exposure(polluter.nodeid, polluter.phase, importer.file, importer.line, "unknown")
-                )
+                at = found.leak.location or importer
+                found.watched.meet(Exposure(polluter.nodeid, polluter.phase, at.file, at.line, "unknown"))
                 self._found.record_contents(found, contained=False)
 
     def _record(self, findings: Findings, polluter: Polluter, worst: str, *, contained: bool) -> None:
@@ -307,8 +311,10 @@ class ContentBoundaries:
 
 def note_lines(places: Places, test: pytest.Item) -> None:
     """Take note of the lines of a test, among which its statements are looked for first."""
-    code = getattr(getattr(test, "obj", None), "__code__", None)
-    if code is not None and hasattr(code, "co_lines"):
+    # A decorator such as mock.patch() has lines of its own.
+    function = function_in(getattr(test, "obj", None))
+    code: Any = None if function is None else function.__code__
+    if hasattr(code, "co_lines"):
         lines = [line for _, _, line in code.co_lines() if line]
         if lines:
             places.note_lines(test.nodeid, range(code.co_firstlineno, max(lines) + 1))

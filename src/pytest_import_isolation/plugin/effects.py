@@ -265,7 +265,11 @@ class EffectsObserver:
         by_fixture = [f"The fixture {found.fixture} did it."] if is_named else []
         self._found_leaks.leaks.extend(
             make_leak(
-                "effect", name, found.polluter, " ".join([*starmap(_times, counts.items()), *by_fixture])
+                "effect",
+                name,
+                found.polluter,
+                " ".join([*starmap(_times, counts.items()), *by_fixture]),
+                by_fixture=bool(found.fixture),
             )
             for name, counts in sentences.items()
         )

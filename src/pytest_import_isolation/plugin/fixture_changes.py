@@ -157,11 +157,11 @@ class FixtureChanges:
         if living is None:
             return
         first = len(self._found.leaks)
-        self._report_left(living)
+        self._report_left(living, ends_with_file(fixturedef))
         if self._isolates and ends_with_file(fixturedef):
             self._found.contain(first)
 
-    def _report_left(self, living: _Living) -> None:
+    def _report_left(self, living: _Living, is_of_file: bool) -> None:
         torn: list[SingleChange] = []
         if living.at_teardown is not None:
             torn = list(single_changes(living.at_teardown.differences(is_own_finder)))
@@ -176,7 +176,7 @@ class FixtureChanges:
             if (now := left.get(change.place)) is not None:
                 # What a test had imported in the meantime may have been replaced.
                 is_new = change.before is ABSENT or not is_first_import(now, self._origins)
-                self._report(now if is_new else change, Polluter(living.nodeid, "teardown"))
+                self._report(now if is_new else change, Polluter(living.nodeid, "teardown"), is_of_file)
             elif change.what == "entry" and change.after is ABSENT and type(change.key) is str:
                 self.taken_away.append(change.key)
         for change in living.changes:
@@ -186,7 +186,7 @@ class FixtureChanges:
             if now.same(change):
                 self._ended.append(change)
             if now.same(change) or self._is_untold_copy(now, living.number):
-                self._report(now, Polluter(living.nodeid, "setup"))
+                self._report(now, Polluter(living.nodeid, "setup"), is_of_file)
 
     def _is_untold_copy(self, change: SingleChange, number: int) -> bool:
         """Tell whether a test put a real module into the place that a fixture changed, and was not blamed.
@@ -201,9 +201,9 @@ class FixtureChanges:
             )
         )
 
-    def _report(self, change: SingleChange, polluter: Polluter) -> None:
+    def _report(self, change: SingleChange, polluter: Polluter, is_of_file: bool) -> None:
         if is_first_import(change, self._origins) or self._runner.is_own(change):
             return
-        leak = self._judge.leak(change, polluter)
+        leak = self._judge.leak(change, polluter, by_fixture=True)
         if leak is not None:
-            self._found.record(leak, change=change)
+            self._found.record_of_fixture(leak, change, ends_with_file=is_of_file)

@@ -102,8 +102,8 @@ class FixtureContents:
     def _end_left(self, polluter: Polluter, left: list[ContentChange], ends_with_file: bool) -> bool:
         """Record what a fixture left; undo it if no file that is isolated ends with it, and tell if so."""
         findings = Findings(written=tuple(self._of_tests(left, polluter)))
-        for found in self._leaks.leaks(findings, lambda change: polluter):
-            self._found.record_contents(found, contained=self._is_undone)
+        for found in self._leaks.leaks(findings, lambda change: polluter, by_fixture=True):
+            self._found.record_contents(found, contained=self._is_undone, ends_with_file=ends_with_file)
         if not self._is_undone or ends_with_file:
             return False
         undo_all(findings)
@@ -120,6 +120,6 @@ def _left(written: list[ContentChange], torn: list[ContentChange]) -> dict[str, 
     first = {(change.space, change.name): change.before for change in written}
     again = [change._replace(before=first.get((change.space, change.name), change.before)) for change in torn]
     return {
-        "setup": [change for change in written if change.is_in_place and change.after is not change.before],
-        "teardown": [change for change in again if change.after is not change.before],
+        "setup": [change for change in written if change.is_in_place and not change.is_none],
+        "teardown": [change for change in again if not change.is_none],
     }

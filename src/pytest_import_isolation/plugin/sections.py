@@ -18,6 +18,8 @@ Section = tuple[str, str]
 #: What the titles of all sections begin with, and what those say that are the most likely reason.
 _TITLES: Final = ("import leaks", "import isolation", "modules that were ")
 _LIKELY: Final = "import leaks:"
+#: An attribute of the report of a test whose process died: whether no other test had run in that process.
+RAN_ALONE: Final = "_import_isolation_ran_alone"
 _INDENT: Final = "    "
 #: The terminal's categories of what passed, which has no section of ours: setups and teardowns, and tests.
 _PASSED: Final = ("", "passed")

@@ -1,6 +1,7 @@
 """What somebody who meets a leak should do, by the kind of the leak and by who made it.
 
-Nothing is advised that cannot help: a mark isolates a test, and not the file around it.
+Nothing is advised that cannot help: a mark isolates a test, and not the file around it. No fixture of a wider
+scope can ask for ``monkeypatch``, and none is in place yet when a file is imported.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ _ATTRIBUTE: Final = (
     'Use monkeypatch.setattr("{name}", ...) or mock.patch("{name}"), which put back what was there. '
     "Or mark the test with @pytest.mark.isolated_imports."
 )
+# Both refuse a name that is not there.
+_ATTRIBUTE_ADDED: Final = (
+    'Use monkeypatch.setattr("{name}", ..., raising=False) or mock.patch("{name}", create=True), '
+    "which take it away again. Or mark the test with @pytest.mark.isolated_imports."
+)
+_ATTRIBUTE_REMOVED: Final = (
+    'Use monkeypatch.delattr("{name}"), which puts back what was there. '
+    "Or mark the test with @pytest.mark.isolated_imports."
+)
 _ATTRIBUTE_BY_IMPORT: Final = (
     "Import the submodule in the tests that need it, and mark them with @pytest.mark.isolated_imports."
 )
@@ -53,6 +63,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "@pytest.mark.isolated_imports(fakes=...), which "
         "forgets {name} after the test."
     ),
+    "tainted-by-block": (
+        "Import {name} before anything is blocked, or block it with "
+        "@pytest.mark.isolated_imports(missing=...), which forgets {name} after the test."
+    ),
     "tainted-by-patch": (
         "Import {name} before it is patched, or mark the test with "
         '@pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
@@ -73,13 +87,18 @@ FOR_TESTS: Final[Mapping[str, str]] = {
     "hook-added": _CONTEXT,
     "hook-removed": _CONTEXT,
     "evicted": (
-        "Import {name} before the mock.patch.dict(sys.modules) block, or use fakes= of the marker instead."
+        "Import {name} before the mock.patch.dict(sys.modules) block, "
+        "or use fakes= or missing= of the marker instead."
     ),
     "reloaded": _FRESH,
     "reloaded-by-path": _RELOADED_BY_PATH,
     "attribute-left": _ATTRIBUTE,
+    "attribute-left-by-adding": _ATTRIBUTE_ADDED,
+    "attribute-left-by-removing": _ATTRIBUTE_REMOVED,
     "attribute-left-by-import": _ATTRIBUTE_BY_IMPORT,
     "class-attribute-left": _ATTRIBUTE,
+    "class-attribute-left-by-adding": _ATTRIBUTE_ADDED,
+    "class-attribute-left-by-removing": _ATTRIBUTE_REMOVED,
     "twice-loaded": "Import the file under one name everywhere; check sys.path and pythonpath.",
     "effect": "Isolation does not undo this. Undo it in the test, with a fixture or monkeypatch.",
     "loaded": "Nothing to do: a first import is no leak.",
@@ -97,8 +116,21 @@ _CONTEXT_IN_FILE: Final = 'Make the change in "with IsolatedImportContext():": i
 _CONTEXT_IN_FILE_BY_IMPORT: Final = (
     'Import the submodule in "with IsolatedImportContext():": what it bound is undone after the block.'
 )
+# What a file imports is executed before any fixture runs.
+_NEEDED_IN_FILE: Final = (
+    ' What needs it when it is imported: make the change and import that in "with IsolatedImportContext():".'
+)
 _ATTRIBUTE_IN_FILE: Final = (
     'Do it in a fixture, with monkeypatch.setattr("{name}", ...), which puts back what was there.'
+    + _NEEDED_IN_FILE
+)
+_ATTRIBUTE_ADDED_IN_FILE: Final = (
+    'Do it in a fixture, with monkeypatch.setattr("{name}", ..., raising=False), which takes it away again.'
+    + _NEEDED_IN_FILE
+)
+_ATTRIBUTE_REMOVED_IN_FILE: Final = (
+    'Do it in a fixture, with monkeypatch.delattr("{name}"), which puts back what was there.'
+    + _NEEDED_IN_FILE
 )
 
 #: For what is done outside of all tests, where a mark cannot help: what differs.
@@ -116,6 +148,10 @@ _FOR_FILES: Final[Mapping[str, str]] = {
         "Import {name} before the fake is there, or make the fake with "
         '"with IsolatedImportContext(fakes=...):", which forgets {name} after the block.'
     ),
+    "tainted-by-block": (
+        "Import {name} before anything is blocked, or block it with "
+        '"with IsolatedImportContext(missing=...):", which forgets {name} after the block.'
+    ),
     "path-removed": _CONTEXT_IN_FILE,
     "path-moved": _CONTEXT_IN_FILE,
     "finder-added": _CONTEXT_IN_FILE,
@@ -125,25 +161,74 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "evicted": "Import {name} before the mock.patch.dict(sys.modules) block.",
     "reloaded": _FRESH_IN_FILE,
     "attribute-left": _ATTRIBUTE_IN_FILE,
+    "attribute-left-by-adding": _ATTRIBUTE_ADDED_IN_FILE,
+    "attribute-left-by-removing": _ATTRIBUTE_REMOVED_IN_FILE,
     "attribute-left-by-import": _CONTEXT_IN_FILE_BY_IMPORT,
     "class-attribute-left": _ATTRIBUTE_IN_FILE,
+    "class-attribute-left-by-adding": _ATTRIBUTE_ADDED_IN_FILE,
+    "class-attribute-left-by-removing": _ATTRIBUTE_REMOVED_IN_FILE,
 }
 
 #: For what is done outside of all tests, by kind.
 FOR_FILES: Final[Mapping[str, str]] = {**FOR_TESTS, **_FOR_FILES}
 
+_YIELD: Final = (
+    'Undo it in the teardown of the fixture, or let the fixture yield in "with IsolatedImportContext('
+)
+_FAKES_IN_FIXTURE: Final = f'{_YIELD}fakes={{{{"{{name}}": {{{{...}}}}}}}}):".'
+_FRESH_IN_FIXTURE: Final = f'{_YIELD}fresh="{{name}}"):".'
+_CONTEXT_IN_FIXTURE: Final = f'{_YIELD}):".'
+_PATCH: Final = (
+    "Undo it in the teardown of the fixture, or let the fixture yield in "
+    '"with pytest.MonkeyPatch.context() as patch:", after patch.'
+)
+_ATTRIBUTE_IN_FIXTURE: Final = f'{_PATCH}setattr("{{name}}", ...).'
+_ATTRIBUTE_ADDED_IN_FIXTURE: Final = f'{_PATCH}setattr("{{name}}", ..., raising=False).'
+_ATTRIBUTE_REMOVED_IN_FIXTURE: Final = f'{_PATCH}delattr("{{name}}").'
 
-def advise(case: str, nodeid: str) -> str:
+#: For what a fixture of a wider scope does: what differs from :data:`FOR_FILES`.
+_FOR_FIXTURES: Final[Mapping[str, str]] = {
+    "fake-left": _FAKES_IN_FIXTURE,
+    "replaced": _FRESH_IN_FIXTURE,
+    "replaced-by-fake": _FAKES_IN_FIXTURE,
+    "removed": _FRESH_IN_FIXTURE,
+    "blocked-left": f'{_YIELD}missing="{{name}}"):".',
+    "stale-attribute": _CONTEXT_IN_FIXTURE,
+    "path-added": f'{_YIELD}path=["{{name}}"]):".',
+    "path-removed": _CONTEXT_IN_FIXTURE,
+    "path-moved": _CONTEXT_IN_FIXTURE,
+    "finder-added": _CONTEXT_IN_FIXTURE,
+    "finder-removed": _CONTEXT_IN_FIXTURE,
+    "hook-added": _CONTEXT_IN_FIXTURE,
+    "hook-removed": _CONTEXT_IN_FIXTURE,
+    "attribute-left": _ATTRIBUTE_IN_FIXTURE,
+    "attribute-left-by-adding": _ATTRIBUTE_ADDED_IN_FIXTURE,
+    "attribute-left-by-removing": _ATTRIBUTE_REMOVED_IN_FIXTURE,
+    "class-attribute-left": _ATTRIBUTE_IN_FIXTURE,
+    "class-attribute-left-by-adding": _ATTRIBUTE_ADDED_IN_FIXTURE,
+    "class-attribute-left-by-removing": _ATTRIBUTE_REMOVED_IN_FIXTURE,
+    "effect": (
+        "Isolation does not undo this. Undo it in the teardown of the fixture, which can use "
+        "pytest.MonkeyPatch.context()."
+    ),
+}
+
+#: For what a fixture of a wider scope does, by kind.
+FOR_FIXTURES: Final[Mapping[str, str]] = {**FOR_FILES, **_FOR_FIXTURES}
+
+
+def advise(case: str, nodeid: str, *, by_fixture: bool = False) -> str:
     """Return the advice for a leak, in which ``{name}`` stands for its name.
 
     Args:
         case: its kind, or a special case of that.
         nodeid: who made it.
+        by_fixture: whether a fixture of a wider scope did.
     """
-    return (FOR_TESTS if "::" in nodeid else FOR_FILES)[case]
+    return (FOR_FIXTURES if by_fixture else FOR_TESTS if "::" in nodeid else FOR_FILES)[case]
 
 
 def templates(kind: str) -> list[str]:
     """Return all that is advised for a kind."""
     cases = [case for case in FOR_TESTS if case == kind or case.startswith(f"{kind}-by-")]
-    return [text for case in cases for text in (FOR_TESTS[case], FOR_FILES[case])]
+    return [table[case] for case in cases for table in (FOR_TESTS, FOR_FILES, FOR_FIXTURES)]

@@ -164,6 +164,7 @@ def make_leak(
     severity: str | None = None,
     contained: bool = False,
     case: str | None = None,
+    by_fixture: bool = False,
 ) -> Leak:
     """Return a leak with the severity and the advice of its kind.
 
@@ -177,6 +178,7 @@ def make_leak(
         severity: in place of the kind's own.
         contained: whether it was undone already.
         case: a special case of the kind, which has an advice of its own.
+        by_fixture: whether a fixture of a wider scope did it.
     """
     own = KINDS[kind]
     return Leak(
@@ -187,7 +189,7 @@ def make_leak(
         location=location,
         chain=tuple(chain),
         detail=detail,
-        advice=advise(case or kind, polluter.nodeid).format(name=name),
+        advice=advise(case or kind, polluter.nodeid, by_fixture=by_fixture).format(name=name),
         contained=contained,
     )
 

@@ -89,6 +89,8 @@ class ExecutedModules:
         self.when_executed: list[Callable[[str], object]] = []
         #: Told when a thread imports nothing any more.
         self.when_finished: list[Callable[[], object]] = []
+        #: Tell which changes the isolation made for itself: these are put down to nobody by inference.
+        self.own: list[Callable[[SingleChange], bool]] = []
         #: Asked who made a change that nobody was seen to make.
         self.guesses: list[Callable[[SingleChange], Maker | None]] = []
 
@@ -289,7 +291,7 @@ class ExecutedModules:
             maker: what made it.
         """
         for change in changes:
-            if self._known_maker(change) is None and change.key != "order":
+            if self._known_maker(change) is None and change.key != "order" and not self._is_own(change):
                 self._note(change.what, change.key, change.after, maker)
 
     def _note(self, what: str, key: object, after: object, maker: Maker) -> None:
@@ -313,10 +315,15 @@ class ExecutedModules:
             change: what is different now from some earlier moment.
         """
         known = self._known_maker(change)
-        guessed = None if known else next(filter(None, (guess(change) for guess in self.guesses)), None)
+        if known is not None or not self.guesses or self._is_own(change):
+            return known
+        guessed = next(filter(None, (guess(change) for guess in self.guesses)), None)
         if guessed is not None:
             self._note(change.what, change.key, change.after, guessed)
-        return known or guessed
+        return guessed
+
+    def _is_own(self, change: SingleChange) -> bool:
+        return any(is_own(change) for is_own in self.own)
 
     def _known_maker(self, change: SingleChange) -> Maker | None:
         self._look_now()

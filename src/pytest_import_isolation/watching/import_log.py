@@ -15,6 +15,8 @@ from typing import Any, Final, Protocol
 from pytest_import_isolation.machinery.frames import (
     Importer,
     caller,
+    callers,
+    callers_beside,
     calling_frame,
     importer_at,
     is_compiled_code_importing,
@@ -69,6 +71,10 @@ class Reload(NamedTuple):
     module: object
     #: What its namespace held before.
     before: dict[str, Any]
+    #: The statements that led to it, the innermost first.
+    way: tuple[Importer, ...] = ()
+    #: Those that the main thread was at, if another thread asked for it.
+    beside: tuple[Importer, ...] = ()
 
 
 class ImportLog:
@@ -224,7 +230,9 @@ class ImportLog:
 
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""
-        self.reloads.append(Reload(name, caller(), module, (namespace(module) or {}).copy()))
+        before = (namespace(module) or {}).copy()
+        way, beside = tuple(callers()), tuple(callers_beside())
+        self.reloads.append(Reload(name, caller(), module, before, way, beside))
 
     def chain(self, name: str) -> Iterator[tuple[str, Importer]]:
         """Yield the modules that led to a module, from the module itself to the first statement.

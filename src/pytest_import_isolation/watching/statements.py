@@ -99,9 +99,10 @@ class Statements:
         known, trail = self._by.get(change.place, (0, None))
         return trail if known == _identity(change) else None
 
-    def find_last(self, name: str) -> Trail | None:
-        """Return the statement that changed an entry of ``sys.modules`` last, whatever stands there now."""
-        return self._by.get(("entry", name), (0, None))[1]
+    def find_removal(self, name: str) -> Trail | None:
+        """Return the statement that took an entry out of ``sys.modules``, if it changed the entry last."""
+        known, trail = self._by.get(("entry", name), (0, None))
+        return trail if known == id(ABSENT) else None
 
     def synchronize(self, *, is_same: bool = False) -> None:
         """Take what is there now as nobody's statement.

@@ -140,6 +140,7 @@ def _wrong_order(window: Window) -> WindowOrderError:
 
 def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
+    EXECUTED.own.remove(window.has_made)
     if window.contents is not None:
         window.contents.stop()
     window.log.hear_no_ends(EXECUTED)

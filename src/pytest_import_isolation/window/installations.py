@@ -24,6 +24,7 @@ from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.makers import ClassChange, Maker
 from pytest_import_isolation.window.outcomes import Outcome
+from pytest_import_isolation.window.own_items import OwnItems
 
 _FUNCTION = "import_function"
 _CACHE = "path_importer_cache"
@@ -47,13 +48,17 @@ class Installations:
         origins: gives the verdicts on modules.
         state: that around the window. What stays becomes a part of it.
         files: returns the files whose code ran in the window in its own name.
+        own_items: what the window itself put into the lists: it goes with the window.
     """
 
-    def __init__(self, origins: Origins, state: ImportState, files: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, origins: Origins, state: ImportState, files: Callable[[], list[str]], own_items: OwnItems
+    ) -> None:
         self._ownership = Ownership(origins)
         self._entries = InstalledEntries(self._ownership, origins)
         self._state = state
         self._files = files
+        self._own_items = own_items
         self._first_class_change = len(EXECUTED.class_changes)
         #: Changes of finders' classes that were undone with the modules that had made them.
         self.undone: list[ClassChange] = []
@@ -70,7 +75,7 @@ class Installations:
             if type(name) is str:
                 package = top_level(name)
                 packages[package] = max(outcome, packages.get(package, Outcome.FORGET))
-        for list_name, item in _installed(difference):
+        for list_name, item in _installed(difference, self._own_items):
             fate = self._fate(list_name, item, outcomes, packages)
             if fate.outcome is Outcome.KEEP:
                 self.admit(list_name, item)
@@ -86,7 +91,7 @@ class Installations:
             modules: those that were loaded in it; of others nothing is told.
         """
         found: set[str] = set()
-        for list_name, item in _installed(difference):
+        for list_name, item in _installed(difference, self._own_items):
             maker = self._ownership.owner(_change(list_name, item))
             name = self._installer(list_name, item, modules) if maker is None else maker.module
             if name is not None and name in modules:
@@ -159,7 +164,7 @@ class Installations:
             Whether there was any.
         """
         admitted = False
-        for list_name, item in _installed(difference):
+        for list_name, item in _installed(difference, self._own_items):
             if self._was_installed_by_a_survivor(list_name, item):
                 self.admit(list_name, item)
                 admitted = True
@@ -179,7 +184,7 @@ class Installations:
         Libraries wrap all finders, and ask those themselves.
         """
         admitted = False
-        for list_name, change in difference.lists.items():
+        for list_name, change in self._own_items.without_own(difference.lists).items():
             known = set(map(key_of, self._state.contents(list_name)))
             own = [item for item in change.added if key_of(item) in known]
             left = [item for item in change.removed if key_of(item) not in known]
@@ -331,8 +336,8 @@ def _change(list_name: str, item: object) -> SingleChange:
     return SingleChange(list_name, "" if list_name in _SINGLE else key_of(item), ABSENT, item)
 
 
-def _installed(difference: Difference) -> Iterator[tuple[str, object]]:
-    for list_name, change in difference.lists.items():
+def _installed(difference: Difference, own: OwnItems) -> Iterator[tuple[str, object]]:
+    for list_name, change in own.without_own(difference.lists).items():
         for item in change.added:
             yield list_name, item
     if difference.import_function:

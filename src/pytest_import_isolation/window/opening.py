@@ -29,7 +29,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
     FINDER.listen(window.log)
     window.asked_before = len(window.log.importers)
     around = window.around = ImportState.capture(after)
-    window.installations = Installations(window.origins, around, window.test_files)
+    window.installations = Installations(window.origins, around, window.test_files, window.own_items)
     window.returned = ReturnedModules(
         FINDER.lot, window.first_party_survivors, lambda: around.derive("images", lambda modules: {})
     )
@@ -78,6 +78,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
 
 def _join_the_others(window: Window) -> None:
     open_windows.append(window)
+    EXECUTED.own.append(window.has_made)
     CODE.begin(window.recurs)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pytest_import_isolation.machinery.finders import ask_finders, is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.state.list_changes import ListChange, beyond
+from pytest_import_isolation.state.list_changes import ListChange, beyond, key_of
 from pytest_import_isolation.state.writing import prepend_path, put_first
 from pytest_import_isolation.watching.finder_log import FinderLog
 
@@ -57,6 +57,10 @@ class OwnItems:
                 name, path, lambda f: is_own_finder(f) or (found is not ABSENT and f in FINDER.ahead)
             )
         return found
+
+    def holds(self, list_name: str, key: object) -> bool:
+        """Tell whether the window put an item into a list; ``key`` is what the item is compared by."""
+        return any(key_of(item) == key for item in self.items.get(list_name, ()))
 
     def without_own(self, lists: Mapping[str, ListChange]) -> dict[str, ListChange]:
         """Return what became of the lists of ``sys``, without what the window put there."""

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from pytest_import_isolation.contents.findings import NOTHING, Findings
 from pytest_import_isolation.contents.writers import Writers
+from pytest_import_isolation.fakes.fake_modules import loader_of
 from pytest_import_isolation.fakes.placed_fakes import PlacedFakes
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.frames import Importer, calling_frame, importer_at
@@ -18,6 +19,7 @@ from pytest_import_isolation.parking.returned_modules import ReturnedModules
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.asked_imports import ASKED
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -278,12 +280,21 @@ class Window:
         """Return a difference without what the parameters ask for."""
         own = self.absent.taken.union(self.placed)
         return difference._replace(
-            added={n: m for n, m in difference.added.items() if n not in self.placed},
+            # Packages that were made above a fake are not placed.
+            added={n: m for n, m in difference.added.items() if n not in self.placed and not loader_of(m)},
             removed={n: m for n, m in difference.removed.items() if n not in own},
             replaced={n: pair for n, pair in difference.replaced.items() if n not in own},
             bindings={n: binding for n, binding in difference.bindings.items() if n not in own},
             lists=self.own_items.without_own(difference.lists),
         )
+
+    def has_made(self, change: SingleChange) -> bool:
+        """Tell whether the window itself made a change, which goes with it whoever else could make it."""
+        if change.what != "entry":
+            return self.own_items.holds(change.what, change.key)
+        if change.after is ABSENT:
+            return False
+        return self.placed.get(change.key, ABSENT) is change.after or loader_of(change.after) is not None
 
     def asked_for(self) -> list[str]:
         """Return the modules that were asked for in this window."""

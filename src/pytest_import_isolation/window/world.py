@@ -93,6 +93,8 @@ class World:
         #: What its modules did that is nobody's leak, as of when it was left last.
         self.blameless: frozenset[tuple[str, str]] = frozenset()
         self._window: Window | None = None
+        # What was put before the lists of sys for its sake: it is no doing of its code.
+        self._own_items: dict[str, tuple[object, ...]] = {}
         # What its modules did to the classes of finders.
         self._class_changes: list[ClassChange] = []
         # Made when somebody wants to borrow.
@@ -147,6 +149,7 @@ class World:
             if FINDER.lot.module(name) is module:
                 FINDER.lot.bring_back(name, is_asked=False)
         lay(self.overlay, is_own_finder)
+        self.window.own_items.items.update(self._own_items)
         if self.window.contents is not None:
             self.window.contents.lay(self._contents)
         for change in self._class_changes:
@@ -165,6 +168,7 @@ class World:
         self.overlay = _overlay(window.around, difference)
         self._tainted = {**window.tainted, **self._tainted_by_reference()}
         window.tainted.update(self._tainted)
+        self._own_items = window.own_items.items
         self._loan = None
         self._seen = None
         changes, _ = close_with_inner(window)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.plugin.processes.modes import FILE, mode_key
+from pytest_import_isolation.plugin.sections import RAN_ALONE
 from pytest_import_isolation.processes.endings import Place, place_in
 
 
@@ -46,6 +48,8 @@ class Crash:
         place = place_in(stacks, (str(self._item.path),))
         text = f"{words}\n\n{stacks}" if stacks else words
         crashed = self._report(self._phase, "failed", self._longrepr(words, text, place))
+        mode = self._item.stash.get(mode_key, None)
+        setattr(crashed, RAN_ALONE, mode is not None and mode.kind != FILE)
         self._allow(crashed, words)
         if self._phase == "teardown":
             return [crashed]
