@@ -71,6 +71,10 @@ class World:
         self.is_common = is_common
         #: Whether other worlds may use the first-party modules that were executed in this one.
         self.lends = False
+        #: Whether it changed more than ``sys.path``.
+        self.is_harmful = False
+        #: The worlds around it that must be around a world that uses them.
+        self.lends_inside: tuple[World, ...] = ()
         #: Whether nothing in it differs from elsewhere, except for what is loaded.
         self.is_for_all = False
         self.log = ImportLog(with_images=True)
