@@ -65,6 +65,8 @@ class FoundLeaks:
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
         self._suspects: set[int] = set()
+        # What hooks wrote to modules, once each.
+        self._by_hooks: set[tuple[str, str]] = set()
         # What was found in other processes, once each.
         self._from_elsewhere: set[Leak] = set()
         # By the numbers of leaks, who met them in another process.
@@ -113,8 +115,13 @@ class FoundLeaks:
             contained: whether it is undone.
         """
         leak, watched = self.capped(found.leak, worst), found.watched
-        leak = leak._replace(contained=contained and leak.severity != INFO)
-        if contained and leak in self.leaks:
+        leak = leak._replace(contained=contained and not found.is_kept and leak.severity != INFO)
+        if found.is_by_hook:
+            # A hook may do it before each test.
+            if (leak.name, leak.polluter.nodeid) in self._by_hooks:
+                return
+            self._by_hooks.add((leak.name, leak.polluter.nodeid))
+        elif contained and leak in self.leaks:
             return  # it is told once
         is_for_all = self._deciders.has(leak.polluter) and folder_of(leak.polluter.nodeid) is None
         if leak.severity != INFO and not contained and self._exposes and not is_for_all:
@@ -235,26 +242,14 @@ class FoundLeaks:
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
-                self._state(leak, {holder.name: holder.space for holder in holders}.items()),
-                self._is_touched(leak, touches),
+                _state(leak, {holder.name: holder.space for holder in holders}.items()),
+                _is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for leak in map(self.leaks.__getitem__, watched.leaks)
             if not leak.contained
         ]
-
-    @staticmethod
-    def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
-        """Tell whether a failure touches what was changed, or the module that it was changed in."""
-        names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
-        return any(map(touches, names))
-
-    @staticmethod
-    def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
-        if leak.kind in ("attribute-left", "class-attribute-left"):
-            return leak.detail.removesuffix(".")
-        return state_with_holdings(leak.name, holders)
 
     def loaded_before(self, names: Iterable[str], nodeid: str) -> list[Leak]:
         """Return the records of those modules that somebody else than this test imported first."""
@@ -329,3 +324,15 @@ class FoundLeaks:
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self._places.shorten(exposure.file))
+
+
+def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
+    """Tell whether a failure touches what was changed, or the module that it was changed in."""
+    names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
+    return any(map(touches, names))
+
+
+def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    if leak.kind in ("attribute-left", "class-attribute-left"):
+        return leak.detail.removesuffix(".")
+    return state_with_holdings(leak.name, holders)
