@@ -214,3 +214,64 @@ def test_what_such_a_hook_imports_is_executed_anew_for_a_file_with_fakes(suite: 
         "--isolate-imports=file",
     )
     assert run.outcomes == {"passed": 2}
+
+
+_KEEPING: Final = {
+    "attribute": ("hasattr(item.config, 'made')", "item.config.made = DB()", "config.made"),
+    "container": ("hasattr(item.config, 'made')", "item.config.made = [DB()]", "config.made[0]"),
+    "stash": ("key in item.config.stash", "item.config.stash[key] = DB()", "config.stash[conftest.key]"),
+}
+
+
+@pytest.mark.parametrize("mode", ["file", "test", "process-file"])
+@pytest.mark.parametrize("way", _KEEPING)
+def test_what_a_hook_makes_once_for_all_tests_is_an_instance_for_all(
+    suite: Suite, way: str, mode: str
+) -> None:
+    known, keep, made = _KEEPING[way]
+    test = (
+        "import conftest\n\ndef test_{}(pytestconfig):\n    config = pytestconfig\n"
+        f"    from app.db import DB\n    assert isinstance({made}, DB)\n"
+    )
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/db.py": "class DB: pass\n",
+            "conftest.py": f"""
+                import pytest
+                key = pytest.StashKey()
+
+                def pytest_runtest_setup(item):
+                    if not ({known}):
+                        from app.db import DB
+                        {keep}
+            """,
+            "test_a.py": test.format(1),
+            "test_b.py": test.format(2) + test.format(3).partition("\n\n")[2],
+        },
+        f"--isolate-imports={mode}",
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 3}
+
+
+def test_what_a_test_keeps_with_its_fake_in_the_config_keeps_no_module(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "drv.py": "import gpio\nclass Driver: pass\n",
+            "test_it.py": """
+                import sys
+                import pytest
+
+                @pytest.mark.isolated_imports(fakes={"gpio": {}})
+                def test_with_fake(pytestconfig):
+                    import drv
+                    pytestconfig.made = drv.Driver()
+
+                def test_after():
+                    assert not {"drv", "gpio"} & sys.modules.keys()
+            """,
+        },
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 2}

@@ -260,6 +260,7 @@ def _decide(
             maker_of=Ownership(window.origins).owner_of_entry,
             is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
             installing=installing,
+            holders=window.origins.holders,
             is_alone=window.is_alone,
         ),
     )
