@@ -229,8 +229,7 @@ def _decide(
     """
     if not new_modules:
         return {}
-    survivors = window.around.modules
-    second_copies = _second_copies(new_modules)
+    survivors, second_copies = window.around.modules, _second_copies(new_modules)
     return decide(
         new_modules,
         Circumstances(
