@@ -359,7 +359,7 @@ def test_conftests_are_blamed_for_what_they_change_with_a_warning_at_most(suite:
     assert blamed["root_fake"] == {"nodeid": "conftest.py", "phase": "conftest"}
     assert blamed["/root"] == {"nodeid": "conftest.py", "phase": "conftest"}
     assert blamed["plugin_fake"]["phase"] in ("conftest", "configure")
-    assert blamed["configured_fake"] == {"nodeid": _OF_HOOKS, "phase": "configure"}
+    assert blamed["configured_fake"] == {"nodeid": "conftest.py", "phase": "configure"}
     assert blamed["nested_fake"] == {"nodeid": "sub/conftest.py", "phase": "conftest"}
     assert blamed["deeper_fake"] == {"nodeid": "sub/deeper/conftest.py", "phase": "conftest"}
     assert len(run.leaks) == 6
