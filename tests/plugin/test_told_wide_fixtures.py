@@ -631,3 +631,32 @@ def test_what_a_conftest_fakes_for_its_folder_is_an_error_if_others_fail_for_the
     leak = run.leak("fake-left", "gpio")
     assert (leak["severity"], leak["polluter"]["nodeid"]) == ("error", "one/conftest.py")
     assert {one["nodeid"].partition("::")[0] for one in leak["exposed"]} == {"two/test_b.py"}
+
+
+@pytest.mark.parametrize(("value", "severity"), [(1, "warning"), (2, "error")])
+def test_what_a_conftest_s_fixture_leaves_in_a_module_is_a_warning_unless_others_fail(
+    suite: Suite, value: int, severity: str
+) -> None:
+    run = suite.run(
+        {
+            "shop.py": "def load(): return 2\n",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "one/__init__.py": "",
+            "one/conftest.py": """\
+                import pytest, shop
+                from unittest.mock import Mock
+
+                @pytest.fixture(scope="package", autouse=True)
+                def fake_load():
+                    shop.load = Mock(return_value=1)
+            """,
+            "one/test_a.py": "import shop\n\ndef test_one():\n    assert shop.load() == 1\n",
+            "two/test_b.py": f"import shop\n\ndef test_two():\n    assert shop.load() == {value}\n",
+        }
+    )
+    leak = run.leak("attribute-left", "shop.load")
+    assert (leak["severity"], leak["polluter"]) == (
+        severity,
+        {"nodeid": "one/conftest.py", "phase": "setup"},
+    )
+    assert leak["location"] == {"file": "one/conftest.py", "line": 6, "exact": False}

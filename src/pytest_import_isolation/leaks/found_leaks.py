@@ -125,6 +125,8 @@ class FoundLeaks:
             return  # it is told once
         is_for_all = self._deciders.has(leak.polluter) and folder_of(leak.polluter.nodeid) is None
         if leak.severity != INFO and not contained and self._exposes and not is_for_all:
+            if leak.severity != found.leak.severity and worst == ERROR:
+                self._suspects.add(len(self.leaks))
             watched.confirm(len(self.leaks), leak.polluter)
             self._exposures.watch_contents(watched)
             if watched.met:

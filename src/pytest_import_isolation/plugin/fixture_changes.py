@@ -40,7 +40,7 @@ class _Living:
         self.number = number
         #: The conftest or plugin whose fixture it is, if that is for all tests below it.
         self.decider: str | None = None
-        #: The same changes for those who watch what asks for them; None if there are none.
+        #: Those that others may ask for by an import; None if there are none.
         self.fakes: FixtureFakes | None = None
         #: The import state before its setup.
         self.before = ImportState.capture()
@@ -129,7 +129,9 @@ class FixtureChanges:
             else:
                 yield from self._set_up(fixturedef, request)
         finally:
-            of_fixtures.end(fixturedef, request.node.nodeid, contents)
+            nodeid = request.node.nodeid
+            decider = self._decider_of(fixturedef) if nodeid and contents is not None else None
+            of_fixtures.end(fixturedef, decider or nodeid, contents)
 
     def _set_up(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
@@ -154,22 +156,25 @@ class FixtureChanges:
             fixturedef.addfinalizer(living.begin_teardown)
 
     def _begin(self, fixturedef: pytest.FixtureDef[Any], living: _Living) -> None:
-        decider = self._decider_of(fixturedef)
-        if decider is not None:
-            living.decider = self._tainted.deciders.add(decider)
-        living.fakes = FixtureFakes(
-            living.changes,
-            None if living.decider is None else Polluter(living.decider, "setup"),
-            lasts=fixturedef.scope == "session",
-        )
-        self._tainted.begin_fixture(living.fakes)
+        decider = living.decider = self._decider_of(fixturedef)
+        # Nobody asks for a path entry.
+        fakes = [change for change in living.changes if change.what in ("entry", "attribute")]
+        if fakes:
+            living.fakes = FixtureFakes(
+                fakes,
+                None if decider is None else Polluter(decider, "setup"),
+                lasts=fixturedef.scope == "session",
+            )
+            self._tainted.begin_fixture(living.fakes)
 
     def _decider_of(self, fixturedef: pytest.FixtureDef[Any]) -> str | None:
         """Return the file of a fixture that its project has for all tests of a folder, or for all."""
         file = getattr(getattr(fixturedef.func, "__code__", None), "co_filename", None)
         if type(file) is not str or not is_for_many(fixturedef) or self._origins.is_installed(file):
             return None
-        return None if self._origins.is_test_file(file) and not is_conftest(file) else file
+        if self._origins.is_test_file(file) and not is_conftest(file):
+            return None
+        return self._tainted.deciders.add(file)
 
     def note_user(self, item: pytest.Item | None) -> None:
         """Take note of the fixtures that the running test has."""
