@@ -660,3 +660,16 @@ def test_what_a_conftest_s_fixture_leaves_in_a_module_is_a_warning_unless_others
         {"nodeid": "one/conftest.py", "phase": "setup"},
     )
     assert leak["location"] == {"file": "one/conftest.py", "line": 6, "exact": False}
+
+
+def test_what_a_parametrized_fixture_took_away_may_be_imported_again_for_the_next_parameter(
+    suite: Suite,
+) -> None:
+    run = suite.run(
+        {
+            **_fixture("module", _TAKES_ALL, ", params=[1, 2]"),
+            "test_a.py": _FIRST,
+        }
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _blamed(run) == []

@@ -36,6 +36,13 @@ from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
+def _without(taken_away: Collection[str], change: SingleChange) -> SingleChange:
+    """Return a change as it is for those who do not have what a fixture brought and took away."""
+    if change.what != "entry" or change.after is ABSENT or type(change.key) is not str:
+        return change
+    return change._replace(before=ABSENT) if change.key in taken_away else change
+
+
 class Boundaries:
     """Keeps the import state of the last boundary and judges what changed since.
 
@@ -106,6 +113,8 @@ class Boundaries:
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports or self._leak_watch.tainted.has_ended:
             found = [change for change in changes if not any(map(change.same, explained))]
+            if taken_away:
+                found = [_without(taken_away, change) for change in found]
             unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
             self._judge_all(found, unbound, polluter, worst)
             del found, unbound  # see above
