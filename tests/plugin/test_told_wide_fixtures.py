@@ -544,14 +544,16 @@ def test_what_ends_with_a_wide_fixture_may_take_away_what_asked_for_its_fake(sui
     assert _blamed(run) == []
 
 
-def test_who_fails_for_the_fake_of_a_session_fixture_of_others_is_told_of_it(suite: Suite) -> None:
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.isolated_imports(process=True)\n"])
+def test_who_fails_for_the_fake_of_a_session_fixture_of_others_is_told_of_it(suite: Suite, mark: str) -> None:
     run = suite.run(
         {
             **_fixture("session", _TAKES_ALL),
             "test_a.py": _FIRST,
-            "test_b.py": f"def test_three():\n{_PIN.format(2)}",
+            "test_b.py": f"import pytest\n\n{mark}def test_three():\n{_PIN.format(2)}",
         }
     )
+    assert [leak["contained"] for leak in run.leaks] == [False]
     leak = run.leak("tainted", "drv")
     assert (leak["severity"], leak["polluter"]["nodeid"]) == ("error", "conftest.py")
     assert leak["location"] == {"file": "conftest.py", "line": 7, "exact": True}

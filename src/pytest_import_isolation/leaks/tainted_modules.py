@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pytest_import_isolation.leaks.deciders import Deciders
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
@@ -151,6 +151,24 @@ class TaintedModules:
             if nodeid in met and nodeid not in held.fixture.users:
                 self._held.remove(held)
                 self._record_held(held)
+
+    def take_over(self, leaks: Iterable[Leak]) -> list[Leak]:
+        """Record what a failing test met in another process that waits here; return the other leaks.
+
+        Args:
+            leaks: those that were found in that process.
+        """
+        others: list[Leak] = []
+        for leak in leaks:
+            place = leak.kind, leak.name, leak.polluter
+            held = next((h for h in self._held if (h.leak.kind, h.leak.name, h.leak.polluter) == place), None)
+            if held is None:
+                others.append(leak)
+            else:
+                self._held.remove(held)
+                self._found.add_exposures(len(self._found.leaks), leak.exposed)
+                self._record_held(held)
+        return others
 
     def _decider(self, taint: Taint, fixture: FixtureFakes | None) -> Polluter | None:
         if fixture is not None:

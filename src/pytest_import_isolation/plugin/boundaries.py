@@ -77,6 +77,8 @@ class Boundaries:
         self._asked = 0
         #: Takes the leaks.
         self.found = leak_watch.found
+        #: Records what asked for fakes.
+        self.tainted = leak_watch.tainted
         #: Knows who made a change.
         self.attribution = Attribution(log, leak_watch)
         #: The test that runs.
@@ -111,7 +113,7 @@ class Boundaries:
         changes = list(single_changes(difference))
         # What was asked for since the last boundary is looked for anyway.
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
-        if difference or self.has_imports or self._leak_watch.tainted.has_ended:
+        if difference or self.has_imports or self.tainted.has_ended:
             found = [change for change in changes if not any(map(change.same, explained))]
             if taken_away:
                 found = [_without(taken_away, change) for change in found]
@@ -126,9 +128,9 @@ class Boundaries:
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
 
-    def cut_between(self) -> None:
-        """Judge what pytest and its plugins did between two files or tests."""
-        self.cut(Polluter("", "session"), worst=WARNING)
+    def cut_between(self, explained: Collection[SingleChange] = ()) -> None:
+        """Judge what pytest and its plugins did between two files or tests; see :meth:`cut`."""
+        self.cut(Polluter("", "session"), worst=WARNING, explained=explained)
 
     @property
     def has_imports(self) -> bool:
@@ -167,7 +169,7 @@ class Boundaries:
         self._forget_imports()
         for leak in self._twice_loaded.leaks(loaded):
             self.found.record(leak, worst)
-        self._leak_watch.tainted.record(lambda change: self.attribution.polluter_of(change, polluter), worst)
+        self.tainted.record(lambda change: self.attribution.polluter_of(change, polluter), worst)
 
     def _polluter_of(self, change: SingleChange, cause: SingleChange, polluter: Polluter) -> Polluter:
         """Return who made a change; a hook of a conftest or plugin answers for all but what it imports."""
@@ -223,7 +225,7 @@ class Boundaries:
 
     def record_kept_taints(self, kept: Mapping[str, tuple[str, str]], by: Polluter) -> None:
         """Record the modules that a test had executed with a fake of its own, and that stay after it."""
-        self._leak_watch.tainted.record_kept(kept, by)
+        self.tainted.record_kept(kept, by)
 
     def take_patched_imports(self) -> None:
         """Record the modules that the running test imported first while something was patched."""

@@ -258,7 +258,8 @@ class Observer:
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
         self._leak_watch.tainted.end_all()
-        self.boundaries.cut_between()
+        # Fixtures may have been torn down after the last test.
+        self.boundaries.cut_between(self._fixture_changes.explained)
         # Isolation keeps what is a library's, although a test had it installed.
         self.boundaries.found.uncontain(items_of_lists() - self._items_at_start)
         failures, failure = self._leak_watch.statements.failures
