@@ -368,9 +368,12 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
     ),
 }  # fmt: skip
 
-#: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, what
-#: other code holds of a fake of a mark, no advice at all.
-_ELSEWHERE: Final = {"name-clash", "reloaded-by-path", "tainted-by-others", "tainted-by-mark", "loaded"}
+#: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, or a
+#: conftest's, what other code holds of a fake of a mark, no advice at all.
+_ELSEWHERE: Final = {
+    *("name-clash", "reloaded-by-path", "loaded"),
+    *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
+}
 #: What must have been loaded before for a leak of that kind.
 _LOADED: Final = {"replaced", "replaced-by-fake", "removed"}
 

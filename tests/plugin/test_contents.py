@@ -660,7 +660,7 @@ def test_what_a_fixture_of_several_files_leaves_is_undone_at_its_end(suite: Suit
     options = ("-o", "pythonpath=.", "tests/fast", "tests/test_z.py")
     run = suite.run(files, "--import-leak-report", *options)
     assert run.outcomes == {"passed": 2, "failed": 1}
-    assert run.blamed("attribute-left", "shop.rates.ship") == ("tests/fast", "setup")
+    assert run.blamed("attribute-left", "shop.rates.ship") == ("tests/fast/conftest.py", "setup")
     run = suite.run({}, "--isolate-imports=file", *options)
     assert run.outcomes == {"passed": 3}
     assert run.leak("attribute-left", "shop.rates.ship")["contained"]

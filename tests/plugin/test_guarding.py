@@ -324,12 +324,27 @@ def test_what_conftests_and_the_run_itself_leave_can_be_known_and_fixed(suite: S
             sys.path.append("/by_the_run")
     """
     suite.run({"conftest.py": conftest, **_CLEAN}, _BASELINE, _WRITE)
-    known = {"": {"path-added": ["/by_the_run"]}, "conftest.py": {"path-added": ["/by_conftest"]}}
+    known = {"conftest.py": {"path-added": ["/by_conftest", "/by_the_run"]}}
     assert _known(suite) == known
     suite.write({"conftest.py": ""})
+    # Other tests may call its hooks, or ask for its fixtures.
     suite.run({}, _BASELINE, _WRITE, "test_c.py")
-    assert _known(suite) == {"": {"path-added": ["/by_the_run"]}}
+    assert _known(suite) == known
     suite.run({}, _BASELINE, _WRITE)
+    assert _known(suite) == {}
+
+
+def test_a_leak_of_a_plugin_of_the_project_is_fixed_by_a_run_of_all_tests(suite: Suite) -> None:
+    plugin = "import sys, types\ndef pytest_runtest_setup(item):\n    sys.modules['fake'] = types\n"
+    env = {"PYTHONPATH": suite.python_path}
+    options = ("-p", "planting", _BASELINE, _WRITE)
+    suite.run(
+        {"planting.py": plugin, "test_a.py": "import sys\ndef test_a(): sys.modules"}, *options, env=env
+    )
+    assert _known(suite) == {"planting.py": {"fake-left": ["fake"]}}
+    suite.run({"planting.py": "", **_CLEAN}, *options, "test_c.py", env=env)
+    assert _known(suite) == {"planting.py": {"fake-left": ["fake"]}}
+    suite.run({}, *options, env=env)
     assert _known(suite) == {}
 
 

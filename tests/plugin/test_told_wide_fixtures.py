@@ -396,7 +396,7 @@ def test_what_a_fixture_of_a_file_leaves_is_contained_with_the_file(suite: Suite
     assert all(leak["contained"] for leak in run.leaks)
 
 
-def test_what_a_fixture_of_the_session_leaves_is_not_contained(suite: Suite) -> None:
+def test_what_a_fixture_of_the_session_leaves_is_a_decision_and_not_contained(suite: Suite) -> None:
     run = suite.run(
         {
             "conftest.py": """
@@ -415,5 +415,263 @@ def test_what_a_fixture_of_the_session_leaves_is_not_contained(suite: Suite) -> 
         "--import-leak-fail",
     )
     assert run.outcomes == {"passed": 2}
-    assert run.status == 1
+    assert run.status == 0
+    assert _blamed(run) == [("fake-left", "session_fake", "conftest.py", "setup")]
+    assert [(leak["severity"], leak["contained"]) for leak in run.leaks] == [("warning", False)]
+
+
+_DRIVER = {"drv.py": "import gpio\nPIN = gpio.PIN\n", "pytest.ini": "[pytest]\npythonpath = .\n"}
+_PIN = "    import drv\n    assert drv.PIN == {}\n"
+
+
+def _fixture(scope: str, teardown: str, more: str = "") -> dict[str, str]:
+    return {
+        **_DRIVER,
+        "conftest.py": f"""
+            import sys, types
+            import pytest
+
+            @pytest.fixture(scope="{scope}"{more})
+            def fake_gpio():
+                sys.modules["gpio"] = gpio = types.ModuleType("gpio")
+                gpio.PIN = 1
+                yield
+                {teardown}
+        """,
+    }
+
+
+_TAKES_ALL = "del sys.modules['gpio'], sys.modules['drv']"
+_TAKES_FAKE = "del sys.modules['gpio']"
+_FIRST = f"def test_one(fake_gpio):\n{_PIN.format(1)}\ndef test_two(fake_gpio):\n{_PIN.format(1)}"
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
+def test_a_wide_fixture_that_takes_away_what_asked_for_its_fake_leaves_nothing(
+    suite: Suite, scope: str
+) -> None:
+    run = suite.run(
+        {
+            **_fixture(scope, "sys.modules.pop('gpio'), sys.modules.pop('drv', None)"),
+            "test_a.py": _FIRST,
+            "test_b.py": f"def test_three(fake_gpio):\n{_PIN.format(1)}",
+        },
+        "--import-leak-fail",
+    )
+    assert (run.status, run.outcomes) == (0, {"passed": 3})
+    assert _blamed(run) == []
+
+
+def test_setups_of_unittest_that_take_away_what_asked_for_their_fake_leave_nothing(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_DRIVER,
+            "test_a.py": """
+                import sys, types, unittest
+
+                class TestIt(unittest.TestCase):
+                    @classmethod
+                    def setUpClass(cls):
+                        sys.modules["gpio"] = gpio = types.ModuleType("gpio")
+                        gpio.PIN = 1
+
+                    @classmethod
+                    def tearDownClass(cls):
+                        del sys.modules["gpio"], sys.modules["drv"]
+
+                    def test_one(self):
+                        import drv
+
+                    def test_two(self):
+                        import drv
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == []
+
+
+def test_what_a_wide_fixture_leaves_of_what_asked_for_its_fake_is_told_after_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_fixture("module", _TAKES_FAKE),
+            "test_a.py": _FIRST,
+            "test_b.py": f"def test_three():\n{_PIN.format(2)}",
+        }
+    )
+    leak = run.leak("tainted", "drv")
+    assert run.kinds == [("tainted", "drv")]
+    assert (leak["severity"], leak["polluter"]) == (
+        "error",
+        {"nodeid": "test_a.py::test_one", "phase": "call"},
+    )
+    assert leak["location"] == {"file": "test_a.py", "line": 2, "exact": True}
+    # Those that had the fixture are no victims.
+    assert [(one["nodeid"], one["outcome"]) for one in leak["exposed"]] == [
+        ("test_b.py::test_three", "failed")
+    ]
+
+
+def test_what_ends_with_a_wide_fixture_may_take_away_what_asked_for_its_fake(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **_DRIVER,
+            "test_a.py": f"""
+                import sys, types
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def no_drv():
+                    yield
+                    del sys.modules["drv"]
+
+                @pytest.fixture(scope="module")
+                def fake_gpio(no_drv):
+                    sys.modules["gpio"] = gpio = types.ModuleType("gpio")
+                    gpio.PIN = 1
+                    yield
+                    {_TAKES_FAKE}
+
+                def test_one(fake_gpio):
+                    import drv
+
+                def test_two(fake_gpio):
+                    import drv
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == []
+
+
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.isolated_imports(process=True)\n"])
+def test_who_fails_for_the_fake_of_a_session_fixture_of_others_is_told_of_it(suite: Suite, mark: str) -> None:
+    run = suite.run(
+        {
+            **_fixture("session", _TAKES_ALL),
+            "test_a.py": _FIRST,
+            "test_b.py": f"import pytest\n\n{mark}def test_three():\n{_PIN.format(2)}",
+        }
+    )
     assert [leak["contained"] for leak in run.leaks] == [False]
+    leak = run.leak("tainted", "drv")
+    assert (leak["severity"], leak["polluter"]["nodeid"]) == ("error", "conftest.py")
+    assert leak["location"] == {"file": "conftest.py", "line": 7, "exact": True}
+    assert [(one["nodeid"], one["outcome"]) for one in leak["exposed"]] == [
+        ("test_b.py::test_three", "failed")
+    ]
+    assert "tainted by conftest.py (setup), at conftest.py:7" in run.output
+
+
+@pytest.mark.parametrize(
+    ("teardown", "kinds"),
+    [
+        ("pass", [("fake-left", "gpio")]),
+        (_TAKES_FAKE, [("tainted", "drv")]),
+        (_TAKES_ALL, []),
+    ],
+)
+def test_what_a_session_fixture_fakes_for_all_tests_is_no_error(
+    suite: Suite, teardown: str, kinds: list[tuple[str, str]]
+) -> None:
+    files = {
+        **_fixture("session", teardown, ", autouse=True"),
+        "test_a.py": f"def test_one():\n{_PIN.format(1)}",
+        "test_b.py": f"def test_two():\n{_PIN.format(1)}",
+    }
+    run = suite.run(files, "--import-leak-fail")
+    assert (run.status, run.kinds) == (0, kinds)
+    for leak in run.leaks:
+        assert leak["severity"] == "warning"
+        assert leak["polluter"] == {"nodeid": "conftest.py", "phase": "setup"}
+        assert leak["location"]["line"] == 7
+        assert leak["exposed"] == []
+    isolated = suite.run(files, "--import-leak-fail", "--isolate-imports=file")
+    assert (isolated.status, isolated.outcomes) == (0, {"passed": 2})
+
+
+_FOLDERS = {
+    **_DRIVER,
+    "one/conftest.py": """\
+        import sys, types
+        sys.modules["gpio"] = gpio = types.ModuleType("gpio")
+        gpio.PIN = 1
+    """,
+    "one/test_a.py": "import drv\n\ndef test_one():\n    assert drv.PIN == 1\n",
+}
+
+
+def test_what_a_conftest_fakes_for_its_folder_is_a_warning_unless_others_fail(suite: Suite) -> None:
+    harmless = "import drv\n\ndef test_two():\n    assert drv.PIN == {}\n"
+    run = suite.run({**_FOLDERS, "two/test_b.py": harmless.format(1)}, "--import-leak-fail")
+    assert (run.status, run.kinds) == (0, [("fake-left", "gpio"), ("tainted", "drv")])
+    leak = run.leak("tainted", "drv")
+    assert (leak["severity"], leak["polluter"]["nodeid"]) == ("warning", "one/conftest.py")
+    assert leak["location"] == {"file": "one/conftest.py", "line": 2, "exact": True}
+    assert leak["detail"] == (
+        "It was first imported at one/test_a.py:1, while gpio was a bare ModuleType(), "
+        "and still depends on that."
+    )
+    assert [one["nodeid"] for one in leak["exposed"]] == ["two/test_b.py"]
+    failing = suite.run({"two/test_b.py": harmless.format(2)})
+    assert [(one["kind"], one["severity"]) for one in failing.leaks] == [
+        ("fake-left", "warning"),
+        ("tainted", "error"),
+    ]
+    # What the advice says cures it.
+    assert "Run with --isolate-imports=file" in leak["advice"]
+    cured = suite.run({"gpio.py": "PIN = 2\n"}, "--isolate-imports=file", "--import-leak-fail")
+    assert (cured.status, cured.outcomes) == (0, {"passed": 2})
+
+
+def test_what_a_conftest_fakes_for_its_folder_is_an_error_if_others_fail_for_the_fake(suite: Suite) -> None:
+    test = "import gpio\n\ndef test_it():\n    assert gpio.PIN == {}\n"
+    run = suite.run(
+        {**_FOLDERS, "one/test_c.py": test.format(3), "two/test_b.py": test.format(2)},
+        "--import-leak-fail",
+    )
+    leak = run.leak("fake-left", "gpio")
+    assert (leak["severity"], leak["polluter"]["nodeid"]) == ("error", "one/conftest.py")
+    assert {one["nodeid"].partition("::")[0] for one in leak["exposed"]} == {"two/test_b.py"}
+
+
+@pytest.mark.parametrize(("value", "severity"), [(1, "warning"), (2, "error")])
+def test_what_a_conftest_s_fixture_leaves_in_a_module_is_a_warning_unless_others_fail(
+    suite: Suite, value: int, severity: str
+) -> None:
+    run = suite.run(
+        {
+            "shop.py": "def load(): return 2\n",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "one/__init__.py": "",
+            "one/conftest.py": """\
+                import pytest, shop
+                from unittest.mock import Mock
+
+                @pytest.fixture(scope="package", autouse=True)
+                def fake_load():
+                    shop.load = Mock(return_value=1)
+            """,
+            "one/test_a.py": "import shop\n\ndef test_one():\n    assert shop.load() == 1\n",
+            "two/test_b.py": f"import shop\n\ndef test_two():\n    assert shop.load() == {value}\n",
+        }
+    )
+    leak = run.leak("attribute-left", "shop.load")
+    assert (leak["severity"], leak["polluter"]) == (
+        severity,
+        {"nodeid": "one/conftest.py", "phase": "setup"},
+    )
+    assert leak["location"] == {"file": "one/conftest.py", "line": 6, "exact": False}
+
+
+def test_what_a_parametrized_fixture_took_away_may_be_imported_again_for_the_next_parameter(
+    suite: Suite,
+) -> None:
+    run = suite.run(
+        {
+            **_fixture("module", _TAKES_ALL, ", params=[1, 2]"),
+            "test_a.py": _FIRST,
+        }
+    )
+    assert run.outcomes == {"passed": 4}
+    assert _blamed(run) == []

@@ -72,6 +72,8 @@ def find(
     files: Callable[[str], Iterable[str]],
     origins: Origins,
     changes: Iterable[ContentChange],
+    *,
+    with_hooks: bool = False,
 ) -> Findings:
     """Return what test code did to contents since a moment.
 
@@ -82,6 +84,7 @@ def find(
         files: returns the test code that was running, given the module that was written to.
         origins: gives the verdicts on modules.
         changes: what is different since, whoever did it.
+        with_hooks: see :meth:`.Writers.of_tests`.
     """
     again: dict[Space, Reloaded | None] = {}
     for reload in reloads:
@@ -111,7 +114,7 @@ def find(
     # A submodule that was loaded before: what was bound to its name meanwhile is gone.
     left = [one for one in left if one.submodule is None or not _was_loaded(one.after, since)]
     reloaded = tuple(found for found in again.values() if found is not None)
-    return Findings(reloaded, tuple(writers.of_tests(left, files)))
+    return Findings(reloaded, tuple(writers.of_tests(left, files, with_hooks=with_hooks)))
 
 
 def is_by_application(reload: Reload, origins: Origins) -> bool:

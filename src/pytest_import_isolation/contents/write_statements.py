@@ -29,6 +29,16 @@ class Statement(NamedTuple):
 _COMPOUND: Final = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.ClassDef)
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: How the names of hooks begin.
+_HOOK: Final = "pytest_"
+#: How those begin that are called for each test.
+_OF_TESTS: Final = (
+    "pytest_runtest_",
+    "pytest_fixture_",
+    "pytest_pyfunc_",
+    "pytest_assertrepr_",
+    "pytest_exception_",
+)
 
 
 class PossibleWrite(NamedTuple):
@@ -81,6 +91,25 @@ def statements_writing(possible: Iterable[PossibleWrite], name: str) -> list[Sta
         elif sets_by_name:
             general.append(Statement(line, column, is_direct=False))
     return [*direct, *naming, *general]
+
+
+class Hook(NamedTuple):
+    """A function that pytest calls as a hook."""
+
+    lines: range
+    #: Whether it is called for each test, and not for the run, a file or a directory.
+    is_of_tests: bool
+
+
+def hooks_in(source: str) -> list[Hook]:
+    """Return the hooks of a text."""
+    tree = parsed(source) if _HOOK in source else None
+    functions = () if tree is None else (node for node in walk(tree) if isinstance(node, _FUNCTIONS))
+    return [
+        Hook(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.name.startswith(_OF_TESTS))
+        for node in functions
+        if node.name.startswith(_HOOK)
+    ]
 
 
 def statements_executing(source: str, module: str) -> list[Statement]:

@@ -12,16 +12,15 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Set
 from types import FunctionType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.source_writes import SourceWrites, copies_attribute
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.contents.write_statements import (
-    PossibleWrite,
     Statement,
-    possible_writes,
     statements_executing,
     statements_writing,
 )
@@ -29,6 +28,8 @@ from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewri
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
+
+_CONFTEST: Final = "conftest.py"
 
 
 class Writer(NamedTuple):
@@ -51,8 +52,8 @@ class Writers:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._sources = SourceWrites()
-        # Of the files that were asked for: the statements that can write.
-        self._possible: dict[str, list[PossibleWrite]] = {}
+        #: Knows what hooks of conftests write.
+        self.hooks = HookWrites(self._sources)
         self._code = LoadedFiles(origins)
         # Names that were changed, each with the file of its module and whether a class has it: whether the
         # code of the module stores it itself; None if that was not asked.
@@ -70,7 +71,11 @@ class Writers:
         return found
 
     def of_tests(
-        self, changes: Iterable[ContentChange], files: Callable[[str], Iterable[str]]
+        self,
+        changes: Iterable[ContentChange],
+        files: Callable[[str], Iterable[str]],
+        *,
+        with_hooks: bool = False,
     ) -> list[ContentChange]:
         """Return those of some changes that are test code's doing.
 
@@ -78,6 +83,8 @@ class Writers:
             changes: the changes.
             files: returns the test code that was running, a test file and what it calls beside it, given the
                 module that was written to.
+            with_hooks: whether what hooks of conftests alone can have written for the run counts, which
+                nobody undoes.
         """
         by_home: dict[str, tuple[str, ...]] = {}
         found: list[ContentChange] = []
@@ -87,7 +94,9 @@ class Writers:
             home = change.space.home
             if home not in by_home:
                 by_home[home] = tuple(files(home))
-            if self._is_of_tests(change, by_home[home]):
+            hooks = None if with_hooks else self.hooks.of(change, by_home[home])
+            is_for_all = hooks is not None and hooks.are_of_the_run
+            if not is_for_all and self._is_of_tests(change, by_home[home]):
                 found.append(change)
         return found
 
@@ -247,7 +256,7 @@ class Writers:
         test_files = self._origins.test_files
         if test_files is not self._conftests_among:
             self._conftests_among = test_files
-            self._conftests = [each for each in test_files if os.path.basename(each) == "conftest.py"]
+            self._conftests = [each for each in test_files if os.path.basename(each) == _CONFTEST]
         above = [
             conftest
             for conftest in self._conftests
@@ -295,12 +304,6 @@ class Writers:
         found = statements_executing(self._sources.text(file), module)
         return next((Writer(file, one) for one in found if lines is None or one.line in lines), None)
 
-    def _possible_writes(self, file: str) -> list[PossibleWrite]:
-        found = self._possible.get(file)
-        if found is None:
-            found = self._possible[file] = possible_writes(self._sources.text(file))
-        return found
-
     def statement(
         self,
         change: ContentChange,
@@ -322,7 +325,7 @@ class Writers:
             text = self._sources.text(file)
             if number and change.name not in text:
                 continue  # what it writes may be named elsewhere, but the test's own file is likelier then
-            found = statements_writing(self._possible_writes(file), change.name)
+            found = statements_writing(self.hooks.possible_writes(file), change.name)
             near = [one for one in found if lines is not None and number == 0 and one.line in lines]
             made = None if number or near else _definition(change.after, file, lines)
             if made is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_import_isolation.leaks.deciders import Deciders, folder_of
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
@@ -14,7 +14,7 @@ from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors
+from pytest_import_isolation.machinery.modules import ancestors
 from pytest_import_isolation.report.records import (
     ERROR,
     INFO,
@@ -36,16 +36,25 @@ class FoundLeaks:
         places: shortens file names.
         exposures: knows who met what.
         taints: finds the modules that keep something of a fake.
+        deciders: the conftests and plugins whose changes are no errors.
         exposes: whether others can meet what is left: not if it is contained.
     """
 
     def __init__(
-        self, origins: Origins, places: Places, exposures: Exposures, taints: Taints, *, exposes: bool
+        self,
+        origins: Origins,
+        places: Places,
+        exposures: Exposures,
+        taints: Taints,
+        deciders: Deciders,
+        *,
+        exposes: bool,
     ) -> None:
         self._origins = origins
         self._places = places
         self._exposures = exposures
         self._taints = taints
+        self._deciders = deciders
         self._exposes = exposes
         #: In order. An element may be replaced; none is taken out that others can meet.
         self.leaks: list[Leak] = []
@@ -55,35 +64,49 @@ class FoundLeaks:
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
         self._suspects: set[int] = set()
+        # What hooks wrote to modules, once each.
+        self._by_hooks: set[tuple[str, str]] = set()
         # What was found in other processes, once each.
         self._from_elsewhere: set[Leak] = set()
         # By the numbers of leaks, who met them in another process.
         self._met_elsewhere: dict[int, list[Exposure]] = {}
 
-    def record(self, leak: Leak, worst: str = ERROR, change: SingleChange | None = None) -> None:
-        """Add a leak; note who meets it from now on, if it is an error.
+    def record(
+        self,
+        leak: Leak,
+        worst: str = ERROR,
+        change: SingleChange | None = None,
+        users: Collection[str] | None = None,
+    ) -> None:
+        """Add a leak; note who meets it from now on, if it is an error or may turn out to be one.
 
         Args:
             leak: what was found.
             worst: the highest severity that it can have.
             change: the change, if there is one that others can meet.
+            users: the tests that had the fixture which made it.
         """
         if leak.kind == "loaded":
             self.first_importers.setdefault(leak.name, leak.polluter)
             self._taints.note_import(leak.name)
-        if worst == WARNING and leak.severity == ERROR:
-            leak = leak._replace(severity=WARNING)
-        if leak.severity == ERROR and change is not None and change.what in ("entry", "attribute"):
-            self.watch_importers(change, leak, len(self.leaks))
-        self.leaks.append(leak)
+        capped = self.capped(leak, worst)
+        # What a conftest decided on harms those who are not below it, or do not have its fixture.
+        is_suspect = capped is not leak and (users is not None or folder_of(leak.polluter.nodeid) is not None)
+        if change is not None and change.what in ("entry", "attribute"):
+            if is_suspect:
+                self._suspects.add(len(self.leaks))
+            if is_suspect or capped.severity == ERROR:
+                self.watch_importers(change, leak, len(self.leaks), users)
+        self.leaks.append(capped)
+
+    def capped(self, leak: Leak, worst: str = ERROR) -> Leak:
+        """Return a leak with a severity no higher than it can have; a decision is no error."""
+        if leak.severity == ERROR and (worst == WARNING or self._deciders.has(leak.polluter)):
+            return leak._replace(severity=WARNING)
+        return leak
 
     def record_contents(
-        self,
-        found: ContentLeak,
-        worst: str = ERROR,
-        *,
-        contained: bool,
-        ends_with_file: bool | None = None,
+        self, found: ContentLeak, worst: str = ERROR, *, contained: bool, ends_with_file: bool | None = None
     ) -> None:
         """Add a leak in the contents of a module; note who meets it from now on.
 
@@ -93,13 +116,19 @@ class FoundLeaks:
             contained: whether it is undone.
             ends_with_file: if a fixture of a wider scope left it, whether that ends with its file.
         """
-        leak, watched = found.leak, found.watched
-        if worst == WARNING and leak.severity == ERROR:
-            leak = leak._replace(severity=WARNING)
-        leak = leak._replace(contained=contained and leak.severity != INFO)
-        if contained and leak in self.leaks:
+        leak, watched = self.capped(found.leak, worst), found.watched
+        leak = leak._replace(contained=contained and not found.is_kept and leak.severity != INFO)
+        if found.is_by_hook:
+            # A hook may do it before each test.
+            if (leak.name, leak.polluter.nodeid) in self._by_hooks:
+                return
+            self._by_hooks.add((leak.name, leak.polluter.nodeid))
+        elif contained and leak in self.leaks:
             return  # it is told once
-        if leak.severity != INFO and not contained and self._exposes:
+        is_for_all = self._deciders.has(leak.polluter) and folder_of(leak.polluter.nodeid) is None
+        if leak.severity != INFO and not contained and self._exposes and not is_for_all:
+            if leak.severity != found.leak.severity and worst == ERROR:
+                self._suspects.add(len(self.leaks))
             watched.confirm(len(self.leaks), leak.polluter)
             self._exposures.watch_contents(watched)
             if watched.met:
@@ -108,16 +137,19 @@ class FoundLeaks:
             self._by_fixtures[len(self.leaks)] = ends_with_file
         self.leaks.append(leak)
 
-    def record_of_fixture(self, leak: Leak, change: SingleChange, *, ends_with_file: bool) -> None:
+    def record_of_fixture(
+        self, leak: Leak, change: SingleChange, users: Collection[str] | None, *, ends_with_file: bool
+    ) -> None:
         """Add a leak of a fixture of a wider scope.
 
         Args:
             leak: what was found.
             change: the change.
+            users: the tests that had the fixture, if a conftest decided on what it does.
             ends_with_file: whether the fixture ends with its file where files are isolated.
         """
         self._by_fixtures[len(self.leaks)] = ends_with_file
-        self.record(leak, change=change)
+        self.record(leak, change=change, users=users)
 
     def record_suspect(self, leak: Leak, change: SingleChange, *, contained: bool) -> None:
         """Add a leak that is an error only if somebody who met it failed.
@@ -156,27 +188,6 @@ class FoundLeaks:
             if leak.contained and (leak.kind, leak.name) in remaining:
                 self.leaks[number] = leak._replace(contained=False)
 
-    def record_taints(self, by: Callable[[SingleChange], Polluter], worst: str) -> None:
-        """Add the modules that were imported since the last boundary while something was faked or blocked.
-
-        Args:
-            by: returns who made a change, here: who imported a module.
-            worst: see :meth:`record`.
-        """
-        for leak in self._taints.take(by, self.first_importers):
-            self.record(leak, worst, SingleChange("entry", leak.name, ABSENT, sys.modules.get(leak.name)))
-
-    def record_kept_taints(self, kept: Mapping[str, tuple[str, str]], by: Polluter) -> None:
-        """Add the modules that a test had executed with a fake of its own, and that stay after it.
-
-        Args:
-            kept: what each of them asked for, and why it stays.
-            by: the test.
-        """
-        for name, (fake, why) in kept.items():
-            leak = self._taints.leak_of_kept(name, fake, why, by)
-            self.record(leak, change=SingleChange("entry", name, ABSENT, sys.modules.get(name)))
-
     def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> None:
         """Add a leak that is found when somebody meets it.
 
@@ -192,22 +203,30 @@ class FoundLeaks:
         self._exposures.add(watched)
         self.leaks.append(leak)
 
-    def watch_importers(self, change: SingleChange, leak: Leak, number: int | None = None) -> None:
+    def watch_importers(
+        self,
+        change: SingleChange,
+        leak: Leak,
+        number: int | None = None,
+        users: Collection[str] | None = None,
+    ) -> WatchedChange | None:
         """Note who imports from now on what a change left, unless nobody can meet it.
 
         Args:
             change: the change.
             leak: the leak that it is.
             number: of the leak; None as long as the change may be undone.
+            users: the tests that had the fixture which made it.
         """
         if not self._exposes:
-            return
+            return None
         taints = leak.kind in TAINTING and not is_real(change.key, change.after, self._origins)
         watched = self._exposures.watch(change, leak.polluter, taints=taints)
         if number is not None:
-            watched.confirm(number, leak.polluter)
+            watched.confirm(number, leak.polluter, users)
             if taints and (leak.location is None or not leak.location.exact):
                 self._taints.note_unobserved(watched)
+        return watched
 
     def note_outcome(self, nodeid: str, phase: str, outcome: str) -> None:
         """Take note of what a phase of a test, or the collection of a file, came to.
@@ -243,8 +262,8 @@ class FoundLeaks:
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
-                self._state(leak, {holder.name: holder.space for holder in holders}.items()),
-                self._is_touched(leak, touches),
+                _state(leak, {holder.name: holder.space for holder in holders}.items()),
+                _is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
                 self._by_fixtures.get(number),
             )
@@ -253,29 +272,13 @@ class FoundLeaks:
             if not (leak := self.leaks[number]).contained
         ]
 
-    @staticmethod
-    def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
-        """Tell whether a failure touches what was changed, or the module that it was changed in."""
-        names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
-        return any(map(touches, names))
-
-    @staticmethod
-    def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
-        if leak.kind in ("attribute-left", "class-attribute-left"):
-            return leak.detail.removesuffix(".")
-        return state_with_holdings(leak.name, holders)
-
     def with_exposures(self) -> tuple[Leak, ...]:
         """Return all leaks with those who were exposed to them."""
         met = self._exposures.by_leak()
         told: list[Leak] = []
         for number, leak in enumerate(self.leaks):
-            if (
-                leak.severity == INFO
-                and not leak.exposed
-                and number not in met
-                and number not in self._met_elsewhere
-            ):
+            is_met = number in met or number in self._met_elsewhere
+            if leak.severity == INFO and not leak.exposed and not is_met:
                 told.append(leak)
                 continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))
@@ -285,9 +288,8 @@ class FoundLeaks:
         return tuple(told)
 
     def _elsewhere(self, number: int, met: Mapping[int, tuple[Exposure, ...]]) -> Iterator[Exposure]:
-        if number in self._met_elsewhere:
-            here = {exposure.nodeid for exposure in met.get(number, ())}
-            yield from (one for one in self._met_elsewhere[number] if one.nodeid not in here)
+        here = {exposure.nodeid for exposure in met.get(number, ())}
+        return (one for one in self._met_elsewhere.get(number, ()) if one.nodeid not in here)
 
     # Other processes that run tests of this run
 
@@ -301,11 +303,7 @@ class FoundLeaks:
             nodeids: the tests that count.
         """
         leaks = self.with_exposures()
-        older = (
-            (n, tuple(e for e in leak.exposed if e.nodeid in nodeids))
-            for n, leak in enumerate(leaks[:number])
-        )
-        return leaks[number:], {n: exposed for n, exposed in older if exposed}
+        return leaks[number:], _exposed_among(leaks[:number], nodeids)
 
     def add_contained(self, leaks: Iterable[Leak]) -> None:
         """Add what was found in a process that has ended: nobody can meet it, and modules left with it."""
@@ -327,3 +325,21 @@ class FoundLeaks:
 
     def _shortened(self, exposure: Exposure) -> Exposure:
         return exposure._replace(file=self._places.shorten(exposure.file))
+
+
+def _exposed_among(leaks: Iterable[Leak], nodeids: Collection[str]) -> dict[int, tuple[Exposure, ...]]:
+    """Return those of some tests that met leaks, by the numbers of these."""
+    exposed = (tuple(each for each in leak.exposed if each.nodeid in nodeids) for leak in leaks)
+    return {number: some for number, some in enumerate(exposed) if some}
+
+
+def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
+    """Tell whether a failure touches what was changed, or the module that it was changed in."""
+    names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
+    return any(map(touches, names))
+
+
+def _state(leak: Leak, holders: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    if leak.kind in ("attribute-left", "class-attribute-left"):
+        return leak.detail.removesuffix(".")
+    return state_with_holdings(leak.name, holders)

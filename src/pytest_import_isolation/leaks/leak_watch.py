@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_import_isolation.leaks.clashes import Clash, Clashes, leak_of_clash
+from pytest_import_isolation.leaks.deciders import Deciders, folder_of
 from pytest_import_isolation.leaks.entries import is_first_import
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
@@ -18,6 +19,7 @@ from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.tainted_modules import TaintedModules
 from pytest_import_isolation.leaks.taints import Taints
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.machinery.frames import caller
@@ -89,20 +91,28 @@ class LeakWatch:
         )
         #: Finds the statements.
         self.places = Places(root, self.statements, log)
+        #: Knows the conftests and plugins that change something for many tests.
+        self.deciders = Deciders(self.places, origins)
         #: Tells who imported what first.
         self.first_imports = FirstImports(origins, log, self.places)
         self._evictions = Evictions(origins, log, self.places, self.first_imports)
         #: Judges changes.
         at_start = {name: items_of(name) for name in ("meta_path", "path_hooks")}
         self.judge = Judge(origins, log, self.places, at_start)
-        #: Knows who met what.
-        self.exposures = Exposures(lambda: self.here, code, is_of_the_run)
-        #: Finds the modules that keep something of a fake.
-        self.taints = Taints(self.exposures, self.first_imports, entry_before)
         #: Finds the names that lie in several directories.
         self.clashes = Clashes(origins, code.importer, is_of_the_run, self._clashed)
+        self._keep_leaks(is_of_the_run, exposes=exposes)
+
+    def _keep_leaks(self, is_of_the_run: Callable[[object], bool], *, exposes: bool) -> None:
+        #: Knows who met what.
+        self.exposures = Exposures(lambda: self.here, self.code, is_of_the_run)
+        taints = Taints(self.exposures, self.first_imports, self.places, self._entry_before)
         #: What was found.
-        self.found = FoundLeaks(origins, self.places, self.exposures, self.taints, exposes=exposes)
+        self.found = FoundLeaks(
+            self._origins, self.places, self.exposures, taints, self.deciders, exposes=exposes
+        )
+        #: Records the modules that keep something of a fake.
+        self.tainted = TaintedModules(self.found, taints, self.deciders)
 
     def _listen(self, log: ImportLog) -> None:
         # The modules that were executed before and asked for again since the last boundary, with the phase.
@@ -240,6 +250,11 @@ class LeakWatch:
         change = change._replace(before=self._entry_before(change.key))
         if change.after is change.before or self._is_own(change) or is_first_import(change, self._origins):
             return
+        decider = self.deciders.of(change)
+        if decider is not None:
+            if folder_of(decider) is None:
+                return  # it is there for everybody
+            here = here._replace(nodeid=decider)
         leak = self.judge.leak(change, here)
         if leak is not None and leak.severity == ERROR:
             self.found.watch_importers(change, leak)

@@ -43,6 +43,9 @@ class ContentLeak(NamedTuple):
     watched: WatchedContents
     #: Whether it is a reload that executed another file.
     is_from_elsewhere: bool = False
+    #: Whether a hook of a conftest wrote it, and whether it did so for the run: then it is not undone.
+    is_by_hook: bool = False
+    is_kept: bool = False
 
 
 class WatchedContents(WatchedChange):
@@ -158,7 +161,14 @@ class ContentLeaks:
             groups.setdefault((change.space.home, change.space.is_class, *key), []).append((change, place))
         for group in groups.values():
             changes = [change for change, _ in group]
-            yield self._of_writes(changes, by(changes[0]), group[0][1], by_fixture=by_fixture)
+            polluter = by(changes[0])
+            hooks = self.writers.hooks.of(changes[0], self.test_code(polluter, changes[0].space.home))
+            if hooks is None:
+                yield self._of_writes(changes, polluter, group[0][1], by_fixture=by_fixture)
+            else:
+                polluter = polluter._replace(nodeid=self.places.shorten(hooks.file))
+                found = self._of_writes(changes, polluter, group[0][1], by_fixture=by_fixture)
+                yield found._replace(is_by_hook=True, is_kept=hooks.are_of_the_run)
 
     def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:

@@ -20,7 +20,7 @@ from pytest_import_isolation.machinery.syntax import called, walk
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
-from pytest_import_isolation.watching.statements import Statements, Trail
+from pytest_import_isolation.watching.statements import Statements, Step, Trail
 
 _WRITERS = frozenset(
     ("__setitem__", "setdefault", "update", "pop", "clear", "insert", "append", "extend", "remove", "reload",
@@ -158,6 +158,12 @@ class Places:
         at = trail.steps[-1]
         lines = text_of(Path(at.file)).splitlines()
         return at.file if any(word in line for line in lines[at.line - 1 : at.line]) else None
+
+    def entry_of(self, change: SingleChange) -> Step | None:
+        """Return what pytest, or a library, called that was seen to make a change."""
+        trail = self._statements.find(change) if self._statements else None
+        entries = [] if trail is None else [step for step in trail.steps if step.is_entry]
+        return entries[-1] if entries else None
 
     def removal(self, name: str) -> Trail | None:
         """Return the statement that was seen to take out the entry of a module that has none now."""

@@ -9,12 +9,12 @@ from typing import Any, Final
 from pytest_import_isolation.leaks.entries import has_private_name
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
+from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.touched import parts_of
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.modules import is_initializing, namespace, spec_of
-from pytest_import_isolation.report.records import Leak, Polluter, make_leak
+from pytest_import_isolation.report.records import Leak, Location, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
-from pytest_import_isolation.state.single_changes import SingleChange
 
 #: Kinds of leaks that a module which is imported meanwhile keeps something of.
 TAINTING: Final = ("fake-left", "blocked-left", "replaced")
@@ -26,14 +26,20 @@ class Taints:
     Args:
         exposures: knows which modules asked for a fake while they were imported.
         first_imports: tells where a module was imported.
+        places: finds the statements.
         entry_before: returns what an entry of ``sys.modules`` was at the last boundary, ABSENT for nothing.
     """
 
     def __init__(
-        self, exposures: Exposures, first_imports: FirstImports, entry_before: Callable[[Any], object]
+        self,
+        exposures: Exposures,
+        first_imports: FirstImports,
+        places: Places,
+        entry_before: Callable[[Any], object],
     ) -> None:
         self._exposures = exposures
         self._first_imports = first_imports
+        self._places = places
         self._entry_before = entry_before
         # Since the last boundary: what was imported first, and fakes whose statement was not observed.
         self._imported: list[str] = []
@@ -51,11 +57,10 @@ class Taints:
         """Take note of a fake or block that was there before anybody could watch who asks for it."""
         self._unobserved.append(fake)
 
-    def take(self, by: Callable[[SingleChange], Polluter], first: Container[str]) -> Iterator[Leak]:
-        """Yield a leak for each module that was tainted since the last boundary.
+    def take(self, first: Container[str]) -> Iterator[Taint]:
+        """Yield the modules that were tainted since the last boundary.
 
         Args:
-            by: returns who made a change, here: who imported a module.
             first: the modules whose first import was seen.
         """
         found = [taint for taint in (*self._exposures.taints, *self._inferred()) if taint.is_of_now]
@@ -68,7 +73,7 @@ class Taints:
             if module is before:
                 continue  # a second copy was executed, and the first is back
             if name in first and not is_initializing(module) and not has_private_name(name, module):
-                yield self._leak(taint, by(SingleChange("entry", name, before, module)))
+                yield taint
 
     def leak_of_kept(self, name: str, fake: str, why: str, by: Polluter) -> Leak:
         """Return the leak of a module that a test had executed with a fake of its own, and that stays.
@@ -96,9 +101,19 @@ class Taints:
                     yield Taint(name, fake.name, fake, spec_of(module))
                     break
 
-    def _leak(self, taint: Taint, by: Polluter) -> Leak:
+    def leak(self, taint: Taint, by: Polluter, decider: Polluter | None = None) -> Leak:
+        """Return the leak that a tainted module is.
+
+        Args:
+            taint: the module.
+            by: who imported it.
+            decider: the conftest or plugin that answers for the fake: who imports a module there does
+                nothing wrong.
+        """
         left_by, after = taint.watched.polluter, taint.watched.change.after
         first = self._first_imports.leak(taint.module, by)
+        if decider is not None:
+            return self._leak_of_decider(taint, decider, by, first.location)
         whose = "" if by.nodeid == left_by.nodeid else f", left by {left_by.nodeid or 'the test run'}"
         state = ("blocked" if after is None else describe(after)) + whose
         detail = f"It was first imported while {taint.watched.name} was {state}, and still depends on that."
@@ -110,4 +125,19 @@ class Taints:
             location=first.location,
             chain=first.chain,
             case="tainted-by-others" if whose else "tainted-by-block" if after is None else None,
+        )
+
+    def _leak_of_decider(
+        self, taint: Taint, decider: Polluter, by: Polluter, location: Location | None
+    ) -> Leak:
+        fake = taint.watched.change
+        at = by.nodeid if location is None else f"{location.file}:{location.line}"
+        name, state = taint.watched.name, "blocked" if fake.after is None else describe(fake.after)
+        return make_leak(
+            "tainted",
+            taint.module,
+            decider,
+            f"It was first imported at {at}, while {name} was {state}, and still depends on that.",
+            location=self._places.of(fake, decider, name).location,
+            case="tainted-by-decision",
         )

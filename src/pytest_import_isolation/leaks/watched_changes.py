@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from types import ModuleType
 
+from pytest_import_isolation.leaks.deciders import folder_of
 from pytest_import_isolation.machinery.modules import ABSENT, spec_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Exposure, Polluter
@@ -23,6 +25,8 @@ class WatchedChange:
     def __init__(self, change: SingleChange, polluter: Polluter, *, taints: bool) -> None:
         self.change = change
         self.polluter = polluter
+        # The folder for whose tests a conftest made the change, once that is known.
+        self._folder: str | None = None
         self.taints = taints
         #: Whether the polluter is the victim, too.
         self.meets_polluter = False
@@ -53,21 +57,27 @@ class WatchedChange:
             self.change.what == "entry" and self.change.before is not ABSENT and self.change.after is ABSENT
         )
 
-    def confirm(self, leak: int, polluter: Polluter) -> None:
+    def confirm(self, leak: int, polluter: Polluter, users: Collection[str] | None = None) -> None:
         """Take note that it was judged a leak.
 
         Args:
             leak: its number.
-            polluter: who answers for it; for what a fixture did, all the tests that had the fixture.
+            polluter: who answers for it.
+            users: the tests that had the fixture which made the change: they met what is theirs, and others
+                what is not.
         """
         self.leaks.append(leak)
         self.polluter = polluter
-        self.met = {nodeid: met for nodeid, met in self.met.items() if not self.is_own(nodeid)}
+        self._folder = folder_of(polluter.nodeid)
+        is_own = self.is_own if users is None else users.__contains__
+        self.met = {nodeid: met for nodeid, met in self.met.items() if not is_own(nodeid)}
 
     def is_own(self, nodeid: str) -> bool:
         """Tell whether a test or file is the polluter itself, or belongs to it, and no victim."""
         if self.meets_polluter:
             return False
+        if self._folder is not None and nodeid.startswith(self._folder):
+            return True
         return nodeid == self.polluter.nodeid or nodeid.startswith(f"{self.polluter.nodeid}::")
 
     def rank_of(self, nodeid: str) -> int:
@@ -94,6 +104,11 @@ class Taint(NamedTuple):
     watched: WatchedChange
     #: The spec of that execution.
     spec: object
+
+    @property
+    def change(self) -> SingleChange:
+        """The change that others can meet: that the module is loaded."""
+        return SingleChange("entry", self.module, ABSENT, sys.modules.get(self.module))
 
     @property
     def is_of_now(self) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 
 import pytest
 
 from pytest_import_isolation.contents.findings import Findings
+from pytest_import_isolation.leaks.entries import is_first_import
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.originals import Originals
@@ -33,6 +34,13 @@ from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.import_log import ImportLog
+
+
+def _without(taken_away: Collection[str], change: SingleChange) -> SingleChange:
+    """Return a change as it is for those who do not have what a fixture brought and took away."""
+    if change.what != "entry" or change.after is ABSENT or type(change.key) is not str:
+        return change
+    return change._replace(before=ABSENT) if change.key in taken_away else change
 
 
 class Boundaries:
@@ -60,6 +68,7 @@ class Boundaries:
         self._log = log
         self._leak_watch = leak_watch
         self._judge = leak_watch.judge
+        self._origins = origins
         self._ownership = Ownership(origins)
         self._evictions = Evictions(origins, log, leak_watch.places, leak_watch.first_imports)
         self._twice_loaded = TwiceLoaded(origins, leak_watch.places, leak_watch.first_imports)
@@ -68,6 +77,8 @@ class Boundaries:
         self._asked = 0
         #: Takes the leaks.
         self.found = leak_watch.found
+        #: Records what asked for fakes.
+        self.tainted = leak_watch.tainted
         #: Knows who made a change.
         self.attribution = Attribution(log, leak_watch)
         #: The test that runs.
@@ -102,8 +113,10 @@ class Boundaries:
         changes = list(single_changes(difference))
         # What was asked for since the last boundary is looked for anyway.
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
-        if difference or self.has_imports:
+        if difference or self.has_imports or self.tainted.has_ended:
             found = [change for change in changes if not any(map(change.same, explained))]
+            if taken_away:
+                found = [_without(taken_away, change) for change in found]
             unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
             self._judge_all(found, unbound, polluter, worst)
             del found, unbound  # see above
@@ -115,9 +128,9 @@ class Boundaries:
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
 
-    def cut_between(self) -> None:
-        """Judge what pytest and its plugins did between two files or tests."""
-        self.cut(Polluter("", "session"), worst=WARNING)
+    def cut_between(self, explained: Collection[SingleChange] = ()) -> None:
+        """Judge what pytest and its plugins did between two files or tests; see :meth:`cut`."""
+        self.cut(Polluter("", "session"), worst=WARNING, explained=explained)
 
     @property
     def has_imports(self) -> bool:
@@ -139,7 +152,7 @@ class Boundaries:
     ) -> None:
         loaded: dict[str, Polluter] = {}
         for change, cause in (*zip(found, found, strict=True), *unbound):
-            by = self.attribution.polluter_of(cause, polluter)
+            by = self._polluter_of(change, cause, polluter)
             if change is cause and change.what == "entry" and type(change.key) is str:
                 loaded[change.key] = by
             if not self._runner.is_own(change):
@@ -156,7 +169,15 @@ class Boundaries:
         self._forget_imports()
         for leak in self._twice_loaded.leaks(loaded):
             self.found.record(leak, worst)
-        self.found.record_taints(lambda change: self.attribution.polluter_of(change, polluter), worst)
+        self.tainted.record(lambda change: self.attribution.polluter_of(change, polluter), worst)
+
+    def _polluter_of(self, change: SingleChange, cause: SingleChange, polluter: Polluter) -> Polluter:
+        """Return who made a change; a hook of a conftest or plugin answers for all but what it imports."""
+        by = self.attribution.polluter_of(cause, polluter)
+        decider = self._leak_watch.deciders.of(cause)
+        if decider is None or is_first_import(change, self._origins):
+            return by
+        return by._replace(nodeid=decider)
 
     def _judge_evictions(self, names: Iterable[str], by: Polluter, worst: str) -> None:
         # Asked for once: most tests throw out nothing.
@@ -193,9 +214,9 @@ class Boundaries:
             note_lines(self._leak_watch.places, self.test)
         for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes)):
             if not self._runner.is_own(change):
-                leak = self._judge.leak(change, self.attribution.polluter_of(cause, polluter))
+                leak = self._judge.leak(change, self._polluter_of(change, cause, polluter))
                 if leak is not None and leak.severity != INFO:
-                    self.found.leaks.append(leak._replace(contained=True))
+                    self.found.leaks.append(self.found.capped(leak)._replace(contained=True))
 
     def record_contained_contents(self, findings: Findings, polluter: Polluter | None = None) -> None:
         """Record what a window or world is about to undo in modules; see :meth:`record_contained`."""
@@ -203,6 +224,10 @@ class Boundaries:
             polluter = Polluter(self.test.nodeid, "call")
         if polluter is not None and findings:
             self.contents.record_contained(findings, polluter)
+
+    def record_kept_taints(self, kept: Mapping[str, tuple[str, str]], by: Polluter) -> None:
+        """Record the modules that a test had executed with a fake of its own, and that stay after it."""
+        self.tainted.record_kept(kept, by)
 
     def take_patched_imports(self) -> None:
         """Record the modules that the running test imported first while something was patched."""

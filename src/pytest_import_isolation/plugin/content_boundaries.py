@@ -237,8 +237,9 @@ class ContentBoundaries:
             return
         if polluter.nodeid:
             code = partial(self._leaks.test_code, polluter)
+            changes = CONTENTS.changes(self._base, now)
             findings = find(
-                self._base, (), self._leaks.writers, code, self._origins, CONTENTS.changes(self._base, now)
+                self._base, (), self._leaks.writers, code, self._origins, changes, with_hooks=True
             )
             untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
             findings = findings._replace(reloaded=untold)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
+from pytest_import_isolation.plugin.run_hooks import RunHooks
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.state.differences import items_of
@@ -28,6 +29,7 @@ class FileRuns:
 
     def __init__(self, suite: SuiteWorlds, *, puts_first: bool) -> None:
         self._suite = suite
+        self._run_hooks = RunHooks(suite.worlds)
         self._puts_first = puts_first
         self._runs: dict[Path, World] = {}
         # How many tests of each file are still to be run.
@@ -41,8 +43,13 @@ class FileRuns:
         """Count the tests of each file."""
         self._to_do.update(map(self._path_of, items))
 
+    def begin_hooks(self) -> None:
+        """Take note that the hooks run which see all tests, up to the first test."""
+        self._run_hooks.begin()
+
     def begin_test(self, item: pytest.Item) -> None:
         """Put the world of a test's file in place."""
+        self._run_hooks.end()
         path = self._path_of(item)
         # The chain ends with the run of a file if the test before was of this file too.
         run = self._runs.get(path)

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.leaks.deciders import is_conftest
 from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.leaks.tainted_modules import FixtureFakes, TaintedModules
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
-from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
+from pytest_import_isolation.plugin.fixture_functions import has_fixture
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import INFO, Polluter
 from pytest_import_isolation.state.origins import Origins
@@ -28,13 +31,17 @@ class _Living:
     """A fixture that is alive.
 
     Args:
-        nodeid: whose fixture it is.
+        nodeid: who asked for it.
         number: how many leaks were found before its setup.
     """
 
     def __init__(self, nodeid: str, number: int) -> None:
         self.nodeid = nodeid
         self.number = number
+        #: The conftest or plugin whose fixture it is, if that is for all tests below it.
+        self.decider: str | None = None
+        #: Those that others may ask for by an import; None if there are none.
+        self.fakes: FixtureFakes | None = None
         #: The import state before its setup.
         self.before = ImportState.capture()
         #: What its setup changed, without first imports.
@@ -57,6 +64,7 @@ class FixtureChanges:
         origins: gives the verdicts on modules.
         judge: judges changes.
         found: takes the leaks.
+        tainted: records what was imported while such a fixture had something faked.
         contents: does the same for what modules hold.
         is_plugins: tells whether a fixture is that of an installed plugin, which answers for itself.
         isolates: whether what a file's tests leave goes when the last of them is over.
@@ -68,6 +76,7 @@ class FixtureChanges:
         origins: Origins,
         judge: Judge,
         found: FoundLeaks,
+        tainted: TaintedModules,
         contents: ContentBoundaries,
         *,
         is_plugins: Callable[[pytest.FixtureDef[Any]], object],
@@ -80,6 +89,7 @@ class FixtureChanges:
         self._origins = origins
         self._judge = judge
         self._found = found
+        self._tainted = tainted
         self._living: dict[int, tuple[pytest.FixtureDef[Any], _Living]] = {}
         # What such fixtures changed and undid during the running test.
         self._ended: list[SingleChange] = []
@@ -119,7 +129,9 @@ class FixtureChanges:
             else:
                 yield from self._set_up(fixturedef, request)
         finally:
-            of_fixtures.end(fixturedef, request.node.nodeid, contents)
+            nodeid = request.node.nodeid
+            decider = self._decider_of(fixturedef) if nodeid and contents is not None else None
+            of_fixtures.end(fixturedef, decider or nodeid, contents)
 
     def _set_up(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
@@ -137,12 +149,46 @@ class FixtureChanges:
                 for change in changes
                 if not is_first_import(change, self._origins) and not any(map(change.same, others))
             ]
+            if living.changes:
+                self._begin(fixturedef, living)
             self._living[id(fixturedef)] = fixturedef, living
             # Finalizers run in reverse order: this one before what the setup registered, and the teardown.
             fixturedef.addfinalizer(living.begin_teardown)
 
-    def begin_teardowns(self) -> None:
-        """Note what a fixture's teardown finds before the finalizers that its fixture value registered."""
+    def _begin(self, fixturedef: pytest.FixtureDef[Any], living: _Living) -> None:
+        decider = living.decider = self._decider_of(fixturedef)
+        # Nobody asks for a path entry.
+        fakes = [change for change in living.changes if change.what in ("entry", "attribute")]
+        if fakes:
+            living.fakes = FixtureFakes(
+                fakes,
+                None if decider is None else Polluter(decider, "setup"),
+                lasts=fixturedef.scope == "session",
+            )
+            self._tainted.begin_fixture(living.fakes)
+
+    def _decider_of(self, fixturedef: pytest.FixtureDef[Any]) -> str | None:
+        """Return the file of a fixture that its project has for all tests of a folder, or for all."""
+        file = getattr(getattr(fixturedef.func, "__code__", None), "co_filename", None)
+        if type(file) is not str or not is_for_many(fixturedef) or self._origins.is_installed(file):
+            return None
+        if self._origins.is_test_file(file) and not is_conftest(file):
+            return None
+        return self._tainted.deciders.add(file)
+
+    def note_user(self, item: pytest.Item | None) -> None:
+        """Take note of the fixtures that the running test has."""
+        for fixturedef, living in self._living.values():
+            if living.fakes is not None and item is not None and has_fixture(item, fixturedef):
+                living.fakes.users.add(item.nodeid)
+
+    def begin_teardowns(self, item: pytest.Item) -> None:
+        """Note what a fixture's teardown finds before the finalizers that its fixture value registered.
+
+        Args:
+            item: the test that ends.
+        """
+        self.note_user(item)
         for fixturedef, living in self._living.values():
             finalizers = getattr(fixturedef, "_finalizers", None)  # private; without it, those are missed
             if finalizers and finalizers[-1] is not living.begin_teardown:
@@ -157,6 +203,8 @@ class FixtureChanges:
         if living is None:
             return
         first = len(self._found.leaks)
+        if living.fakes is not None:
+            self._tainted.end_fixture(living.fakes)
         self._report_left(living, ends_with_file(fixturedef))
         if self._isolates and ends_with_file(fixturedef):
             self._found.contain(first)
@@ -176,7 +224,7 @@ class FixtureChanges:
             if (now := left.get(change.place)) is not None:
                 # What a test had imported in the meantime may have been replaced.
                 is_new = change.before is ABSENT or not is_first_import(now, self._origins)
-                self._report(now if is_new else change, Polluter(living.nodeid, "teardown"), is_of_file)
+                self._report(now if is_new else change, living, "teardown", is_of_file)
             elif change.what == "entry" and change.after is ABSENT and type(change.key) is str:
                 self.taken_away.append(change.key)
         for change in living.changes:
@@ -186,7 +234,7 @@ class FixtureChanges:
             if now.same(change):
                 self._ended.append(change)
             if now.same(change) or self._is_untold_copy(now, living.number):
-                self._report(now, Polluter(living.nodeid, "setup"), is_of_file)
+                self._report(now, living, "setup", is_of_file)
 
     def _is_untold_copy(self, change: SingleChange, number: int) -> bool:
         """Tell whether a test put a real module into the place that a fixture changed, and was not blamed.
@@ -201,9 +249,10 @@ class FixtureChanges:
             )
         )
 
-    def _report(self, change: SingleChange, polluter: Polluter, is_of_file: bool) -> None:
+    def _report(self, change: SingleChange, living: _Living, phase: str, is_of_file: bool) -> None:
         if is_first_import(change, self._origins) or self._runner.is_own(change):
             return
-        leak = self._judge.leak(change, polluter, by_fixture=True)
+        leak = self._judge.leak(change, Polluter(living.decider or living.nodeid, phase), by_fixture=True)
         if leak is not None:
-            self._found.record_of_fixture(leak, change, ends_with_file=is_of_file)
+            users = None if living.decider is None or living.fakes is None else living.fakes.users
+            self._found.record_of_fixture(leak, change, users, ends_with_file=is_of_file)

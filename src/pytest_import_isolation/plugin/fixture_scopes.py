@@ -15,6 +15,11 @@ def _is_of_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
     return fixturedef.baseid.partition("::")[0].endswith(".py")
 
 
+def is_for_many(fixturedef: pytest.FixtureDef[Any]) -> bool:
+    """Tell whether a fixture of a conftest or plugin is set up for many files, and not for each one."""
+    return fixturedef.scope not in _INSIDE and not _is_of_file(fixturedef)
+
+
 def ends_with_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
     """Tell whether a fixture is torn down with the last test of a file where files are isolated."""
     return fixturedef.scope in _INSIDE or _is_of_file(fixturedef)

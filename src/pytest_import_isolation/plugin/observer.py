@@ -92,6 +92,7 @@ class Observer:
             origins,
             watch.judge,
             watch.found,
+            watch.tainted,
             self.boundaries.contents,
             is_plugins=plugin_fixtures.plugin_of,
             isolates=isolates,
@@ -214,10 +215,10 @@ class Observer:
         self._phases.begin_phase("call")
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self) -> None:
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Note what the call of a test changed."""
         self._phases.begin_phase("teardown")
-        self._fixture_changes.begin_teardowns()
+        self._fixture_changes.begin_teardowns(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -233,8 +234,11 @@ class Observer:
     def _blame(self) -> None:
         """Say who made the changes that a failing test may have met."""
         self._leak_watch.blame_for_evictions()
-        here = self._leak_watch.here
+        here, tainted = self._leak_watch.here, self._leak_watch.tainted
         if here is not None:
+            if tainted.holds_any:
+                self._fixture_changes.note_user(self.boundaries.test)
+                tainted.blame(here.nodeid)
             self.boundaries.contents.blame_for_reloads(self._log.reloads, here)
 
     def _hint(self, report: pytest.TestReport) -> None:
@@ -253,7 +257,9 @@ class Observer:
         self._interruptions.tear_down(session)
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
-        self.boundaries.cut_between()
+        self._leak_watch.tainted.end_all()
+        # Fixtures may have been torn down after the last test.
+        self.boundaries.cut_between(self._fixture_changes.explained)
         # Isolation keeps what is a library's, although a test had it installed.
         self.boundaries.found.uncontain(items_of_lists() - self._items_at_start)
         failures, failure = self._leak_watch.statements.failures

@@ -184,7 +184,10 @@ class Output:
                 return whole
             if not os.path.exists(root / file):  # unlike Path.exists(), it has an answer for every text
                 return True
-            return known and parts.took_part(file) and file not in selection.files
+            # Any test may call a hook of a conftest or plugin, or ask for its fixtures.
+            is_asked_by_any = file.endswith(".py") and file not in parts.collected
+            took_part = known and parts.took_part(file) and file not in selection.files
+            return took_part and (whole or not is_asked_by_any)
 
         verdict = judge(report, self._policy, str(root), took_part)
         return verdict if whole else verdict._replace(unused=())

@@ -32,11 +32,12 @@ class Participation:
         return Parts(
             {file: len(tests) for file, tests in self._collected.items()},
             {file: len(tests) for file, tests in self._ran.items()},
-            self._whole | set(self._conftests()),
+            self._whole | set(self._plugins()),
             self._broken,
         )
 
-    def _conftests(self) -> list[str]:
+    def _plugins(self) -> list[str]:
+        """Return the files of conftests, and of other plugins of the project."""
         files = [
             Path(str(plugin.__file__))
             for plugin in self._config.pluginmanager.get_plugins()
@@ -46,7 +47,7 @@ class Participation:
         return [
             file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
             for file in files
-            if file.name == "conftest.py"
+            if file.name == "conftest.py" or file.is_relative_to(root)
         ]
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:

@@ -121,7 +121,7 @@ class Phases:
         return (
             not runs_threads()
             and not self._boundaries.has_imports
-            and not self._leak_watch.taints
+            and not self._leak_watch.tainted
             and (base.looks_same() if self._may_rebind else base.shows_same_entries())
         )
 

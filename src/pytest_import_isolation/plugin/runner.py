@@ -37,6 +37,9 @@ class Runner:
         self._plugins: frozenset[int] | None = None
         self._plugin_modules: frozenset[str] | None = None
         self._patterns = tuple(config.getini("python_files"))
+        # Hooks and fixtures keep there what they make once for all tests.
+        origins.holders["config"] = vars(config)
+        origins.holders["config.stash"] = {"values": getattr(config.stash, "_storage", {})}  # private
         for plugin in self._manager.get_plugins():
             self._note_conftest(plugin)
         self._manager.register(self, "import-isolation-runner")

@@ -98,6 +98,7 @@ class SuiteIsolation:
     def pytest_collection_modifyitems(self, session: pytest.Session) -> None:
         """Let the hooks of conftests that look at all tests see the shared world."""
         self._suite.swap(self._suite.shared(session.path / _CONFTEST))
+        self.runs.begin_hooks()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count the tests of each file."""

@@ -100,6 +100,8 @@ class SuiteWorlds:
             world = self._shared[key] = self.new("another test file")
             world.is_common = self.is_common_or_foreign
             world.is_for_all = True
+            # What was executed with the fakes of a directory is nobody's outside of it.
+            world.lends_inside = tuple(layer for layer in self.around(path) if layer.is_harmful)
             self.worlds.add_lender(world)
         return world
 
@@ -191,6 +193,7 @@ class SuiteWorlds:
         Unless one of them may have added those: who borrows it would not get them.
         """
         if any(change.what != "path" for change in harmful):
+            world.is_harmful = True
             return
         for name, module in world.overlay.entries.items():
             file = (namespace(module) or {}).get("__file__")

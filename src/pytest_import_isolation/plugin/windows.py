@@ -310,7 +310,7 @@ class ItemWindows:
             self._boundaries.record_contained_contents(window.written())
         forgotten = context.stop_with_inner()
         if self._boundaries is not None and window.kept_taints:
-            self._boundaries.found.record_kept_taints(window.kept_taints, Polluter(nodeid, "call"))
+            self._boundaries.record_kept_taints(window.kept_taints, Polluter(nodeid, "call"))
         self._executions.note(context.changes, nodeid, window)
         for inner in forgotten:
             opened_by = inner.opened_by

@@ -75,6 +75,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Contain the change of what {name} asked for, which another test or file left: "
         "{name} gets the real module then."
     ),
+    "tainted-by-decision": (
+        "Run with --isolate-imports=file: what a conftest fakes is there for the tests below it alone. "
+        "Or fake it in a fixture whose teardown takes {name} out of sys.modules, too."
+    ),
     "tainted-by-mark": (
         "Name what refers to {name} in fresh= of the same mark, too: "
         "then both are executed anew, and both are forgotten after the test."

@@ -139,6 +139,8 @@ class Origins:
         #: The collected test files and the conftests; the same object until there are others.
         self.test_files: frozenset[str] = frozenset()
         self._test_folders: set[str] = set()
+        #: Namespaces of objects that last for the whole run, by what these are called.
+        self.holders: dict[str, Mapping[str, object]] = {}
 
     @classmethod
     def usual(cls) -> Origins:

@@ -20,6 +20,8 @@ from pytest_import_isolation.watching.lines import LineWatch
 
 #: The types of what nobody can refer to weakly, and of which nobody is told when it dies.
 _VALUES: Final = frozenset(map(id, (object, type(None), bool, int, float, complex, str, bytes)))
+#: The package that calls the hooks of pytest, and nothing else.
+_CALLER_OF_HOOKS: Final = "pluggy"
 
 
 class Step(NamedTuple):
@@ -34,6 +36,8 @@ class Step(NamedTuple):
     is_inline: bool = False
     #: Whether it was called by code that is not part of the trail: by pytest, by a library.
     is_entry: bool = False
+    #: Whether it was called as a hook.
+    is_hook: bool = False
 
 
 class Trail(NamedTuple):
@@ -205,7 +209,7 @@ class Statements:
                 steps.append(Step(name, code.co_filename, at, code.co_name, is_inline))
                 last = len(steps) - 1
             elif last is not None and not is_machinery(current):
-                steps[last] = steps[last]._replace(is_entry=True)
+                steps[last] = steps[last]._replace(is_entry=True, is_hook=_calls_hooks(name))
                 last = None
             current = current.f_back
         return Trail(tuple(reversed(steps)), exact)
@@ -219,6 +223,10 @@ class Statements:
         if type(home) is str:
             return home == file or self._is_shown(module, home)
         return frame.f_code.co_name == "<module>" or namespace(entry_of(module)) is frame.f_globals
+
+
+def _calls_hooks(module: object) -> bool:
+    return type(module) is str and module.partition(".")[0] == _CALLER_OF_HOOKS
 
 
 def _reference(value: object) -> Callable[[], object]:

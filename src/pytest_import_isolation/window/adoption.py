@@ -108,6 +108,18 @@ def follow_from(window: Window, before: ImportState) -> None:
             _follow(inner, change, before)
 
 
+def follow_decisions(window: Window, before: ImportState) -> None:
+    """Do what :func:`follow_from` does, except for what was imported since: that is where it was imported."""
+    change = before.differences(is_own_finder)
+    if not change:
+        return
+    added = {n: m for n, m in change.added.items() if window.origins.verdict(n, m).origin is Origin.FAKE}
+    names = {*added, *change.replaced, *change.removed}
+    bindings = {name: binding for name, binding in change.bindings.items() if name in names}
+    for inner in with_inner(window):
+        _follow(inner, change._replace(added=added, bindings=bindings), before)
+
+
 def follow_exchanged(window: Window, before: ImportState) -> None:
     """Do what :func:`follow_from` does for what was exchanged or taken away, except for the windows' own.
 

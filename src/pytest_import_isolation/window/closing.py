@@ -230,8 +230,7 @@ def _decide(
     """
     if not new_modules:
         return {}
-    survivors = window.around.modules
-    second_copies = _second_copies(new_modules)
+    survivors, second_copies = window.around.modules, _second_copies(new_modules)
     return decide(
         new_modules,
         Circumstances(
@@ -261,6 +260,7 @@ def _decide(
             maker_of=Ownership(window.origins).owner_of_entry,
             is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
             installing=installing,
+            holders=window.origins.holders,
             is_alone=window.is_alone,
         ),
     )

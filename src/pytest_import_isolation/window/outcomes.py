@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from enum import IntEnum
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
@@ -90,6 +90,8 @@ class Circumstances(NamedTuple):
     #: The packages of the top level that put something into the lists of ``sys``, or have an import function
     #: of theirs in place.
     installing: Set[str] = frozenset()
+    #: Namespaces of objects that outlive the window, by what they are called: these keep what they refer to.
+    holders: Mapping[str, Mapping[str, object]] = MappingProxyType({})
     #: Whether the window's first-party and tainted modules are for itself alone, whoever refers to them.
     is_alone: bool = False
 
@@ -242,6 +244,15 @@ class _Deciding:
                 if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
                     continue
                 if key not in lazy and home not in not_kept and not self._is_for_itself(home):
+                    self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
+
+        self._keep_what_holders_refer_to()
+
+    def _keep_what_holders_refer_to(self) -> None:
+        for name, space in self.given.holders.items():
+            for home, key in self.new_modules.references(space):
+                is_old_or_fake = home in self.given.returned or home in self.unclean
+                if not is_old_or_fake and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
 
     def _keep_what_libraries_use(self) -> None:

@@ -72,6 +72,10 @@ class World:
         self.is_common = is_common
         #: Whether other worlds may use the first-party modules that were executed in this one.
         self.lends = False
+        #: Whether it changed more than ``sys.path``.
+        self.is_harmful = False
+        #: The worlds around it that must be around a world that uses them.
+        self.lends_inside: tuple[World, ...] = ()
         #: Whether nothing in it differs from elsewhere, except for what is loaded.
         self.is_for_all = False
         self.log = ImportLog(with_images=True)
@@ -95,9 +99,7 @@ class World:
         self._window: Window | None = None
         # What was put before the lists of sys for its sake: it is no doing of its code.
         self._own_items: dict[str, tuple[object, ...]] = {}
-        # What its modules did to the classes of finders.
         self._class_changes: list[ClassChange] = []
-        # Made when somebody wants to borrow.
         self._loan: Loan | None = None
 
     def __repr__(self) -> str:

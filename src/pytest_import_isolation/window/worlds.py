@@ -133,7 +133,7 @@ class Worlds:
             return None  # a test asked for something else than what others executed
         if any(name in window.around.modules for window in windows):
             return None  # somebody removed it, in order to have it executed again
-        for loan in self._loans():
+        for loan in self._loans(chain):
             parked = loan.modules.get(name)
             if (
                 parked is not None
@@ -145,8 +145,13 @@ class Worlds:
         self._look_for_fakes(chain[-1])
         return None
 
-    def _loans(self) -> Iterator[Loan]:
-        return filter(None, (lender.loan for lender in self._lenders))
+    def _loans(self, chain: tuple[World, ...] | None = None) -> Iterator[Loan]:
+        """Yield what may be used, by all or in a chain of worlds."""
+        for lender in self._lenders:
+            if chain is None or all(world in chain for world in lender.lends_inside):
+                loan = lender.loan
+                if loan is not None:
+                    yield loan
 
     def _look_for_fakes(self, world: World) -> None:
         # Only first-party code plants fakes, and what it imports next could be tainted by them.

@@ -12,6 +12,7 @@ from pytest_import_isolation.report.records import Event, Exposure, Report
 
 if TYPE_CHECKING:
     from pytest_import_isolation.leaks.found_leaks import FoundLeaks
+    from pytest_import_isolation.leaks.tainted_modules import TaintedModules
     from pytest_import_isolation.plugin.history import HistoryRecorder
 
 _OBSERVER: Final = "import-leak-observer"
@@ -27,6 +28,11 @@ _WISHES: Final = ("shouldstop", "shouldfail")
 def _found(config: pytest.Config) -> FoundLeaks | None:
     observer: Any = config.pluginmanager.get_plugin(_OBSERVER)
     return None if observer is None else observer.boundaries.found
+
+
+def _tainted(config: pytest.Config) -> TaintedModules | None:
+    observer: Any = config.pluginmanager.get_plugin(_OBSERVER)
+    return None if observer is None else observer.boundaries.tainted
 
 
 def _history(config: pytest.Config) -> HistoryRecorder | None:
@@ -87,6 +93,7 @@ class ParentState:
         #: What children measured.
         self.coverage = ParentCoverage()
         self._found = _found(session.config)
+        self._tainted = _tainted(session.config)
         self._history = _history(session.config)
 
     def add(self, state: dict[str, Any]) -> None:
@@ -99,7 +106,8 @@ class ParentState:
         found = self._found
         if found is not None:
             if "leaks" in state:
-                found.add_contained(Report.from_builtins(state["leaks"]).leaks)
+                leaks = Report.from_builtins(state["leaks"]).leaks
+                found.add_contained(leaks if self._tainted is None else self._tainted.take_over(leaks))
             for number, exposures in state.get("met", {}).items():
                 found.add_exposures(number, [Exposure(*values) for values in exposures])
         history = self._history
