@@ -41,13 +41,16 @@ class NewModules:
 
     Args:
         modules: by their names.
-        is_own: tells of a module, by its name, whether instances of its classes are looked into, and other
-            holders in holders; nobody's are by default.
+        is_own: tells of a module, by its name, whether it is one's own. What is held by instances of classes
+            of these, and by containers in containers, is looked at for one's own new modules. Others come
+            back as the same objects. None if nobody asks.
     """
 
     def __init__(self, modules: Mapping[str, object], is_own: Callable[[str], bool] | None = None) -> None:
         self.modules = modules
         self._is_own = is_own
+        #: Those of them that are one's own.
+        self.own: Set[str] = frozenset() if is_own is None else frozenset(filter(is_own, modules))
         # By the identities of classes, which are kept alive.
         self._by_class: dict[int, tuple[type, str | None]] = {}
 
@@ -155,17 +158,23 @@ class NewModules:
             where: what holds the holder, given back with each.
             value: the holder, see :meth:`is_holder`; nothing is in anything else.
         """
-        waiting, seen = [(self._items_of(value), 1)], {id(value)}
-        for items, depth in waiting:
+        is_simple = type(value) is dict or id(type(value)) in _CONTAINERS
+        if not (is_simple or self.own):
+            return
+        items, wanted = (
+            (items_of_container(value), self.names) if is_simple else (self._items_of(value), self.own)
+        )
+        waiting, seen = [(items, wanted, 1)], {id(value)}
+        for items, wanted, depth in waiting:
             for item in items:
                 home = self.home_of(item)
-                if home is not None:
+                if home is not None and home in wanted:
                     yield home, where
-            for item in containers_among(items) if self._is_own is not None and depth < _DEEPEST else ():
+            for item in containers_among(items) if self.own and depth < _DEEPEST else ():
                 inner = items_of_container(item)
                 if inner and id(item) not in seen:
                     seen.add(id(item))
-                    waiting.append((inner, depth + 1))
+                    waiting.append((inner, self.own, depth + 1))
 
     def is_holder(self, value: object) -> bool:
         """Tell whether other objects may be in a value, now or later, that are looked at.

@@ -173,7 +173,7 @@ class _Referrer:
             container = waiting.holder.get(waiting.key)
             if waiting.has_changed(container):
                 yield from modules.references_of_container(waiting.where, container)
-        for parts in self._parts:
+        for parts in self._parts if modules.own else ():
             yield from parts.references(modules)
 
 
