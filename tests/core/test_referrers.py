@@ -83,6 +83,7 @@ _WAYS: Final[dict[str, Callable[[Any, object], object]]] = {
     "in place of an item of an instance": lambda survivor, value: setattr(
         survivor.SHOP, "ITEMS", [*survivor.SHOP.ITEMS[1:], value]
     ),
+    "in a list in a list of an instance": lambda survivor, value: survivor.MARKET.GRID[0].append(value),
     "in a slot": lambda survivor, value: setattr(survivor.SLOT, "held", value),
     "on a simple namespace": lambda survivor, value: setattr(survivor.SPACE, "held", value),
     "in a deque": lambda survivor, value: survivor.DEQUE.append(value),
@@ -113,6 +114,8 @@ class Slot:
 ITEMS, TABLE, SET = [], {}, set()
 SHOP, SLOT, SPACE, DEQUE = Shop(), Slot(), SimpleNamespace(), deque()
 SHOP.ITEMS, SHOP.BOX = [1], {}
+MARKET = Shop()
+MARKET.GRID = [[]]
 NESTED, DEEP = [[]], {"a": [{}]}
 
 @lru_cache(maxsize=None)
@@ -134,10 +137,10 @@ _CERTAIN: Final = {
 
 
 def _is_own(home: str) -> bool:
-    return home != "older"
+    return home.startswith(("survivor", "new"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -146,7 +149,8 @@ def _is_own(home: str) -> bool:
             st.sampled_from((*_values(_module("any")),)),
             st.sampled_from((("new_a",), ("new_b",), ("new_a", "new_b"), ("older",))),
         ),
-        max_size=15,
+        min_size=3,
+        max_size=20,
     )
 )
 def test_what_is_remembered_is_what_a_look_at_everything_finds(
