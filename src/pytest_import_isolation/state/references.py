@@ -205,6 +205,14 @@ def is_container(value: object) -> bool:
     return id(type(value)) in _ALL_CONTAINERS
 
 
+def can_change(container: object) -> bool:
+    """Tell whether something else may be in a container later."""
+    kind = type(container)
+    if kind is tuple or kind is frozenset:
+        return any(map(can_change, containers_among(container)))  # type: ignore[arg-type]
+    return True
+
+
 def containers_among(items: Collection[object]) -> list[object]:
     """Return those of some objects that are containers, at the speed of C if there are none."""
     if _ALL_CONTAINERS.isdisjoint(map(id, map(type, items))):
@@ -237,6 +245,13 @@ def _owner(value: object) -> object:
 def items_of_all(containers: Iterable[object]) -> list[object]:
     """Return the items of some containers; see :func:`items_of_container`."""
     return [*chain.from_iterable(map(items_of_container, containers))]
+
+
+def everything_in(items: Collection[object], depth: int = _DEEPEST) -> Iterator[object]:
+    """Yield objects, and what is in those of them that are containers."""
+    yield from items
+    for container in containers_among(items) if depth > 1 else ():
+        yield from everything_in(items_of_container(container), depth - 1)
 
 
 def parts_of(value: object) -> list[object]:

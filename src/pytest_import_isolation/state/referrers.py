@@ -12,7 +12,9 @@ from pytest_import_isolation.machinery.modules import class_dictionary, class_ho
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.references import (
     NewModules,
+    can_change,
     containers_among,
+    everything_in,
     is_plain_value,
     items_of_all,
     items_of_container,
@@ -57,10 +59,10 @@ class _Parts(NamedTuple):
     @classmethod
     def of(cls, holder: Mapping[str, Any], key: str, where: str, parts: list[object]) -> _Parts:
         """Take note of an object, given what it refers to."""
-        inner = containers_among(parts)
+        inner = [*filter(can_change, containers_among(parts))]
         items = items_of_all(inner)
         containers = tuple(at for at, part in enumerate(parts) if any(part is one for one in inner))
-        is_flat = not containers_among(items)
+        is_flat = not any(map(can_change, containers_among(items)))
         identities = _identities(parts), _identities(items)
         return cls(holder, key, where, *identities, containers if is_flat else None)
 
@@ -127,7 +129,7 @@ class _Referrer:
                 self._waiting.append(_Waiting(space, key, where))
             return False
         items = items_of_container(value)
-        if containers_among(items):
+        if any(map(can_change, containers_among(items))):
             self._waiting.append(_Waiting(space, key, where))  # what is in these can change while it does not
         elif kind is dict:
             cell = cell_of(value)
@@ -136,8 +138,8 @@ class _Referrer:
         elif kind is not tuple and kind is not frozenset and is_holder(value):
             parts = parts_of(value)
             self._parts.append(_Parts.of(space, key, where, parts))
-            items = [*parts, *items_of_all(containers_among(parts))]
-        for item in items:
+            items = parts
+        for item in everything_in(items):
             self._note_value(item)
         return self._note_value(value)
 
