@@ -129,7 +129,7 @@ class _Referrer:
                 self._waiting.append(_Waiting(space, key, where))
             return False
         items = items_of_container(value)
-        if any(map(can_change, containers_among(items))):
+        if items and any(map(can_change, containers_among(items))):
             self._waiting.append(_Waiting(space, key, where))  # what is in these can change while it does not
         elif kind is dict:
             cell = cell_of(value)
@@ -139,7 +139,7 @@ class _Referrer:
             parts = parts_of(value)
             self._parts.append(_Parts.of(space, key, where, parts))
             items = parts
-        for item in everything_in(items):
+        for item in everything_in(items) if items else ():
             self._note_value(item)
         return self._note_value(value)
 
