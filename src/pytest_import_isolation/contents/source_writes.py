@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.contents.path_changes import PATH, changes_own_path, packages_changed
 from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targets, targets_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
@@ -163,6 +164,7 @@ def may_write_attributes(source: str) -> bool:
     """Tell whether statements of a text could write to attributes of others by themselves."""
     return bool(
         "patch" in source
+        or PATH in source
         or _DELETION.search(source)
         or (any(word in source for word in _BY_NAME) and _BY_NAME_PATTERN.search(source))
         or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
@@ -170,8 +172,12 @@ def may_write_attributes(source: str) -> bool:
 
 
 def owners_in(source: str) -> frozenset[str]:
-    """Return the last parts of the names of classes that a text may write to, and of others."""
-    return frozenset(name for pattern in _OWNERS for name in pattern.findall(source))
+    """Return the last parts of the names of classes that a text may write to, and of others.
+
+    ``__path__`` is among them if the text speaks of the lists of packages.
+    """
+    found = frozenset(name for pattern in _OWNERS for name in pattern.findall(source))
+    return found | {PATH} if PATH in source else found
 
 
 def _assigns(source: str) -> bool:
@@ -203,13 +209,21 @@ def writes_of(source: str) -> Writes:
             of_others.update(stored)
         if sets_by_name:
             said.update(names_said(node))
+    packages = [*packages_changed(nodes)] if PATH in source else []
+    if packages:
+        attributes.add(PATH)
+        of_others.add(PATH)
+    if PATH in source and changes_own_path(nodes):
+        own.add(PATH)
     return Writes(
         frozenset(own),
         frozenset(attributes),
         frozenset(of_others),
         frozenset(said),
         is_dynamic=any(word in source for word in _DYNAMIC),
-        targets=targets_of(nodes, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source),
+        targets=targets_of(
+            nodes, packages, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source
+        ),
     )
 
 

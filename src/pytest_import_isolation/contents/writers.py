@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
+from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.source_writes import SourceWrites, copies_attribute
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.contents.write_statements import (
@@ -160,6 +161,7 @@ class Writers:
         sort = _sort_of_container(change.before)
         return (
             sort is not None
+            and change.name != PATH  # which is another one only if it says other folders
             and sort is _sort_of_container(change.after)
             and any(copies_attribute(self._sources.text(file), change.name) for file in files)
         )

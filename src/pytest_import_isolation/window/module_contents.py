@@ -54,7 +54,7 @@ class WindowContents:
         self.start()
         if not self._is_harmless:
             for file in self._test_code(files()):
-                CONTENTS.name_classes(writers.owners(file, with_helpers=True))
+                CONTENTS.name(writers.owners(file, with_helpers=True))
             CONTENTS.begin_anew()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
