@@ -10,6 +10,7 @@ from typing import Final
 
 from pytest_import_isolation.contents.path_changes import PATH, changes_own_path, packages_changed
 from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targets, targets_of
+from pytest_import_isolation.machinery.modules import ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
@@ -96,6 +97,7 @@ class SourceWrites:
         self._texts: dict[str, str] = {}
         self._writes: dict[str, Writes] = {}
         self._may_write: dict[str, bool] = {}
+        self._patched: dict[str, tuple[tuple[str, str], ...]] = {}
         self._owners: dict[str, frozenset[str]] = {}
         # By some files and a name: many tests make the same change.
         self._writing: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
@@ -150,6 +152,13 @@ class SourceWrites:
     def stores_attribute(self, file: str, name: str) -> bool:
         """Tell whether a statement of a file can store an attribute of that name, be it its own."""
         return name in self.text(file) and name in self.of(file).attributes
+
+    def patched(self, file: str) -> tuple[tuple[str, str], ...]:
+        """Return the attributes of modules that a file imports and may write to; see :func:`patched_in`."""
+        found = self._patched.get(file)
+        if found is None:
+            found = self._patched[file] = tuple(patched_in(self.text(file), self.of(file).targets))
+        return found
 
     def writing(self, files: tuple[str, ...], name: str) -> tuple[str, ...]:
         """Return those of some files that can write to an attribute of that name."""
@@ -225,6 +234,31 @@ def writes_of(source: str) -> Writes:
             nodes, packages, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source
         ),
     )
+
+
+def patched_in(source: str, targets: Targets) -> Iterator[tuple[str, str]]:
+    """Yield the attributes of imported modules that a text writes to by statements.
+
+    Args:
+        source: the text.
+        targets: what it writes to, by the last parts of names.
+
+    Returns:
+        Each with the full name of what may be the module.
+    """
+    tree = parsed(source) if targets.named else None
+    names: dict[str, None] = {}
+    for node in () if tree is None else walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                names.update(dict.fromkeys((alias.name, *ancestors(alias.name))))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.update(dict.fromkeys(f"{node.module}.{alias.name}" for alias in node.names))
+    by_last: dict[str, list[str]] = {}
+    for name in names:
+        by_last.setdefault(name.rpartition(".")[2], []).append(name)
+    for last, attribute in sorted(targets.named):
+        yield from ((name, attribute) for name in by_last.get(last, ()))
 
 
 def nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
