@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from pytest_import_isolation.contents.changes import ContentChange
@@ -32,10 +32,10 @@ def writes_of_bodies(leaving: Mapping[str, object], sources: SourceWrites) -> It
     spaces = {id(space): space for space in map(namespace, leaving.values()) if space is not None}
     for module in leaving.values():
         file, own = file_of(module), namespace(module)
-        if file is None or own is None or not sources.may_write(file):
+        if file is None or own is None:
             continue
-        for owner, attribute in sources.patched(file):
-            target = sys.modules.get(owner)
+        for name, attribute in sources.patched(file):
+            target = _module_called(name, own)
             dictionary = None if id(target) in modules else namespace(target)
             value = (dictionary or {}).get(attribute, ABSENT)
             home = (dictionary or {}).get("__name__")
@@ -43,8 +43,19 @@ def writes_of_bodies(leaving: Mapping[str, object], sources: SourceWrites) -> It
                 continue
             before = _replaced(value, own, (home, attribute), spaces)
             if before is not ABSENT:
-                space = Space(owner, owner, target, dictionary, _nothing)
+                space = Space(home, home, target, dictionary, _nothing)
                 yield ContentChange(space, attribute, before, value)
+
+
+def _module_called(name: str, own: _Namespace) -> object:
+    """Return the module that code calls by a name, which may have dots; None if there is not one."""
+    first, *others = name.split(".")
+    found = own.get(first)
+    for part in others:
+        found = (namespace(found) or {}).get(part) if type(found) is ModuleType else None
+    # A function may have imported it for itself.
+    found = sys.modules.get(name) if found is None else found
+    return found if type(found) is ModuleType else None
 
 
 def _nothing(space: Space) -> None:

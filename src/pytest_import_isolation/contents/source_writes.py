@@ -10,7 +10,6 @@ from typing import Final
 
 from pytest_import_isolation.contents.path_changes import PATH, changes_own_path, packages_changed
 from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targets, targets_of
-from pytest_import_isolation.machinery.modules import ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
@@ -45,6 +44,10 @@ _TARGET: Final = regex(r"\.\s*\w+\s*(?:<<|>>|//|\*\*|[-+*/%&|^@])?=(?!=)")
 _OTHER_TARGET: Final = regex(
     r"(?:(?:^\s*[(\[]?|[=;]|[)\]]:)[^#\n=(]*\w\.\w[^#\n=(]*|[)\]]\.\w+\s*:[^=]*)(?<![!<>=])=(?!=)"
 )
+# What is written to by plain statements, and before it the name of what has it.
+_PLAIN_TARGET: Final = regex(r"\.(\w+)[ \t]*=(?!=)")
+_LAST_NAME: Final = regex(r"[^\W\d][\w.]*\Z")
+_SETTING: Final = regex(r"setattr\(\s*([\w.]+)\s*,\s*['\"](\w+)['\"]")
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
 # What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
@@ -154,10 +157,10 @@ class SourceWrites:
         return name in self.text(file) and name in self.of(file).attributes
 
     def patched(self, file: str) -> tuple[tuple[str, str], ...]:
-        """Return the attributes of modules that a file imports and may write to; see :func:`patched_in`."""
+        """Return the attributes that statements of a file may write to; see :func:`patched_in`."""
         found = self._patched.get(file)
         if found is None:
-            found = self._patched[file] = tuple(patched_in(self.text(file), self.of(file).targets))
+            found = self._patched[file] = tuple(dict.fromkeys(patched_in(self.text(file))))
         return found
 
     def writing(self, files: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -236,29 +239,17 @@ def writes_of(source: str) -> Writes:
     )
 
 
-def patched_in(source: str, targets: Targets) -> Iterator[tuple[str, str]]:
-    """Yield the attributes of imported modules that a text writes to by statements.
+def patched_in(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that a text may write to by statements, each with the name of what has it.
 
-    Args:
-        source: the text.
-        targets: what it writes to, by the last parts of names.
-
-    Returns:
-        Each with the full name of what may be the module.
+    To parse a text takes fifty times as long, and nobody needs more than a guess: what stands there tells.
     """
-    tree = parsed(source) if targets.named else None
-    names: dict[str, None] = {}
-    for node in () if tree is None else walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                names.update(dict.fromkeys((alias.name, *ancestors(alias.name))))
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.update(dict.fromkeys(f"{node.module}.{alias.name}" for alias in node.names))
-    by_last: dict[str, list[str]] = {}
-    for name in names:
-        by_last.setdefault(name.rpartition(".")[2], []).append(name)
-    for last, attribute in sorted(targets.named):
-        yield from ((name, attribute) for name in by_last.get(last, ()))
+    yield from _SETTING.findall(source)
+    for target in _PLAIN_TARGET.finditer(source):
+        start = target.start()
+        owner = _LAST_NAME.search(source[source.rfind("\n", 0, start) + 1 : start])
+        if owner is not None and owner[0] not in OWN:
+            yield owner[0], target[1]
 
 
 def nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
