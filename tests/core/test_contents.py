@@ -23,6 +23,7 @@ from pytest_import_isolation.contents.read_names import names_read_at_import
 from pytest_import_isolation.contents.source_writes import (
     may_write_attributes,
     owners_in,
+    patched_in,
     writes_of,
 )
 from pytest_import_isolation.contents.spaces import value_of
@@ -581,3 +582,35 @@ def test_a_failed_import_is_not_asked_about(unchanged: None) -> None:
     finally:
         sys.modules.pop("con_new", None)
         CONTENTS.stop(wanting)
+
+
+def test_what_a_module_wrote_when_it_was_executed_goes_with_it(
+    shop: Any, colorsys: Any, tmp_path: Path, with_and_without_versions: None
+) -> None:
+    tmp_path.joinpath("cnt/patching.py").write_text(
+        "import colorsys\n_before = colorsys.rgb_to_hsv\n"
+        "def rgb_to_hsv(*given): return _before(*given)\n"
+        "colorsys.rgb_to_hsv = rgb_to_hsv\n"
+    )
+    before = colorsys.rgb_to_hsv
+    for _ in range(2):
+        with IsolatedImportContext() as context:
+            patching: Any = importlib.import_module("cnt.patching")
+            assert colorsys.rgb_to_hsv is patching.rgb_to_hsv
+            assert patching._before is before
+        assert colorsys.rgb_to_hsv is before
+        assert "colorsys.rgb_to_hsv: assigned" in context.changes.contents
+
+
+@pytest.mark.parametrize(
+    ("source", "patched"),
+    [
+        ("json.dumps = 1", [("json", "dumps")]),
+        ("one, a.b.c=2", [("a.b", "c")]),
+        ("setattr(a.b, 'c', 1)", [("a.b", "c")]),
+        ("class A:\n    def f(self): self.x = cls.y = 1", []),
+        ("json.dumps == 1; json.dumps(1); (f() or b).c += 1", []),
+    ],
+)
+def test_which_attributes_a_text_may_patch(source: str, patched: list[tuple[str, str]]) -> None:
+    assert [*patched_in(source)] == patched

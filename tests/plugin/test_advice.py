@@ -77,6 +77,12 @@ _EXTRA: Final = "import net\nnet.extra = MagicMock()"
 _NO_EXTRA: Final = "import net\n\ndef test_victim():\n    assert not hasattr(net, 'extra')\n"
 _SAFE: Final = "def test_victim():\n    import shop.safe\n    assert shop.safe.send() == 'real'\n"
 _PART: Final = "import exports\n\ndef test_victim():\n    assert exports.part() == 'real'\n"
+_IMPORTING: Final = (
+    "import builtins\nreal = builtins.__import__\n"
+    "fake = lambda name, *args: types.ModuleType(name) if name == 'net' else real(name, *args)\n"
+)
+_IMPORT_FUNCTION: Final = f"{_IMPORTING}builtins.__import__ = fake"
+_LATER: Final = "def test_victim():\n    import net\n    assert net.send() == 'real'\n"
 _PATCHING: Final = "with pytest.MonkeyPatch.context() as patch:"
 _DELETING: Final = (
     "@pytest.fixture(autouse=True)\ndef _patched(monkeypatch):\n    import net, shop.cart\n"
@@ -144,6 +150,10 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
     "reloaded": _Case(
         "net", "import net\nimportlib.reload(net)", "import net", '(fresh="net")',
         mark='@pytest.mark.isolated_imports(fresh="net")',
+    ),
+    "rebound-by-function": _Case(
+        "builtins.__import__", _IMPORT_FUNCTION, f'{_IMPORTING}monkeypatch.setattr("builtins.__import__", fake)',
+        'monkeypatch.setattr("builtins.__import__", ...)', _LATER,
     ),
     "attribute-left": _Case(
         "net.send", "import net\nnet.send = MagicMock()", 'monkeypatch.setattr("net.send", MagicMock())',
@@ -255,6 +265,11 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "net", "import net\nimportlib.reload(net)", 'with IsolatedImportContext(fresh="net"):\n    import net',
         'with IsolatedImportContext(fresh="net"):',
     ),
+    "rebound-by-function": _Case(
+        "builtins.__import__", _IMPORT_FUNCTION,
+        f'{_IMPORTING}{_FIXTURE}("builtins.__import__", fake)',
+        'monkeypatch.setattr("builtins.__import__", ...)', _LATER,
+    ),
     "attribute-left": _Case(
         "net.send", "import net\nnet.send = MagicMock()", f'{_FIXTURE}("net.send", MagicMock())',
         'monkeypatch.setattr("net.send", ...)', _SEND,
@@ -361,6 +376,11 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
              'delattr("shop.cart.Cart.count")', _REAL_COUNT),
         )
     },
+    "rebound-by-function": _Case(
+        "builtins.__import__", f"{_IMPORT_FUNCTION}\nyield",
+        f'{_IMPORTING}{_PATCHING}\n    patch.setattr("builtins.__import__", fake)\n    yield',
+        'after patch.setattr("builtins.__import__", ...)', _LATER,
+    ),
     "effect": _Case(
         "os.environ:SHOP", 'import os\nos.environ["SHOP"] = "1"\nyield',
         f'{_PATCHING}\n    patch.setenv("SHOP", "1")\n    yield', "pytest.MonkeyPatch.context()",

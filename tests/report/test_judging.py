@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import sys
 import weakref
 from collections.abc import Iterator
@@ -88,6 +89,7 @@ def test_a_difference_is_taken_apart() -> None:
         SingleChange("meta_path", id(finder), ABSENT, finder),
         SingleChange("meta_path", "order", ABSENT, tuple(map(id, sys.meta_path))),
         SingleChange("rebound", "sys.path", ABSENT, sys.path),
+        SingleChange("import_function", "", ABSENT, builtins.__import__),
     ]
     assert list(single_changes(_difference())) == []
 

@@ -8,6 +8,7 @@ from itertools import filterfalse
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
+from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
 from pytest_import_isolation.contents.values import is_same
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
@@ -86,15 +87,29 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
 
 def _counts(change: ContentChange) -> bool:
     name, before, after = change.name, change.before, change.after
-    if (name.startswith("__") and name.endswith("__")) or change.is_none:
-        return False
     space = change.space
+    if change.is_none or (name.startswith("__") and name.endswith("__") and not _is_path(change)):
+        return False
     if change.submodule is None and _is_submodule(change):
         return False
     if _is_lazy(before) or _is_lazy(after) or _is_ours(before) or _is_ours(after):
         return False
     # A module that answers for missing names by itself keeps what it answered.
     return space.is_class or before is not ABSENT or not _answers(space)
+
+
+def _is_path(change: ContentChange) -> bool:
+    """Tell whether submodules of a package are looked for elsewhere, so that imports may give others."""
+    if change.name != PATH or change.space.is_class:
+        return False
+    before, after = change.before, change.after
+    if type(before) is not list or type(after) is not list:
+        return True
+    # A reload gives the package another list of the same folders.
+    both = zip(before, after, strict=False)
+    return len(before) != len(after) or any(
+        one is not other and not (type(one) is type(other) is str and one == other) for one, other in both
+    )
 
 
 def _answers(space: Space) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 from pytest_import_isolation.contents.changes import ContentChange, compare, is_executed_again
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.looks import State, was_known
+from pytest_import_isolation.contents.package_paths import PathSpace
 from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, undo
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
@@ -55,6 +56,7 @@ NOTHING = Findings()
 #: How a module was changed that was executed again, and an attribute that had another value before.
 RELOADED: Final = "reloaded"
 ASSIGNED: Final = "assigned"
+CHANGED: Final = "changed in place"
 ADDED: Final = "added"
 REMOVED: Final = "removed"
 BOUND: Final = "bound by the import of the submodule"
@@ -199,6 +201,8 @@ def how(change: ContentChange) -> str:
     """Say in a word what was done to a name."""
     if change.submodule is not None:
         return BOUND
+    if isinstance(change.space, PathSpace):
+        return CHANGED
     if change.before is ABSENT:
         return ADDED
     return REMOVED if change.after is ABSENT else ASSIGNED

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
 from pytest_import_isolation.contents.finder_classes import FinderClasses
-from pytest_import_isolation.contents.foreign_classes import ForeignClasses
 from pytest_import_isolation.contents.looks import Look, State, changes_between, earlier, was_known
+from pytest_import_isolation.contents.named_spaces import NamedSpaces
 from pytest_import_isolation.contents.spaces import Space, space_of_class
 from pytest_import_isolation.contents.versions import Beginning, Versions
 from pytest_import_isolation.contents.watched_modules import (
@@ -44,7 +44,7 @@ class Contents:
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
         self._finder_classes = FinderClasses(self._died)
-        self._foreign_classes = ForeignClasses(self._died, self._look_at_others)
+        self._named = NamedSpaces(self._died, self._look_at_others)
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
@@ -79,14 +79,14 @@ class Contents:
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
         self._versions.note_death()
-        self._foreign_classes.spaces.pop(space.identity, None)
+        self._named.forget(space)
         if not space.is_class:
             self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
-        if self._moment.lasts_for(sys.modules) and not self._has_more and self._finder_classes.are_same:
+        if self._moment.lasts_for(sys.modules) and not self._has_more and self._are_others_same:
             now = self._versions.now()
             if now and (now == self._versions.known or self._follow(now)):
                 return self._state
@@ -115,17 +115,15 @@ class Contents:
                 if classes != found[1:]:
                     found[1:] = classes
                     self._is_stale = True
+                self._named.follow({space.name: space.owner()})
         return changed
 
     def _look(self) -> State:
         moment = Moment(sys.modules)
         entries = entries_in(sys.modules, self._beginning.names)
         beginning = Beginning(entries)
-        if beginning.goes_on_from(self._beginning):
-            is_done = self._look_at_more(entries)
-        else:
-            is_done = self._look_at_fewer(beginning, entries)
-        if not is_done:
+        is_longer = beginning.goes_on_from(self._beginning)
+        if not (self._look_at_more(entries) if is_longer else self._look_at_fewer(beginning, entries)):
             self._look_at_all(entries)
         self._moment, self._beginning, self._number = moment, beginning, len(self._spaces)
         self._has_more = False
@@ -137,10 +135,9 @@ class Contents:
             return False
         if any(is_initializing(sys.modules.get(name)) for name in self._unsettled):
             return False
-        if self._watched.names_more() or not self._finder_classes.are_same:
+        if self._watched.names_more() or not self._are_others_same:
             return False
-        now = self._versions.now()
-        if not now or not (now == self._versions.known or self._follow(now)):
+        if not (now := self._versions.now()) or not (now == self._versions.known or self._follow(now)):
             return False
         behind = self._beginning.identities_behind(beginning)
         gone = {key: found for key in behind if (found := self._spaces.get(key)) is not None}
@@ -160,11 +157,12 @@ class Contents:
     def _look_at_more(self, entries: dict[Any, object]) -> bool:
         """Look at what was imported since the last look; tell whether nothing else has come or gone."""
         now = b"" if self._is_stale else self._versions.now()
-        if not now or not self._finder_classes.are_same:
+        if not now or not self._are_others_same:
             return False
         changed = self._renew(self._versions.others(now))
         more = islice(entries.items(), len(self._beginning.names), None)
         asked = {**{name: entries[name] for name in self._unsettled if name in entries}, **dict(more)}
+        self._named.follow(asked)
         came: dict[int, list[Space]] = {}
         for key, found, is_known in self._asked({**asked, **self._watched.named(entries)}):
             if is_known:
@@ -192,7 +190,7 @@ class Contents:
         self._let_rest({key: found for key, found in [*self._spaces.items()] if key not in spaces})
         classes = (space for found in spaces.values() for space in found[1:])
         has_changed = self._finder_classes.look(classes) or has_changed
-        has_changed = self._foreign_classes.refresh() or has_changed
+        has_changed = self._named.refresh(entries) or has_changed
         self._spaces = spaces
         if has_changed or self._has_more or self._is_stale or not self._state:
             self._is_stale = False
@@ -250,16 +248,16 @@ class Contents:
 
     def _all_spaces(self) -> Iterator[Space]:
         # Of copies of the tables: other threads may import, which enters modules.
-        others = list(self._finder_classes.spaces.values()), list(self._foreign_classes.spaces.values())
-        return chain(*list(self._spaces.values()), *others)
+        finder_classes = [*self._finder_classes.spaces.values()]
+        return chain(*[*self._spaces.values()], finder_classes, self._named.spaces)
 
     def _executed(self, name: str) -> None:
         """Note what a module holds at the end of its first execution."""
         is_wanted = self._watched.wants(name)
-        if not (is_wanted or self._foreign_classes.has_names) or is_unwatched(name):
+        if not (is_wanted or self._named.has_names) or is_unwatched(name):
             return
         module = sys.modules.get(name)
-        self._foreign_classes.look([module], self._finder_classes.spaces)
+        self._named.look(name, module, self._finder_classes.spaces)
         if not is_wanted or is_rewritten(module):
             return
         known = self._spaces.get(id(module))
@@ -286,11 +284,13 @@ class Contents:
             self._moment = Moment(None)
             _in_time(self.take())  # later, those that it names would hold already what it writes to them
 
-    def name_classes(self, names: Set[str]) -> None:
-        """Look at foreign classes of some names, too, since test code writes to what is called so."""
-        self._foreign_classes.name(
-            names, lambda: entries_in(sys.modules).values(), self._finder_classes.spaces
-        )
+    def name(self, names: Set[str]) -> None:
+        """Look, too, at what test code writes to by some names; see :meth:`.NamedSpaces.name`."""
+        self._named.name(names, lambda: entries_in(sys.modules), self._finder_classes.spaces)
+
+    @property
+    def _are_others_same(self) -> bool:
+        return self._finder_classes.are_same and self._named.are_same
 
     def _look_at_others(self) -> None:
         """Look at all next time: other namespaces belong to what is looked at."""

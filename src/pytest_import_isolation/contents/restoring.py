@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.package_paths import PathSpace
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.values import is_same
 from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, is_module_named
@@ -29,6 +30,8 @@ def write(space: Space, name: str, value: object) -> bool:
     owner, dictionary = space.owner(), space.dictionary
     if owner is None or dictionary is None or value is GONE:
         return False
+    if isinstance(space, PathSpace):
+        return space.put(value)
     if not space.is_class:
         if value is ABSENT:
             dictionary.pop(name, None)

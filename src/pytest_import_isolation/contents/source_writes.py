@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Final
 
+from pytest_import_isolation.contents.path_changes import PATH, changes_own_path, packages_changed
 from pytest_import_isolation.contents.write_targets import NO_TARGETS, OWN, Targets, targets_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
@@ -43,6 +44,10 @@ _TARGET: Final = regex(r"\.\s*\w+\s*(?:<<|>>|//|\*\*|[-+*/%&|^@])?=(?!=)")
 _OTHER_TARGET: Final = regex(
     r"(?:(?:^\s*[(\[]?|[=;]|[)\]]:)[^#\n=(]*\w\.\w[^#\n=(]*|[)\]]\.\w+\s*:[^=]*)(?<![!<>=])=(?!=)"
 )
+# What is written to by plain statements, and before it the name of what has it.
+_PLAIN_TARGET: Final = regex(r"\.(\w+)[ \t]*=(?!=)")
+_LAST_NAME: Final = regex(r"[^\W\d][\w.]*\Z")
+_SETTING: Final = regex(r"setattr\(\s*([\w.]+)\s*,\s*['\"](\w+)['\"]")
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
 # What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
@@ -95,6 +100,7 @@ class SourceWrites:
         self._texts: dict[str, str] = {}
         self._writes: dict[str, Writes] = {}
         self._may_write: dict[str, bool] = {}
+        self._patched: dict[str, tuple[tuple[str, str], ...]] = {}
         self._owners: dict[str, frozenset[str]] = {}
         # By some files and a name: many tests make the same change.
         self._writing: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
@@ -150,6 +156,13 @@ class SourceWrites:
         """Tell whether a statement of a file can store an attribute of that name, be it its own."""
         return name in self.text(file) and name in self.of(file).attributes
 
+    def patched(self, file: str) -> tuple[tuple[str, str], ...]:
+        """Return the attributes that statements of a file may write to; see :func:`patched_in`."""
+        found = self._patched.get(file)
+        if found is None:
+            found = self._patched[file] = tuple(dict.fromkeys(patched_in(self.text(file))))
+        return found
+
     def writing(self, files: tuple[str, ...], name: str) -> tuple[str, ...]:
         """Return those of some files that can write to an attribute of that name."""
         found = self._writing.get((files, name))
@@ -163,6 +176,7 @@ def may_write_attributes(source: str) -> bool:
     """Tell whether statements of a text could write to attributes of others by themselves."""
     return bool(
         "patch" in source
+        or PATH in source
         or _DELETION.search(source)
         or (any(word in source for word in _BY_NAME) and _BY_NAME_PATTERN.search(source))
         or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
@@ -170,8 +184,12 @@ def may_write_attributes(source: str) -> bool:
 
 
 def owners_in(source: str) -> frozenset[str]:
-    """Return the last parts of the names of classes that a text may write to, and of others."""
-    return frozenset(name for pattern in _OWNERS for name in pattern.findall(source))
+    """Return the last parts of the names of classes that a text may write to, and of others.
+
+    ``__path__`` is among them if the text speaks of the lists of packages.
+    """
+    found = frozenset(name for pattern in _OWNERS for name in pattern.findall(source))
+    return found | {PATH} if PATH in source else found
 
 
 def _assigns(source: str) -> bool:
@@ -203,14 +221,35 @@ def writes_of(source: str) -> Writes:
             of_others.update(stored)
         if sets_by_name:
             said.update(names_said(node))
+    packages = [*packages_changed(nodes)] if PATH in source else []
+    if packages:
+        attributes.add(PATH)
+        of_others.add(PATH)
+    if PATH in source and changes_own_path(nodes):
+        own.add(PATH)
     return Writes(
         frozenset(own),
         frozenset(attributes),
         frozenset(of_others),
         frozenset(said),
         is_dynamic=any(word in source for word in _DYNAMIC),
-        targets=targets_of(nodes, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source),
+        targets=targets_of(
+            nodes, packages, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source
+        ),
     )
+
+
+def patched_in(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that a text may write to by statements, each with the name of what has it.
+
+    To parse a text takes fifty times as long, and nobody needs more than a guess: what stands there tells.
+    """
+    yield from _SETTING.findall(source)
+    for target in _PLAIN_TARGET.finditer(source):
+        start = target.start()
+        owner = _LAST_NAME.search(source[source.rfind("\n", 0, start) + 1 : start])
+        if owner is not None and owner[0] not in OWN:
+            yield owner[0], target[1]
 
 
 def nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:

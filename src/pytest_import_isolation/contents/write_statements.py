@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from pytest_import_isolation.contents.path_changes import PATH, Aliases, aliases_in, changed_package
 from pytest_import_isolation.contents.source_writes import (
     EXECUTERS,
     is_own_attribute,
@@ -57,6 +58,7 @@ class PossibleWrite(NamedTuple):
 def possible_writes(source: str) -> list[PossibleWrite]:
     """Return the statements of a text that can write to attributes of others, whatever their names."""
     tree = parsed(source)
+    aliases = aliases_in(walk(tree)) if tree is not None and PATH in source else None
     found: list[PossibleWrite] = []
     for statement, parts in () if tree is None else _simple_statements(tree):
         nodes = [*nodes_of(parts)]
@@ -64,13 +66,21 @@ def possible_writes(source: str) -> list[PossibleWrite]:
         one = PossibleWrite(
             statement.lineno,
             statement.col_offset,
-            frozenset(name for node in nodes if not is_own_attribute(node) for name in names_stored(node)),
+            _stored(nodes, aliases),
             frozenset(name for node in nodes for name in names_said(node)) if calls else frozenset(),
             any(called(call) in ("setattr", "delattr") for call in calls),
         )
         if one.stored or one.said or one.sets_by_name:
             found.append(one)
     return found
+
+
+def _stored(nodes: Iterable[ast.AST], aliases: Aliases | None) -> frozenset[str]:
+    nodes = list(nodes)
+    stored = {name for node in nodes if not is_own_attribute(node) for name in names_stored(node)}
+    if aliases is not None and any(changed_package(node, aliases) is not None for node in nodes):
+        stored.add(PATH)
+    return frozenset(stored)
 
 
 def statements_writing(possible: Iterable[PossibleWrite], name: str) -> list[Statement]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.syntax import called
 
@@ -42,11 +43,14 @@ class Targets(NamedTuple):
 NO_TARGETS: Final = Targets(frozenset(), frozenset(), frozenset())
 
 
-def targets_of(nodes: Iterable[ast.AST], *, keeps_patches: bool = False) -> Targets:
+def targets_of(
+    nodes: Iterable[ast.AST], packages: Iterable[ast.expr | str] = (), *, keeps_patches: bool = False
+) -> Targets:
     """Return what statements write to.
 
     Args:
         nodes: those of the text.
+        packages: those whose lists of folders it changes in place.
         keeps_patches: whether patches of ``MonkeyPatch`` are never undone.
     """
     nodes = list(nodes)
@@ -54,14 +58,14 @@ def targets_of(nodes: Iterable[ast.AST], *, keeps_patches: bool = False) -> Targ
     named: set[tuple[str, str]] = set()
     computed: set[str] = set()
     likely: set[tuple[str, str]] = set()
-    for node in nodes:
-        for owner, attribute in _written(node, keeps_patches=keeps_patches):
-            last = _last_part(owner, names)
-            if attribute is None:
-                computed.add(last)
-            else:
-                named.add((last, attribute))
-                likely.update(((last, attribute), (_last_part(owner, {}), attribute)))
+    written = [each for node in nodes for each in _written(node, keeps_patches=keeps_patches)]
+    for owner, attribute in (*written, *((package, PATH) for package in packages)):
+        last = _last_part(owner, names)
+        if attribute is None:
+            computed.add(last)
+        else:
+            named.add((last, attribute))
+            likely.update(((last, attribute), (_last_part(owner, {}), attribute)))
     return Targets(frozenset(named), frozenset(computed), frozenset(likely))
 
 

@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
+from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.source_writes import SourceWrites, copies_attribute
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.contents.write_statements import (
@@ -51,9 +52,10 @@ class Writers:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
-        self._sources = SourceWrites()
+        #: Reads texts.
+        self.sources = SourceWrites()
         #: Knows what hooks of conftests write.
-        self.hooks = HookWrites(self._sources)
+        self.hooks = HookWrites(self.sources)
         self._code = LoadedFiles(origins)
         # Names that were changed, each with the file of its module and whether a class has it: whether the
         # code of the module stores it itself; None if that was not asked.
@@ -120,7 +122,7 @@ class Writers:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
         written: tuple[str, ...] = ()
         if not is_certain and change.submodule is None:
-            written = self._sources.writing(files, change.name)
+            written = self.sources.writing(files, change.name)
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
@@ -137,7 +139,7 @@ class Writers:
         ):
             return False
         return not self._may_be_computed(others) or any(
-            self._sources.of(file).targets.may_have(change.space.name.rpartition(".")[2], change.name)
+            self.sources.of(file).targets.may_have(change.space.name.rpartition(".")[2], change.name)
             for file in written
         )
 
@@ -160,14 +162,15 @@ class Writers:
         sort = _sort_of_container(change.before)
         return (
             sort is not None
+            and change.name != PATH  # which is another one only if it says other folders
             and sort is _sort_of_container(change.after)
-            and any(copies_attribute(self._sources.text(file), change.name) for file in files)
+            and any(copies_attribute(self.sources.text(file), change.name) for file in files)
         )
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether one of some files imports the submodule that was bound to a name."""
         submodule = change.submodule
-        return submodule is not None and any(_imports(self._sources.text(file), submodule) for file in files)
+        return submodule is not None and any(_imports(self.sources.text(file), submodule) for file in files)
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is test code's own: tests may do with it what they like."""
@@ -179,15 +182,15 @@ class Writers:
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
         file = _home_file(change)
-        if file is None or change.submodule is not None or change.name not in self._sources.text(file):
+        if file is None or change.submodule is not None or change.name not in self.sources.text(file):
             return False
-        writes = self._sources.of(file)
+        writes = self.sources.of(file)
         return change.name in (writes.attributes if change.space.is_class else writes.own)
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""
         file = _home_file(change)
-        return file is not None and not change.space.is_class and self._sources.of(file).is_dynamic
+        return file is not None and not change.space.is_class and self.sources.of(file).is_dynamic
 
     def _others(self, home: str, files: Collection[str]) -> list[str]:
         """Return the files of the application, given the module that was written to and the test code."""
@@ -198,14 +201,14 @@ class Writers:
     def _has_other_writer(self, change: ContentChange, others: Iterable[str]) -> bool:
         """Tell whether another file of the application's can write to an attribute of that name."""
         home = _home_file(change)
-        return any(self._sources.stores_attribute(file, change.name) for file in others if file != home)
+        return any(self.sources.stores_attribute(file, change.name) for file in others if file != home)
 
     def _may_be_computed(self, others: Iterable[str]) -> bool:
         """Tell whether a file of the application's can write to attributes whose names it does not say."""
         return any(
-            self._sources.of(file).targets.is_computed
+            self.sources.of(file).targets.is_computed
             for file in others
-            if any(word in self._sources.text(file) for word in ("setattr", "__dict__", "vars("))
+            if any(word in self.sources.text(file) for word in ("setattr", "__dict__", "vars("))
         )
 
     def _is_of_library(self, change: ContentChange) -> bool:
@@ -222,7 +225,7 @@ class Writers:
             if type(name) is str and top_level(name) == package
         )
         return any(
-            self._sources.stores_attribute(file, change.name)
+            self.sources.stores_attribute(file, change.name)
             for file in (own, *loaded)  # it may be loaded no more
             if file is not None
         )
@@ -236,7 +239,7 @@ class Writers:
     def _names_target(self, file: str, change: ContentChange) -> bool:
         """Tell whether a statement of a file writes to the name of what says the name of its owner."""
         owner = change.space.name.rpartition(".")[2]
-        writes = self._sources.of(file)
+        writes = self.sources.of(file)
         return writes.targets.has(owner, change.name) or (
             owner in writes.targets.computed and change.name in writes.any
         )
@@ -266,7 +269,7 @@ class Writers:
 
     def words(self, file: str) -> Set[str]:
         """Return words of a file, the last parts of the names of modules to which it may write among them."""
-        return self._sources.words(file)
+        return self.sources.words(file)
 
     def owners(self, file: str, *, with_helpers: bool = False) -> frozenset[str]:
         """Return the last parts of the names of what a file of test code writes to.
@@ -276,7 +279,7 @@ class Writers:
             with_helpers: whether conftests and helpers count, too.
         """
         files = self.test_code(file, "") if with_helpers else (file,)
-        return frozenset().union(*map(self._sources.owners, files))
+        return frozenset().union(*map(self.sources.owners, files))
 
     def is_harmless(self, files: Iterable[str]) -> bool:
         """Tell whether nothing in the texts of the test code that may run could write to a module.
@@ -287,11 +290,11 @@ class Writers:
             files: those of the test, or of who opened a window.
         """
         own = [*files]
-        if not own or not self._origins.test_files or any(map(self._sources.may_write, own)):
+        if not own or not self._origins.test_files or any(map(self.sources.may_write, own)):
             return False  # without pytest nobody knows what is test code; to go on costs more than a look
         if self._code.has_mocking_code():
             return False  # the helpers of an application's own test tools may leave a mock anywhere
-        return not any(self._sources.may_write(each) for file in own for each in self.test_code(file, ""))
+        return not any(self.sources.may_write(each) for file in own for each in self.test_code(file, ""))
 
     def execution(self, file: str, module: str, lines: range | None = None) -> Writer | None:
         """Return the statement that probably let the body of a module run again.
@@ -301,7 +304,7 @@ class Writers:
             module: the name of the module.
             lines: those of it to look at.
         """
-        found = statements_executing(self._sources.text(file), module)
+        found = statements_executing(self.sources.text(file), module)
         return next((Writer(file, one) for one in found if lines is None or one.line in lines), None)
 
     def statement(
@@ -322,7 +325,7 @@ class Writers:
         """
         others: list[Writer] = []
         for number, file in enumerate(files):
-            text = self._sources.text(file)
+            text = self.sources.text(file)
             if number and change.name not in text:
                 continue  # what it writes may be named elsewhere, but the test's own file is likelier then
             found = statements_writing(self.hooks.possible_writes(file), change.name)

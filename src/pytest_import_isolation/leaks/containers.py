@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pytest_import_isolation.contents.values import kind_of
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.parking.belongings import item_text
@@ -11,6 +12,8 @@ from pytest_import_isolation.report.records import WARNING
 from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.single_changes import SAME_CONTENTS, SingleChange
 
+#: As the report calls it.
+IMPORT_FUNCTION: Final = "builtins.__import__"
 _LIST_KINDS: Final = {"path": "path", "meta_path": "finder", "path_hooks": "hook"}
 
 
@@ -30,6 +33,12 @@ def judge_rebinding(change: SingleChange) -> Finding:
     what = "another object than before, with the same contents" if same else "another object than before"
     detail = f"{change.key} is {what}; code that holds the old one sees no changes."
     return Finding("rebound", detail, severity=WARNING if same else None)
+
+
+def judge_import_function(change: SingleChange) -> Finding:
+    """Return what it is that every import statement calls another function."""
+    detail = f"Every import statement calls {kind_of(change.after)} now."
+    return Finding("rebound", detail, IMPORT_FUNCTION, case="rebound-by-function")
 
 
 def judge_item(change: SingleChange) -> Finding | None:

@@ -213,13 +213,19 @@ class Exposures:
         if watched is None and "." in wanted:
             above = (self._in_place.get(ancestor) for ancestor in ancestors(wanted))
             watched = next(filter(None, above), None)
-        if watched is None and wanted in self._contents:
-            watched = self._contents[wanted][0]
-        return watched
+        return watched or next(iter(self._contents_of(wanted)), None)
+
+    def _contents_of(self, wanted: str) -> list[WatchedContents]:
+        """Return the changes of contents that who imports a module meets."""
+        if not self._contents:
+            return []
+        above = (one for package in ancestors(wanted) for one in self._contents.get(package, ()))
+        return [*self._contents.get(wanted, ()), *(one for one in above if one.is_met_below)]
 
     def _imported(self, wanted: str) -> None:
-        if wanted in self._contents:
-            self._met_contents(wanted)
+        contents = self._contents_of(wanted)
+        if contents:
+            self._met_contents(contents)
         watched, here = self._find(wanted), self._here()
         if watched is None or here is None:
             return
@@ -245,9 +251,9 @@ class Exposures:
             rank = _telling(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
             self._meet(watched, exposure, rank)
 
-    def _met_contents(self, wanted: str) -> None:
+    def _met_contents(self, contents: list[WatchedContents]) -> None:
         here = self._here()
-        several = () if here is None else [w for w in self._contents[wanted] if here.nodeid not in w.met]
+        several = () if here is None else [one for one in contents if here.nodeid not in one.met]
         asker = caller() if several else None
         if asker is None or here is None:
             return

@@ -9,7 +9,7 @@ from pytest_import_isolation.leaks.deciders import Deciders, folder_of
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
-from pytest_import_isolation.leaks.holders import Holder
+from pytest_import_isolation.leaks.holders import Holder, WatchedFunction
 from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
@@ -97,6 +97,8 @@ class FoundLeaks:
                 self._suspects.add(len(self.leaks))
             if is_suspect or capped.severity == ERROR:
                 self.watch_importers(change, leak, len(self.leaks), users)
+        elif change is not None and change.what == "import_function" and self._exposes:
+            self._exposures.watch_contents(WatchedFunction(change, leak.polluter, len(self.leaks)))
         self.leaks.append(capped)
 
     def capped(self, leak: Leak, worst: str = ERROR) -> Leak:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.module_contents import WatchedContents
@@ -13,6 +14,8 @@ from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.single_changes import SingleChange
 
 _WORD: Final = regex(r"\w+")
 
@@ -24,12 +27,47 @@ class Holder(NamedTuple):
     space: dict[str, Any]
     #: The file and line at which the traceback does; None for the test's own module.
     place: tuple[str, int] | None = None
+    #: The code that was running there.
+    code: CodeType | None = None
 
     @property
     def file(self) -> str:
         """The file of the module, or its name if it has none."""
         file = self.space.get("__file__")
         return file if type(file) is str else self.name
+
+
+class WatchedFunction(WatchedContents):
+    """A function that was left in the place of ``builtins.__import__``: every import calls it.
+
+    Args:
+        change: the change.
+        polluter: who made it.
+        leak: the number of the leak that it is.
+    """
+
+    def __init__(self, change: SingleChange, polluter: Polluter, leak: int) -> None:
+        super().__init__("builtins.__import__", (), polluter, lambda: change.is_in_place)
+        self.confirm(leak, polluter)
+        self._codes = {id(code): code for code in _codes_of(change.after)}
+
+    def place_in(self, holders: Sequence[Holder], is_users: Callable[[str], bool]) -> tuple[str, int] | None:
+        """Return the users' own statement of a traceback that called the function, None if none did."""
+        before: tuple[str, int] | None = None
+        for holder in holders:
+            if id(holder.code) in self._codes:
+                return before
+            if holder.place is not None and is_users(holder.place[0]):
+                before = holder.place
+        return None
+
+
+def _codes_of(function: object) -> Iterator[CodeType]:
+    """Yield the code that runs when a function is called; a Mock keeps functions among its attributes."""
+    own = namespace(function) or {}
+    for value in (function, own.get("_mock_side_effect"), own.get("_mock_wraps")):
+        if type(value) is FunctionType:
+            yield value.__code__
 
 
 def held(
@@ -48,6 +86,11 @@ def held(
     """
     words: set[str] = set()
     for watched in watching:
+        if isinstance(watched, WatchedFunction):
+            at = None if watched.is_over else watched.place_in(holders, is_users)
+            if at is not None:
+                yield watched, at
+            continue
         words = words or set(_WORD.findall(failure))
         last = watched.name.rpartition(".")[2]
         is_named = not words.isdisjoint(watched.names)

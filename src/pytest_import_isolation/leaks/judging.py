@@ -9,7 +9,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.attributes import judge_attribute, lacks_attribute
-from pytest_import_isolation.leaks.containers import judge_item, judge_rebinding
+from pytest_import_isolation.leaks.containers import judge_import_function, judge_item, judge_rebinding
 from pytest_import_isolation.leaks.entries import (
     has_private_name,
     is_first_import,
@@ -162,7 +162,7 @@ class Judge:
 
         Isolation leaves it so: the library remembers what it has done.
         """
-        if change.what not in LISTS or change.key == "order":
+        if change.what not in (*LISTS, "import_function") or change.key == "order":
             return False
         if change.before is ABSENT and self._is_put_back(change.what, change.after):
             return True
@@ -170,7 +170,8 @@ class Judge:
         owner = self._owner_of_item(change, modules, texts)
         if owner is None:
             return False
-        file = self._places.file_that_says(change, change.what)
+        word = "__import__" if change.what == "import_function" else change.what
+        file = self._places.file_that_says(change, word)
         if file is None or not self._origins.is_first_party(owner, modules.get(owner)):
             return file is None
         # The lines of an application are seen.
@@ -182,10 +183,10 @@ class Judge:
         return file in map(file_of, own)
 
     def _is_put_back(self, list_name: str, item: object) -> bool:
-        """Tell whether a finder or hook stood there at the start, and stands there once."""
+        """Tell whether a finder, hook or function stood there at the start, and stands there once."""
         if not any(item is other for other in self._at_start.get(list_name, ())):
             return False
-        return sum(item is other for other in items_of(list_name)) == 1
+        return list_name not in LISTS or sum(item is other for other in items_of(list_name)) == 1
 
     def _owner_of_item(
         self, change: SingleChange, modules: Mapping[Any, object], texts: list[str]
@@ -217,4 +218,6 @@ class Judge:
             return judge_attribute(change)
         if change.what == "rebound":
             return judge_rebinding(change)
+        if change.what == "import_function":
+            return judge_import_function(change)
         return judge_item(change)

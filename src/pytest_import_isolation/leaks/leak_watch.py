@@ -22,6 +22,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.tainted_modules import TaintedModules
 from pytest_import_isolation.leaks.taints import Taints
 from pytest_import_isolation.leaks.user_code import UserCode
+from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.parking.finder import FINDER
@@ -97,7 +98,10 @@ class LeakWatch:
         self.first_imports = FirstImports(origins, log, self.places)
         self._evictions = Evictions(origins, log, self.places, self.first_imports)
         #: Judges changes.
-        at_start = {name: items_of(name) for name in ("meta_path", "path_hooks")}
+        at_start: dict[str, tuple[object, ...]] = {
+            name: items_of(name) for name in ("meta_path", "path_hooks")
+        }
+        at_start["import_function"] = (import_function(),)
         self.judge = Judge(origins, log, self.places, at_start)
         #: Finds the names that lie in several directories.
         self.clashes = Clashes(origins, code.importer, is_of_the_run, self._clashed)

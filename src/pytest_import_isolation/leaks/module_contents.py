@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import ADDED, BOUND, REMOVED, Findings, Reloaded, how
+from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
@@ -80,6 +82,11 @@ class WatchedContents(WatchedChange):
     def is_in_place(self) -> bool:
         """Whether it is still there to be met."""
         return self._is_in_place()
+
+    @property
+    def is_met_below(self) -> bool:
+        """Whether who imports a submodule meets it, too."""
+        return PATH in self.names
 
     @property
     def is_over(self) -> bool:
@@ -207,7 +214,7 @@ class ContentLeaks:
         first = changes[0]
         severity = min((self._severity(change) for change in changes), key=(ERROR, WARNING, INFO).index)
         others = [f"{change.full_name} ({how(change)})" for change in changes[1:]]
-        detail = _detail(first)
+        detail = _detail_of_path(first, self.places.shorten) or _detail(first)
         if others:
             detail += f" The same statement wrote to {listing(others, _MOST_NAMES)}."
         kind = "class-attribute-left" if first.space.is_class else "attribute-left"
@@ -241,6 +248,24 @@ class ContentLeaks:
             home = change.space.home
             return INFO if self._origins.is_first_party(home, sys.modules.get(home)) else WARNING
         return ERROR if is_definition(change.before) else WARNING
+
+
+def _detail_of_path(change: ContentChange, shorten: Callable[[str], str]) -> str | None:
+    """Say which folders a package looks for its submodules in now, or no more; None if that is not known."""
+    before, after = change.before, change.after
+    if change.name != PATH or type(before) not in (list, tuple) or type(after) not in (list, tuple):
+        return None
+    was, now = _texts(before), _texts(after)
+    what = [f"{shorten(folder)!r} was added" for folder in now if folder not in was]
+    what += [f"{shorten(folder)!r} was removed" for folder in was if folder not in now]
+    return (
+        f"It says where submodules of {change.space.name} are looked for: "
+        f"{listing(what or ['the order is another one'], _MOST_NAMES)}."
+    )
+
+
+def _texts(items: Any) -> list[str]:
+    return [item if type(item) is str else kind_of(item) for item in items]
 
 
 def _detail(change: ContentChange) -> str:

@@ -124,7 +124,8 @@ class Places:
         trail = self._statements.find(change) if self._statements else None
         if trail is not None:
             return self._of_trail(trail, polluter, name)
-        containers = {"entry": "modules", "rebound": name.rpartition(".")[2]}
+        last = name.rpartition(".")[2]
+        containers = {"entry": "modules", "rebound": last, "import_function": last}
         container = containers.get(change.what, change.what)
         location = self.guess(polluter, container, name)
         return self._guess_module(polluter, container, name) if location is None else Place(location)

@@ -128,7 +128,7 @@ class ContentBoundaries:
         """Take note that the code of another file runs from now on, before it does."""
         if self.is_on:
             for file in self._files():
-                CONTENTS.name_classes(self._leaks.writers.owners(file))
+                CONTENTS.name(self._leaks.writers.owners(file))
             CONTENTS.begin_anew()
             self._is_harmless = False
 
@@ -145,7 +145,7 @@ class ContentBoundaries:
     def begin_tests(self, file: Path) -> None:
         """Take note that the tests of a file run from now on."""
         if self.is_on:
-            CONTENTS.name_classes(self._leaks.writers.owners(str(file), with_helpers=True))
+            CONTENTS.name(self._leaks.writers.owners(str(file), with_helpers=True))
             if self._is_harmless:
                 self.rebase()  # nobody looked after each test
             else:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_import_isolation.leaks.containers import IMPORT_FUNCTION
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -221,6 +222,8 @@ class EffectsObserver:
 
     def _counts(self, effect: Effect, before: _Moment, now: _Moment, imports: _Imports, file: Path) -> bool:
         what, _, key = effect.name.partition(":")
+        if what == IMPORT_FUNCTION:
+            return False  # that is a leak, and isolation undoes it
         if what == "atexit":
             # Only their number can be seen, and it does not shrink when one is unregistered.
             if before.has_basetemp is not now.has_basetemp or imports.are_asked_by("unregister", file):

@@ -168,7 +168,8 @@ def _holder_at(step: TracebackType) -> Holder:
     # Code may run in a mapping of the user's own.
     space = frame.f_globals if type(frame.f_globals) is dict else {}
     name = space.get("__name__")
-    return Holder(name if type(name) is str else "", space, (frame.f_code.co_filename, step.tb_lineno or 0))
+    place = frame.f_code.co_filename, step.tb_lineno or 0
+    return Holder(name if type(name) is str else "", space, place, frame.f_code)
 
 
 def _outcome_of(report: pytest.TestReport | pytest.CollectReport, phase: str) -> str:

@@ -94,6 +94,7 @@ def _writes(source: str) -> bool:
         _has_any(_QUOTED, source)
         or ("sys" in source and (_LIKE_SYS.search(source) or _FROM_SYS.search(source)))
         or (_has_any(_WRITERS, source) and _WRITER.search(source))
+        or ("__import__" in source and "builtins" in source)
     )
 
 

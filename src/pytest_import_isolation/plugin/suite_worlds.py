@@ -195,6 +195,8 @@ class SuiteWorlds:
         if any(change.what != "path" for change in harmful):
             world.is_harmful = True
             return
+        if world.has_undone:
+            return
         for name, module in world.overlay.entries.items():
             file = (namespace(module) or {}).get("__file__")
             if (

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.differences import Difference, items_of
@@ -31,7 +32,8 @@ SAME_CONTENTS = _SameContents()
 class SingleChange(NamedTuple):
     """One change of one thing."""
 
-    #: ``"entry"``, ``"attribute"``, ``"path"``, ``"meta_path"``, ``"path_hooks"`` or ``"rebound"``.
+    #: ``"entry"``, ``"attribute"``, ``"path"``, ``"meta_path"``, ``"path_hooks"``, ``"rebound"``, or
+    #: ``"import_function"`` for ``builtins.__import__``.
     what: str
     #: The module name, the name of the container, or what an item is compared by.
     key: Any
@@ -58,6 +60,8 @@ class SingleChange(NamedTuple):
             return bound_value(self.key) is self.after
         if self.what == "rebound":
             return container(self.key) is self.after
+        if self.what == "import_function":
+            return import_function() is self.after
         if self.key == "order":
             return _order(self.what) == self.after
         return (self.key in _order(self.what)) is (self.before is ABSENT)
@@ -84,6 +88,8 @@ def single_changes(difference: Difference) -> Iterator[SingleChange]:
         name = rebound.rpartition(".")[2]
         same = name in LISTS and name not in difference.lists
         yield SingleChange("rebound", rebound, SAME_CONTENTS if same else ABSENT, container(rebound))
+    if difference.import_function:
+        yield SingleChange("import_function", "", ABSENT, import_function())
 
 
 def entry_of(name: object) -> object:

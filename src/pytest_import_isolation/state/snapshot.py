@@ -160,6 +160,7 @@ class ImportState:
         """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`."""
         try:
             is_same = sys.modules is self.table and self._bindings.index.entries.are_of(self.table)
+            is_same = is_same and not self.import_function_changed()
             return is_same and (self._compared or self._looks()).are_same()
         except Exception:  # a test deleted one of the lists; another thread is adding to a table
             return False
@@ -256,8 +257,9 @@ class ImportState:
             yield "sys.path_importer_cache", self.importer_cache
 
     def import_function_changed(self) -> bool:
-        """Tell whether ``builtins.__import__`` is another one."""
-        return import_function() is not self._import_function
+        """Tell whether ``builtins.__import__`` is another one, apart from wrappers of this package."""
+        is_as_found = builtins.__import__ is self.import_as_found
+        return not is_as_found and import_function() is not self._import_function
 
     def _changed_lazy_imports(self) -> tuple[LazySettings, LazySettings] | None:
         before, now = self.lazy_imports, lazy_settings()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -123,11 +125,16 @@ class Statements:
         self._entries = Entries.of(self._table, self._entries)
         self._lists = [(name, getattr(sys, name, None), items_of(name)) for name in LISTS]
         self._compared = Lists((found, items) for _, found, items in self._lists)
+        self._import_found: object = builtins.__import__
+        self._function: object = import_function()
 
     def _looks_same(self) -> bool:
         try:
             return (
-                sys.modules is self._table and self._entries.are_of(self._table) and self._compared.are_same()
+                sys.modules is self._table
+                and self._entries.are_of(self._table)
+                and self._compared.are_same()
+                and (builtins.__import__ is self._import_found or import_function() is self._function)
             )
         except Exception:  # a test may have left anything
             return False
@@ -175,6 +182,8 @@ class Statements:
         found += (SingleChange("entry", name, module, ABSENT) for name, module in changes.removed.items())
         for name, list_object, items in self._lists:
             found += self._list_changes(name, list_object, items)
+        if (function := import_function()) is not self._function:
+            found.append(SingleChange("import_function", "", ABSENT, function))
         return found
 
     def _list_changes(self, name: str, list_object: object, items: tuple[object, ...]) -> list[SingleChange]:
@@ -240,6 +249,6 @@ def _reference(value: object) -> Callable[[], object]:
 
 
 def _identity(change: SingleChange) -> int:
-    if change.what in ("entry", "attribute", "rebound"):
+    if change.what in ("entry", "attribute", "rebound", "import_function"):
         return id(change.after)
     return change.before is ABSENT  # an item was added, or removed

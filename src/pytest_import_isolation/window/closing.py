@@ -181,6 +181,8 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
     finally:
         restored = restore(window.around, removal.leave)
         window.absent.show_again(window.around.modules)
+    if window.contents is not None:
+        window.contents.undo_bodies(removal.forgotten())
     window.forgotten_packages.update(removal.forgotten_packages())
     attributes = removal.clean_packages(window.log.images)
     attributes += let_wait_again(window.waiting, window.around.modules, removal.left)

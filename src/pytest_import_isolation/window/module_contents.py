@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pytest_import_isolation.contents.body_writes import writes_of_bodies
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import (
     NOTHING,
@@ -54,7 +55,7 @@ class WindowContents:
         self.start()
         if not self._is_harmless:
             for file in self._test_code(files()):
-                CONTENTS.name_classes(writers.owners(file, with_helpers=True))
+                CONTENTS.name(writers.owners(file, with_helpers=True))
             CONTENTS.begin_anew()
         #: What there was when the window was opened.
         self.around: State = CONTENTS.take()
@@ -119,6 +120,12 @@ class WindowContents:
         self._judged |= {(one.space, one.name) for one in changes}
         if found.reloaded or left:
             self.undone = self.undone.joined(undo_all(found._replace(written=left)))
+
+    def undo_bodies(self, leaving: Mapping[str, object]) -> None:
+        """Undo what first-party modules did to others when they were executed, since they leave now."""
+        changes = tuple(writes_of_bodies(leaving, self._writers.sources)) if leaving else ()
+        if changes:
+            self.undone = self.undone.joined(undo_all(Findings((), changes)))
 
     def follow_from(self, before: State | None) -> None:
         """Let what has changed since a moment belong to what is around the window.

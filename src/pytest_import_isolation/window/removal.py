@@ -179,6 +179,16 @@ class Removal:
             and self._origins.is_first_party(name, module)
         }
 
+    def forgotten(self) -> dict[str, object]:
+        """Return the first-party modules that left and will be executed anew."""
+        return {
+            name: module
+            for name, module in self.left.items()
+            if type(name) is str
+            and self.decisions[name].outcome is Outcome.FORGET
+            and self._origins.is_first_party(name, module)
+        }
+
     def remove_young_bytecode(self) -> None:
         """Let the sources of forgotten modules that were written a moment ago be compiled again."""
         for name, module in self.left.items():

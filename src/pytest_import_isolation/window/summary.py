@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import item_text
@@ -113,9 +112,6 @@ def blameless(
     told = [
         (change, _words_of(change)) for change in changes
     ]  # no keys: that would hash what a user put there
-    if difference.import_function:
-        change = SingleChange("import_function", "", ABSENT, import_function())
-        told.append((change, ("rebound", "builtins.__import__")))
     found = {words for change, words in told if ownership.blameless_maker(change)}
     # Who put something into the place of a module was not seen. The text of a library may be able to do it.
     able = (name for name in difference.replaced if type(name) is str and ownership.able_library(name))
@@ -123,6 +119,8 @@ def blameless(
 
 
 def _words_of(change: SingleChange) -> tuple[str, str]:
+    if change.what == "import_function":
+        return "rebound", "builtins.__import__"
     if change.what in ("entry", "rebound"):
         return change.what, change.key if type(change.key) is str else ""
     if change.key == "order":

@@ -117,6 +117,11 @@ class World:
         return self._seen is not None
 
     @property
+    def has_undone(self) -> bool:
+        """Whether something is undone in modules around it, which who borrows from it would not have."""
+        return bool(self._contents.again)
+
+    @property
     def is_in_place(self) -> bool:
         """Whether it was entered and not left."""
         return self._window is not None

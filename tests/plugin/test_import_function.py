@@ -1,0 +1,150 @@
+"""What is left in the place of ``builtins.__import__`` is told, contained, and named to its victims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Suite
+
+_FAKE = """\
+import builtins
+from unittest import mock
+
+real = builtins.__import__
+
+def fake(name, *args, **more):
+    if name == "colorsys":
+        raise ImportError("no colorsys")
+    return real(name, *args, **more)
+"""
+_LEAVING = {
+    "test_a.py": f"""{_FAKE}
+def test_first():
+    builtins.__import__ = fake
+""",
+    "test_b.py": """
+        def test_second():
+            import colorsys
+
+        def test_third():
+            assert False
+        """,
+}
+
+
+def test_it_is_told_with_its_line_and_to_the_failing_test_that_called_it(suite: Suite) -> None:
+    run = suite.run(_LEAVING, "--import-leak-fail", "--import-leak-effects")
+    assert run.outcomes == {"passed": 1, "failed": 2}
+    leak = run.leak("rebound", "builtins.__import__")
+    assert run.kinds == [("rebound", "builtins.__import__")]  # and not as an effect
+    assert leak["severity"] == "error"
+    assert leak["polluter"] == {"nodeid": "test_a.py::test_first", "phase": "call"}
+    assert (leak["location"]["file"], leak["location"]["line"]) == ("test_a.py", 12)
+    assert leak["detail"] == "Every import statement calls the function test_a.fake now."
+    assert [(met["nodeid"], met["file"], met["line"]) for met in leak["exposed"]] == [
+        ("test_b.py::test_second", "test_b.py", 3)
+    ]
+    assert "rebound by test_a.py::test_first (call)" in run.output
+    assert run.output.count("imported here at test_b.py:3") == 1
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_isolation_contains_it(suite: Suite, mode: str) -> None:
+    files = {**_LEAVING, "test_b.py": "def test_second():\n    import colorsys\n"}
+    run = suite.run(files, f"--isolate-imports={mode}", "--import-leak-fail")
+    assert (run.status, run.outcomes) == (0, {"passed": 2})
+    assert run.leak("rebound", "builtins.__import__")["contained"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("setattr(builtins, '__import__', fake)", 12),
+        ("mock.patch('builtins.__import__', side_effect=fake).start()", 12),
+    ],
+)
+def test_other_ways_to_leave_it_are_seen(suite: Suite, statement: str, line: int) -> None:
+    files = {**_LEAVING, "test_a.py": f"{_FAKE}\ndef test_first():\n    {statement}\n"}
+    leak = suite.run(files).leak("rebound", "builtins.__import__")
+    assert leak["location"]["line"] == line
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_second"]
+
+
+def test_what_a_file_leaves_at_its_collection_is_told_to_the_file_that_cannot_be_collected(
+    suite: Suite,
+) -> None:
+    files = {
+        "test_a.py": f"{_FAKE}\nbuiltins.__import__ = fake\n\ndef test_first(): pass\n",
+        "test_b.py": "import colorsys\n\ndef test_second(): pass\n",
+    }
+    run = suite.run(files)
+    assert run.blamed("rebound", "builtins.__import__") == ("test_a.py", "collect")
+    assert run.leak("rebound", "builtins.__import__")["exposed"][0]["nodeid"] == "test_b.py"
+    assert suite.run({}, "--isolate-imports=file").outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "monkeypatch.setattr('builtins.__import__', fake)",
+        "with mock.patch('builtins.__import__', fake): pass",
+        "builtins.__import__ = fake; builtins.__import__ = real",
+    ],
+)
+def test_what_is_put_back_is_no_leak(suite: Suite, body: str) -> None:
+    test_file = f"{_FAKE}\ndef test_first(monkeypatch):\n    {body}\n"
+    run = suite.run(
+        {**_LEAVING, "test_a.py": test_file, "test_b.py": "def test_second():\n    import colorsys\n"}
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_who_puts_it_back_later_is_no_polluter(suite: Suite) -> None:
+    files = {
+        **_LEAVING,
+        "test_b.py": """
+            import builtins
+
+            def test_second():
+                builtins.__import__ = __import__("test_a").real
+            """,
+    }
+    run = suite.run(files)
+    assert run.blamed("rebound", "builtins.__import__") == ("test_a.py::test_first", "call")
+
+
+def test_what_an_installed_library_does_is_no_leak(suite: Suite) -> None:
+    library = """
+        import builtins
+        def install():
+            before = builtins.__import__
+            def around(name, *args, **more):
+                return before(name, *args, **more)
+            builtins.__import__ = around
+        """
+    called = {
+        "site-packages/hooklib.py": library,
+        "site-packages/hooked.py": f"{library}\n        install()\n",
+        "test_a.py": """
+            def test_called():
+                import hooklib
+                hooklib.install()
+
+            def test_imported():
+                import hooked
+            """,
+    }
+    run = suite.run(called, ini="pythonpath = site-packages")
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_a_decision_of_a_conftest_is_a_warning(suite: Suite) -> None:
+    files = {"conftest.py": f"{_FAKE}\nbuiltins.__import__ = fake\n", "test_a.py": "def test_first(): pass\n"}
+    run = suite.run(files, "--import-leak-fail")
+    assert run.status == 0
+    assert run.leak("rebound", "builtins.__import__")["severity"] == "warning"
