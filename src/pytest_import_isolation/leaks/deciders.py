@@ -9,8 +9,15 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.statements import Step
 
 _CONFTEST: Final = "conftest.py"
+#: How the names of hooks begin that are called for a test, or for the tests of a file.
+_OF_NODES: Final = (
+    *("pytest_runtest_", "pytest_fixture_", "pytest_pyfunc_", "pytest_assert", "pytest_exception_"),
+    *("pytest_generate_", "pytest_make_", "pytest_pycollect_", "pytest_item"),
+    *("pytest_collectstart", "pytest_collectreport", "pytest_subtest"),
+)
 
 
 class Deciders:
@@ -30,16 +37,23 @@ class Deciders:
     def of(self, change: SingleChange) -> str | None:
         """Return the file whose hook or body was seen to make a change, if that is such a file.
 
-        What its fixtures and other functions do is the doing of who asks for that.
+        What its fixtures and other functions do is the doing of who asks for that, and what a hook does that
+        pytest calls for a test, or for a file, that of the test or file.
         """
         entry = self._places.entry_of(change)
         if entry is None:
             return None
-        if is_conftest(entry.file):
-            is_decided = entry.is_hook or entry.code == "<module>"
-        else:
-            is_decided = entry.is_hook and not self._origins.is_test_file(entry.file)
+        is_body = entry.code == "<module>" and is_conftest(entry.file)
+        is_decided = is_body or (self._is_hook(entry) and not entry.code.startswith(_OF_NODES))
         return self.add(entry.file) if is_decided else None
+
+    def is_by_hook(self, change: SingleChange) -> bool:
+        """Tell whether a hook of such a file was seen to make a change, whatever it was called for."""
+        entry = self._places.entry_of(change)
+        return entry is not None and self._is_hook(entry)
+
+    def _is_hook(self, entry: Step) -> bool:
+        return entry.is_hook and (is_conftest(entry.file) or not self._origins.is_test_file(entry.file))
 
     def add(self, file: str) -> str:
         """Take note that a file decides; return its name as node ids have it."""

@@ -159,7 +159,8 @@ class Boundaries:
                 compared = self._originals.compared(change)
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
-                    self.found.record(leak, worst, compared)
+                    is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
+                    self.found.record(leak, WARNING if is_by_hook else worst, compared)
         for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
             by = polluter._replace(phase=phase)
             self._judge_evictions(names, by, worst)
