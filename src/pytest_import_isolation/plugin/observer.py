@@ -21,7 +21,7 @@ from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.plugin.blame_hint import BlameHint
+from pytest_import_isolation.plugin.blame_hint import BlameHint, explains_all_failures
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
@@ -274,7 +274,8 @@ class Observer:
             if (leak.severity != INFO or top_level(leak.name) != _OWN)
             and (leak.severity == ERROR or number not in excused)
         )
-        self._output.finish(session, Report(leaks, complete=not self._interrupted))
+        report = Report(leaks, complete=not self._interrupted)
+        self._output.finish(session, report, is_explained=explains_all_failures(session))
         return (yield)
 
 
