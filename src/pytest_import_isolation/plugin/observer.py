@@ -7,7 +7,7 @@ changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,9 @@ class Observer:
         interruptions: tears down what is still set up at the end of the run.
         plugin_fixtures: knows the fixtures for which plugins answer.
     """
+
+    #: Puts away what the last file has for itself; only worlds do that.
+    put_away_last: Callable[[pytest.Session], None] | None = None
 
     def __init__(
         self,
@@ -260,6 +263,8 @@ class Observer:
         self._leak_watch.tainted.end_all()
         # Fixtures may have been torn down after the last test.
         self.boundaries.cut_between(self._fixture_changes.explained)
+        if self.put_away_last is not None:
+            self.put_away_last(session)
         # Isolation keeps what is a library's, although a test had it installed.
         self.boundaries.found.uncontain(items_of_lists() - self._items_at_start)
         failures, failure = self._leak_watch.statements.failures
