@@ -794,3 +794,125 @@ def test_a_descriptor_of_the_same_functions_is_no_change(suite: Suite, mode: str
     assert run.outcomes == {"passed": 10}
     assert _told(run) == [("error", "class-attribute-left", "shop.Cart.st", 4)]
     assert run.blamed("class-attribute-left", "shop.Cart.st") == ("test_b.py::test_left", "call")
+
+
+_ENVIRONMENT = {
+    "app.py": "from conf import Conf, DEBUG\n",
+    "conf.py": "import os\nDEBUG = os.environ.get('DEBUG', '0')\nclass Conf: pass\n",
+    "test_b.py": "import app\ndef test_b():\n    assert app.DEBUG == '0'\n",
+}
+_RELOADING = {
+    "a test": """
+        import importlib, app, conf
+        def test_a(monkeypatch):
+            monkeypatch.setenv("DEBUG", "1")
+            importlib.reload(conf)
+            importlib.reload(app)
+    """,
+    "a fixture": """
+        import importlib, app, conf, pytest
+        @pytest.fixture(scope="module")
+        def debugging():
+            monkeypatch = pytest.MonkeyPatch()
+            monkeypatch.setenv("DEBUG", "1")
+            importlib.reload(conf)
+            importlib.reload(app)
+            yield
+            monkeypatch.undo()
+        def test_a(debugging): pass
+    """,
+    "a file": """
+        import importlib, app, conf, pytest
+        monkeypatch = pytest.MonkeyPatch()
+        monkeypatch.setenv("DEBUG", "1")
+        importlib.reload(conf)
+        importlib.reload(app)
+        monkeypatch.undo()
+        def test_a(): pass
+    """,
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("who", _RELOADING)
+def test_what_a_body_writes_when_it_runs_again_is_told_as_the_reload_alone(
+    suite: Suite, who: str, mode: str
+) -> None:
+    run = suite.run({**_ENVIRONMENT, "test_a.py": _RELOADING[who]}, f"--isolate-imports={mode}")
+    assert "attribute-left" not in [kind for kind, _ in run.kinds]
+    if mode == "off":
+        assert run.outcomes == {"passed": 1, "failed": 1}
+        assert {("reloaded", "app"), ("reloaded", "conf")} <= {*run.kinds}
+
+
+def test_a_write_beside_a_reload_that_does_nothing_is_told(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import importlib, math
+        def test_it():
+            importlib.reload(math)
+            math.tau = 6
+        """
+    )
+    assert ("attribute-left", "math.tau") in run.kinds
+
+
+@pytest.mark.parametrize("value", ["1", "'http://live.example'", "[1]"])
+def test_who_puts_back_what_a_leak_had_changed_is_no_polluter(suite: Suite, value: str) -> None:
+    run = suite.run(
+        {
+            "shop.py": f"RATE = {value}\nFIRST = RATE\n",
+            "conftest.py": f"""
+                import pytest, shop
+                @pytest.fixture(scope="module")
+                def rate():
+                    shop.RATE = 3
+                    yield
+                    shop.RATE = {value if value != "[1]" else "shop.FIRST"}
+            """,
+            "test_a.py": "import shop\ndef test_1(): shop.RATE = 5\n",
+            "test_b.py": "import shop\ndef test_1(rate): assert shop.RATE == 3\n",
+            "test_c.py": "import shop\ndef test_1(): assert shop.RATE == shop.FIRST\n",
+            "test_d.py": "import shop\ndef test_1(): shop.RATE = 7\n",
+        },
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 4}
+    left = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["name"] == "shop.RATE"]
+    assert left == ["test_a.py::test_1", "test_d.py::test_1"]
+
+
+def test_a_patch_that_a_later_test_stops_is_one_change(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/net.py": "def get(): return 'real'\n",
+            "test_a.py": """
+                from unittest import mock
+                import app.net
+                patch = mock.patch("app.net.get", return_value="fake")
+                def test_start(): patch.start()
+                def test_middle(): assert app.net.get() == "fake"
+                def test_stop(): patch.stop()
+            """,
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.blamed("attribute-left", "app.net.get") == ("test_a.py::test_start", "call")
+    assert "such changes" not in run.section
+
+
+def test_who_changes_what_a_conftest_decided_on_is_told_even_if_it_is_the_original(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shop.py": "RATE = 1\n",
+            "conftest.py": "import shop\nshop.RATE = 5\n",
+            "test_a.py": "import shop\ndef test_1(): shop.RATE = 1\n",
+            "test_b.py": "import shop\ndef test_1(): assert shop.RATE == 5\n",
+        },
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    told = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["name"] == "shop.RATE"]
+    assert "test_a.py::test_1" in told

@@ -119,6 +119,7 @@ class Observer:
             ContentLeaks(origins, watch.places, Writers.of(origins)),
             watch.found,
             lambda: watch.here,
+            lambda: self._log.reloads,
             is_on=settings.contents != "off",
             is_undone=settings.isolate is not None and settings.contents == "undo",
         )
