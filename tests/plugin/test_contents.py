@@ -916,3 +916,78 @@ def test_who_changes_what_a_conftest_decided_on_is_told_even_if_it_is_the_origin
     assert run.outcomes == {"passed": 1, "failed": 1}
     told = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["name"] == "shop.RATE"]
     assert "test_a.py::test_1" in told
+
+
+# How a module takes something from ``shop.conf``, and its name for it.
+_TAKING = {
+    "by name": ("from shop.conf import FLAG", "FLAG"),
+    "renamed": ("from shop.conf import FLAG as found", "found"),
+    "relative": ("from .conf import FLAG", "FLAG"),
+    "if it can": ("try:\n    from shop.conf import FLAG\nexcept ImportError:\n    pass", "FLAG"),
+    "all": ("from shop.conf import *", "FLAG"),
+    "by a dotted name": ("import shop.conf\nVALUE = shop.conf.FLAG", "VALUE"),
+    "computed": ("import shop.conf\nif shop.conf.FLAG == PATCHED:\n    VALUE = PATCHED", "VALUE"),
+}
+
+
+@pytest.mark.parametrize("values", [("'live'", "'fake'"), ("True", "False"), ("1", "0"), ("(1,)", "()")])
+@pytest.mark.parametrize("how", _TAKING)
+def test_a_module_that_takes_a_patched_number_or_text_at_its_import_is_told(
+    suite: Suite, how: str, values: tuple[str, str]
+) -> None:
+    statement, name = _TAKING[how]
+    live, patched = values
+    run = suite.run(
+        {
+            "shop/__init__.py": "",
+            "shop/conf.py": f"FLAG = {live}\n",
+            "shop/client.py": statement.replace("PATCHED", patched) + "\n",
+            "test_a.py": f"""
+                import shop.conf
+                def test_it(monkeypatch):
+                    monkeypatch.setattr("shop.conf.FLAG", {patched})
+                    import shop.client
+            """,
+            "test_b.py": f"def test_it():\n    import shop.client\n    assert shop.client.{name} == {live}\n",
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _told(run) == [("error", "tainted", "shop.client", 5)]
+    leak = run.leak("tainted", "shop.client")
+    assert "shop.conf.FLAG was patched" in leak["detail"]
+    assert [exposed["nodeid"] for exposed in leak["exposed"]] == ["test_b.py::test_it"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from shop.conf import FLAG\nFLAG = False\n",
+        "try:\n    from shop.other import FLAG\nexcept ImportError:\n    from shop.conf import FLAG\n",
+        "FLAG = False\ndef function():\n    from shop.conf import FLAG\n    return FLAG\n",
+        "import shop.conf\nFLAG = False\ndef function(): return shop.conf.FLAG\n",
+        "FLAG = False\nif FLAG:\n    from shop.conf import FLAG\n",
+        "from shop.conf import OTHER as FLAG\n",
+        "from shop.other import *\n",
+    ],
+)
+def test_a_module_that_would_hold_the_same_number_anyway_is_not_tainted(suite: Suite, text: str) -> None:
+    run = suite.run(
+        {
+            "shop/__init__.py": "",
+            "shop/conf.py": "FLAG = True\nOTHER = False\n",
+            "shop/other.py": "FLAG = False\n",
+            "shop/client.py": text,
+            "test_a.py": """
+                from unittest import mock
+                import shop.conf
+                def test_it():
+                    with mock.patch("shop.conf.FLAG", False):
+                        import shop.client
+                        assert shop.client.FLAG is False
+            """,
+            "test_b.py": "def test_it():\n    import shop.client\n    assert 0\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _told(run) == []

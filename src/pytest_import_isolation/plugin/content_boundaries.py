@@ -179,7 +179,7 @@ class ContentBoundaries:
         """The numbers of leaks that are none: all later tests had the environment that a module read."""
         return self._environments.shared()
 
-    def _written_now(self, held: Set[int]) -> list[ContentChange]:
+    def _written_now(self, held: Callable[[], Set[int]]) -> list[ContentChange]:
         here = self._here()
         if here is None:
             return []
