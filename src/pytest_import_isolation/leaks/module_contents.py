@@ -17,7 +17,7 @@ from pytest_import_isolation.leaks.original_contents import OriginalContents
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
-from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, parent_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import (
     ERROR,
@@ -102,6 +102,19 @@ class WatchedContents(WatchedChange):
             or ((home := home_of(value)) is not None and home[0] == self.name)
             for value in list(space.values())
         )
+
+    def is_reached_from(self, space: dict[str, object]) -> bool:
+        """Tell whether a namespace holds a package above the module, which has it as an attribute."""
+        held = {id(value) for value in list(space.values())}
+        name = self.name
+        while (parts := parent_of(name))[0]:
+            above = namespace(sys.modules.get(parts[0])) or {}
+            if above.get(parts[1]) is not sys.modules.get(name, ABSENT):
+                return False
+            name = parts[0]
+            if id(sys.modules.get(name)) in held:
+                return True
+        return False
 
     def _was_replaced(self, value: object) -> bool:
         """Tell whether this is a class or function of the execution that a reload replaced."""
