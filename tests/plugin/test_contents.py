@@ -991,3 +991,45 @@ def test_a_module_that_would_hold_the_same_number_anyway_is_not_tainted(suite: S
     )
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert _told(run) == []
+
+
+_FLAT = {
+    "shop.py": "RATE = 5\ndef pay(): return 2\ndef ship(): return 3\n",
+    # The application's own, which lies with the tests, too.
+    "setup_shop.py": "import shop\ndef set_up():\n    shop.ship = lambda: 4\n",
+    "helpers.py": """
+        from unittest import mock
+        def no_pay():
+            mock.patch("shop.pay", lambda: 9).start()
+        def other_rate():
+            mock.patch("shop.RATE", 6).start()
+    """,
+    "test_a.py": """
+        import helpers, setup_shop, shop
+        def test_pay():
+            helpers.no_pay()
+            assert shop.pay() == 9
+        def test_rate():
+            helpers.other_rate()
+            assert shop.RATE == 6
+        def test_set_up():
+            setup_shop.set_up()
+    """,
+    "test_b.py": """
+        import shop
+        def test_pay(): assert shop.pay() == 2
+        def test_rate(): assert shop.RATE == 5
+        def test_ship(): assert shop.ship() == 4
+    """,
+}
+
+
+def test_a_helper_with_mocks_is_test_code_also_in_one_folder_with_the_application(suite: Suite) -> None:
+    run = suite.run(_FLAT)
+    assert run.outcomes == {"passed": 4, "failed": 2}
+    told = [(leak["name"], leak["polluter"]["nodeid"], leak["location"]) for leak in run.leaks]
+    assert told == [
+        ("shop.pay", "test_a.py::test_pay", {"file": "helpers.py", "line": 4, "exact": False}),
+        ("shop.RATE", "test_a.py::test_rate", {"file": "helpers.py", "line": 6, "exact": False}),
+    ]
+    assert suite.run(_FLAT, "--isolate-imports=file").outcomes == {"passed": 6}
