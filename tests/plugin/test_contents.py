@@ -1033,3 +1033,26 @@ def test_a_helper_with_mocks_is_test_code_also_in_one_folder_with_the_applicatio
         ("shop.RATE", "test_a.py::test_rate", {"file": "helpers.py", "line": 6, "exact": False}),
     ]
     assert suite.run(_FLAT, "--isolate-imports=file").outcomes == {"passed": 6}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_what_a_module_stores_in_its_own_globals_is_its_own_also_if_a_test_handed_it_over(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "plugins.py": """
+                def base(): return 0
+                default = base
+                def register(function):
+                    global default
+                    default = function
+                    return function
+            """,
+            "test_a.py": "import plugins\n@plugins.register\ndef mine(): return 1\ndef test_it(): pass\n",
+            "test_b.py": "import plugins\ndef test_it(): assert plugins.default() == 1\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
