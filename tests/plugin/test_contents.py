@@ -845,6 +845,22 @@ def test_what_a_body_writes_when_it_runs_again_is_told_as_the_reload_alone(
         assert {("reloaded", "app"), ("reloaded", "conf")} <= {*run.kinds}
 
 
+def test_what_a_test_itself_puts_in_after_a_reload_is_told_beside_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shop.py": "def f(): return 1\ndef g(): return 1\n",
+            "test_it.py": """
+                import importlib, shop
+                def test_it():
+                    shop.g = lambda: 2
+                    importlib.reload(shop)
+                    shop.f = lambda: 2
+            """,
+        }
+    )
+    assert sorted(run.kinds) == [("attribute-left", "shop.f"), ("reloaded", "shop")]
+
+
 def test_a_write_beside_a_reload_that_does_nothing_is_told(suite: Suite) -> None:
     run = suite.run(
         """

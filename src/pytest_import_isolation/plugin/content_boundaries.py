@@ -249,10 +249,15 @@ class ContentBoundaries:
         if polluter.nodeid:
             code = partial(self._leaks.test_code, polluter)
             # What its body wrote when it ran again is told as the reload.
-            changes = [one for one in CONTENTS.changes(self._base, now) if not self._is_reloaded(one.space)]
-            findings = find(
-                self._base, (), self._leaks.writers, code, self._origins, changes, with_hooks=True
-            )
+            writers = self._leaks.writers
+            changes = [
+                one
+                for one in CONTENTS.changes(self._base, now)
+                if not self._is_reloaded(one.space) or writers.puts_in_by_name(one, code(one.space.home))
+            ]
+            findings = find(self._base, (), writers, code, self._origins, changes, with_hooks=True)
+            untold = tuple(one for one in findings.reloaded if not self._is_reloaded(one.space))
+            findings = findings._replace(reloaded=untold)
             self._record(findings, polluter, worst, contained=self._is_undone)
         self.rebase(now)
 
