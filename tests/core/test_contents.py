@@ -19,7 +19,11 @@ from hypothesis import strategies as st
 
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.contents.ledger import CONTENTS
-from pytest_import_isolation.contents.read_names import names_read_at_import
+from pytest_import_isolation.contents.read_names import (
+    modules_in_imports,
+    names_read_at_import,
+    taken_at_import,
+)
 from pytest_import_isolation.contents.source_writes import (
     may_write_attributes,
     owners_in,
@@ -325,6 +329,37 @@ def test_texts_say_what_they_read_when_they_are_executed() -> None:
     assert read.issuperset("abcdef")
     assert "no" not in read
     assert not names_read_at_import("def (")
+
+
+def test_texts_say_what_they_take_when_they_are_executed() -> None:
+    source = (
+        "import os, shop.deep as deep\n"
+        "from shop.conf import URL, RATE as rate, SIZE, LATER\n"
+        "from . import near\n"
+        "from ..up import FAR\n"
+        "from shop.all import *\n"
+        "try:\n    from fast import dumps\nexcept ImportError as error:\n    from slow import dumps\n"
+        "SIZE = 1\n"
+        "def function():\n    global LATER\n    from shop.conf import NO\n    return os.no\n"
+        "VALUE = shop.deep.conf.FLAG\n"
+        "class Model:\n    value = os.environ\n"
+    )
+    taken = taken_at_import(source, "app.inner")
+    assert taken.imported == {
+        "URL": ("shop.conf", "URL"),
+        "rate": ("shop.conf", "RATE"),
+        "near": ("app.inner", "near"),
+        "FAR": ("app.up", "FAR"),
+    }
+    assert taken.all_from == "shop.all"
+    assert {"SIZE", "dumps", "error", "VALUE", "Model"} <= taken.bound
+    assert {("shop", "deep", "conf", "FLAG"), ("os", "environ")} <= taken.read
+    assert ("os", "no") not in taken.read
+    assert modules_in_imports(source, "app.inner") >= {
+        *("os", "shop.deep", "shop.conf", "app.inner", "app.up", "shop.all", "fast", "slow")
+    }
+    assert taken_at_import("from a import *\nfrom b import *\n", "").all_from == ""
+    assert not taken_at_import("def (", "").imported
 
 
 def test_a_descriptor_is_the_same_as_another_one_of_the_same_functions_and_nothing_of_it_is_called() -> None:

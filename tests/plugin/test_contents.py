@@ -794,3 +794,281 @@ def test_a_descriptor_of_the_same_functions_is_no_change(suite: Suite, mode: str
     assert run.outcomes == {"passed": 10}
     assert _told(run) == [("error", "class-attribute-left", "shop.Cart.st", 4)]
     assert run.blamed("class-attribute-left", "shop.Cart.st") == ("test_b.py::test_left", "call")
+
+
+_ENVIRONMENT = {
+    "app.py": "from conf import Conf, DEBUG\n",
+    "conf.py": "import os\nDEBUG = os.environ.get('DEBUG', '0')\nclass Conf: pass\n",
+    "test_b.py": "import app\ndef test_b():\n    assert app.DEBUG == '0'\n",
+}
+_RELOADING = {
+    "a test": """
+        import importlib, app, conf
+        def test_a(monkeypatch):
+            monkeypatch.setenv("DEBUG", "1")
+            importlib.reload(conf)
+            importlib.reload(app)
+    """,
+    "a fixture": """
+        import importlib, app, conf, pytest
+        @pytest.fixture(scope="module")
+        def debugging():
+            monkeypatch = pytest.MonkeyPatch()
+            monkeypatch.setenv("DEBUG", "1")
+            importlib.reload(conf)
+            importlib.reload(app)
+            yield
+            monkeypatch.undo()
+        def test_a(debugging): pass
+    """,
+    "a file": """
+        import importlib, app, conf, pytest
+        monkeypatch = pytest.MonkeyPatch()
+        monkeypatch.setenv("DEBUG", "1")
+        importlib.reload(conf)
+        importlib.reload(app)
+        monkeypatch.undo()
+        def test_a(): pass
+    """,
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("who", _RELOADING)
+def test_what_a_body_writes_when_it_runs_again_is_told_as_the_reload_alone(
+    suite: Suite, who: str, mode: str
+) -> None:
+    run = suite.run({**_ENVIRONMENT, "test_a.py": _RELOADING[who]}, f"--isolate-imports={mode}")
+    assert "attribute-left" not in [kind for kind, _ in run.kinds]
+    if mode == "off":
+        assert run.outcomes == {"passed": 1, "failed": 1}
+        assert {("reloaded", "app"), ("reloaded", "conf")} <= {*run.kinds}
+
+
+def test_what_a_test_itself_puts_in_after_a_reload_is_told_beside_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shop.py": "def f(): return 1\ndef g(): return 1\n",
+            "test_it.py": """
+                import importlib, shop
+                def test_it():
+                    shop.g = lambda: 2
+                    importlib.reload(shop)
+                    shop.f = lambda: 2
+            """,
+        }
+    )
+    assert sorted(run.kinds) == [("attribute-left", "shop.f"), ("reloaded", "shop")]
+
+
+def test_a_write_beside_a_reload_that_does_nothing_is_told(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import importlib, math
+        def test_it():
+            importlib.reload(math)
+            math.tau = 6
+        """
+    )
+    assert ("attribute-left", "math.tau") in run.kinds
+
+
+@pytest.mark.parametrize("value", ["1", "'http://live.example'", "[1]"])
+def test_who_puts_back_what_a_leak_had_changed_is_no_polluter(suite: Suite, value: str) -> None:
+    run = suite.run(
+        {
+            "shop.py": f"RATE = {value}\nFIRST = RATE\n",
+            "conftest.py": f"""
+                import pytest, shop
+                @pytest.fixture(scope="module")
+                def rate():
+                    shop.RATE = 3
+                    yield
+                    shop.RATE = {value if value != "[1]" else "shop.FIRST"}
+            """,
+            "test_a.py": "import shop\ndef test_1(): shop.RATE = 5\n",
+            "test_b.py": "import shop\ndef test_1(rate): assert shop.RATE == 3\n",
+            "test_c.py": "import shop\ndef test_1(): assert shop.RATE == shop.FIRST\n",
+            "test_d.py": "import shop\ndef test_1(): shop.RATE = 7\n",
+        },
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 4}
+    left = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["name"] == "shop.RATE"]
+    assert left == ["test_a.py::test_1", "test_d.py::test_1"]
+
+
+def test_a_patch_that_a_later_test_stops_is_one_change(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/net.py": "def get(): return 'real'\n",
+            "test_a.py": """
+                from unittest import mock
+                import app.net
+                patch = mock.patch("app.net.get", return_value="fake")
+                def test_start(): patch.start()
+                def test_middle(): assert app.net.get() == "fake"
+                def test_stop(): patch.stop()
+            """,
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.blamed("attribute-left", "app.net.get") == ("test_a.py::test_start", "call")
+    assert "such changes" not in run.section
+
+
+def test_who_changes_what_a_conftest_decided_on_is_told_even_if_it_is_the_original(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "shop.py": "RATE = 1\n",
+            "conftest.py": "import shop\nshop.RATE = 5\n",
+            "test_a.py": "import shop\ndef test_1(): shop.RATE = 1\n",
+            "test_b.py": "import shop\ndef test_1(): assert shop.RATE == 5\n",
+        },
+        ini="pythonpath = .",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    told = [leak["polluter"]["nodeid"] for leak in run.leaks if leak["name"] == "shop.RATE"]
+    assert "test_a.py::test_1" in told
+
+
+# How a module takes something from ``shop.conf``, and its name for it.
+_TAKING = {
+    "by name": ("from shop.conf import FLAG", "FLAG"),
+    "renamed": ("from shop.conf import FLAG as found", "found"),
+    "relative": ("from .conf import FLAG", "FLAG"),
+    "if it can": ("try:\n    from shop.conf import FLAG\nexcept ImportError:\n    pass", "FLAG"),
+    "all": ("from shop.conf import *", "FLAG"),
+    "by a dotted name": ("import shop.conf\nVALUE = shop.conf.FLAG", "VALUE"),
+    "computed": ("import shop.conf\nif shop.conf.FLAG == PATCHED:\n    VALUE = PATCHED", "VALUE"),
+}
+
+
+@pytest.mark.parametrize("values", [("'live'", "'fake'"), ("True", "False"), ("1", "0"), ("(1,)", "()")])
+@pytest.mark.parametrize("how", _TAKING)
+def test_a_module_that_takes_a_patched_number_or_text_at_its_import_is_told(
+    suite: Suite, how: str, values: tuple[str, str]
+) -> None:
+    statement, name = _TAKING[how]
+    live, patched = values
+    run = suite.run(
+        {
+            "shop/__init__.py": "",
+            "shop/conf.py": f"FLAG = {live}\n",
+            "shop/client.py": statement.replace("PATCHED", patched) + "\n",
+            "test_a.py": f"""
+                import shop.conf
+                def test_it(monkeypatch):
+                    monkeypatch.setattr("shop.conf.FLAG", {patched})
+                    import shop.client
+            """,
+            "test_b.py": f"def test_it():\n    import shop.client\n    assert shop.client.{name} == {live}\n",
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _told(run) == [("error", "tainted", "shop.client", 5)]
+    leak = run.leak("tainted", "shop.client")
+    assert "shop.conf.FLAG was patched" in leak["detail"]
+    assert [exposed["nodeid"] for exposed in leak["exposed"]] == ["test_b.py::test_it"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from shop.conf import FLAG\nFLAG = False\n",
+        "try:\n    from shop.other import FLAG\nexcept ImportError:\n    from shop.conf import FLAG\n",
+        "FLAG = False\ndef function():\n    from shop.conf import FLAG\n    return FLAG\n",
+        "import shop.conf\nFLAG = False\ndef function(): return shop.conf.FLAG\n",
+        "FLAG = False\nif FLAG:\n    from shop.conf import FLAG\n",
+        "from shop.conf import OTHER as FLAG\n",
+        "from shop.other import *\n",
+    ],
+)
+def test_a_module_that_would_hold_the_same_number_anyway_is_not_tainted(suite: Suite, text: str) -> None:
+    run = suite.run(
+        {
+            "shop/__init__.py": "",
+            "shop/conf.py": "FLAG = True\nOTHER = False\n",
+            "shop/other.py": "FLAG = False\n",
+            "shop/client.py": text,
+            "test_a.py": """
+                from unittest import mock
+                import shop.conf
+                def test_it():
+                    with mock.patch("shop.conf.FLAG", False):
+                        import shop.client
+                        assert shop.client.FLAG is False
+            """,
+            "test_b.py": "def test_it():\n    import shop.client\n    assert 0\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _told(run) == []
+
+
+_FLAT = {
+    "shop.py": "RATE = 5\ndef pay(): return 2\ndef ship(): return 3\n",
+    # The application's own, which lies with the tests, too.
+    "setup_shop.py": "import shop\ndef set_up():\n    shop.ship = lambda: 4\n",
+    "helpers.py": """
+        from unittest import mock
+        def no_pay():
+            mock.patch("shop.pay", lambda: 9).start()
+        def other_rate():
+            mock.patch("shop.RATE", 6).start()
+    """,
+    "test_a.py": """
+        import helpers, setup_shop, shop
+        def test_pay():
+            helpers.no_pay()
+            assert shop.pay() == 9
+        def test_rate():
+            helpers.other_rate()
+            assert shop.RATE == 6
+        def test_set_up():
+            setup_shop.set_up()
+    """,
+    "test_b.py": """
+        import shop
+        def test_pay(): assert shop.pay() == 2
+        def test_rate(): assert shop.RATE == 5
+        def test_ship(): assert shop.ship() == 4
+    """,
+}
+
+
+def test_a_helper_with_mocks_is_test_code_also_in_one_folder_with_the_application(suite: Suite) -> None:
+    run = suite.run(_FLAT)
+    assert run.outcomes == {"passed": 4, "failed": 2}
+    told = [(leak["name"], leak["polluter"]["nodeid"], leak["location"]) for leak in run.leaks]
+    assert told == [
+        ("shop.pay", "test_a.py::test_pay", {"file": "helpers.py", "line": 4, "exact": False}),
+        ("shop.RATE", "test_a.py::test_rate", {"file": "helpers.py", "line": 6, "exact": False}),
+    ]
+    assert suite.run(_FLAT, "--isolate-imports=file").outcomes == {"passed": 6}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_what_a_module_stores_in_its_own_globals_is_its_own_also_if_a_test_handed_it_over(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "plugins.py": """
+                def base(): return 0
+                default = base
+                def register(function):
+                    global default
+                    default = function
+                    return function
+            """,
+            "test_a.py": "import plugins\n@plugins.register\ndef mine(): return 1\ndef test_it(): pass\n",
+            "test_b.py": "import plugins\ndef test_it(): assert plugins.default() == 1\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []

@@ -207,3 +207,48 @@ def test_the_line_of_a_reload_by_the_module_imp_is_the_one_that_calls_it(suite: 
     }
     run = suite.run(files, "--import-leak-report")
     assert run.leak("reloaded", "shop")["location"] == {"file": "test_a.py", "line": 5, "exact": True}
+
+
+_BELOW = {
+    "shop/__init__.py": "from shop import rates\n",
+    "shop/rates.py": "def ship(): return 1\n",
+    "test_a.py": """
+        import os, shop
+        def test_path(): os.path.exists = lambda path: True
+        def test_rates(): shop.rates.ship = lambda: 9
+    """,
+    "test_b.py": """
+        import os
+        import shop as application
+
+        def test_path():
+            assert not os.path.exists("/nowhere")
+
+        def test_rates():
+            assert application.rates.ship() == 1
+    """,
+    "test_c.py": """
+        import os
+        import shop
+
+        def exists(): return False
+
+        def test_other():
+            assert exists(), (os, shop)
+    """,
+}
+
+
+def test_a_victim_that_reaches_a_module_as_an_attribute_of_its_package_is_told(suite: Suite) -> None:
+    run = suite.run(_BELOW, "--import-leak-report")
+    assert run.outcomes == {"passed": 2, "failed": 3}
+    met = {
+        leak["name"]: [(one["nodeid"], one["line"]) for one in leak["exposed"] if one["outcome"] == "failed"]
+        for leak in run.leaks
+    }
+    assert met == {
+        "os.path.exists": [("test_b.py::test_path", 2)],
+        "shop.rates.ship": [("test_b.py::test_rates", 3)],
+    }
+    told = run.output.partition("import leaks ===")[0]
+    assert told.count("import leaks: something imported here had been changed") == 2

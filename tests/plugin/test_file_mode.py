@@ -610,3 +610,58 @@ def test_what_a_module_does_while_it_is_collected_for_its_doctests_stays_done(
     )
     assert run.outcomes == {"passed": 2}
     assert [kind for kind in run.kinds if kind[0] == "class-attribute-left"] == []
+
+
+@pytest.mark.parametrize("last", ["test_a.py", "test_z.py"])
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_the_last_file_has_for_itself_is_contained_as_that_of_any_other(
+    suite: Suite, mode: str, last: str
+) -> None:
+    polluter = """
+        import sys
+        class Finder:
+            @staticmethod
+            def find_spec(*_): pass
+        sys.path.append("/nowhere")
+        sys.meta_path.append(Finder)
+        sys.path_hooks.append(lambda entry: exec("raise ImportError"))
+        def test_it():
+            assert "/nowhere" in sys.path
+    """
+    victim = """
+        import sys
+        def test_it():
+            assert "/nowhere" not in sys.path
+    """
+    files = {"test_a.py": victim, "test_z.py": victim, last: polluter}
+    run = suite.run(files, f"--isolate-imports={mode}", "--import-leak-report")
+    assert run.outcomes == {"passed": 2}
+    assert sorted(leak["kind"] for leak in run.leaks) == ["finder-added", "hook-added", "path-added"]
+    assert all(leak["contained"] for leak in run.leaks)
+    assert "no import leaks (" in run.section
+
+
+def test_a_path_entry_beside_a_reload_from_elsewhere_is_contained(suite: Suite) -> None:
+    files = {
+        "one/entry.py": "NAME = 'one'",
+        "two/entry.py": "NAME = 'two'",
+        "test_a.py": """
+            import importlib, os, sys
+            sys.path.insert(0, os.path.join(os.path.dirname(__file__), "one"))
+            import entry
+            def test_name():
+                importlib.reload(entry)
+                assert entry.NAME == "one"
+        """,
+        "test_b.py": """
+            import os, sys
+            sys.path.insert(0, os.path.join(os.path.dirname(__file__), "two"))
+            def test_two(): pass
+        """,
+    }
+    run = suite.run(files, "--isolate-imports=file")
+    assert run.outcomes == {"passed": 2}
+    added = {
+        leak["polluter"]["nodeid"]: leak["contained"] for leak in run.leaks if leak["kind"] == "path-added"
+    }
+    assert added == {"test_a.py": True, "test_b.py": True}

@@ -277,3 +277,51 @@ def test_paths_are_those_from_where_one_stands_and_a_statement_in_many_tests_is_
         "python -m pytest_import_isolation who boto part/report.json tells who imported it first"
         in run.output
     )
+
+
+_FAILURES = {
+    "call": "def test_it(): assert 0\n",
+    "setup": "import pytest\n@pytest.fixture\ndef f(): 1/0\ndef test_it(f): pass\n",
+    "collect": "1/0\n",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("-n1",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize("phase", _FAILURES)
+def test_beside_failures_that_nothing_explains_the_last_line_promises_nothing(
+    suite: Suite, phase: str, options: tuple[str, ...]
+) -> None:
+    files = {"test_it.py": _FAILURES[phase], "test_more.py": "def test_more(): pass\n"}
+    plugins = ("xdist",) if options else ()
+    run = suite.run(files, "--import-leak-report", *options, report=False, plugins=plugins)
+    assert "no import leaks seen (" in run.section
+    assert "keeps it so" not in run.section
+
+
+def test_where_failures_are_expected_or_explained_the_last_line_promises_as_ever(suite: Suite) -> None:
+    files = {
+        "test_it.py": """
+            import sys, pytest
+
+            def test_first():
+                import wave
+
+            def test_lazy():
+                assert "wave" not in sys.modules
+
+            @pytest.mark.xfail
+            def test_expected():
+                assert 0
+        """
+    }
+    run = suite.run(files, "--import-leak-report", report=False)
+    assert run.outcomes["failed"] == 1
+    assert "modules that were loaded before" in run.output
+    assert "no import leaks (" in run.section
+    assert "keeps it so" in run.section
+
+
+def test_the_page_promises_as_little_as_the_terminal(suite: Suite) -> None:
+    suite.run("def test_it(): assert 0\n", "--import-leak-file=page.html", report=False)
+    page = (suite.root / "page.html").read_text(encoding="utf-8")
+    assert "<title>no import leaks seen (" in page

@@ -57,6 +57,17 @@ def test_a_clean_run_names_the_guard_unless_it_is_guarded_or_was_interrupted() -
     assert "--import-leak-fail" not in _text(Report((_leak("removed", "x"),)), guards=False)
 
 
+def test_beside_a_failure_that_nothing_explains_nothing_is_promised() -> None:
+    seen = "no import leaks seen (0 first imports)"
+    assert _text(Report(), guards=False, is_explained=False) == seen
+    assert _text(Report(), is_explained=False, verbosity=-1) == seen
+    allowed = Report((_leak("removed", "x", allowed=True),))
+    last = _text(allowed, guards=False, is_explained=False).splitlines()[-1]
+    assert last == "no import leaks seen except the allowed ones (0 first imports)"
+    leaks = Report((_leak("removed", "x"),))
+    assert _text(leaks, is_explained=False) == _text(leaks)
+
+
 def test_one_leak() -> None:
     leak = _leak("fake-left", "boto", location=Location("test_a.py", 3, exact=False))
     report = Report((leak, _leak("loaded", "wave")))

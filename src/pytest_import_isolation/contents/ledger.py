@@ -303,13 +303,13 @@ class Contents:
         found = self._spaces.get(id(module))
         return found[0] if found is not None and found[0].owner() is module else None
 
-    def written(self, since: State, held: Set[int]) -> list[ContentChange]:
+    def written(self, since: State, held: Callable[[], Set[int]]) -> list[ContentChange]:
         """Return what is different in the namespaces that are known; no others are looked at.
 
         Args:
             since: the earlier moment.
-            held: the identities of objects. Changes may be left out that do not have one of them as the new
-                value, in a namespace whose owner is none of them.
+            held: returns the identities of objects, if it is asked. Changes may be left out that do not have
+                one of them as the new value, in a namespace whose owner is none of them.
         """
         found: list[ContentChange] = []
         for space in list(self._all_spaces()):

@@ -61,7 +61,8 @@ class LoadedFiles:
 
         Args:
             file: that of the test, or of who opened a window; it is left out.
-            target: that of the module that was written to: where it lies beside the tests, it is no helper.
+            target: that of the module that was written to: where it lies beside the tests, only what makes
+                mocks is a helper.
         """
         self._refresh()
         found = self._around.get((file, target))
@@ -78,13 +79,19 @@ class LoadedFiles:
     def _look_around(self, file: str, target: str | None) -> tuple[str, ...]:
         origins = self._origins
         folder, other_folder = os.path.dirname(file), None if target is None else os.path.dirname(target)
-        helpers: list[str] = []
-        if not origins.is_test_code(target):
+        others = [pair for pair in self._first_party.items() if not origins.is_test_file(pair[1])]
+        if origins.is_test_code(target):
+            # Among modules that lie with the application, what makes mocks is a helper all the same.
             helpers = [
                 other
-                for other in self._first_party.values()
-                if not origins.is_test_file(other)
-                and (origins.is_test_code(other) or (os.path.dirname(other) == folder != other_folder))
+                for name, other in others
+                if origins.is_test_code(other) and uses_mocks(sys.modules.get(name))
+            ]
+        else:
+            helpers = [
+                other
+                for _, other in others
+                if origins.is_test_code(other) or (os.path.dirname(other) == folder != other_folder)
             ]
         both = dict.fromkeys((*self._conftests.values(), *helpers))
         return tuple(other for other in both if other not in (file, target))

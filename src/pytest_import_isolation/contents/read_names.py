@@ -1,14 +1,33 @@
-"""Which names a module reads while it is executed, and not only when somebody calls something of it."""
+"""What a module reads while it is executed, and not only when somebody calls something of it."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.syntax import called, parsed, walk
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: What binds its name.
+_BINDING: Final = (*_FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_IMPORT: Final = regex(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+
+
+class Taken(NamedTuple):
+    """What a text takes from other modules when it is executed as a module."""
+
+    #: The names that an import statement alone binds, each with the module and the name there.
+    imported: Mapping[str, tuple[str, str]]
+    #: The module all names of which are imported, if there is one; nothing if there are several.
+    all_from: str
+    #: The names that something binds, but for those of the module above.
+    bound: frozenset[str]
+    #: Attributes that are read of what is found by a dotted name, in their parts.
+    read: frozenset[tuple[str, ...]]
 
 
 def names_read_at_import(source: str) -> frozenset[str]:
@@ -17,26 +36,103 @@ def names_read_at_import(source: str) -> frozenset[str]:
     Functions and classes of its own count if it calls them, or decorates something with them.
     """
     tree = parsed(source)
-    if tree is None:
-        return frozenset()
-    definitions = {node.name: node for node in walk(tree) if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
     found: set[str] = set()
+    for node in () if tree is None else _nodes_at_import(tree):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)  # getattr(shop, "RATE")
+    return frozenset(found)
+
+
+def modules_in_imports(source: str, package: str) -> set[str]:
+    """Return the names of the modules that the import statements of a text name.
+
+    Args:
+        source: the text.
+        package: that of its module, to which names that begin with dots are relative.
+    """
+    found: set[str] = set()
+    for taken_from, imported in _IMPORT.findall(source):
+        if taken_from:
+            name = taken_from.lstrip(".")
+            found.add(_absolute(name, len(taken_from) - len(name), package))
+        found.update(part.split()[0] for part in imported.split(",") if part.strip())
+    return found
+
+
+def taken_at_import(source: str, package: str) -> Taken:
+    """Return what a text takes from other modules; see :func:`modules_in_imports` for the arguments."""
+    tree = parsed(source)
+    imported: dict[str, tuple[str, str]] = {}
+    bound: list[str] = []
+    all_from: list[str] = []
+    for node in () if tree is None else _running(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = _absolute(node.module or "", node.level, package)
+            for alias in node.names:
+                if alias.name == "*":
+                    all_from.append(module)
+                else:
+                    imported[alias.asname or alias.name] = module, alias.name
+        bound += _bound(node)
+    read: set[tuple[str, ...]] = set()
+    for node in () if tree is None else walk(tree):
+        if isinstance(node, ast.Global):  # a function may bind it, which the body may call
+            bound += node.names
+    for node in () if tree is None else _nodes_at_import(tree):
+        if isinstance(node, ast.Attribute) and (parts := _parts_of(node)):
+            read.add(parts)
+    return Taken(
+        {name: origin for name, origin in imported.items() if bound.count(name) == 1},
+        all_from[0] if len(all_from) == 1 else "",
+        frozenset(bound),
+        frozenset(read),
+    )
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    if not level:
+        return name
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) - level + 1], *([name] if name else [])])
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node binds in its module, or may bind there."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Name):
+        yield from () if isinstance(node.ctx, ast.Load) else (node.id,)
+    elif isinstance(node, _BINDING) and node.name:
+        yield node.name
+
+
+def _parts_of(node: ast.Attribute) -> tuple[str, ...]:
+    """Return the parts of a dotted name; nothing if it begins with something else than a name."""
+    parts: list[str] = []
+    each: ast.expr = node
+    while isinstance(each, ast.Attribute):
+        parts.append(each.attr)
+        each = each.value
+    return (each.id, *reversed(parts)) if isinstance(each, ast.Name) else ()
+
+
+def _nodes_at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a text is executed, and those of functions and classes that it calls."""
+    definitions = {node.name: node for node in walk(tree) if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
     bodies: list[Iterator[ast.AST]] = [_running(tree)]
     seen: set[str] = set()
     while bodies:
         for node in bodies.pop():
-            if isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif isinstance(node, ast.Name):
-                found.add(node.id)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)  # getattr(shop, "RATE")
+            yield node
             decorators = getattr(node, "decorator_list", [])
             for name in (called(node), *(one.id for one in decorators if isinstance(one, ast.Name))):
                 if name in definitions and name not in seen:
                     seen.add(name)
                     bodies.append(walk(definitions[name]))
-    return frozenset(found)
 
 
 def _running(root: ast.AST) -> Iterator[ast.AST]:

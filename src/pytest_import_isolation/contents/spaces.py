@@ -254,21 +254,24 @@ class Space:
         self._copies.append(weakref.ref(self.copy))
         return True
 
-    def may_differ(self, before: Copy, held: Set[int]) -> bool:
+    def may_differ(self, before: Copy, held: Callable[[], Set[int]]) -> bool:
         """Tell whether what this holds may differ in a way that concerns a holder of some objects.
 
         Nothing is copied for that. A package gets a name with each submodule that is imported.
 
         Args:
             before: what it held.
-            held: the identities of the objects.
+            held: returns the identities of the objects: most namespaces are as before.
         """
         dictionary = self.dictionary
         if dictionary is None or self.cell is None:
             return True
         if self.copy is before and self.cell.value == self._version:
             return False
-        return id(self.owner()) in held or any(map(held.__contains__, map(id, list(dictionary.values()))))
+        objects = held()
+        return id(self.owner()) in objects or any(
+            map(objects.__contains__, map(id, list(dictionary.values())))
+        )
 
     def _is_unchanged(self, dictionary: dict[str, Any]) -> bool:
         if self.cell is not None:

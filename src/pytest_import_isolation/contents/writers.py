@@ -126,7 +126,9 @@ class Writers:
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
-        if self._is_in_a_test(change) or self._is_own_state(change) or self._is_put_back(change, written):
+        if self._is_in_a_test(change) or self._is_own_state(change):
+            return False
+        if _is_put_back(change, map(self.sources.text, written)):
             return False
         if is_certain or any(self._names_target(file, change) for file in written):
             return True
@@ -154,17 +156,14 @@ class Writers:
         file = file_of_code(change.after) if is_definition(change.before) else None
         return file is not None and self._origins.is_test_file(file)
 
-    def _is_put_back(self, change: ContentChange, files: Iterable[str]) -> bool:
-        """Tell whether what was left may be a copy that a test made, to put it back later.
+    def puts_in_by_name(self, change: ContentChange, files: Iterable[str]) -> bool:
+        """Tell whether test code gave what took the place of something, and says the name that it wrote to.
 
-        What stood there was changed in place meanwhile: to put that back would bring these changes back.
+        No body of a module that runs again binds that, unless it imports it.
         """
-        sort = _sort_of_container(change.before)
-        return (
-            sort is not None
-            and change.name != PATH  # which is another one only if it says other folders
-            and sort is _sort_of_container(change.after)
-            and any(copies_attribute(self.sources.text(file), change.name) for file in files)
+        owner = change.space.name.rpartition(".")[2]
+        return self._is_stand_in(change) and any(
+            self.sources.of(file).targets.has(owner, change.name) for file in files
         )
 
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
@@ -346,6 +345,20 @@ def _definition(value: object, file: str, lines: range | None) -> Statement | No
         return None
     line = value.__code__.co_firstlineno
     return Statement(line, 0, is_direct=False) if line in lines else None
+
+
+def _is_put_back(change: ContentChange, texts: Iterable[str]) -> bool:
+    """Tell whether what was left may be a copy that a test made, to put it back later.
+
+    What stood there was changed in place meanwhile: to put that back would bring these changes back.
+    """
+    sort = _sort_of_container(change.before)
+    return (
+        sort is not None
+        and change.name != PATH  # which is another one only if it says other folders
+        and sort is _sort_of_container(change.after)
+        and any(copies_attribute(text, change.name) for text in texts)
+    )
 
 
 def _sort_of_container(value: object) -> type | None:

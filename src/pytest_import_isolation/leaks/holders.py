@@ -100,19 +100,29 @@ def held(
         file = (namespace(sys.modules.get(watched.name)) or {}).get("__file__")
         passes = is_named or (type(file) is str and is_users(file))
         met = [one for one in holders if one.place is None or (passes and is_users(one.place[0]))]
-        holder = _holder_of(watched, met)
+        holder = _holder_of(watched, met, last if is_named else "")
         if holder is not None:
             place, line = holder.place or (holder.file, 1)
-            yield watched, (place, line_of_import(place, last) or line)
+            # The module itself, or else the package of which it is an attribute.
+            lines = (line_of_import(place, part) for part in reversed(watched.name.split(".")))
+            yield watched, (place, next(filter(None, lines), line))
 
 
-def _holder_of(watched: WatchedContents, holders: Iterable[Holder]) -> Holder | None:
-    """Return the first module that holds what was changed, or calls it."""
+def _holder_of(watched: WatchedContents, holders: Iterable[Holder], last: str) -> Holder | None:
+    """Return the first module that holds what was changed, or calls it.
+
+    Args:
+        watched: the change.
+        holders: modules.
+        last: how a text names the module as an attribute of its package; nothing if that does not count.
+    """
     before: Holder | None = None
     for holder in holders:
         if holder.name == watched.name and watched.is_in_place:
             return before or holder
         if watched.is_held_by(holder.space):
+            return holder
+        if last and watched.is_reached_from(holder.space) and f".{last}." in text_of(Path(holder.file)):
             return holder
         before = holder
     return None

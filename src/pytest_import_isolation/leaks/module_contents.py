@@ -14,10 +14,12 @@ from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
+from pytest_import_isolation.leaks.deciders import is_conftest
+from pytest_import_isolation.leaks.original_contents import OriginalContents
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
-from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, parent_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import (
     ERROR,
@@ -108,6 +110,19 @@ class WatchedContents(WatchedChange):
             for value in list(space.values())
         )
 
+    def is_reached_from(self, space: dict[str, object]) -> bool:
+        """Tell whether a namespace holds a package above the module, which has it as an attribute."""
+        held = {id(value) for value in list(space.values())}
+        name = self.name
+        while (parts := parent_of(name))[0]:
+            above = namespace(sys.modules.get(parts[0])) or {}
+            if above.get(parts[1]) is not sys.modules.get(name, ABSENT):
+                return False
+            name = parts[0]
+            if id(sys.modules.get(name)) in held:
+                return True
+        return False
+
     def _was_replaced(self, value: object) -> bool:
         """Tell whether this is a class or function of the execution that a reload replaced."""
         home = home_of(value)
@@ -131,6 +146,7 @@ class ContentLeaks:
         #: Shortens file names, and knows the lines of tests.
         self.places = places
         self.writers = writers
+        self._originals = OriginalContents()
 
     def test_code(self, polluter: Polluter, home: str) -> tuple[str, ...]:
         """Return the files of test code that may have run for a polluter.
@@ -164,6 +180,8 @@ class ContentLeaks:
                 )
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
+            if self._originals.takes_back(change):
+                continue
             place, key = self._place(change, by(change))
             groups.setdefault((change.space.home, change.space.is_class, *key), []).append((change, place))
         for group in groups.values():
@@ -171,6 +189,9 @@ class ContentLeaks:
             polluter = by(changes[0])
             hooks = self.writers.hooks.of(changes[0], self.test_code(polluter, changes[0].space.home))
             if hooks is None:
+                if not is_conftest(polluter.nodeid):  # what a conftest decides on is not for others to undo
+                    for change in changes:
+                        self._originals.note_left(change)
                 yield self._of_writes(changes, polluter, group[0][1], by_fixture=by_fixture)
             else:
                 polluter = polluter._replace(nodeid=self.places.shorten(hooks.file))

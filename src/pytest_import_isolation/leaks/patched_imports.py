@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.read_names import names_read_at_import
+from pytest_import_isolation.contents.read_names import (
+    modules_in_imports,
+    names_read_at_import,
+    taken_at_import,
+)
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -48,7 +54,7 @@ class PatchedImports:
         origins: gives the verdicts on modules.
         here: returns the test that is running, and its phase.
         contents: returns what test code has written to modules since the test began, as far as that may
-            concern a module that holds objects of these identities.
+            concern a module that has to do with objects of these identities.
         setters: returns, for a key of the environment, what set it as far as that is known.
     """
 
@@ -56,7 +62,7 @@ class PatchedImports:
         self,
         origins: Origins,
         here: Callable[[], Polluter | None],
-        contents: Callable[[Set[int]], Collection[ContentChange]],
+        contents: Callable[[Callable[[], Set[int]]], Collection[ContentChange]],
         setters: Callable[[], Mapping[str, str]],
     ) -> None:
         self._origins = origins
@@ -147,12 +153,16 @@ class PatchedImports:
         builtin = space.get("__builtins__")
         if type(builtin) is dict:  # the interpreter gives the same one to all modules
             held.discard(id(builtin))
-        for change in self._contents(held):
-            text = text_of(Path(file))
+        text = cache(lambda: text_of(Path(file)))
+        for change in self._contents(cache(lambda: held | _imported(text(), space))):
             # Another name may stand for the same object.
-            is_taken = id(change.after) in held and (change.name in text or "import *" in text)
-            is_read = id(change.space.owner()) in held and change.name in text
-            if is_taken or (is_read and change.name in names_read_at_import(text)):
+            is_taken = id(change.after) in held and (change.name in text() or "import *" in text())
+            is_read = id(change.space.owner()) in held and change.name in text()
+            if (
+                is_taken
+                or (is_read and change.name in names_read_at_import(text()))
+                or _says_that_it_takes(text(), space, change)
+            ):
                 yield change
 
     def take(self) -> Iterator[tuple[PatchedImport, str]]:
@@ -164,6 +174,51 @@ class PatchedImports:
                     patched,
                     f"It was first imported while {listing(patched.patched, _MOST)}, and it stays loaded.",
                 )
+
+
+def _imported(text: str, space: Mapping[str, object]) -> set[int]:
+    """Return the identities of the modules that the import statements of a module name."""
+    return {
+        id(sys.modules[name]) for name in modules_in_imports(text, _package(space)) if name in sys.modules
+    }
+
+
+def _says_that_it_takes(text: str, space: Mapping[str, object], change: ContentChange) -> bool:
+    """Tell whether the text of a module says that it took, or read, what stands under a name elsewhere.
+
+    Many names hold the same number or text: here nothing else than an import can have bound the name.
+    """
+    owner = change.space.owner()
+    if owner is None or change.after is ABSENT or (change.name not in text and "import *" not in text):
+        return False
+    taken = taken_at_import(text, _package(space))
+    names = [
+        name
+        for name, (module, imported) in taken.imported.items()
+        if imported == change.name and sys.modules.get(module) is owner
+    ]
+    if change.name not in taken.bound and sys.modules.get(taken.all_from) is owner:
+        names.append(change.name)
+    return any(space.get(name, ABSENT) is change.after for name in names) or any(
+        parts[-1] == change.name and _found(space, parts[:-1]) is owner for parts in taken.read
+    )
+
+
+def _found(space: Mapping[str, object], parts: tuple[str, ...]) -> object:
+    """Return what a dotted name leads to in a module, through modules alone; ABSENT if that is not known."""
+    found: object = ABSENT
+    inside: Mapping[str, object] | None = space
+    for part in parts:
+        if inside is None:
+            return ABSENT
+        found = inside.get(part, ABSENT)
+        inside = namespace(found) if issubclass(type(found), ModuleType) else None
+    return found
+
+
+def _package(space: Mapping[str, object]) -> str:
+    package = space.get("__package__")
+    return package if type(package) is str else ""
 
 
 class SharedEnvironments:

@@ -46,10 +46,15 @@ def holders_of(old: Collection[int], reloaded: object) -> Iterator[str]:
                 yield f"{name}.{key}"
 
 
+def is_of_c_code(reload: Reload) -> bool:
+    """Tell whether a module of C code was to be executed again, which writes nothing in most of them."""
+    loader = (namespace(reload.module) or {}).get("__loader__")
+    return loader is BuiltinImporter or type(loader) is ExtensionFileLoader
+
+
 def is_without_effect(reload: Reload) -> bool:
-    """Tell whether a module of C code was asked to be executed again, which it never is."""
+    """Tell whether a module of C code was asked to be executed again, and was not."""
     space = namespace(reload.module) or {}
-    loader = space.get("__loader__")
-    if loader is not BuiltinImporter and type(loader) is not ExtensionFileLoader:
-        return False
-    return all(reload.before.get(name) is value for name, value in space.items() if not name.startswith("__"))
+    return is_of_c_code(reload) and all(
+        reload.before.get(name) is value for name, value in space.items() if not name.startswith("__")
+    )

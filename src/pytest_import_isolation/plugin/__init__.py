@@ -269,6 +269,9 @@ def _start(config: pytest.Config) -> SuiteIsolation | None:
         parts.interruptions,
     )
     manager.register(suite, _SUITE)
+    watching: Observer | None = manager.get_plugin(_OBSERVER)
+    if watching is not None:
+        watching.put_away_last = suite.put_away_last
     item_windows(config)
     if settings.isolate.startswith("process"):
         _start_processes(config)

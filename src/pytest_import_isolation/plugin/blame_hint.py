@@ -17,6 +17,8 @@ BLAME_TITLE: Final = "does it pass alone?"
 _EXPLAINED: Final = frozenset((TITLE, GUARD_TITLE, EXECUTED_TITLE, EXECUTION_TITLE))
 #: Options of the report, which ``blame`` sets for itself; some take a value.
 _OWN: Final = "--import-leak"
+#: The terminal's category of what was run again, which is no failure of the run.
+_REPEATED: Final = "rerun"
 _WITH_VALUE: Final = ("--import-leak-allow", "--import-leak-baseline", "--import-leak-file")
 
 
@@ -47,6 +49,27 @@ class BlameHint:
             return
         self._is_told = is_logged
         add_section(report, BLAME_TITLE, blame_hint(report.nodeid, self._config.invocation_params.args))
+
+
+def explains_all_failures(session: pytest.Session) -> bool:
+    """Tell whether each failure of a run has a section that says where it comes from.
+
+    Args:
+        session: the run, which is over.
+    """
+    if not session.testsfailed:
+        return True
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None:  # nobody has kept the failures
+        return False
+    failures = [
+        report
+        for category, reports in terminal.stats.items()
+        if category != _REPEATED
+        for report in reports
+        if isinstance(report, (pytest.TestReport, pytest.CollectReport)) and report.failed
+    ]
+    return bool(failures) and all(has_section(report, _EXPLAINED) for report in failures)
 
 
 def blame_hint(nodeid: str, arguments: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from pytest_import_isolation.leaks.module_contents import (
 from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reachable_imports import function_in
-from pytest_import_isolation.leaks.reloads import is_without_effect
+from pytest_import_isolation.leaks.reloads import is_of_c_code, is_without_effect
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
 from pytest_import_isolation.report.records import (
@@ -55,9 +55,15 @@ class ContentBoundaries:
         leaks: makes leaks.
         found: takes them.
         here: returns the test or file that is running, and its phase.
+        reloads: returns the reloads that were seen since the last boundary.
         is_on: whether contents are looked at.
         is_undone: whether what tests and files do to contents is undone when their file is over.
     """
+
+    # The test that runs, and whether no test code is running that could write to a module: then nobody looks
+    # after each test.
+    _test: pytest.Item | None = None
+    _is_harmless = False
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class ContentBoundaries:
         leaks: ContentLeaks,
         found: FoundLeaks,
         here: Callable[[], Polluter | None],
+        reloads: Callable[[], Iterable[Reload]],
         *,
         is_on: bool,
         is_undone: bool,
@@ -76,14 +83,13 @@ class ContentBoundaries:
         self._found = found
         self.is_on = is_on
         self._here = here
+        self._reloads = reloads
         self._is_undone = is_undone
         # By what was written to: what stood there at the end of a phase, and that phase.
         self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
         # The phases of the test that were looked at.
         self._looked: set[str] = set()
         self._environments = SharedEnvironments()
-        # Whether no test code is running that could write to a module: then nobody looks after each test.
-        self._is_harmless = False
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
@@ -93,7 +99,6 @@ class ContentBoundaries:
         self._base: State = CONTENTS.take() if is_on else {}
         # The state at the end of the last phase that was looked at.
         self._last: State = self._base
-        self._test: pytest.Item | None = None
         #: Finds the modules that were first imported while something was patched.
         self._patched = PatchedImports(origins, here, self._written_now, self._setters)
         if is_on:
@@ -101,7 +106,13 @@ class ContentBoundaries:
             config.add_cleanup(self._patched.stop)
         #: Does the same for fixtures of a wider scope.
         self.of_fixtures = FixtureContents(
-            leaks, found, self._patched, self._of_tests, self._follow, is_undone=is_undone
+            leaks,
+            found,
+            self._patched,
+            self._of_tests,
+            self._follow,
+            self._is_reloaded,
+            is_undone=is_undone,
         )
 
     def _files(self) -> list[str]:
@@ -168,7 +179,7 @@ class ContentBoundaries:
         """The numbers of leaks that are none: all later tests had the environment that a module read."""
         return self._environments.shared()
 
-    def _written_now(self, held: Set[int]) -> list[ContentChange]:
+    def _written_now(self, held: Callable[[], Set[int]]) -> list[ContentChange]:
         here = self._here()
         if here is None:
             return []
@@ -237,14 +248,27 @@ class ContentBoundaries:
             return
         if polluter.nodeid:
             code = partial(self._leaks.test_code, polluter)
-            changes = CONTENTS.changes(self._base, now)
-            findings = find(
-                self._base, (), self._leaks.writers, code, self._origins, changes, with_hooks=True
-            )
-            untold = tuple(one for one in findings.reloaded if id(one.space.dictionary) not in self._reloaded)
+            # What its body wrote when it ran again is told as the reload.
+            writers = self._leaks.writers
+            changes = [
+                one
+                for one in CONTENTS.changes(self._base, now)
+                if not self._is_reloaded(one.space) or writers.puts_in_by_name(one, code(one.space.home))
+            ]
+            findings = find(self._base, (), writers, code, self._origins, changes, with_hooks=True)
+            untold = tuple(one for one in findings.reloaded if not self._is_reloaded(one.space))
             findings = findings._replace(reloaded=untold)
             self._record(findings, polluter, worst, contained=self._is_undone)
         self.rebase(now)
+
+    def _is_reloaded(self, space: Space) -> bool:
+        """Tell whether somebody was heard to reload a module since the last boundary."""
+        if space.is_class:
+            return False
+        return id(space.dictionary) in self._reloaded or any(
+            namespace(reload.module) is space.dictionary and not is_of_c_code(reload)
+            for reload in self._reloads()
+        )
 
     def record_contained(self, findings: Findings, polluter: Polluter) -> None:
         """Record what a window or world is about to undo."""
@@ -256,7 +280,8 @@ class ContentBoundaries:
         dictionary = namespace(reload.module)
         if dictionary is None or id(dictionary) in self._reloaded or is_without_effect(reload):
             return
-        self._reloaded.add(id(dictionary))
+        if not is_of_c_code(reload):
+            self._reloaded.add(id(dictionary))
         found = self._of_reload(reload, polluter)
         is_undone = all(dictionary.get(name) is value for name, value in reload.before.items())
         if is_by_application(reload, self._origins):

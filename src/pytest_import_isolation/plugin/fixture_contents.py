@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.findings import Findings, undo_all
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.looks import State
+from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
@@ -27,6 +28,7 @@ class FixtureContents:
         patched: finds the modules that were first imported while something was patched.
         of_tests: returns those of some changes that are test code's doing, given who may have made them.
         follow: takes over changes into what everything is compared with.
+        is_reloaded: tells whether the body of a module ran again a moment ago, which is told by itself.
         is_undone: whether what tests and files do to contents is undone when their file is over.
     """
 
@@ -37,6 +39,7 @@ class FixtureContents:
         patched: PatchedImports,
         of_tests: Callable[[Iterable[ContentChange], Polluter], list[ContentChange]],
         follow: Callable[[list[ContentChange]], None],
+        is_reloaded: Callable[[Space], bool],
         *,
         is_undone: bool,
     ) -> None:
@@ -45,9 +48,10 @@ class FixtureContents:
         self._patched = patched
         self._of_tests = of_tests
         self._follow = follow
+        self._is_reloaded = is_reloaded
         self._is_undone = is_undone
-        # By the identities of fixtures: whose they are, and what they wrote.
-        self._living: dict[int, tuple[str, list[ContentChange]]] = {}
+        # By the identities of fixtures: whose they are, what they wrote, and what of that a reload did.
+        self._living: dict[int, tuple[str, list[ContentChange], frozenset[Space]]] = {}
         self._at_teardown: dict[int, tuple[str, State]] = {}
 
     def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> State | None:
@@ -75,7 +79,7 @@ class FixtureContents:
         changes = CONTENTS.changes(before)
         self._follow(changes)
         if changes:
-            self._living[id(fixturedef)] = (nodeid, changes)
+            self._living[id(fixturedef)] = (nodeid, changes, self._reloaded_among(changes))
         # Finalizers run in reverse order: this one before the fixture's own.
         fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef, nodeid))
 
@@ -90,19 +94,31 @@ class FixtureContents:
             ends_with_file: whether what it left is undone with its file, where that is isolated.
         """
         owner, before = self._at_teardown.pop(id(fixturedef), ("", None))
-        nodeid, written = self._living.pop(id(fixturedef), (owner, []))
+        nodeid, written, reloaded = self._living.pop(id(fixturedef), (owner, [], frozenset()))
         if before is None:
             return
         torn = CONTENTS.changes(before)
+        again = {"setup": reloaded, "teardown": self._reloaded_among(torn)}
         for phase, left in _left(written, torn).items():
-            if left and nodeid and self._end_left(Polluter(nodeid, phase), left, ends_with_file):
+            polluter = Polluter(nodeid, phase)
+            if left and nodeid and self._end_left(polluter, left, again[phase], ends_with_file):
                 torn = CONTENTS.changes(before)
         self._follow(torn)
 
-    def _end_left(self, polluter: Polluter, left: list[ContentChange], ends_with_file: bool) -> bool:
+    def _reloaded_among(self, changes: Iterable[ContentChange]) -> frozenset[Space]:
+        return frozenset(filter(self._is_reloaded, {change.space for change in changes}))
+
+    def _end_left(
+        self,
+        polluter: Polluter,
+        left: list[ContentChange],
+        reloaded: Collection[Space],
+        ends_with_file: bool,
+    ) -> bool:
         """Record what a fixture left; undo it if no file that is isolated ends with it, and tell if so."""
         findings = Findings(written=tuple(self._of_tests(left, polluter)))
-        for found in self._leaks.leaks(findings, lambda change: polluter, by_fixture=True):
+        told = tuple(change for change in findings.written if change.space not in reloaded)
+        for found in self._leaks.leaks(Findings(written=told), lambda change: polluter, by_fixture=True):
             self._found.record_contents(found, contained=self._is_undone, ends_with_file=ends_with_file)
         if not self._is_undone or ends_with_file:
             return False

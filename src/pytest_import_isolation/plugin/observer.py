@@ -7,7 +7,7 @@ changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.parking.finder import FINDER
-from pytest_import_isolation.plugin.blame_hint import BlameHint
+from pytest_import_isolation.plugin.blame_hint import BlameHint, explains_all_failures
 from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
@@ -55,6 +55,9 @@ class Observer:
         interruptions: tears down what is still set up at the end of the run.
         plugin_fixtures: knows the fixtures for which plugins answer.
     """
+
+    #: Puts away what the last file has for itself; only worlds do that.
+    put_away_last: Callable[[pytest.Session], None] | None = None
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class Observer:
             ContentLeaks(origins, watch.places, Writers.of(origins)),
             watch.found,
             lambda: watch.here,
+            lambda: self._log.reloads,
             is_on=settings.contents != "off",
             is_undone=settings.isolate is not None and settings.contents == "undo",
         )
@@ -260,6 +264,8 @@ class Observer:
         self._leak_watch.tainted.end_all()
         # Fixtures may have been torn down after the last test.
         self.boundaries.cut_between(self._fixture_changes.explained)
+        if self.put_away_last is not None:
+            self.put_away_last(session)
         # Isolation keeps what is a library's, although a test had it installed.
         self.boundaries.found.uncontain(items_of_lists() - self._items_at_start)
         failures, failure = self._leak_watch.statements.failures
@@ -274,7 +280,8 @@ class Observer:
             if (leak.severity != INFO or top_level(leak.name) != _OWN)
             and (leak.severity == ERROR or number not in excused)
         )
-        self._output.finish(session, Report(leaks, complete=not self._interrupted))
+        report = Report(leaks, complete=not self._interrupted)
+        self._output.finish(session, report, is_explained=explains_all_failures(session))
         return (yield)
 
 

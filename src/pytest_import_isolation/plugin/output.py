@@ -65,7 +65,8 @@ class Output:
 
             self._participation = Participation(config)
         self._history = None
-        self._render_page: Callable[[Report, Path], str] | None = None
+        self._render_page: Callable[..., str] | None = None
+        self._is_explained = True
         if any(file.suffix == _PAGE for file in settings.files):
             from pytest_import_isolation.plugin.history import HistoryRecorder
 
@@ -136,8 +137,14 @@ class Output:
 
     # The end of the run
 
-    def finish(self, session: pytest.Session, report: Report) -> None:
-        """Take the report of this process; unless this is a worker, judge it and write the files."""
+    def finish(self, session: pytest.Session, report: Report, *, is_explained: bool) -> None:
+        """Take the report of this process; unless this is a worker, judge it and write the files.
+
+        Args:
+            session: the run.
+            report: of this process.
+            is_explained: whether each failure has a section that says where it comes from.
+        """
         if self._history is not None:
             report = report._replace(history=self._history.history)
         if self._is_worker:
@@ -149,6 +156,7 @@ class Output:
             return
         self._reports.append(report)
         self._verdict = self._judge()
+        self._is_explained = is_explained
         for file in self._settings.files:
             self._write(file, self._text_for(file), "the import leak report")
         if self._settings.write_baseline and self._settings.baseline is not None:
@@ -165,7 +173,7 @@ class Output:
     def _text_for(self, file: Path) -> str:
         report = self._verdict.report
         if self._render_page is not None and file.suffix == _PAGE:
-            return self._render_page(report, self._config.rootpath)
+            return self._render_page(report, self._config.rootpath, is_explained=self._is_explained)
         return dumps(report.as_builtins(), indent=2) + "\n"
 
     def _judge(self) -> Verdict:
@@ -238,6 +246,7 @@ class Output:
             width=getattr(getattr(terminalreporter, "_tw", None), "fullwidth", 80),
             notes=self._notes(),
             guards=self._settings.fail,
+            is_explained=self._is_explained,
         ):
             terminalreporter.write_line(line.text, **MARKUP.get(line.style, {}))
         if verbosity > _VERDICT_ONLY:

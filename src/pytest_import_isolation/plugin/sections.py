@@ -58,11 +58,11 @@ def sections_in(report: pytest.TestReport | pytest.CollectReport) -> list[tuple[
     return [*getattr(report.longrepr, "sections", ()), *report.sections]
 
 
-def has_section(report: pytest.TestReport, titles: Collection[str]) -> bool:
+def has_section(report: pytest.TestReport | pytest.CollectReport, titles: Collection[str]) -> bool:
     """Tell whether a report has a section of one of some titles.
 
     Args:
-        report: of a test that failed.
+        report: of a test or file that failed.
         titles: the headings.
     """
     if any(section[0] in titles for section in sections_in(report)):

@@ -119,6 +119,10 @@ class SuiteIsolation:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let the hooks of conftests see the shared world."""
         self._interruptions.tear_down(session)
+        self.put_away_last(session)
+
+    def put_away_last(self, session: pytest.Session) -> None:
+        """Put the world of the last file away: no other file follows that would do so."""
         self._suite.swap(self._suite.shared(session.path / _CONFTEST))
 
     def pytest_unconfigure(self) -> None:

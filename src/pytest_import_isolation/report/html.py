@@ -35,14 +35,15 @@ _COLLECT: Final = "collect"
 _LOADED: Final = "loaded"
 
 
-def render_page(report: Report, root: Path) -> str:
+def render_page(report: Report, root: Path, *, is_explained: bool = True) -> str:
     """Return the page.
 
     Args:
         report: what to show.
         root: to which its files are relative; lines are shown of those that are there.
+        is_explained: whether the reason of each failure is known, as far as anybody can say.
     """
-    verdict = verdict_of(report)
+    verdict = verdict_of(report, is_explained=is_explained)
     style, script = _part("style.css"), _part("script.js")
     return Template(_part("template.html")).substitute(
         verdict=escape(verdict.text),

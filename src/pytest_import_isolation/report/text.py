@@ -36,6 +36,7 @@ def render(
     width: int = 80,
     notes: Iterable[Line] = (),
     guards: bool = True,
+    is_explained: bool = True,
 ) -> Iterator[Line]:
     """Return the lines of the report, the worst first.
 
@@ -46,17 +47,24 @@ def render(
         width: where lines are broken.
         notes: what else is to be said of the run.
         guards: whether the run fails for errors, or nothing can be said about that.
+        is_explained: whether the reason of each failure is known, as far as anybody can say.
     """
     lines = (
-        _quiet(report, verbosity, width)
+        _quiet(report, verbosity, width, is_explained=is_explained)
         if verbosity < 0
-        else _whole(report, width, notes, verbosity=verbosity, guards=guards)
+        else _whole(report, width, notes, verbosity=verbosity, guards=guards, is_explained=is_explained)
     )
     return (line._replace(text=plain(line.text)) for line in lines)
 
 
 def _whole(
-    report: Report, width: int, notes: Iterable[Line], *, verbosity: int, guards: bool
+    report: Report,
+    width: int,
+    notes: Iterable[Line],
+    *,
+    verbosity: int,
+    guards: bool,
+    is_explained: bool,
 ) -> Iterator[Line]:
     told = [tell(group, width, verbose=verbosity > 0) for group in groups_of(report)]
     tail = [line for note in _tail(report, verbosity, notes) for line in wrapped(note, width, INDENT)]
@@ -71,7 +79,7 @@ def _whole(
     more = "; -v shows all" if rest else ""
     if verbosity == 1 and _loaded_in(report):
         more = "; -vv lists first imports"
-    yield _verdict(report, more=more, guards=guards)
+    yield _verdict(report, more=more, guards=guards, is_explained=is_explained)
 
 
 def _fitting(told: list[Group], room: int) -> list[list[Line]]:
@@ -95,7 +103,7 @@ def _fitting(told: list[Group], room: int) -> list[list[Line]]:
     return shown
 
 
-def _quiet(report: Report, verbosity: int, width: int) -> Iterator[Line]:
+def _quiet(report: Report, verbosity: int, width: int, *, is_explained: bool) -> Iterator[Line]:
     if verbosity == -1:
         for worst in groups_of(report)[:1]:
             exposed = "".join(f"; {text}" for text in exposed_of(worst))
@@ -103,14 +111,14 @@ def _quiet(report: Report, verbosity: int, width: int) -> Iterator[Line]:
                 f"{what_of(worst, width)} {who_of(worst)}{where_of(worst)}{exposed}", worst[0].severity
             )
     yield from _gaps(report)
-    verdict = _verdict(report, contained=True)
+    verdict = _verdict(report, contained=True, is_explained=is_explained)
     if verbosity == -1 or verdict.style != "good":
         yield verdict
 
 
-def verdict_of(report: Report) -> Line:
-    """Return the last line of the report."""
-    return _verdict(report)
+def verdict_of(report: Report, *, is_explained: bool = True) -> Line:
+    """Return the last line of the report; see :func:`render`."""
+    return _verdict(report, is_explained=is_explained)
 
 
 def polluter_of(leak: Leak) -> str:
@@ -191,14 +199,23 @@ def _gaps(report: Report) -> Iterator[Line]:
         yield Line("this report is not complete: the run ended before everything was seen", ERROR)
 
 
-def _verdict(report: Report, *, more: str = "", guards: bool = True, contained: bool = False) -> Line:
+def _verdict(
+    report: Report,
+    *,
+    more: str = "",
+    guards: bool = True,
+    contained: bool = False,
+    is_explained: bool = True,
+) -> Line:
     summary = report.summary
     undone = f", {summary['contained']} contained" if contained and summary["contained"] else ""
     loaded = f"({count(len(_loaded_in(report)), 'first import')})"
     if not summary["error"] and not summary["warning"]:
-        clean = "no import leaks" if report.complete else "no import leaks seen"
+        # A failure that nothing explains may have a reason that nobody can see.
+        is_certain = report.complete and is_explained
+        clean = "no import leaks" if is_certain else "no import leaks seen"
         clean += " except the allowed ones" if summary["allowed"] else ""
-        hint = "" if guards or not report.complete else "; --import-leak-fail keeps it so"
+        hint = "" if guards or not is_certain else "; --import-leak-fail keeps it so"
         return Line(f"{clean}{undone} {loaded}{hint}{more}", "good")
     counts = f"{count(summary['error'], 'error')}, {count(summary['warning'], 'warning')}{undone}"
     return Line(f"import leaks: {counts} {loaded}{more}", ERROR if summary["error"] else "warning")
