@@ -25,8 +25,11 @@ from pytest_import_isolation.contents.path_changes import (
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a package that was loaded before any context."""
+def pathed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a package that was loaded before any context.
+
+    Tests call it by its name: who else could have written to it does not matter then.
+    """
     tmp_path.joinpath("pathed").mkdir()
     tmp_path.joinpath("pathed/__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
@@ -34,46 +37,46 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("pathed", None)
 
 
-def test_a_context_puts_the_items_back_in_place(package: Any, with_and_without_versions: None) -> None:
-    path, before = package.__path__, [*package.__path__]
+def test_a_context_puts_the_items_back_in_place(pathed: Any, with_and_without_versions: None) -> None:
+    path, before = pathed.__path__, [*pathed.__path__]
     for _ in range(2):
         with IsolatedImportContext() as context:
-            package.__path__.append("/last")
-            package.__path__.insert(0, "/first")
-        assert package.__path__ is path
+            pathed.__path__.append("/last")
+            pathed.__path__.insert(0, "/first")
+        assert pathed.__path__ is path
         assert path == before
         assert str(context.changes) == "restored pathed.__path__: changed in place"
 
 
-def test_a_context_puts_the_list_itself_back(package: Any) -> None:
-    path = package.__path__
+def test_a_context_puts_the_list_itself_back(pathed: Any) -> None:
+    path = pathed.__path__
     with IsolatedImportContext() as context:
-        package.__path__ = ["/other"]
-    assert package.__path__ is path
+        pathed.__path__ = ["/other"]
+    assert pathed.__path__ is path
     assert str(context.changes) == "restored pathed.__path__: assigned"
 
 
-def test_contexts_in_each_other_put_back_what_each_of_them_found(package: Any) -> None:
-    before = [*package.__path__]
+def test_contexts_in_each_other_put_back_what_each_of_them_found(pathed: Any) -> None:
+    before = [*pathed.__path__]
     with IsolatedImportContext():
-        package.__path__.append("/outer")
+        pathed.__path__.append("/outer")
         with IsolatedImportContext():
-            package.__path__.append("/inner")
-        assert package.__path__ == [*before, "/outer"]
-    assert package.__path__ == before
+            pathed.__path__.append("/inner")
+        assert pathed.__path__ == [*before, "/outer"]
+    assert pathed.__path__ == before
 
 
-def test_no_item_is_asked_whether_it_is_equal(package: Any) -> None:
+def test_no_item_is_asked_whether_it_is_equal(pathed: Any) -> None:
     class Odd:
         def _no(self, *args: object) -> Any:
             raise RuntimeError
 
         __eq__ = __hash__ = __bool__ = __repr__ = _no
 
-    before = [*package.__path__]
+    before = [*pathed.__path__]
     with IsolatedImportContext() as context:
-        package.__path__[:] = [Odd()]
-    assert package.__path__ == before
+        pathed.__path__[:] = [Odd()]
+    assert pathed.__path__ == before
     assert "changed in place" in str(context.changes)
 
 
