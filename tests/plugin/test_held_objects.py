@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from tests.plugin.conftest import Suite
 
+_BASE = """
+class Service:
+    def __init__(self):
+        self._client = None
+    def client(self):
+        if self._client is None:
+            from app.net import Client
+            self._client = Client()
+        return self._client
+"""
 #: How a module that stays gets an object of one that a test loads; and how it is asked for.
 _HOLDERS = {
-    "an attribute of an instance": """
-        class Service:
-            def __init__(self):
-                self._client = None
-            def client(self):
-                if self._client is None:
-                    from app.net import Client
-                    self._client = Client()
-                return self._client
-        client = Service().client
-        """,
+    "an attribute of an instance": _BASE + "client = Service().client\n",
     "an attribute of an instance of a class elsewhere": """
         from app.base import Service
         service = Service()
@@ -83,16 +83,6 @@ _HOLDERS = {
             return state.held[0]
         """,
 }
-_BASE = """
-class Service:
-    def __init__(self):
-        self._client = None
-    def client(self):
-        if self._client is None:
-            from app.net import Client
-            self._client = Client()
-        return self._client
-"""
 _TEST = """
     from app import svc
 

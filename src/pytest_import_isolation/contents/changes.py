@@ -22,6 +22,7 @@ from pytest_import_isolation.machinery.modules import (
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.state.list_changes import keys_of
 
 _OWN_PACKAGE: Final = top_level(__name__)
 
@@ -106,10 +107,7 @@ def _is_path(change: ContentChange) -> bool:
     if type(before) is not list or type(after) is not list:
         return True
     # A reload gives the package another list of the same folders.
-    both = zip(before, after, strict=False)
-    return len(before) != len(after) or any(
-        one is not other and not (type(one) is type(other) is str and one == other) for one, other in both
-    )
+    return keys_of(before) != keys_of(after)
 
 
 def _answers(space: Space) -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from typing import Final
-
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.write_statements import PossibleWrite, hooks_in, possible_writes
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-
-_CONFTEST: Final = "conftest.py"
+from pytest_import_isolation.machinery.paths import is_conftest
 
 
 class Hooks(NamedTuple):
@@ -59,7 +55,7 @@ class HookWrites:
         """Return the hooks of a conftest in which all statements stand that write to a name."""
         if (file, name) not in self._known:
             found: Hooks | None = None
-            hooks = hooks_in(self._sources.text(file)) if os.path.basename(file) == _CONFTEST else []
+            hooks = hooks_in(self._sources.text(file)) if is_conftest(file) else []
             lines = [one.line for one in self.possible_writes(file) if name in one.stored | one.said]
             around = [next((hook for hook in hooks if line in hook.lines), None) for line in lines]
             if around and None not in around:

@@ -12,6 +12,7 @@ from pytest_import_isolation.contents.values import uses_mocks
 from pytest_import_isolation.contents.versions import Beginning
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.modules import are_strings, file_of, is_rewritten
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -151,7 +152,7 @@ class LoadedFiles:
                     self._once_first_party[file] = None
                 if not self._origins.is_test_code(file) and uses_mocks(module):
                     self._mocking.add(name)
-            if self._origins.is_test_file(file) and os.path.basename(file) == "conftest.py":
+            if self._origins.is_test_file(file) and is_conftest(file):
                 self._conftests[name] = file
         now = self._first_party.get(name), self._conftests.get(name)
         if before != now and any(map(self._matters, (*before, *now))):

@@ -15,6 +15,7 @@ from pytest_import_isolation.contents.watched_modules import HAS_VERSIONS, is_un
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL
 from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.modules import is_initializing, is_rewritten, namespace
+from pytest_import_isolation.state.list_changes import keys_of
 
 
 class PathSpace(Space):
@@ -54,8 +55,7 @@ class PathSpace(Space):
     def _items(self) -> tuple[object, ...]:
         items = (*self.path,)
         # Equal texts name the same folder. Whatever else stands there is not asked whether it is equal.
-        key = tuple(item if type(item) is str else id(item) for item in items)
-        return self._known.setdefault(key, items)
+        return self._known.setdefault(tuple(keys_of(items)), items)
 
     def put(self, items: object) -> bool:
         """Let the list hold what it held at an earlier moment; tell whether it does."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from pytest_import_isolation.machinery.modules import package_above
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.syntax import called, parsed, walk
@@ -96,8 +97,8 @@ def taken_at_import(source: str, package: str) -> Taken:
 def _absolute(name: str, level: int, package: str) -> str:
     if not level:
         return name
-    parts = package.split(".")
-    return ".".join([*parts[: len(parts) - level + 1], *([name] if name else [])])
+    base = package_above(package, level - 1)
+    return f"{base}.{name}" if name else base
 
 
 def _bound(node: ast.AST) -> Iterator[str]:

@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Set
 from types import FunctionType
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
@@ -27,10 +27,9 @@ from pytest_import_isolation.contents.write_statements import (
 )
 from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewritten, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
-
-_CONFTEST: Final = "conftest.py"
 
 
 class Writer(NamedTuple):
@@ -258,7 +257,7 @@ class Writers:
         test_files = self._origins.test_files
         if test_files is not self._conftests_among:
             self._conftests_among = test_files
-            self._conftests = [each for each in test_files if os.path.basename(each) == _CONFTEST]
+            self._conftests = [each for each in test_files if is_conftest(each)]
         above = [
             conftest
             for conftest in self._conftests

@@ -12,8 +12,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec
 
-from pytest_import_isolation.cycles.source_imports import Import, Reading, Scope, package_above, read_source
-from pytest_import_isolation.machinery.modules import ancestors, location_in, parent_of, top_level
+from pytest_import_isolation.cycles.source_imports import Import, Reading, Scope, read_source
+from pytest_import_isolation.machinery.modules import (
+    ancestors,
+    location_in,
+    package_above,
+    parent_of,
+    top_level,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 

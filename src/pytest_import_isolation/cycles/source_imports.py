@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.modules import package_above, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # Calls that may import what no literal says: who makes one when it is imported may import any module.
@@ -234,11 +234,6 @@ def _lazy_imports_are_filtered() -> bool:
     """Tell whether a function decides which lazy imports are lazy indeed."""
     get_filter = getattr(sys, "get_lazy_imports_filter", None)
     return get_filter is not None and get_filter() is not None
-
-
-def package_above(package: str, levels: int) -> str:
-    """Return the package that is some levels above another, as the dots of a relative import count them."""
-    return package.rsplit(".", levels)[0]
 
 
 def _last_name(node: ast.AST) -> str:

@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.finders import find_location, is_own_find
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import executed_file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.paths import absolute
+from pytest_import_isolation.machinery.paths import absolute, is_conftest
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
@@ -162,7 +162,7 @@ class Clashes:
         module = sys.modules.get(name)
         file = executed_file_of(module)
         # A file that imports a conftest by its name means the one beside it, and gets the last one.
-        if file is None or (self._is_of_the_run(module) and not _is_conftest(file)):
+        if file is None or (self._is_of_the_run(module) and not is_conftest(file)):
             return None
         verdict = self._origins.verdict(name, module)
         usable = verdict.origin is Origin.FIRST_PARTY or self._origins.is_installed(file)
@@ -200,7 +200,7 @@ class Clashes:
         adder = self._roots.get(root)
         if adder is None or absolute(adder) == importer or importer.startswith(root + os.sep):
             return True
-        return _is_conftest(adder) and importer.startswith(os.path.dirname(absolute(adder)) + os.sep)
+        return is_conftest(adder) and importer.startswith(os.path.dirname(absolute(adder)) + os.sep)
 
     def _tell(self, clash: Clash) -> None:
         self._told_of.add((clash.name, clash.importer.file))
@@ -222,7 +222,7 @@ class Clashes:
         """Return the file of that name in a directory of the project, if what is got was inserted later."""
         got = self._loaded_file(name) if name in sys.modules else _location(name)
         root = _root_of(got or "")
-        if root not in self._inserted or _is_conftest(self._roots.get(root, "")):
+        if root not in self._inserted or is_conftest(self._roots.get(root, "")):
             return None  # what a conftest inserts is a decision
         return next((modules[name] for modules in self._others_on_path() if name in modules), None)
 
@@ -253,7 +253,7 @@ def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_import
     )
     if clash.is_own_package:
         return leak._replace(advice=_advice_for_packages(clash.name, got, meant))
-    if _is_conftest(clash.got):
+    if is_conftest(clash.got):
         return leak._replace(advice=_CONFTEST_ADVICE)
     return leak
 
@@ -275,10 +275,6 @@ def own_package(file: str) -> tuple[str, str] | None:
         found = (os.path.basename(folder), init)
         folder = os.path.dirname(folder)
     return found
-
-
-def _is_conftest(file: str) -> bool:
-    return os.path.basename(file) == "conftest.py"
 
 
 def _root_of(file: str) -> str:

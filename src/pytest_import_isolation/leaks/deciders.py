@@ -6,12 +6,12 @@ import os
 from typing import Final
 
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.machinery.paths import CONFTEST, is_conftest
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.statements import Step
 
-_CONFTEST: Final = "conftest.py"
 #: How the names of hooks begin that are called for a test, or for the tests of a file.
 _OF_NODES: Final = (
     *("pytest_runtest_", "pytest_fixture_", "pytest_pyfunc_", "pytest_assert", "pytest_exception_"),
@@ -66,13 +66,8 @@ class Deciders:
         return polluter.nodeid in self._others or is_conftest(polluter.nodeid)
 
 
-def is_conftest(file: str) -> bool:
-    """Tell whether a file, or a node id, is that of a conftest."""
-    return os.path.basename(file) == _CONFTEST
-
-
 def folder_of(nodeid: str) -> str | None:
     """Return how the node ids begin for which a conftest decides; None for a root's, and for other files."""
     if not is_conftest(nodeid) or os.path.isabs(nodeid):
         return None
-    return nodeid.removesuffix(_CONFTEST) or None
+    return nodeid.removesuffix(CONFTEST) or None

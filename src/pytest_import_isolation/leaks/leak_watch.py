@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -25,6 +24,7 @@ from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.report.records import ERROR, Exposure, Polluter
 from pytest_import_isolation.state.differences import items_of
@@ -270,7 +270,7 @@ class LeakWatch:
         if clash.adder is None:
             polluter = self._loader_of(clash)
         else:
-            phase = "conftest" if os.path.basename(clash.adder) == "conftest.py" else "collect"
+            phase = "conftest" if is_conftest(clash.adder) else "collect"
             polluter = Polluter(self.places.shorten(clash.adder), phase if clash.adder else "configure")
         if polluter.nodeid in (here.nodeid, here.nodeid.partition("::")[0]):
             return  # two directories of one file's own
@@ -282,6 +282,6 @@ class LeakWatch:
 
     def _loader_of(self, clash: Clash) -> Polluter:
         """Return who loaded the module that an import got."""
-        if os.path.basename(clash.got) == "conftest.py":
+        if is_conftest(clash.got):
             return Polluter(self.places.shorten(clash.got), "conftest")
         return self.found.first_importers.get(clash.name, Polluter("", "configure"))

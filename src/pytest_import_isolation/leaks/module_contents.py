@@ -14,13 +14,13 @@ from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.spaces import Space, copy_of
 from pytest_import_isolation.contents.values import is_definition, is_mock, kind_of
 from pytest_import_isolation.contents.writers import Writers
-from pytest_import_isolation.leaks.deciders import is_conftest
 from pytest_import_isolation.leaks.original_contents import OriginalContents
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, parent_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.report.records import (
     ERROR,
     INFO,

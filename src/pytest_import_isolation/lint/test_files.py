@@ -9,6 +9,7 @@ from typing import Final
 
 from pytest_import_isolation.errors import ParameterError
 from pytest_import_isolation.lint.ini_files import python_files
+from pytest_import_isolation.machinery.paths import is_conftest
 
 TEST: Final = "test file"
 CONFTEST: Final = "conftest"
@@ -110,7 +111,7 @@ def _is_skipped(folder: str) -> bool:
 
 
 def _part(path: str) -> str | None:
-    if os.path.basename(path) == "conftest.py":
+    if is_conftest(path):
         return CONFTEST
     return TEST if _is_test_file(path) else None
 

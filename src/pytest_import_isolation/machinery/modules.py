@@ -238,6 +238,11 @@ def parent_of(name: str) -> tuple[str, str]:
     return parent, child
 
 
+def package_above(package: str, levels: int) -> str:
+    """Return the package that is some levels above another, as the dots of a relative import count them."""
+    return package.rsplit(".", levels)[0]
+
+
 def ancestors(name: str) -> Iterator[str]:
     """Yield the packages above a module, the nearest first."""
     parent = name.rpartition(".")[0]

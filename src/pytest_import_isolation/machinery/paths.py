@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Final
+
+#: The name of the files that pytest imports for a folder.
+CONFTEST: Final = "conftest.py"
+
+
+def is_conftest(file: str) -> bool:
+    """Tell whether a file, or a node id, is that of a conftest."""
+    return os.path.basename(file) == CONFTEST
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -21,6 +21,7 @@ from pytest_import_isolation.machinery.modules import (
     namespace,
     top_level,
 )
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.ownership import Ownership
@@ -36,7 +37,6 @@ _READS: Final = regex(
     r"|\bmodules\s*\.\s*(?:get|keys|items|values|copy|pop)\b"
     r"|\bmodules\s*\[[^\]\n]*\](?!\s*=(?!=))"
 )
-_CONFTEST: Final = "conftest.py"
 
 
 class InstalledEntries:
@@ -106,7 +106,7 @@ class InstalledEntries:
             file
             for home, module in self._origins.first_party(modules).items()
             if (file := file_of(module)) is not None
-            and (not self._origins.is_test_file(file) or os.path.basename(file) == _CONFTEST)
+            and (not self._origins.is_test_file(file) or is_conftest(file))
             # The other modules of a first-party package may do what they like in it.
             and not (is_first_party and top_level(home) == top_level(maker))
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import Counter
@@ -18,6 +17,7 @@ from pytest_import_isolation.leaks.containers import IMPORT_FUNCTION
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.machinery.source_text import bytes_of
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.report.records import Polluter, make_leak
@@ -96,7 +96,7 @@ class EffectsObserver:
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Attribute what changed to a conftest that was just loaded."""
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
-        if file and os.path.basename(file) == "conftest.py":
+        if file and is_conftest(file):
             self._cut(Polluter(self._shorten(file), "conftest"))
 
     def pytest_sessionstart(self) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.leaks.deciders import is_conftest
 from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.tainted_modules import FixtureFakes, TaintedModules
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_functions import has_fixture
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many

@@ -6,7 +6,6 @@ changed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,7 @@ from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.blame_hint import BlameHint, explains_all_failures
 from pytest_import_isolation.plugin.boundaries import Boundaries
@@ -155,7 +155,7 @@ class Observer:
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Attribute what changed to a conftest that was just loaded."""
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
-        if file and os.path.basename(file) == "conftest.py":
+        if file and is_conftest(file):
             self._expect(Path(file), file)
             self.boundaries.cut(Polluter(self._leak_watch.places.shorten(file), "conftest"), worst=WARNING)
 

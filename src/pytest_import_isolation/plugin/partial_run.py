@@ -20,6 +20,7 @@ import pytest
 
 from pytest_import_isolation.blame.requests import ABSENT, CRASHED, Answer, Failure, Outcome, Request
 from pytest_import_isolation.blame.runner import OPTION, PIPES, REFUSED, TOO_LONG
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.machinery.threads import pause
 from pytest_import_isolation.plugin import options as own_options
 from pytest_import_isolation.wording import suggestion
@@ -27,7 +28,6 @@ from pytest_import_isolation.wording import suggestion
 _request_key = pytest.StashKey[Request]()
 _ordering_key = pytest.StashKey["_Ordering"]()
 _DESTINATION: Final = "import_isolation_partial_run"
-_CONFTEST: Final = "conftest.py"
 
 #: Options of pytest and of plugins that would stop a run, choose or spread its tests, or write over files
 #: of the user's own runs.
@@ -232,7 +232,7 @@ class _PartialRun:
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Take note of a conftest that was loaded; pytest also names those that were loaded before."""
         file = plugin.__dict__.get("__file__") if isinstance(plugin, ModuleType) else None
-        if isinstance(file, str) and os.path.basename(file) == _CONFTEST:
+        if isinstance(file, str) and is_conftest(file):
             self._executed[self._shorten(Path(file))] = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

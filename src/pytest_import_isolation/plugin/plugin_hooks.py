@@ -6,7 +6,6 @@ text of the users says is put down to a plugin whose code can make it, if there 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 import pytest
 
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, top_level
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.ownership import Ownership, says
 from pytest_import_isolation.plugin.runner import RUNNERS
@@ -110,7 +110,7 @@ class PluginHooks:
             file = file_of(module)
             if type(name) is not str or file is None or not self._origins.is_first_party(name, module):
                 continue
-            if os.path.basename(file) == "conftest.py":
+            if is_conftest(file):
                 if not self._sources.only_reads(Path(file)):
                     return True
             elif not self._origins.is_test_file(file):

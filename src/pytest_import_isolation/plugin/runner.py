@@ -12,6 +12,7 @@ import pytest
 
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, is_rewritten, namespace, top_level
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.plugin.sources import import_root
 from pytest_import_isolation.state.origins import Origins, is_pytest_filler
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -52,7 +53,7 @@ class Runner:
 
     def _note_conftest(self, plugin: object) -> None:
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
-        if type(file) is str and os.path.basename(file) == "conftest.py":
+        if type(file) is str and is_conftest(file):
             self._origins.note_test_file(file)
 
     @pytest.hookimpl(tryfirst=True)

@@ -7,7 +7,6 @@ world of a file that changed something; and inside that, while tests run, the *r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.machinery.paths import CONFTEST, is_conftest
 from pytest_import_isolation.plugin.conftest_worlds import ConftestWorlds
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.file_runs import FileRuns
@@ -29,8 +29,6 @@ from pytest_import_isolation.state.origins import Origins
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.boundaries import Boundaries
-
-_CONFTEST = "conftest.py"
 
 
 class SuiteIsolation:
@@ -71,7 +69,7 @@ class SuiteIsolation:
         if not isinstance(plugin, ModuleType):
             return
         file = getattr(plugin, "__file__", None)
-        if file and os.path.basename(file) == _CONFTEST:
+        if file and is_conftest(file):
             self._suite.conftest_entry.note(Path(file), plugin)
             self.conftests.loaded(Path(file))
 
@@ -81,7 +79,7 @@ class SuiteIsolation:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Put the world in place in which something is collected, and put away what that changes."""
         if isinstance(collector, pytest.Directory):
-            return (yield from self.conftests.collect_directory(collector.path / _CONFTEST))
+            return (yield from self.conftests.collect_directory(collector.path / CONFTEST))
         file = collector.getparent(pytest.File)  # type: ignore[type-abstract]
         if file is None:
             return (yield)
@@ -97,7 +95,7 @@ class SuiteIsolation:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session) -> None:
         """Let the hooks of conftests that look at all tests see the shared world."""
-        self._suite.swap(self._suite.shared(session.path / _CONFTEST))
+        self._suite.swap(self._suite.shared(session.path / CONFTEST))
         self.runs.begin_hooks()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -123,7 +121,7 @@ class SuiteIsolation:
 
     def put_away_last(self, session: pytest.Session) -> None:
         """Put the world of the last file away: no other file follows that would do so."""
-        self._suite.swap(self._suite.shared(session.path / _CONFTEST))
+        self._suite.swap(self._suite.shared(session.path / CONFTEST))
 
     def pytest_unconfigure(self) -> None:
         """End the worlds; what is in place stays, as it does without isolation."""
