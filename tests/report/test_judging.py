@@ -38,7 +38,7 @@ def log() -> ImportLog:
 def judge(log: ImportLog) -> Judge:
     origins = Origins()
     origins.note_test_file(__file__)
-    return Judge(origins, log)
+    return Judge(origins, log, Places(Path()))
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_the_finder_of_an_installed_package_is_no_leak_if_the_package_can_have_i
     change = SingleChange("meta_path", id(finder), ABSENT, finder)
     assert _kind(judge.leak(change, _BY)) == "finder-added"
     package.installs = installs  # type: ignore[attr-defined]
-    assert _kind(Judge(Origins(), ImportLog()).leak(change, _BY)) is None
+    assert _kind(Judge(Origins(), ImportLog(), Places(Path())).leak(change, _BY)) is None
 
 
 def test_whether_a_change_is_still_in_place(judge: Judge, entries: dict[str, Any]) -> None:
@@ -290,4 +290,4 @@ def test_a_weak_reference_to_a_module_is_no_fake_and_may_go_with_the_module(entr
     assert is_real("judged_weak", proxy, Origins())
     del entries["judged_weak"]
     change = SingleChange("entry", "judged_weak", proxy, ABSENT)
-    assert _kind(Judge(Origins(), ImportLog()).leak(change, _BY)) is None
+    assert _kind(Judge(Origins(), ImportLog(), Places(Path())).leak(change, _BY)) is None

@@ -15,7 +15,7 @@ from pytest_import_isolation.contents.finder_classes import FinderClasses
 from pytest_import_isolation.contents.looks import Look, State, changes_between, earlier, was_known
 from pytest_import_isolation.contents.named_spaces import NamedSpaces
 from pytest_import_isolation.contents.spaces import Space, space_of_class
-from pytest_import_isolation.contents.versions import Beginning, Versions
+from pytest_import_isolation.contents.versions import Versions
 from pytest_import_isolation.contents.watched_modules import (
     HAS_VERSIONS,
     Wanting,
@@ -31,6 +31,7 @@ from pytest_import_isolation.machinery.modules import (
     is_rewritten,
     namespace,
 )
+from pytest_import_isolation.state.loaded_names import Beginning
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import compress, filterfalse
-from operator import ne
-from typing import Any
+from itertools import islice
 
 from pytest_import_isolation.contents.values import uses_mocks
-from pytest_import_isolation.contents.versions import Beginning
-from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.modules import are_strings, file_of, is_rewritten
+from pytest_import_isolation.machinery.modules import file_of, is_rewritten
 from pytest_import_isolation.machinery.paths import is_conftest
+from pytest_import_isolation.state.loaded_names import LoadedNames
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -25,19 +22,19 @@ class LoadedFiles:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
-        self._moment = Moment(None)
-        # What was loaded at the last look: in order, and by name, with the identities of the modules.
-        self._beginning = Beginning({})
-        self._modules: dict[str, int] = {}
-        # Those of them that say a file.
+        self._names = LoadedNames()
+        # The files of loaded modules that say one, and all that were said at some time.
         self._files: dict[str, str] = {}
-        self._test_files: frozenset[str] = frozenset()
+        self._once_said: set[str] = set()
+        # How many test files there were.
+        self._number = 0
         self._test_folders: set[str] = set()
         self._first_party: dict[str, str] = {}
         # All that were first-party at some time: what they wrote stays where they do not.
         self._once_first_party: dict[str, None] = {}
         # Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
+        # By a folder and the file of a module: the conftests, and the helpers beside what lies in the folder.
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
         # Beside which files others were looked for.
         self._folders: set[str] = set()
@@ -66,20 +63,21 @@ class LoadedFiles:
                 mocks is a helper.
         """
         self._refresh()
-        found = self._around.get((file, target))
+        folder = os.path.dirname(file)
+        found = self._around.get((folder, target))
         if found is None:
-            self._folders.add(os.path.dirname(file))
-            found = self._around[file, target] = self._look_around(file, target)
-        return found
+            self._folders.add(folder)
+            found = self._around[folder, target] = self._look_around(folder, target)
+        return tuple(other for other in found if other != file) if file in found else found
 
     def has_mocking_code(self) -> bool:
         """Tell whether a first-party module that is no test code uses a library for mocks."""
         self._refresh()
         return bool(self._mocking)
 
-    def _look_around(self, file: str, target: str | None) -> tuple[str, ...]:
+    def _look_around(self, folder: str, target: str | None) -> tuple[str, ...]:
         origins = self._origins
-        folder, other_folder = os.path.dirname(file), None if target is None else os.path.dirname(target)
+        other_folder = None if target is None else os.path.dirname(target)
         others = [pair for pair in self._first_party.items() if not origins.is_test_file(pair[1])]
         if origins.is_test_code(target):
             # Among modules that lie with the application, what makes mocks is a helper all the same.
@@ -95,47 +93,31 @@ class LoadedFiles:
                 if origins.is_test_code(other) or (os.path.dirname(other) == folder != other_folder)
             ]
         both = dict.fromkeys((*self._conftests.values(), *helpers))
-        return tuple(other for other in both if other not in (file, target))
+        return tuple(other for other in both if other != target)
 
     def _refresh(self) -> None:
         test_files = self._origins.test_files
-        if test_files is self._test_files and self._moment.lasts_for(sys.modules):
+        if len(test_files) == self._number and self._names.are_same:
             return
+        again = self._note_test_files([*islice(test_files, self._number, None)])
+        for name in again.union(self._names.changed()):
+            self._note(name, sys.modules.get(name))
+
+    def _note_test_files(self, new: list[str]) -> set[str]:
+        """Take note of more test files; return the names of loaded modules to ask about again."""
+        self._number += len(new)
         again: set[str] = set()
-        if test_files is not self._test_files:
-            new = test_files - self._test_files  # there are never fewer
-            again.update(name for name, file in self._files.items() if file in new)
-            folders = {*map(os.path.dirname, new)} - self._test_folders
-            if folders:  # what lies beside them is test code now
-                again.update(n for n, file in self._first_party.items() if os.path.dirname(file) in folders)
-            self._test_files = test_files
+        # Nearly always one is noted before it is loaded.
+        loaded = self._once_said.intersection(new)
+        if loaded:
+            again.update(name for name, file in self._files.items() if file in loaded)
+            self._around.clear()
+        folders = {*map(os.path.dirname, new)} - self._test_folders
+        if folders:  # what lies beside them is test code now
+            again.update(n for n, file in self._first_party.items() if os.path.dirname(file) in folders)
             self._test_folders |= folders
             self._around.clear()
-        table: Any = sys.modules
-        self._moment = Moment(table)
-        before, self._beginning = self._beginning, Beginning(table)
-        # Nearly always what is new or gone stands at the end.
-        if self._beginning.goes_on_from(before):
-            others = [*self._beginning.names.behind(before.names)]
-        elif before.goes_on_from(self._beginning):
-            others = [*before.names.behind(self._beginning.names)]
-        else:
-            others = self._changed_names()
-        for name in again.union(name for name in others if type(name) is str):
-            if name in table:
-                self._modules[name] = id(table[name])
-            else:
-                self._modules.pop(name, None)
-            self._note(name, table.get(name))
-
-    def _changed_names(self) -> list[str]:
-        """Return the names under which something else stands than before."""
-        modules = sys.modules.copy()
-        if not are_strings(modules):
-            modules = {name: module for name, module in modules.items() if type(name) is str}
-        now = dict(zip(modules, map(id, modules.values()), strict=True))
-        others = compress(now, map(ne, now.values(), map(self._modules.get, now)))
-        return [*others, *filterfalse(now.__contains__, self._modules)]
+        return again
 
     def _note(self, name: str, module: object) -> None:
         """Take note of what stands under a name now."""
@@ -146,6 +128,7 @@ class LoadedFiles:
             self._files.pop(name, None)
         else:
             self._files[name] = file
+            self._once_said.add(file)
             if self._origins.is_first_party(name, module):
                 self._first_party[name] = file
                 if not is_rewritten(module):  # a test file, noted or not
@@ -155,11 +138,12 @@ class LoadedFiles:
             if self._origins.is_test_file(file) and is_conftest(file):
                 self._conftests[name] = file
         now = self._first_party.get(name), self._conftests.get(name)
-        if before != now and any(map(self._matters, (*before, *now))):
+        is_helper = before[0] != now[0] and any(map(self._may_be_helper, (before[0], now[0])))
+        if is_helper or before[1] != now[1]:
             self._around.clear()
 
-    def _matters(self, file: str | None) -> bool:
-        """Tell whether a file may be a conftest or a helper of those that were asked about."""
-        return file is not None and (
-            self._origins.is_test_code(file) or os.path.dirname(file) in self._folders
-        )
+    def _may_be_helper(self, file: str | None) -> bool:
+        """Tell whether a file may be a helper of those that were asked about."""
+        if file is None or self._origins.is_test_file(file):
+            return False
+        return self._origins.is_test_code(file) or os.path.dirname(file) in self._folders

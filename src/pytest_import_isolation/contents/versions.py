@@ -1,21 +1,16 @@
-"""What was there at a look: the versions of the namespaces, and the entries of ``sys.modules``."""
+"""The versions that namespaces had at a look."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.machinery.dict_versions import Cell, other_cells, read_cells
-from pytest_import_isolation.machinery.identities import Identities, read_pointers
 
 # At the speed of C: there are thousands of namespaces.
 _cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
-
-
-# How a memoryview reads where objects lie.
-_POINTER: Final = "P"
 
 
 class Versions:
@@ -95,30 +90,3 @@ class Versions:
         self.spaces, self._cells = [*self.spaces, *spaces], [*self._cells, *cells]
         self.known = now + read_cells(cells)
         return True
-
-
-class Beginning:
-    """The entries that ``sys.modules`` had, to tell if it begins with them still. No module is kept alive.
-
-    A module may lie where another one has died. Then that one had a namespace whose version is read no
-    more, or none that is looked at.
-
-    Args:
-        entries: a copy of the table.
-    """
-
-    __slots__ = ("_modules", "names")
-
-    def __init__(self, entries: dict[Any, object]) -> None:
-        #: The keys. Of what :func:`.entries_in` copied, none has code of its own.
-        self.names = Identities(entries)
-        self._modules = read_pointers(tuple(entries.values()))
-
-    def identities_behind(self, other: Beginning) -> Sequence[int]:
-        """Return the identities of the modules that stand behind what another beginning has."""
-        return memoryview((self._modules or b"")[len(other._modules or b"") :]).cast(_POINTER)
-
-    def goes_on_from(self, before: Beginning) -> bool:
-        """Tell whether these entries are known to begin with those of an earlier moment."""
-        places = (self.names.pointers, before.names.pointers), (self._modules, before._modules)
-        return all(now is not None and was is not None and now.startswith(was) for now, was in places)

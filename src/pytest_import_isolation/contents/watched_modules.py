@@ -40,7 +40,7 @@ class Wanting:
         words_of: returns the words that the text of a file has.
         files: returns files of the test code that runs now.
         complete: returns such files, and the conftests above them.
-        origins: knows which files are conftests.
+        origins: knows the test files.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class Wanting:
         self._files = files
         self._complete = complete
         self._origins = origins
-        # The words of the files that were asked for last: each import asks.
-        self._known: tuple[Sequence[str], frozenset[str], list[Set[str]]] = (), frozenset(), []
+        # Each import asks: the words of the files asked for last, and how many test files there were.
+        self._known: tuple[Sequence[str], int, list[Set[str]]] = (), 0, []
 
     def words(self) -> list[Set[str]]:
         """Return the words that the test code says, file by file."""
-        files, test_files = self._files(), self._origins.test_files
-        if files != self._known[0] or test_files is not self._known[1]:
+        files, number = self._files(), len(self._origins.test_files)
+        if files != self._known[0] or number != self._known[1]:
             words = [*map(self._words_of, self._complete(files))]
-            self._known = [*files], test_files, words
+            self._known = [*files], number, words
         return self._known[2]
 
     def wants(self, name: str) -> bool:

@@ -27,7 +27,6 @@ from pytest_import_isolation.contents.write_statements import (
 )
 from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewritten, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
 
@@ -59,9 +58,6 @@ class Writers:
         # Names that were changed, each with the file of its module and whether a class has it: whether the
         # code of the module stores it itself; None if that was not asked.
         self._own_state: dict[tuple[str | None, bool, str], bool | None] = {}
-        # Those of the test files that are conftests.
-        self._conftests_among: Collection[str] = ()
-        self._conftests: list[str] = []
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -254,13 +250,9 @@ class Writers:
     def with_conftests(self, files: Iterable[str]) -> list[str]:
         """Return some test files, and the conftests whose fixtures run for their tests."""
         files = [*files]
-        test_files = self._origins.test_files
-        if test_files is not self._conftests_among:
-            self._conftests_among = test_files
-            self._conftests = [each for each in test_files if is_conftest(each)]
         above = [
             conftest
-            for conftest in self._conftests
+            for conftest in self._origins.conftests
             if any(file.startswith(os.path.join(os.path.dirname(conftest), "")) for file in files)
         ]
         return [*dict.fromkeys((*files, *above))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from pytest_import_isolation.machinery.paths import absolute, is_conftest
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
+from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.asked_imports import ASKED
 
@@ -69,8 +70,9 @@ class Clashes:
         # Those that statements inserted, and the modules in other directories on the path.
         self._inserted: set[str] = set()
         self._on_path: dict[str, dict[str, str]] = {}
-        # By name: the identity of the module that was loaded, and its file; every file of a directory asks.
-        self._loaded_files: dict[str, tuple[int, str | None]] = {}
+        self._names = NamesInFolders(self._is_from_elsewhere)
+        # By name and directory: whether a file in that imports the name. Every file of a directory asks.
+        self._imports: dict[tuple[str, str], bool] = {}
         self._candidates: set[str] = set()
         self._told_of: set[tuple[str, str]] = set()
         self._undo: Callable[[], None] | None = None
@@ -90,13 +92,11 @@ class Clashes:
             self._roots[folder] = adder
         if folder not in self._modules:
             self._modules[folder] = _modules_in(folder)
-        own = self._modules[folder]
-        shared = {n for other, mods in self._modules.items() if other != folder for n in mods if n in own}
-        shared.update(
-            name for name in own if name in sys.modules and self._is_loaded_from_elsewhere(name, own)
-        )
+            self._names.add(folder, self._modules[folder])
+        shared = self._names.shared(folder) | self._names.from_elsewhere(folder)
         if not is_kept:
             self._inserted.add(folder)
+            own = self._modules[folder]
             shared.update(name for modules in self._others_on_path() for name in modules if name in own)
         package = own_package(adder)
         if package is not None and not _is_same(_location(package[0]), package[1]):
@@ -147,15 +147,16 @@ class Clashes:
 
     def _is_imported(self, name: str, folder: str, adder: str) -> bool:
         """Tell whether a file of a directory, or the one that added it, imports a name at all."""
-        files = (adder, *self._modules[folder].values())
-        return any(imports_name(text_of(Path(file)), name) for file in files)
+        if imports_name(text_of(Path(adder)), name):
+            return True
+        if (name, folder) not in self._imports:
+            texts = map(text_of, map(Path, self._modules[folder].values()))
+            self._imports[name, folder] = any(imports_name(text, name) for text in texts)
+        return self._imports[name, folder]
 
-    def _is_loaded_from_elsewhere(self, name: str, modules: Mapping[str, str]) -> bool:
-        identity = id(sys.modules.get(name))
-        if self._loaded_files.get(name, (0, None))[0] != identity:
-            self._loaded_files[name] = (identity, self._loaded_file(name))
-        loaded = self._loaded_files[name][1]
-        return loaded is not None and loaded != modules[name]
+    def _is_from_elsewhere(self, name: str, folder: str) -> bool:
+        loaded = self._loaded_file(name)
+        return loaded is not None and loaded != self._modules[folder][name]
 
     def _loaded_file(self, name: str) -> str | None:
         """Return the file of a loaded module, if that is no fake, no test file and no part of Python."""

@@ -51,11 +51,11 @@ class Judge:
         self,
         origins: Origins,
         log: ImportLog,
-        places: Places | None = None,
+        places: Places,
         at_start: Mapping[str, Sequence[object]] = MappingProxyType({}),
     ) -> None:
         self._origins = origins
-        self._places = places or Places(Path())
+        self._places = places
         self._ownership = Ownership(origins)
         self._installed = InstalledEntries(self._ownership, origins)
         self._first_imports = FirstImports(origins, log, self._places)

@@ -16,6 +16,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origins
 
 
@@ -49,8 +50,8 @@ class FileWorlds:
         self._puts_first = puts_first
         # What is imported together with the file that is being collected.
         self._expected: list[tuple[str, Path]] = []
-        # The directories from which test files were imported.
-        self._roots: frozenset[Path] = frozenset()
+        # The names in the directories from which test files were imported.
+        self._names = NamesInFolders(self._is_from_elsewhere)
 
     def collect(self, file: pytest.File) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Put the world in place in which a file is collected, and put away what that changes."""
@@ -119,20 +120,24 @@ class FileWorlds:
         if not self._finds_beside:
             return False
         root = import_root(path)
+        folder, names = str(root), self._sources.names_in(root)
+        if folder not in self._names:
+            self._names.add(folder, names)
         shared = self._suite.shared(path)
-        loaded = sys.modules if shared.is_in_place else shared.overlay.entries
-        for name in self._sources.names_in(root):
-            module = loaded.get(name)
-            if module is not None and self._origins.is_first_party(name, module):
-                file = (namespace(module) or {}).get("__file__")
-                if type(file) is str and not file.startswith(f"{root}{os.sep}"):
-                    return True
-        others, self._roots = self._roots - {root}, self._roots | {root}
-        return any(
-            name in self._sources.names_in(other) and self._sources.imports(path, name)
-            for name in self._sources.names_in(root)
-            for other in others
-        )
+        if shared.is_in_place:
+            if self._names.from_elsewhere(folder):
+                return True
+        elif any(
+            _lies_elsewhere(module, folder) and self._origins.is_first_party(name, module)
+            for name, module in shared.overlay.entries.items()
+            if name in names
+        ):
+            return True
+        return any(self._sources.imports(path, name) for name in self._names.shared(folder))
+
+    def _is_from_elsewhere(self, name: str, folder: str) -> bool:
+        module = sys.modules.get(name)
+        return _lies_elsewhere(module, folder) and self._origins.is_first_party(name, module)
 
     # Called by the finder
 
@@ -152,3 +157,9 @@ class FileWorlds:
 
     def reloading(self, name: str, module: object) -> None:
         """A reload imports no test file."""
+
+
+def _lies_elsewhere(module: object, folder: str) -> bool:
+    """Tell whether a module has a file that lies neither in a directory nor below it."""
+    file = (namespace(module) or {}).get("__file__")
+    return type(file) is str and not file.startswith(f"{folder}{os.sep}")

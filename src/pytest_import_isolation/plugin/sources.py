@@ -105,7 +105,7 @@ def _has_any(words: Iterable[str], source: str) -> bool:
 def import_root(path: Path) -> Path:
     """Return the directory from which pytest imports a test file or conftest: that above its packages."""
     folder = path.parent
-    while (folder / "__init__.py").is_file() and folder != folder.parent:
+    while os.path.isfile(os.path.join(folder, "__init__.py")) and folder != folder.parent:
         folder = folder.parent
     return folder
 
@@ -117,6 +117,8 @@ def imported_with(path: Path) -> list[tuple[str, Path]]:
         Each name with its file, the outermost package first and the test file last.
     """
     root = import_root(path)
+    if root == path.parent:
+        return [(path.stem, path)]
     parts = path.relative_to(root).with_suffix("").parts
     names = [".".join(parts[: i + 1]) for i in range(len(parts))]
     files = [root.joinpath(*parts[: i + 1], "__init__.py") for i in range(len(parts) - 1)]

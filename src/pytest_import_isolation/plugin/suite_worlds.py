@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_import_isolation.contents.findings import Findings
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, is_rewritten, namespace
@@ -57,6 +58,7 @@ class SuiteWorlds:
         self._executions = executions
         self._sources = sources
         self._ownership = Ownership(origins)
+        self._places = Places(Path())
         self._writers = Writers.of(origins) if settings.contents == "undo" else None
         # By the directories of the layers around them.
         self._shared: dict[tuple[Path, ...], World] = {}
@@ -168,7 +170,7 @@ class SuiteWorlds:
             file: the test file or conftest that was executed in it.
         """
         difference = world.window.all_differences()
-        judge = Judge(self._origins, world.log)
+        judge = Judge(self._origins, world.log, self._places)
         harmful = []
         changes = list(single_changes(difference))
         for change in (*changes, *(change for change, _ in judge.unbound(changes))):

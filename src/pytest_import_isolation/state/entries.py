@@ -13,7 +13,7 @@ from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.machinery.modules import ABSENT, are_strings, last_keys
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.state.odd_keys import OddKey, entries_in, is_plain
+from pytest_import_isolation.state.odd_keys import OddKey, copied, entries_in, is_plain
 
 _NEVER: Final = Moment(None)
 #: How many of the keys are compared.
@@ -80,7 +80,9 @@ class Entries:
         if last is not None and last is not before and last.are_of(table):
             return last
         moment = Moment(table)  # before it is looked at: another thread may change it
-        found = cls(entries_in(table) if before is None else before.copy_of(table), moment)
+        contents, are_strings = copied(table, None if before is None else before._strings())
+        found = cls(contents, moment)
+        found._are_strings = are_strings
         cls._last[id(table)] = found
         return found
 
@@ -105,9 +107,13 @@ class Entries:
 
     def copy_of(self, table: object) -> dict[Any, object]:
         """Return what :func:`.entries_in` copies, at less cost if the table still begins with these keys."""
+        return entries_in(table, self._strings())
+
+    def _strings(self) -> Identities | None:
+        """Return the keys, if all are plain strings."""
         if self._are_strings is None:
             self._are_strings = are_strings(self.keys)
-        return entries_in(table, self._identities_of_keys() if self._are_strings else None)
+        return self._identities_of_keys() if self._are_strings else None
 
     def _identities_of_keys(self) -> Identities:
         if self._key_identities is None:

@@ -65,19 +65,24 @@ def entries_in(table: Any, strings: Identities | None = None) -> dict[Any, objec
         table: the table; of what is no dictionary nothing is copied.
         strings: keys that are known to be strings, and with which the table may begin.
     """
+    return copied(table, strings)[0]
+
+
+def copied(table: Any, strings: Identities | None) -> tuple[dict[Any, object], bool]:
+    """Return what :func:`entries_in` does, and whether all keys are strings, with nobody's code."""
     if type(table) is dict:
         entries: dict[Any, object] = table.copy()  # ``dict()`` costs five times more once a key was deleted
     elif issubclass(type(table), dict):
         # Its class may iterate over something else, and to hash the keys anew is their code's turn.
         entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
     else:
-        return {}
+        return {}, True
     keys: Iterable[object] = entries
     if strings is not None and strings.are_those_of(islice(entries, len(strings))):
         keys = islice(entries, len(strings), None)
     if all(map(operator.is_, map(type, keys), repeat(str))):
-        return entries
-    return _with_odd_keys(entries)
+        return entries, True
+    return _with_odd_keys(entries), False
 
 
 def _with_odd_keys(entries: dict[Any, object]) -> dict[Any, object]:

@@ -22,6 +22,7 @@ from pytest_import_isolation.machinery.modules import (
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.patterns import Patterns
 from pytest_import_isolation.state.differences import items_in
 from pytest_import_isolation.state.odd_keys import OddKey
@@ -136,8 +137,10 @@ class Origins:
         self._files: dict[tuple[str, str], Verdict] = {}
         # Of files to which no pattern applies, by their directories.
         self._folders: dict[str, Verdict] = {}
-        #: The collected test files and the conftests; the same object until there are others.
-        self.test_files: frozenset[str] = frozenset()
+        #: The collected test files and the conftests, in order; there are never fewer.
+        self.test_files: dict[str, None] = {}
+        #: Those of them that are conftests.
+        self.conftests: list[str] = []
         self._test_folders: set[str] = set()
         #: Namespaces of objects that last for the whole run, by what these are called.
         self.holders: dict[str, Mapping[str, object]] = {}
@@ -185,9 +188,12 @@ class Origins:
 
     def note_test_file(self, file: str) -> None:
         """Take note of a collected test file or a conftest: what lies beside it is test code too."""
-        if file not in self.test_files:
-            self.test_files |= {file}
+        if file in self.test_files:
+            return
+        self.test_files[file] = None
         self._test_folders.add(os.path.dirname(file))
+        if is_conftest(file):
+            self.conftests.append(file)
 
     def is_test_file(self, file: str | None) -> bool:
         """Tell whether a file is a collected test file or a conftest."""
