@@ -47,6 +47,28 @@ def test_an_index_that_grew_reads_what_a_new_one_reads(
     assert new.entries.are_of(dict(table))
 
 
+@given(
+    st.lists(_NAMES, unique=True), st.sets(_NAMES), st.integers(0, 10), st.integers(0, 10), st.sets(_NAMES)
+)
+def test_an_index_that_grew_from_one_that_was_read_sees_what_changed_since(
+    names: list[str], bound: set[str], number: int, more: int, rebound: set[str]
+) -> None:
+    table = _table(names, bound)
+    before = BindingIndex(Entries(dict(list(table.items())[:number])))
+    before.read()
+    for name in rebound & table.keys():
+        parent, _, child = name.rpartition(".")
+        if parent in table:
+            setattr(table[parent], child, before)
+    middle = BindingIndex(Entries(dict(list(table.items())[: number + more])), before)
+    grown, new = BindingIndex(Entries(dict(table)), middle), BindingIndex(Entries(dict(table)))
+    for one in (grown, middle):
+        expected = dict(zip(new.names, new.read(), strict=True))
+        found = dict(zip(one.names, one.read(), strict=True))
+        assert found == {name: expected[name] for name in found}
+    assert sorted(grown.names) == sorted(new.names)
+
+
 @given(st.dictionaries(_NAMES, st.integers()), st.dictionaries(_NAMES, st.integers()), st.booleans())
 def test_what_was_appended_is_known_only_if_nothing_else_changed(
     before: dict[str, int], more: dict[str, int], changed: bool

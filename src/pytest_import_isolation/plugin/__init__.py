@@ -221,7 +221,7 @@ def _parts(config: pytest.Config) -> _Parts:
         interruptions = Interruptions()
         config.pluginmanager.register(interruptions, "import-isolation-interruptions")
         config.pluginmanager.register(SectionStyle(), "import-isolation-section-style")
-        plugin_fixtures = PluginFixtures(origins)
+        plugin_fixtures = PluginFixtures(config.pluginmanager, origins)
         config.pluginmanager.register(plugin_fixtures, "import-isolation-plugin-fixtures")
         config.pluginmanager.register(PluginHooks(config, origins), "import-isolation-plugin-hooks")
         runner = Runner(config, origins)

@@ -29,6 +29,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reachable_imports import function_in
 from pytest_import_isolation.leaks.reloads import is_of_c_code, is_without_effect
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
 from pytest_import_isolation.report.records import (
     ERROR,
@@ -64,6 +65,8 @@ class ContentBoundaries:
     # after each test.
     _test: pytest.Item | None = None
     _is_harmless = False
+    # What runs, and the files of its test code.
+    _running: tuple[str, list[str]] = "", []
 
     def __init__(
         self,
@@ -119,10 +122,12 @@ class ContentBoundaries:
         here = self._here()
         if here is None or not here.nodeid:
             return []
-        file = self._leaks.places.file_of(here)
-        # A directory is collected, which loads its conftest.
-        beside = [file.with_name("conftest.py")] if file.name == "__init__.py" else []
-        return [str(one) for one in (file, *beside)]
+        if here.nodeid != self._running[0]:  # each import asks
+            file = self._leaks.places.file_of(here)
+            # A directory is collected, which loads its conftest.
+            beside = [file.with_name(CONFTEST)] if file.name == "__init__.py" else []
+            self._running = here.nodeid, [str(one) for one in (file, *beside)]
+        return self._running[1]
 
     def rebase(self, now: State | None = None) -> None:
         """Take what is there now as what everything is compared with.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import pytest
@@ -18,16 +18,19 @@ from pytest_import_isolation.watching.makers import Maker
 
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
+_HOOKS_OF_TESTS: Final = "import-leaks-of-plugin-fixtures-in-tests"
 
 
 class PluginFixtures:
     """The hooks that look at the import state around the setup and the teardown of such a fixture.
 
     Args:
+        manager: where the hooks of tests are registered once they are needed: they are called for each test.
         origins: knows what is installed.
     """
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, manager: pytest.PytestPluginManager, origins: Origins) -> None:
+        self._manager = manager
         self._origins = origins
         # The plugins that define fixtures, by a fixture's identity.
         self._plugins: dict[int, tuple[pytest.FixtureDef[Any], Maker | None]] = {}
@@ -85,21 +88,12 @@ class PluginFixtures:
         # Other code may have run: hooks, finalizers that belong to no fixture, a fixture that asked for this.
         if self._last is None or not self._last.is_unchanged():
             self._last = ImportState.capture()
+            if not self._manager.has_plugin(_HOOKS_OF_TESTS):
+                self._manager.register(_Phases(self.forget_state), _HOOKS_OF_TESTS)
         return self._last
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
-        """Keep no state: users' code runs, here and below."""
-        self._last = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self) -> None:
-        """See :meth:`pytest_runtest_setup`."""
-        self._last = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self) -> None:
-        """See :meth:`pytest_runtest_setup`."""
+    def forget_state(self) -> None:
+        """Keep no state: users' code runs."""
         self._last = None
 
     # Before those who judge what the fixture left.
@@ -123,3 +117,29 @@ class PluginFixtures:
             changes = single_changes(difference)
             # A real module is that of who asked for it: first-party ones are executed anew.
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
+
+
+class _Phases:
+    """The hooks of the phases of tests.
+
+    Args:
+        begin: called when one begins.
+    """
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self._begin = begin
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Tell of it."""
+        self._begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        """Tell of it."""
+        self._begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Tell of it."""
+        self._begin()

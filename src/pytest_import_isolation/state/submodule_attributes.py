@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import chain, repeat
 from types import ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import Cell, cell_of, other_cells, read_cells
+from pytest_import_isolation.machinery.dict_versions import (
+    CELL_SIZE,
+    Cell,
+    cell_of,
+    other_cells,
+    read_cells,
+)
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of, reader_of
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.entries import Entries
@@ -58,20 +64,39 @@ class BindingIndex:
         #: What others computed from this table; see :meth:`ImportState.derive`.
         self.derived: dict[object, Any] = {}
         self._names: list[str] | None = None
-        start = 0
         self._readers: dict[str, _Reader] = {}
         # Submodules whose packages are not loaded.
         self._orphans: dict[str, list[str]] = {}
+        # Where the versions of the namespaces are read: nowhere if one of them has none.
+        self._cells: list[Cell] = []
+        # What the packages held when it was read, and the versions of their namespaces then.
+        self._last_read = _NOTHING_READ
+        start = 0
         if before is not None and before.entries.are_beginning_of(entries):
             start = len(before.entries.keys)
             self._readers, self._orphans = before._readers.copy(), before._orphans.copy()
-        self._add(start)
-        # What the packages held when it was read, and the versions of their namespaces then.
-        self._last_read = _NOTHING_READ
+        others = self._add(start)
+        if start and before is not None and not others:  # what came lies in no package
+            self._names, self._cells, self._last_read = before._names, before._cells, before._last_read
+            return
         cells = [reader.cell for reader in self._readers.values()]
-        self._cells: list[Cell] = [] if None in cells else cells
+        self._cells = [] if None in cells else cells
+        if start and before is not None and self._cells:
+            self._last_read = self._begin_with(before._last_read, others)
 
-    def _add(self, start: int) -> None:
+    def _begin_with(self, read: _Read, others: Set[str]) -> _Read:
+        """Return what was read for an earlier table, as if packages that have others had changed since."""
+        if not read.versions:
+            return read
+        more = len(self._cells) - len(read.parts)
+        versions = bytearray(read.versions + bytes(CELL_SIZE * more))
+        for at, parent in enumerate(self._readers):
+            if parent in others:
+                versions[at * CELL_SIZE : (at + 1) * CELL_SIZE] = bytes(CELL_SIZE)
+        return _Read(bytes(versions), [*read.parts, *[()] * more], read.values)
+
+    def _add(self, start: int) -> Set[str]:
+        """Add the entries from a number on; return the packages that have other submodules than before."""
         packages: dict[str, list[str]] = {}
         for name in self.entries.keys[start:]:
             if type(name) is str:
@@ -91,6 +116,7 @@ class BindingIndex:
             # The attributes of other objects may be kept outside of their dictionaries.
             cell = cell_of(space) if issubclass(type(package), ModuleType) else None
             self._readers[parent] = _Reader(space, everything, reader_of(everything), cell)
+        return packages.keys()
 
     @property
     def has_versions(self) -> bool:
