@@ -139,3 +139,49 @@ def test_the_setup_of_a_rerun_is_a_setup(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 1, "rerun": 1}
     assert run.blamed("fake-left", "fake") == ("test_it.py::test_it", "setup")
+
+
+@pytest.mark.parametrize("phase", ["setup", "call", "teardown"])
+@pytest.mark.parametrize("statement", ["del app.db", "app.db = None"])
+def test_an_attribute_that_statements_of_the_file_take_away_is_told_of_their_phase(
+    suite: Suite, phase: str, statement: str
+) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "app/__init__.py": "",
+            "app/db.py": "",
+            "test_it.py": f"""
+                import app.db, pytest
+
+                def run_in(phase):
+                    if phase == "{phase}":
+                        {statement}
+
+                @pytest.fixture
+                def around():
+                    run_in("setup")
+                    yield
+                    run_in("teardown")
+
+                def test_it(around):
+                    run_in("call")
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    assert run.blamed("stale-attribute", "app.db") == ("test_it.py::test_it", phase)
+
+
+def test_an_attribute_that_called_code_takes_away_is_told_of_the_call(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "app/__init__.py": "",
+            "app/db.py": "",
+            "shop.py": "import app.db\ndef close():\n    del app.db\n",
+            "test_it.py": "import shop\ndef test_it(): shop.close()\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    assert run.blamed("stale-attribute", "app.db")[1] == "call"

@@ -121,22 +121,36 @@ class LoadedFiles:
 
     def _note(self, name: str, module: object) -> None:
         """Take note of what stands under a name now."""
-        before = self._first_party.pop(name, None), self._conftests.pop(name, None)
-        self._mocking.discard(name)
         file = file_of(module)
         if file is None:
             self._files.pop(name, None)
         else:
             self._files[name] = file
             self._once_said.add(file)
-            if self._origins.is_first_party(name, module):
-                self._first_party[name] = file
-                if not is_rewritten(module):  # a test file, noted or not
-                    self._once_first_party[file] = None
-                if not self._origins.is_test_code(file) and uses_mocks(module):
-                    self._mocking.add(name)
-            if self._origins.is_test_file(file) and is_conftest(file):
-                self._conftests[name] = file
+        is_first_party = file is not None and self._origins.is_first_party(name, module)
+        is_known = name in self._first_party or name in self._conftests
+        if is_first_party or is_known or self._origins.is_test_file(file):
+            self._note_own(name, module, file if is_first_party else None, file)
+
+    def _note_own(self, name: str, module: object, own: str | None, file: str | None) -> None:
+        """Take note of what stands under a name that a first-party module or conftest has, or had.
+
+        Args:
+            name: the name.
+            module: what stands there.
+            own: its file, if it is first-party.
+            file: its file.
+        """
+        before = self._first_party.pop(name, None), self._conftests.pop(name, None)
+        self._mocking.discard(name)
+        if own is not None:
+            self._first_party[name] = own
+            if not is_rewritten(module):  # a test file, noted or not
+                self._once_first_party[own] = None
+            if not self._origins.is_test_code(own) and uses_mocks(module):
+                self._mocking.add(name)
+        if file is not None and self._origins.is_test_file(file) and is_conftest(file):
+            self._conftests[name] = file
         now = self._first_party.get(name), self._conftests.get(name)
         is_helper = before[0] != now[0] and any(map(self._may_be_helper, (before[0], now[0])))
         if is_helper or before[1] != now[1]:

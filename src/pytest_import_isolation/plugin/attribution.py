@@ -30,6 +30,8 @@ class Attribution:
         self._phases: dict[object, list[tuple[SingleChange, str]]] = {}
         # How many modules had been asked for, and reloaded, at the end of each phase.
         self._marks: list[tuple[str, int, int]] = []
+        # Whether attributes of packages were not looked at at the end of one.
+        self._misses_attributes = False
         # The test, or file, in which a thread was seen first: it answers for what the thread imports later.
         self._threads: WeakKeyDictionary[Thread, Polluter] = WeakKeyDictionary()
         #: Who answers for what quick looks have missed, if there were any.
@@ -37,15 +39,17 @@ class Attribution:
 
     def begin_test(self) -> None:
         """Forget the phases of the test before."""
-        self._phases, self._marks = {}, []
+        self._phases, self._marks, self._misses_attributes = {}, [], False
 
-    def end_phase(self, phase: str, changes: Iterable[SingleChange]) -> None:
+    def end_phase(self, phase: str, changes: Iterable[SingleChange], *, has_attributes: bool) -> None:
         """Take note of what is different at the end of a phase.
 
         Args:
             phase: the phase.
             changes: all that is different since the test began, as far as that was looked at: all entries.
+            has_attributes: whether attributes of packages were looked at, too.
         """
+        self._misses_attributes = self._misses_attributes or not has_attributes
         for change in changes:
             known = self._phases.setdefault(change.place, [])
             if not any(change.same(seen) for seen, _ in known):
@@ -88,7 +92,10 @@ class Attribution:
             if change.same(seen):
                 return polluter._replace(phase=phase)
         if polluter.phase == "teardown":
-            if change.what == "entry" and self._marks:
+            is_looked_at = change.what == "entry" or (
+                change.what == "attribute" and not self._misses_attributes
+            )
+            if is_looked_at and self._marks:
                 return polluter  # it was not there when the teardown began
             return polluter._replace(phase=self._leak_watch.phase_since(change) or _likely_phase(change))
         return polluter
@@ -97,10 +104,10 @@ class Attribution:
 def _likely_phase(change: SingleChange) -> str:
     """Return the phase of a test that made a change which nobody saw.
 
-    A quick look after each phase sees what was added or removed. What took the place of something else may
-    have done so in any phase, and it is the call that does most.
+    A quick look after each phase sees which entries were added or removed. What took the place of one, and
+    what became of an attribute, may have come about in any phase, and it is the call that does most.
     """
-    is_exchange = change.what in ("entry", "attribute") and not (
-        change.before is ABSENT or change.after is ABSENT
-    )
+    if change.what == "attribute":
+        return "call"
+    is_exchange = change.what == "entry" and change.before is not ABSENT and change.after is not ABSENT
     return "call" if is_exchange else "teardown"

@@ -86,11 +86,11 @@ class Phases:
         if runs_threads():
             self._attribution.note_threads(here)
         base = self._boundaries.base
-        # Who rebound an attribute is asked at the end of the test, and not in which phase. Code that a test
-        # calls may enter as much as it takes out, so that to count is not enough.
-        is_same = base.shows_same_entries()
+        # Code that a test calls may enter as much as it takes out, so that to count is not enough.
+        is_same = base.looks_same() if self._may_rebind else base.shows_same_entries()
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
-        self._attribution.end_phase(here.phase, changes)
+        has_attributes = self._may_rebind or not is_same
+        self._attribution.end_phase(here.phase, changes, has_attributes=has_attributes)
         # What a conftest leaves it wrote in the setup, if the file itself cannot have done it.
         contents = self._boundaries.contents
         if contents.may_be_written and (self._may_rebind or here.phase == "setup"):

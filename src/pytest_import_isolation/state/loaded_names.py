@@ -71,12 +71,10 @@ class LoadedNames:
             others = [*before.names.behind(self._beginning.names)]
         else:
             others = self._compared()
-        found = [name for name in others if type(name) is str]
-        for name in found:
-            if name in table:
-                self._modules[name] = id(table[name])
-            else:
-                self._modules.pop(name, None)
+        found = others if are_strings(others) else [name for name in others if type(name) is str]
+        self._modules.update(zip(found, map(id, map(table.get, found)), strict=True))
+        for name in filterfalse(table.__contains__, found):
+            self._modules.pop(name, None)
         return found
 
     def _compared(self) -> list[str]:
