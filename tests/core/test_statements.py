@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -230,5 +231,25 @@ def test_what_is_taken_out_and_put_back_is_that_of_the_first_statement(observed:
         other=ModuleType(_NAME),
     )()
     lines = [observed.lines_of(_entry(f"{_NAME}{place}")) for place in range(6)]
-    # Nothing can refer to the last one weakly, and it may hold what somebody waits for the end of.
-    assert lines == [[3], [10], [3], [3], [3], [6]]
+    # Nothing can refer to the last one weakly.
+    assert lines == [[3], [10], [3], [3], [3], [3]]
+
+
+def test_what_is_taken_out_is_not_kept_alive_for_that(observed: Observed) -> None:
+    made = [[ModuleType("held")]]
+    reference, alive = weakref.ref(made[0][0]), list[bool]()
+    observed.define(
+        f"""        def f():
+            sys.modules["{_NAME}"] = made.pop()
+            del sys.modules["{_NAME}"]
+            told.clear()
+            alive.append(reference() is not None)
+            sys.modules["{_NAME}"] = None
+        """,
+        told=observed.told,
+        made=made,
+        alive=alive,
+        reference=reference,
+    )()
+    assert alive == [False]
+    assert observed.lines_of(_entry()) == [6]

@@ -69,8 +69,8 @@ class Statements:
         self._watch = LineWatch(is_watched, self._look)
         # By what was changed: the identity of what is there since then, and who did it.
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
-        # By its key, an entry that a statement took out: the object, and who had entered it.
-        self._gone: dict[Any, tuple[Callable[[], object], Trail]] = {}
+        # By its key, an entry that a statement took out: what knows the object, and who had entered it.
+        self._gone: dict[Any, tuple[Callable[[object], bool], Trail]] = {}
         self._table: object = None
         self._entries = Entries({})
         # Whether a statement changed something since the last call of synchronize().
@@ -164,10 +164,10 @@ class Statements:
         if change.after is ABSENT:
             known, trail = self._by.get(change.place, (0, None))
             if trail is not None and known == id(change.before):
-                self._gone[change.key] = _reference(change.before), trail
+                self._gone[change.key] = _recognizer(change.before), trail
             return None
         gone = self._gone.pop(change.key, None)
-        return gone[1] if gone is not None and gone[0]() is change.after else None
+        return gone[1] if gone is not None and gone[0](change.after) else None
 
     def _changes(self, entries: Entries) -> list[SingleChange]:
         found: list[SingleChange] = []
@@ -238,14 +238,17 @@ def _calls_hooks(module: object) -> bool:
     return type(module) is str and module.partition(".")[0] == _CALLER_OF_HOOKS
 
 
-def _reference(value: object) -> Callable[[], object]:
-    """Return what gives a value, as long as it is alive."""
+def _recognizer(value: object) -> Callable[[object], bool]:
+    """Return what knows a value again, and does not keep it alive."""
     if id(type(value)) in _VALUES:
-        return lambda: value
+        return lambda other: other is value
     try:
-        return weakref.ref(value)
-    except TypeError:  # what it holds may be told when it dies
-        return lambda: ABSENT
+        reference = weakref.ref(value)
+    except TypeError:
+        # Another one of its type may lie there later; but then one that came under the same key.
+        place, kind = id(value), id(type(value))
+        return lambda other: id(other) == place and id(type(other)) == kind
+    return lambda other: reference() is other
 
 
 def _identity(change: SingleChange) -> int:
