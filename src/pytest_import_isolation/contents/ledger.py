@@ -89,7 +89,7 @@ class Contents:
         """Return what is there now: the same object as last time if nothing has changed."""
         if self._moment.lasts_for(sys.modules) and not self._has_more and self._are_others_same:
             now = self._versions.now()
-            if now and (now == self._versions.known or self._follow(now)):
+            if now and self._follow(now):
                 return self._state
         return self._look()
 
@@ -138,7 +138,7 @@ class Contents:
             return False
         if self._watched.names_more() or not self._are_others_same:
             return False
-        if not (now := self._versions.now()) or not (now == self._versions.known or self._follow(now)):
+        if not (now := self._versions.now()) or not self._follow(now):
             return False
         behind = self._beginning.identities_behind(beginning)
         gone = {key: found for key in behind if (found := self._spaces.get(key)) is not None}

@@ -157,6 +157,7 @@ class Space:
         "copy",
         "dictionary",
         "first",
+        "has_untold",
         "home",
         "identity",
         "is_class",
@@ -186,6 +187,8 @@ class Space:
         self.dictionary: dict[str, Any] | None = dictionary
         #: Where its version is read, if it has one.
         self.cell: Cell | None = cell_of(dictionary)
+        #: Whether the interpreter or pytest set names in it again and again that are never looked at.
+        self.has_untold = name in _UNTOLD
         self._version: object = None
         self._identities: tuple[int, ...] | None = None
         # What was copied last, where there are untold names.

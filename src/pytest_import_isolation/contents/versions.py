@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import filterfalse
 from operator import attrgetter
 from typing import Final
 
@@ -11,6 +12,7 @@ from pytest_import_isolation.machinery.dict_versions import Cell, other_cells, r
 
 # At the speed of C: there are thousands of namespaces.
 _cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
+_has_untold: Final[Callable[[Space], bool]] = attrgetter("has_untold")
 
 
 class Versions:
@@ -19,6 +21,8 @@ class Versions:
     def __init__(self) -> None:
         #: The namespaces, in order.
         self.spaces: list[Space] = []
+        #: Those whose versions say little: somebody always writes to them what is no change.
+        self.restless: list[Space] = []
         #: Their versions, joined; nothing if they cannot be read.
         self.known = b""
         # Where they are read, found anew once one of the namespaces is no more.
@@ -55,7 +59,7 @@ class Versions:
 
     def begin(self, spaces: list[Space]) -> None:
         """Take the versions that some namespaces have now."""
-        self.spaces = spaces
+        self.spaces, self.restless = _sorted(spaces)
         self._is_on = True
         self._find_cells()
         self.known = self._read()
@@ -65,14 +69,19 @@ class Versions:
     def begin_again(self) -> list[Space]:
         """Take the versions of now, although some namespaces may be no more; return those that may differ."""
         before = self.known
-        self.begin(self.spaces)
+        self.begin([*self.spaces, *self.restless])
         if len(before) != len(self.known) or not before:
-            return self.spaces
-        return [self.spaces[at] for at in other_cells(before, self.known)]
+            return [*self.spaces, *self.restless]
+        return self._others(before, self.known)
 
     def others(self, now: bytes) -> list[Space]:
-        """Return the namespaces that have other versions now."""
-        return [self.spaces[at] for at in other_cells(self.known, now)]
+        """Return the namespaces that have other versions now, and those of which that says little."""
+        return self._others(self.known, now)
+
+    def _others(self, before: bytes, now: bytes) -> list[Space]:
+        if before == now:
+            return self.restless
+        return [*(self.spaces[at] for at in other_cells(before, now)), *self.restless]
 
     def extend(self, now: bytes, spaces: list[Space]) -> bool:
         """Take the versions of now, and those of some more namespaces.
@@ -84,9 +93,17 @@ class Versions:
         Returns:
             False if that cannot be: one of them has no version, or a namespace has died.
         """
-        cells = [*map(_cell_of, spaces)]
+        more, restless = _sorted(spaces)
+        cells = [*map(_cell_of, more)]
         if None in cells or not self._cells:
             return False
-        self.spaces, self._cells = [*self.spaces, *spaces], [*self._cells, *cells]
+        self.spaces, self._cells = [*self.spaces, *more], [*self._cells, *cells]
+        self.restless = [*self.restless, *restless]
         self.known = now + read_cells(cells)
         return True
+
+
+def _sorted(spaces: list[Space]) -> tuple[list[Space], list[Space]]:
+    """Return those of some namespaces whose versions tell of changes, and the others."""
+    restless = [*filter(_has_untold, spaces)]
+    return [*filterfalse(_has_untold, spaces)] if restless else spaces, restless
