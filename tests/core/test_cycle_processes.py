@@ -285,6 +285,24 @@ def test_an_interpreter_that_ends_is_replaced_by_one_for_each_module(write: Writ
     fresh.close()
 
 
+def test_a_module_that_finds_in_its_package_what_it_takes_is_not_noted(write: Write) -> None:
+    write(
+        {
+            "app/__init__.py": "x = 1\nfrom app import a\ny = 2",
+            "app/a.py": "from app import x\nimport app.b\nimport app.c as c",
+            "app/b.py": "try:\n    from app import y\nexcept ImportError:\n    pass",
+            "app/c.py": "import app.d",
+            "app/d.py": "import app.c",
+        }
+    )
+    known = ["app", *(f"app.{name}" for name in "abcd")]
+    done = interpreters.attempt_in_fresh_interpreter("app", known)
+    assert [(seen.edges[-1].importer, seen.edges[-1].imported, seen.lacking) for seen in done.crossings] == [
+        ("app.b", "app", ("y",)),
+        ("app.d", "app.c", ()),
+    ]
+
+
 def test_a_process_without_leave_to_fork_tries_in_windows(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
