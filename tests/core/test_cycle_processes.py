@@ -408,3 +408,27 @@ def test_a_foreign_module_that_imports_the_package_is_left_to_each_process(write
         "app.a -> app.q -> app.a",
     ]
     assert found["broken"] == []
+
+
+def test_what_one_attempt_loads_is_read_once_for_the_next_ones(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write({f"app/{name}.py": text for name, text in {"a": "import app.c", "b": "", "c": ""}.items()})
+    log = root / "read.txt"
+
+    def note(name: str, path: str) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{name} {path}\n")
+
+    monkeypatch.setattr(process_tree.CODE, "read_ahead", note)
+    known = ["app", "app.a", "app.b", "app.c"]
+    shared = Shared(known, known.__contains__, may_repeat=False, shares=False, hearing=Hearing())
+    forks = interpreters.Forks(shared)
+    try:
+        for name in ("app", "app.a", "app.b"):
+            forks.attempt([name], is_alone=False)
+    finally:
+        forks.close()
+    assert sorted(log.read_text("utf-8").splitlines()) == [
+        f"app.{name} {root / 'app' / name}.py" for name in ("a", "c")
+    ]
