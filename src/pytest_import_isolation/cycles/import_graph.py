@@ -153,7 +153,8 @@ class ImportGraph:
         edges: dict[str, set[str]] = {name: set() for name in self.modules}
         for name, running in reached.items():
             for scope in running:
-                edges[name].update(self._targets(name, scope))
+                if scope.imports or scope.strings or scope.is_blind:
+                    edges[name].update(self._targets(name, scope))
             edges[name].discard(name)
         return edges
 
@@ -214,9 +215,12 @@ def _reached_scopes(scopes: Mapping[str, list[Scope]]) -> dict[str, list[Scope]]
         else:
             (lazies if scope.is_lazy else functions).setdefault(str(scope.name), []).append(scope)
     found = {id(scope) for scope in waiting}
+    unread = set(functions)
     while waiting:
         running = waiting.pop()
-        reached = [scope for name in running.reads for scope in functions.pop(name, ())]
+        read = running.reads & unread
+        unread -= read
+        reached = [scope for name in read for scope in functions[name]]
         if lazies:
             used = lazies.keys() if "*" in running.takes else running.reads | running.takes | running.strings
             reached += (scope for name in list(used) for scope in lazies.pop(name, ()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from itertools import count, filterfalse
 from typing import Final
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -18,13 +17,15 @@ _DOERS: Final = regex(
     r"\b(?:__import__|exec|exec_module|globals?|import|import_module|load_module|run_module|setattr|vars)\b"
 )
 _DEFINITIONS: Final = ("def ", "async def ")
+#: One without type parameters.
+_DEFINITION: Final = regex(r"\s*(?:async\s+)?def\s+(\w+)\s*\(")
 _CLOSING: Final = ")]}"
 #: Defaults that read no name.
 _PLAIN_DEFAULT: Final = regex(r"=\s*(?:None|True|False|\d+)(?=\s*[,)])")
-#: Stands in the place of a body.
-_STATEMENT: Final = " 0"
+#: What stands in the place of a body, and of a function.
+_BODY: Final = " 0"
+_FUNCTION: Final = "pass"
 _QUOTES: Final = ('"""', "'''")
-_FunctionDef = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def is_suspect(text: str) -> bool:
@@ -40,22 +41,27 @@ def is_worth_reading(text: str) -> bool:
     return is_suspect(text) and _DOERS.search(text) is not None
 
 
-class Body(NamedTuple):
-    """The lines of a function's body, from 1 on."""
+class LeftOut(NamedTuple):
+    """A function that is left out, or its body."""
 
-    begin: int
+    name: str
+    #: Its last line, from 1 on.
     end: int
+    text: str
+    #: The text of its body if that may name modules, else nothing.
+    telling: str
 
 
 class ShortText:
-    """A source in which functions that are not worth reading have one statement in the place of their bodies.
+    """A source without the functions that are not worth reading.
 
-    That stands in the last line of the body, and empty lines before it: all nodes are in the lines in which
-    they are in the source.
+    In the last line of such a function stands one statement in its place; in that of its body, if it has
+    decorators or defaults. Empty lines are before it: all nodes are in the lines in which they are in the
+    source, and end in them.
 
     What lines mean is known only when all is parsed, since a definition may be part of a string. So the
-    reader of the tree has to ask about each function. If :attr:`is_right` says no in the end, something else
-    was left out, and the source is to be read as it is.
+    reader of the tree has to ask about each function and each ``pass``. If :attr:`is_right` says no in the
+    end, something else was left out, and the source is to be read as it is.
 
     Args:
         lines: the lines of the source.
@@ -64,11 +70,12 @@ class ShortText:
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
         self._short = list(lines)
-        #: The bodies that are left out, by the line of the definition.
-        self._bodies: dict[int, Body] = {}
-        #: Those of them that might be part of a string, which ends in them or has code in them.
+        #: What is left out, by the line of the node that tells of it.
+        self._left_out: dict[int, LeftOut] = {}
+        #: Those lines for what might be part of a string, which ends in it or has code in it.
         self._doubtful: set[int] = set()
         self._is_wrong = False
+        self._deeper: dict[str, tuple[str, ...]] = {}
         at = 0
         in_string = False
         while at < len(lines):
@@ -82,32 +89,55 @@ class ShortText:
         self.text = "\n".join(self._short)
 
     def _shorten(self, first: int, indent: str) -> int:
-        """Leave out the body of a function, if that can be; return the line after what was looked at."""
-        deeper = (f"{indent} ", f"{indent}\t")
-        begin = self._end_of_header(first, (*deeper, *(indent + bracket for bracket in _CLOSING)))
+        """Leave out a function, if that can be; return the line after what was looked at."""
+        deeper = self._deeper.setdefault(indent, (f"{indent} ", f"{indent}\t"))
+        begin = self._end_of_header(first, indent, deeper)
         end = self._end_of_body(begin, deeper) if begin else 0
         if end == begin:
             return first
         text = "\n".join(self._lines[first - 1 : end])
         double, single = map(text.count, _QUOTES)
-        if double % 2 or single % 2 or text.endswith("\\") or is_worth_reading(text):
+        may_tell = is_suspect(text)
+        if double % 2 or single % 2 or text.endswith("\\") or (may_tell and _DOERS.search(text)):
             return first
-        self._short[begin:end] = [""] * (end - begin)
-        header = "\n".join(self._lines[first - 1 : begin])
-        if "=" not in header or "=" not in _PLAIN_DEFAULT.sub("", header):
-            self._short[first - 1 : begin] = [""] * (begin - first + 1)
-            self._short[first - 1] = f"{self._lines[first - 1].partition('(')[0]}():"
-        self._short[end - 1] = indent + _STATEMENT
-        self._bodies[first] = Body(next(filterfalse(self._is_empty, count(begin + 1))), end)
+        definition = _DEFINITION.match(self._lines[first - 1])
+        if definition and self._is_plain(first, begin):
+            self._short[first - 1 : end] = [""] * (end - first + 1)
+            self._short[end - 1] = indent + _FUNCTION
+            teller = end
+        else:
+            self._short[begin:end] = [""] * (end - begin)
+            self._short[end - 1] = indent + _BODY
+            teller = first
+        name = definition[1] if definition else ""
+        self._left_out[teller] = LeftOut(name, end, text, self._body(begin, end) if may_tell else "")
         if double or single or "{" in text:
-            self._doubtful.add(first)
+            self._doubtful.add(teller)
         return end
 
-    def _end_of_header(self, first: int, following: tuple[str, ...]) -> int:
+    def _is_plain(self, first: int, begin: int) -> bool:
+        """Tell whether a definition itself reads nothing: it has neither decorators nor defaults that do."""
+        before = first - 1
+        while before and self._lines[before - 1].lstrip().startswith("#"):
+            before -= 1
+        if before and self._lines[before - 1].rstrip()[-1:] not in ("", ":"):
+            return False
+        header = "\n".join(self._lines[first - 1 : begin])
+        return "=" not in header or "=" not in _PLAIN_DEFAULT.sub("", header)
+
+    def _body(self, begin: int, end: int) -> str:
+        while self._is_empty(begin + 1):
+            begin += 1
+        return "\n".join(self._lines[begin:end])
+
+    def _end_of_header(self, first: int, indent: str, deeper: tuple[str, ...]) -> int:
         """Return the last line of a definition's header; 0 if the body begins there, or it is an odd one."""
         last = first
         while not self._lines[last - 1].partition("#")[0].rstrip().endswith(":"):
-            if last == len(self._lines) or not self._lines[last].startswith(following):
+            if last == len(self._lines):
+                return 0
+            line = self._lines[last]
+            if not line.startswith(deeper) and line[: len(indent) + 1] not in {indent + c for c in _CLOSING}:
                 return 0
             last += 1
         return last
@@ -133,18 +163,19 @@ class ShortText:
         """Whether all that was left out were bodies of functions, as far as that was asked about."""
         return not self._is_wrong and not self._doubtful
 
-    def body_of(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Body | None:
-        """Return the body of a function, if it has been left out."""
-        body = self._bodies.get(node.lineno)
-        if body is not None:
-            self._is_wrong |= len(node.body) != 1 or node.body[0].lineno != body.end
+    def left_out(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Pass) -> LeftOut | None:
+        """Return what has been left out where a node is."""
+        found = self._left_out.get(node.lineno)
+        if found is not None:
+            if not isinstance(node, ast.Pass):
+                self._is_wrong |= len(node.body) != 1 or node.body[0].lineno != found.end
             self._doubtful.discard(node.lineno)
-        return body
+        return found
 
     def pass_over(self, nodes: Iterable[ast.stmt]) -> None:
         """Ask about all functions below some nodes, of which nobody else does."""
         for node in nodes:
             if any(node.lineno <= line <= (node.end_lineno or 0) for line in self._doubtful):
                 for inner in walk(node):
-                    if isinstance(inner, _FunctionDef):
-                        self.body_of(inner)
+                    if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Pass)):
+                        self.left_out(inner)

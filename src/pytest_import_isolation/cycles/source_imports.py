@@ -127,6 +127,7 @@ class _Reader:
             ast.ImportFrom: self._read_import,
             ast.FunctionDef: self._read_function,
             ast.AsyncFunctionDef: self._read_function,
+            ast.Pass: self._read_pass,
             ast.ClassDef: self._read_class,
             ast.If: self._read_condition,
             ast.AnnAssign: self._read_annotated,
@@ -194,29 +195,36 @@ class _Reader:
             scope.is_blind |= not (isinstance(first, ast.Constant) and _last_name(node.func) != "exec")
 
     def _read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        self.bound.add(node.name)
         decorators = {_last_name(decorator) for decorator in node.decorator_list}
-        is_special = node.name.startswith("__") and node.name.endswith("__")
-        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
-        name = self._class if is_special else node.name
-        inner = Scope(name, is_reached=name is None or not decorators <= _QUIET_DECORATORS)
-        self.scopes.append(inner)
+        inner = self._add_function(node.name, is_quiet=decorators <= _QUIET_DECORATORS)
         self.read_all((*node.decorator_list, node.args), scope)
-        left_out = None if self._short is None else self._short.body_of(node)
+        left_out = None if self._short is None else self._short.left_out(node)
+        if left_out is not None:
+            _read_words(inner, left_out.text, left_out.telling)
+            return
         text = self._text(node.lineno, node.end_lineno)
-        if left_out is None and is_worth_reading(text):
+        if is_worth_reading(text):
             outer, self._class = self._class, None
             self.read_all(node.body, inner)
             self._class = outer
-            return
-        # Most functions, and most of the time.
-        inner.reads.update(_WORDS.findall(text))
-        if is_suspect(text):
-            begin = _first_line(node.body[0]) if left_out is None else left_out.begin
-            literals = _LITERALS.findall(self._text(begin, node.end_lineno))
-            inner.strings.update(filter(_looks_like_a_module, literals))
-        if left_out is None:
+        else:
+            body = self._text(_first_line(node.body[0]), node.end_lineno)
+            _read_words(inner, text, body if is_suspect(text) else "")
             self._pass_over(node.body)
+
+    def _read_pass(self, node: ast.Pass, scope: Scope) -> None:
+        left_out = None if self._short is None else self._short.left_out(node)
+        if left_out is not None:
+            inner = self._add_function(left_out.name, is_quiet=True)
+            _read_words(inner, left_out.text, left_out.telling)
+
+    def _add_function(self, name: str, *, is_quiet: bool) -> Scope:
+        self.bound.add(name)
+        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
+        known_as = self._class if name.startswith("__") and name.endswith("__") else name
+        scope = Scope(known_as, is_reached=known_as is None or not is_quiet)
+        self.scopes.append(scope)
+        return scope
 
     def _text(self, begin: int, end: int | None) -> str:
         return "\n".join(self._lines[begin - 1 : end])
@@ -273,6 +281,18 @@ def _lazy_imports_are_filtered() -> bool:
     """Tell whether a function decides which lazy imports are lazy indeed."""
     get_filter = getattr(sys, "get_lazy_imports_filter", None)
     return get_filter is not None and get_filter() is not None
+
+
+def _read_words(scope: Scope, text: str, telling: str) -> None:
+    """Read a function whose words are enough: most are such, and take most of the time.
+
+    Args:
+        scope: what it does.
+        text: its text.
+        telling: the part of it that may name modules.
+    """
+    scope.reads.update(_WORDS.findall(text))
+    scope.strings.update(filter(_looks_like_a_module, _LITERALS.findall(telling)))
 
 
 def _first_line(node: ast.stmt) -> int:
