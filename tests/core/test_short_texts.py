@@ -49,7 +49,7 @@ def _short(source: str) -> ShortText:
         ("@a\ndef f():\n    1\n# end\n\n    2\n    # 3\nx", "@a\ndef f():\n\n\n\n 0\n    # 3\nx"),
         ("@a\n# b\ndef f():\n    1", "@a\n# b\ndef f():\n 0"),
         ("def f[T: (A, B)](x: T):\n    return x", "def f[T: (A, B)](x: T):\n 0"),
-        ("x = 1\ndef f(x):\n    return x", "x = 1\ndef f(x):\n 0"),
+        ("x = 1\ndef f(\n    x: int\n):\n    return x", "x = 1\ndef f():\n\n\n 0"),
     ],
 )
 def test_functions_are_left_out_and_lines_stay(source: str, short: str) -> None:

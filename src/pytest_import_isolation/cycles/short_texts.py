@@ -55,7 +55,7 @@ class LeftOut(NamedTuple):
 class ShortText:
     """A source without the functions that are not worth reading.
 
-    In the last line of such a function stands one statement in its place; in that of its body, if it has
+    In the last line of such a function stands one statement in its place, or in that of its body, if it has
     decorators or defaults. Empty lines are before it: all nodes are in the lines in which they are in the
     source, and end in them.
 
@@ -101,29 +101,30 @@ class ShortText:
         if double % 2 or single % 2 or text.endswith("\\") or (may_tell and _DOERS.search(text)):
             return first
         definition = _DEFINITION.match(self._lines[first - 1])
-        if definition and self._is_plain(first, begin):
-            self._short[first - 1 : end] = [""] * (end - first + 1)
-            self._short[end - 1] = indent + _FUNCTION
-            teller = end
-        else:
-            self._short[begin:end] = [""] * (end - begin)
-            self._short[end - 1] = indent + _BODY
-            teller = first
         name = definition[1] if definition else ""
+        kept: Sequence[str] = ()
+        if not name or not self._is_plain(first, begin):
+            kept = self._lines[first - 1 : begin]
+        elif self._may_be_decorated(first):
+            kept = (f"{indent}def {name}():",)
+        empty = [""] * (end - first - len(kept))
+        self._short[first - 1 : end] = [*kept, *empty, indent + (_BODY if kept else _FUNCTION)]
+        teller = first if kept else end
         self._left_out[teller] = LeftOut(name, end, text, self._body(begin, end) if may_tell else "")
         if double or single or "{" in text:
             self._doubtful.add(teller)
         return end
 
     def _is_plain(self, first: int, begin: int) -> bool:
-        """Tell whether a definition itself reads nothing: it has neither decorators nor defaults that do."""
+        """Tell whether the header of a definition has no defaults that read something."""
+        header = "\n".join(self._lines[first - 1 : begin])
+        return "=" not in header or "=" not in _PLAIN_DEFAULT.sub("", header)
+
+    def _may_be_decorated(self, first: int) -> bool:
         before = first - 1
         while before and self._lines[before - 1].lstrip().startswith("#"):
             before -= 1
-        if before and self._lines[before - 1].rstrip()[-1:] not in ("", ":"):
-            return False
-        header = "\n".join(self._lines[first - 1 : begin])
-        return "=" not in header or "=" not in _PLAIN_DEFAULT.sub("", header)
+        return before > 0 and self._lines[before - 1].rstrip()[-1:] not in ("", ":")
 
     def _body(self, begin: int, end: int) -> str:
         while self._is_empty(begin + 1):

@@ -138,8 +138,9 @@ class _Reader:
         body = Scope(None, is_reached=True)
         self.scopes.append(body)
         self.read_all(tree.body, body)
-        reads = set[str]().union(*(scope.reads for scope in self.scopes))
-        is_known = self.bound_is_known and _BLIND_BINDERS.isdisjoint(reads)
+        is_known = self.bound_is_known and all(
+            _BLIND_BINDERS.isdisjoint(scope.reads) for scope in self.scopes
+        )
         return Reading(self.scopes, self.bound if is_known else None)
 
     def read_all(self, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
@@ -292,7 +293,8 @@ def _read_words(scope: Scope, text: str, telling: str) -> None:
         telling: the part of it that may name modules.
     """
     scope.reads.update(_WORDS.findall(text))
-    scope.strings.update(filter(_looks_like_a_module, _LITERALS.findall(telling)))
+    if telling:
+        scope.strings.update(filter(_looks_like_a_module, _LITERALS.findall(telling)))
 
 
 def _first_line(node: ast.stmt) -> int:

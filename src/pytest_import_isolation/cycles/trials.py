@@ -165,12 +165,11 @@ class _Listener:
         while frame is not None:
             if id(frame.f_code) not in _OFTEN and not is_machinery(frame):
                 steps.append(_Step(frame, frame.f_lasti, frame.f_lineno))
-                body = _body_of(frame)
-                if frame.f_globals is space and body is not None:
+                if frame.f_globals is space and _body_of(frame) is not None:
                     break
-                if importer is None and body is not None:
-                    importer = body
-                    if _finds_its_package(importer, name, steps, space):
+                if importer is None:
+                    importer = _body_of(frame)
+                    if importer is not None and _finds_its_package(importer, name, steps, space):
                         return
             frame = frame.f_back
         if frame is None or importer is None:
