@@ -75,7 +75,6 @@ class ShortText:
         #: Those lines for what might be part of a string, which ends in it or has code in it.
         self._doubtful: set[int] = set()
         self._is_wrong = False
-        self._deeper: dict[str, tuple[str, ...]] = {}
         at = 0
         in_string = False
         while at < len(lines):
@@ -90,7 +89,7 @@ class ShortText:
 
     def _shorten(self, first: int, indent: str) -> int:
         """Leave out a function, if that can be; return the line after what was looked at."""
-        deeper = self._deeper.setdefault(indent, (f"{indent} ", f"{indent}\t"))
+        deeper = (f"{indent} ", f"{indent}\t")
         begin = self._end_of_header(first, indent, deeper)
         end = self._end_of_body(begin, deeper) if begin else 0
         if end == begin:
