@@ -208,6 +208,35 @@ def test_a_source_written_a_moment_ago_is_read_each_time(source: Path) -> None:
     assert _read(source) is not kept
 
 
+def test_code_that_will_be_executed_is_read_ahead(cache: CodeCache, source: Path, tmp_path: Path) -> None:
+    loader = SourceFileLoader(_NAME, str(source))
+    cache.read_ahead(_NAME, str(source))
+    kept = cache.find(loader, _NAME)
+    assert type(kept) is CodeType
+    cache.read_ahead(_NAME, str(source))
+    assert _read(source) is kept
+    for text in ("no Python", "\0"):
+        wrong = tmp_path / "wrong.py"
+        wrong.write_text(text, encoding="utf-8")
+        cache.read_ahead("wrong", str(wrong))
+    cache.read_ahead("gone", str(tmp_path / "gone.py"))
+
+
+def test_what_is_not_kept_is_not_read_ahead(
+    cache: CodeCache, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr(SourceFileLoader, "get_data", refuse)
+    cache.read_ahead(_NAME, str(source))
+    cache.end(_always)
+    monkeypatch.undo()
+    cache.read_ahead(_NAME, str(source))
+    cache.begin(_always)
+    assert type(cache.find(SourceFileLoader(_NAME, str(source)), _NAME)) is tuple
+
+
 class _Subclass(SourceFileLoader):
     """Reads in its own way."""
 

@@ -285,6 +285,24 @@ def test_an_interpreter_that_ends_is_replaced_by_one_for_each_module(write: Writ
     fresh.close()
 
 
+def test_a_module_that_finds_in_its_package_what_it_takes_is_not_noted(write: Write) -> None:
+    write(
+        {
+            "app/__init__.py": "x = 1\nfrom app import a\ny = 2",
+            "app/a.py": "from app import x\nimport app.b\nimport app.c as c",
+            "app/b.py": "try:\n    from app import y\nexcept ImportError:\n    pass",
+            "app/c.py": "import app.d",
+            "app/d.py": "import app.c",
+        }
+    )
+    known = ["app", *(f"app.{name}" for name in "abcd")]
+    done = interpreters.attempt_in_fresh_interpreter("app", known)
+    assert [(seen.edges[-1].importer, seen.edges[-1].imported, seen.lacking) for seen in done.crossings] == [
+        ("app.b", "app", ("y",)),
+        ("app.d", "app.c", ()),
+    ]
+
+
 def test_a_process_without_leave_to_fork_tries_in_windows(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,3 +408,27 @@ def test_a_foreign_module_that_imports_the_package_is_left_to_each_process(write
         "app.a -> app.q -> app.a",
     ]
     assert found["broken"] == []
+
+
+def test_what_one_attempt_loads_is_read_once_for_the_next_ones(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write({f"app/{name}.py": text for name, text in {"a": "import app.c", "b": "", "c": ""}.items()})
+    log = root / "read.txt"
+
+    def note(name: str, path: str) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{name} {path}\n")
+
+    monkeypatch.setattr(process_tree.CODE, "read_ahead", note)
+    known = ["app", "app.a", "app.b", "app.c"]
+    shared = Shared(known, known.__contains__, may_repeat=False, shares=False, hearing=Hearing())
+    forks = interpreters.Forks(shared)
+    try:
+        for name in ("app", "app.a", "app.b"):
+            forks.attempt([name], is_alone=False)
+    finally:
+        forks.close()
+    assert sorted(log.read_text("utf-8").splitlines()) == [
+        f"app.{name} {root / 'app' / name}.py" for name in ("a", "c")
+    ]

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec
+from itertools import chain
 
 from pytest_import_isolation.cycles.source_imports import Import, Reading, Scope, read_source
 from pytest_import_isolation.machinery.modules import (
@@ -94,22 +95,23 @@ class ImportGraph:
     def __init__(self, package: str, belongs: Callable[[str, str], bool], read: Callable[[str], str]) -> None:
         self._belongs = belongs
         self._read = read
-        self._readings: dict[str, Reading] = {}
         self._tops: set[str] = {package}
         #: All modules by name.
         self.modules: dict[str, Source] = {}
         spec = _find(package)
         self.modules.update(list_modules(spec) if spec is not None else {})
-        self._read_what_is_imported()
+        readings = self._read_what_is_imported()
+        #: For each module, the names that it binds, or None if that cannot be known.
+        self._bound = {name: reading.bound for name, reading in readings.items()}
         #: The edges to packages that are imported only because they are above what a statement names.
         self._implied: set[tuple[str, str]] = set()
         #: For each module, what it may import when it is imported.
-        self.edges = self._make_edges()
+        self.edges = self._make_edges({name: reading.scopes for name, reading in readings.items()})
 
     def binds(self, module: str, name: str) -> bool:
         """Tell whether a module has a name when it is ready, as far as its source tells."""
-        reading = self._readings.get(module)
-        return reading is None or reading.bound is None or name in reading.bound
+        bound = self._bound.get(module)
+        return bound is None or name in bound
 
     def circles(self) -> list[list[str]]:
         """Return the strongly connected components of more than one module, each sorted."""
@@ -123,18 +125,20 @@ class ImportGraph:
         names = set(circle)
         return any(importer in names and imported in names for importer, imported in self._implied)
 
-    def _read_what_is_imported(self) -> None:
-        while waiting := [name for name in self.modules if name not in self._readings]:
+    def _read_what_is_imported(self) -> dict[str, Reading]:
+        readings: dict[str, Reading] = {}
+        while waiting := [name for name in self.modules if name not in readings]:
             for name in waiting:
                 source = self.modules[name]
                 text = "" if source.file is None or source.is_extension else self._read(source.file)
                 package = name if source.is_package else parent_of(name)[0]
-                reading = self._readings[name] = read_source(text, package)
+                reading = readings[name] = read_source(text, package)
                 if source.is_extension:
-                    self._readings[name] = Reading([], None)
+                    readings[name] = Reading([], None)
                 for scope in reading.scopes:
                     for statement in scope.imports:
                         self._consider(top_level(statement.module))
+        return readings
 
     def _consider(self, top: str) -> None:
         if top in self._tops or not top:
@@ -144,45 +148,15 @@ class ImportGraph:
         if spec is not None and self._belongs(top, str(location_in(spec))):
             self.modules.update(list_modules(spec))
 
-    def _make_edges(self) -> dict[str, set[str]]:
-        reached = self._reached_scopes()
+    def _make_edges(self, scopes: Mapping[str, list[Scope]]) -> dict[str, set[str]]:
+        reached = _reached_scopes(scopes)
         edges: dict[str, set[str]] = {name: set() for name in self.modules}
-        for name in self._readings:
-            for scope in reached[name]:
-                edges[name].update(self._targets(name, scope))
+        for name, running in reached.items():
+            for scope in running:
+                if scope.imports or scope.strings or scope.is_blind:
+                    edges[name].update(self._targets(name, scope))
             edges[name].discard(name)
         return edges
-
-    def _reached_scopes(self) -> dict[str, list[Scope]]:
-        """Return, for each module, the code that may run when some module of the graph is imported.
-
-        A function may be called if code that runs reads its name, in whatever module. So may a lazy import be
-        resolved, also if the name is imported or stands in a literal string (``getattr(module, "name")``).
-        """
-        functions: dict[str, list[Scope]] = {}
-        lazies: dict[str, list[Scope]] = {}
-        waiting: list[Scope] = []
-        for reading in self._readings.values():
-            for scope in reading.scopes:
-                if scope.is_reached:
-                    waiting.append(scope)
-                else:
-                    (lazies if scope.is_lazy else functions).setdefault(str(scope.name), []).append(scope)
-        found = {id(scope) for scope in waiting}
-        while waiting:
-            running = waiting.pop()
-            reached = [scope for name in running.reads for scope in functions.pop(name, ())]
-            if lazies:
-                used = (
-                    lazies.keys() if "*" in running.takes else running.reads | running.takes | running.strings
-                )
-                reached += (scope for name in list(used) for scope in lazies.pop(name, ()))
-            found.update(map(id, reached))
-            waiting += reached
-        return {
-            name: [scope for scope in reading.scopes if id(scope) in found]
-            for name, reading in self._readings.items()
-        }
 
     def _targets(self, importer: str, scope: Scope) -> Iterator[str]:
         if scope.is_blind:
@@ -224,6 +198,35 @@ class ImportGraph:
             name = parent_of(name)[0]
         if name:
             yield from (name, *(above for above in ancestors(name) if above in self.modules))
+
+
+def _reached_scopes(scopes: Mapping[str, list[Scope]]) -> dict[str, list[Scope]]:
+    """Return, for each module, the code that may run when some module of the graph is imported.
+
+    A function may be called if code that runs reads its name, in whatever module. So may a lazy import be
+    resolved, also if the name is imported or stands in a literal string (``getattr(module, "name")``).
+    """
+    functions: dict[str, list[Scope]] = {}
+    lazies: dict[str, list[Scope]] = {}
+    waiting: list[Scope] = []
+    for scope in chain.from_iterable(scopes.values()):
+        if scope.is_reached:
+            waiting.append(scope)
+        else:
+            (lazies if scope.is_lazy else functions).setdefault(str(scope.name), []).append(scope)
+    found = {id(scope) for scope in waiting}
+    unread = set(functions)
+    while waiting:
+        running = waiting.pop()
+        read = running.reads & unread
+        unread -= read
+        reached = [scope for name in read for scope in functions[name]]
+        if lazies:
+            used = lazies.keys() if "*" in running.takes else running.reads | running.takes | running.strings
+            reached += (scope for name in list(used) for scope in lazies.pop(name, ()))
+        found.update(map(id, reached))
+        waiting += reached
+    return {name: [scope for scope in within if id(scope) in found] for name, within in scopes.items()}
 
 
 def components(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
 from itertools import islice
 from operator import is_
 from types import ModuleType
 from typing import Any
 
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, spec_of, spec_value
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.state.origins import Origin, Origins
 
@@ -48,6 +49,16 @@ class ImportedState:
             for name, module in self._new().items()
             if not self._belongs(name) and Origins.usual().verdict(name, module).origin is Origin.FOREIGN
         ]
+
+    def new_files(self) -> dict[str, str]:
+        """Return the source files of the package's modules that the last attempt loaded."""
+        found: dict[str, str] = {}
+        for name, module in self._new().items():
+            loader = spec_value(spec_of(module), "loader") if self._belongs(name) else None
+            path = vars(loader).get("path") if type(loader) is SourceFileLoader else None
+            if type(path) is str:
+                found[name] = path
+        return found
 
     def restore(self) -> bool:
         """Take out what an attempt loaded of the package.

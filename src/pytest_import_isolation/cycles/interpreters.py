@@ -114,6 +114,7 @@ def serve_parent(requests: int, answers: int) -> None:
         known = frozenset(names)
         # Else the other end is told by the silence.
         if not runs_native_threads():
+            CODE.begin(lambda name, file: name in known)
             serve(Shared(known, known.__contains__, False, shares, Hearing()), pipes)
 
 

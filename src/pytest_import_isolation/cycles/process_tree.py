@@ -16,13 +16,14 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import IO, Any, Final, NoReturn
 
 from pytest_import_isolation.cycles.circles import Attempt
 from pytest_import_isolation.cycles.imported_state import ImportedState
 from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
 from pytest_import_isolation.cycles.trials import Hearing, attempt
+from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.modules import ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import fork
@@ -33,8 +34,8 @@ _MOST_STANDING: Final = 100
 #: How a line of answers begins: whether the process goes on.
 _READY: Final = b"+"
 _OVER: Final = b"-"
-#: Stands before the names of foreign modules that were loaded.
-_FOREIGN: Final = b"\t"
+#: Stands before what a process tells the one that forked it.
+_TOLD: Final = b"\t"
 
 
 def request_of(names: Sequence[str], *, is_alone: bool) -> bytes:
@@ -192,8 +193,9 @@ class _Standing:
         self._pipes = pipes
         self._worker: Forked | None = None
         self._below: dict[str, Forked] = {}
-        # The foreign modules that attempts have loaded below.
+        # The foreign modules that attempts have loaded below, and the files of others.
         self._told: list[str] = []
+        self._files: dict[str, str] = {}
 
     def serve(self) -> None:
         """Answer until there are no more requests."""
@@ -226,7 +228,7 @@ class _Standing:
             self._below[entry] = process
             return answer
         status = process.end()
-        return answer or _line([Answer(None, status=status)])
+        return answer or _ended(status)
 
     def _begin_standing(self, pipes: Pipes) -> None:
         self._forget_others()
@@ -234,7 +236,7 @@ class _Standing:
         state = ImportedState(self._shared.belongs, repeats=False)
         answer, done = self._try(names[0])
         is_ready = done.problem is None and not runs_native_threads()
-        pipes.answer(_line([answer], state.new_foreign(), is_ready=is_ready))
+        pipes.answer(_line([answer], state.new_foreign(), self._files_in(state), is_ready=is_ready))
         if is_ready:
             gc.freeze()
             _Standing(self._shared, names[0], pipes).serve()
@@ -258,7 +260,7 @@ class _Standing:
             if answer:
                 return answer
             if is_new and len(names) == 1:
-                return _line([Answer(None, status=status)])
+                return _ended(status)
             # What it executed before may be what it ended for.
             names = names[:1]
 
@@ -268,29 +270,42 @@ class _Standing:
         for request in pipes.requests:
             answers: list[Answer] = []
             foreign: list[str] = []
+            files: dict[str, str] = {}
             is_ready = True
             for entry in json.loads(request):
                 answers.append(self._try(entry)[0])
                 foreign += state.new_foreign()
+                files.update(self._files_in(state))
                 is_ready = self._shared.may_repeat and state.restore()
                 if not is_ready:
                     break
-            pipes.answer(_line(answers, foreign, is_ready=is_ready))
+            pipes.answer(_line(answers, foreign, files, is_ready=is_ready))
             if not is_ready:
                 return
 
+    def _files_in(self, state: ImportedState) -> dict[str, str]:
+        # Who executes modules again and again has their code itself.
+        return {} if self._shared.may_repeat else state.new_files()
+
     def _listen(self, answer: bytes) -> bytes:
-        """Return an answer, and take note of the foreign modules that it tells of."""
-        line, _, told = answer.partition(_FOREIGN)
+        """Return an answer, and take note of the modules that it tells of."""
+        line, _, told = answer.partition(_TOLD)
         if told:
-            self._told += json.loads(told)
+            foreign, files = json.loads(told)
+            self._told += foreign
+            self._files.update(files)
         return line + b"\n" if told else answer
 
     def _learn(self) -> None:
-        """Import the foreign modules that attempts have loaded, which are executed once for the others then.
+        """Do once for the next attempts what others have done before them.
 
-        Another process does that, and goes on in the place of this one if nothing else has come of it.
+        The code of modules that they have loaded is read, and foreign modules are imported. Another process
+        does the latter, and goes on in the place of this one if nothing else has come of it.
         """
+        for name, path in self._files.items():
+            if name not in sys.modules:
+                CODE.read_ahead(name, path)
+        self._files.clear()
         names = [name for name in dict.fromkeys(self._told) if name not in sys.modules]
         self._told.clear()
         if not names or not self._shared.shares:
@@ -326,9 +341,15 @@ class _Standing:
         return [*self._below.values(), *([self._worker] if self._worker else ())]
 
 
-def _line(answers: list[Answer], foreign: Sequence[str] = (), *, is_ready: bool = False) -> bytes:
-    told = _FOREIGN + json.dumps(foreign).encode() if foreign else b""
+def _line(
+    answers: list[Answer], foreign: Sequence[str], files: Mapping[str, str], *, is_ready: bool
+) -> bytes:
+    told = _TOLD + json.dumps([foreign, files]).encode() if foreign or files else b""
     return (_READY if is_ready else _OVER) + json.dumps(answers).encode() + told + b"\n"
+
+
+def _ended(status: int) -> bytes:
+    return _line([Answer(None, status=status)], (), {}, is_ready=False)
 
 
 def _import_all(names: Iterable[str], belongs: Callable[[str], bool]) -> bool:

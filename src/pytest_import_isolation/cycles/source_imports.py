@@ -7,13 +7,14 @@ statements or as names in literal strings.
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from pytest_import_isolation.cycles.short_texts import ShortText, is_suspect, is_worth_reading
 from pytest_import_isolation.machinery.modules import package_above, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.regexes import regex
 
 # Calls that may import what no literal says: who makes one when it is imported may import any module.
 _BLIND_CALLS: Final = frozenset(
@@ -29,8 +30,9 @@ _QUIET_DECORATORS: Final = frozenset(
         "setter", "staticmethod", "wraps",
     }
 )  # fmt: skip
-# A function without any of these imports nothing and binds nothing for the module.
-_WORTH_READING: Final = ("exec", "global", "import", "load", "run_module", "setattr", "vars")
+_WORDS: Final = regex(r"\w+")
+#: What stands between quotes, or between them and a brace in a formatted string.
+_LITERALS: Final = regex(r"[\"'}]([.:\w]+)(?=[\"'{])")
 #: Nodes that say something themselves, beside what is in them.
 _TELLING: Final = frozenset(
     (ast.Attribute, ast.Global, ast.MatchAs, ast.MatchStar, ast.ExceptHandler, ast.Constant, ast.Call)
@@ -85,26 +87,35 @@ def read_source(text: str, package: str) -> Reading:
     """Read what a source imports.
 
     Args:
-        text: the source; one that cannot be parsed imports nothing.
+        text: the source; one that cannot be parsed imports nothing, as far as that is seen: most functions
+            are not parsed.
         package: what relative imports start from.
     """
-    reader = _Reader(package, text)
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return Reading([], None)
-    body = Scope(None, is_reached=True)
-    reader.scopes.append(body)
-    reader.read_all(tree.body, body)
-    reads = set[str]().union(*(scope.reads for scope in reader.scopes))
-    is_known = reader.bound_is_known and _BLIND_BINDERS.isdisjoint(reads)
-    return Reading(reader.scopes, reader.bound if is_known else None)
+    lines = text.split("\n")
+    for short in (ShortText(lines), None):
+        try:
+            tree = ast.parse(text if short is None else short.text)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        reading = _Reader(package, lines, short).read(tree)
+        if short is None or short.is_right:
+            return reading
+    return Reading([], None)
 
 
 class _Reader:
-    def __init__(self, package: str, text: str) -> None:
+    """Reads one syntax tree.
+
+    Args:
+        package: what relative imports start from.
+        lines: the source.
+        short: what was parsed in its place.
+    """
+
+    def __init__(self, package: str, lines: Sequence[str], short: ShortText | None) -> None:
         self._package = package
-        self._lines = text.splitlines()
+        self._lines = lines
+        self._short = short
         #: The class whose body is being read.
         self._class: str | None = None
         self.scopes: list[Scope] = []
@@ -116,11 +127,21 @@ class _Reader:
             ast.ImportFrom: self._read_import,
             ast.FunctionDef: self._read_function,
             ast.AsyncFunctionDef: self._read_function,
+            ast.Pass: self._read_pass,
             ast.ClassDef: self._read_class,
             ast.If: self._read_condition,
             ast.AnnAssign: self._read_annotated,
-            ast.arg: lambda node, scope: None,  # its annotation
+            ast.arguments: self._read_arguments,
         }
+
+    def read(self, tree: ast.Module) -> Reading:
+        body = Scope(None, is_reached=True)
+        self.scopes.append(body)
+        self.read_all(tree.body, body)
+        is_known = self.bound_is_known and all(
+            _BLIND_BINDERS.isdisjoint(scope.reads) for scope in self.scopes
+        )
+        return Reading(self.scopes, self.bound if is_known else None)
 
     def read_all(self, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
         for node in nodes:
@@ -148,6 +169,9 @@ class _Reader:
             elif isinstance(value, ast.AST):
                 self._read(value, scope)
 
+    def _read_arguments(self, node: ast.arguments, scope: Scope) -> None:
+        self.read_all((*node.defaults, *node.kw_defaults), scope)
+
     def _read_annotated(self, node: ast.AnnAssign, scope: Scope) -> None:
         self.read_all((node.target, node.value), scope)
 
@@ -172,21 +196,39 @@ class _Reader:
             scope.is_blind |= not (isinstance(first, ast.Constant) and _last_name(node.func) != "exec")
 
     def _read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        self.bound.add(node.name)
         decorators = {_last_name(decorator) for decorator in node.decorator_list}
-        is_special = node.name.startswith("__") and node.name.endswith("__")
-        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
-        name = self._class if is_special else node.name
-        inner = Scope(name, is_reached=name is None or not decorators <= _QUIET_DECORATORS)
-        self.scopes.append(inner)
+        inner = self._add_function(node.name, is_quiet=decorators <= _QUIET_DECORATORS)
         self.read_all((*node.decorator_list, node.args), scope)
-        text = "\n".join(self._lines[node.lineno - 1 : node.end_lineno])
-        if any(word in text for word in _WORTH_READING):
+        left_out = None if self._short is None else self._short.left_out(node)
+        if left_out is not None:
+            _read_words(inner, left_out.text, left_out.telling)
+            return
+        text = self._text(node.lineno, node.end_lineno)
+        if is_worth_reading(text):
             outer, self._class = self._class, None
             self.read_all(node.body, inner)
             self._class = outer
-        else:  # most functions, and most of the time
-            inner.reads.update(re.findall(r"\w+", text))
+        else:
+            body = self._text(_first_line(node.body[0]), node.end_lineno)
+            _read_words(inner, text, body if is_suspect(text) else "")
+            self._pass_over(node.body)
+
+    def _read_pass(self, node: ast.Pass, scope: Scope) -> None:
+        left_out = None if self._short is None else self._short.left_out(node)
+        if left_out is not None:
+            inner = self._add_function(left_out.name, is_quiet=True)
+            _read_words(inner, left_out.text, left_out.telling)
+
+    def _add_function(self, name: str, *, is_quiet: bool) -> Scope:
+        self.bound.add(name)
+        # Who makes an object names its class; the package's own __getattr__ needs nobody who names it.
+        known_as = self._class if name.startswith("__") and name.endswith("__") else name
+        scope = Scope(known_as, is_reached=known_as is None or not is_quiet)
+        self.scopes.append(scope)
+        return scope
+
+    def _text(self, begin: int, end: int | None) -> str:
+        return "\n".join(self._lines[begin - 1 : end])
 
     def _read_class(self, node: ast.ClassDef, scope: Scope) -> None:
         self.bound.add(node.name)
@@ -199,7 +241,13 @@ class _Reader:
         self._read(node.test, scope)
         if not _is_never_true_at_import(node.test):
             self.read_all(node.body, scope)
+        else:
+            self._pass_over(node.body)
         self.read_all(node.orelse, scope)
+
+    def _pass_over(self, nodes: Iterable[ast.stmt]) -> None:
+        if self._short is not None:
+            self._short.pass_over(nodes)
 
     def _read_import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         for alias in node.names:
@@ -234,6 +282,24 @@ def _lazy_imports_are_filtered() -> bool:
     """Tell whether a function decides which lazy imports are lazy indeed."""
     get_filter = getattr(sys, "get_lazy_imports_filter", None)
     return get_filter is not None and get_filter() is not None
+
+
+def _read_words(scope: Scope, text: str, telling: str) -> None:
+    """Read a function whose words are enough: most are such, and take most of the time.
+
+    Args:
+        scope: what it does.
+        text: its text.
+        telling: the part of it that may name modules.
+    """
+    scope.reads.update(_WORDS.findall(text))
+    if telling:
+        scope.strings.update(filter(_looks_like_a_module, _LITERALS.findall(telling)))
+
+
+def _first_line(node: ast.stmt) -> int:
+    decorators: Sequence[ast.expr] = getattr(node, "decorator_list", ())
+    return min((node.lineno, *(decorator.lineno for decorator in decorators)))
 
 
 def _last_name(node: ast.AST) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 
 # By these names, which a test that patches os.stat or the clock leaves alone.
@@ -93,6 +94,14 @@ class CodeCache:
         """Serve a file no more: somebody must see each execution of it as if it were the first."""
         self._left_alone.add(file)
         self._kept.pop(file, None)
+
+    def read_ahead(self, name: str, path: str) -> None:
+        """Keep the code of a module that will be executed, if it is one whose code is kept."""
+        loader = SourceFileLoader(name, path)
+        found = self.find(loader, name)
+        if found is not None and type(found) is not CodeType:
+            with suppress(Exception):  # who executes it hears of that
+                loader.get_code(name)
 
     def find(self, loader: SourceFileLoader, name: str) -> CodeType | _Stamp | None:
         """Look for the code of a module.
