@@ -16,7 +16,18 @@ from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.plugin.fixture_reloads import FixtureReloads
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.watching.import_log import Reload
+
+
+class Before(NamedTuple):
+    """What there was before the setup of a fixture."""
+
+    state: State
+    #: What :meth:`.FixtureReloads.begin` returned.
+    reloads: set[int]
 
 
 class FixtureContents:
@@ -29,6 +40,7 @@ class FixtureContents:
         of_tests: returns those of some changes that are test code's doing, given who may have made them.
         follow: takes over changes into what everything is compared with.
         is_reloaded: tells whether the body of a module ran again a moment ago, which is told by itself.
+        reloads: returns the reloads that were seen since the last boundary.
         is_undone: whether what tests and files do to contents is undone when their file is over.
     """
 
@@ -40,6 +52,7 @@ class FixtureContents:
         of_tests: Callable[[Iterable[ContentChange], Polluter], list[ContentChange]],
         follow: Callable[[list[ContentChange]], None],
         is_reloaded: Callable[[Space], bool],
+        reloads: Callable[[], Iterable[Reload]],
         *,
         is_undone: bool,
     ) -> None:
@@ -49,12 +62,14 @@ class FixtureContents:
         self._of_tests = of_tests
         self._follow = follow
         self._is_reloaded = is_reloaded
+        #: Knows what they had executed again.
+        self.reloads = FixtureReloads(reloads)
         self._is_undone = is_undone
         # By the identities of fixtures: whose they are, what they wrote, and what of that a reload did.
         self._living: dict[int, tuple[str, list[ContentChange], frozenset[Space]]] = {}
         self._at_teardown: dict[int, tuple[str, State]] = {}
 
-    def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> State | None:
+    def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> Before | None:
         """Note that a fixture is about to be set up.
 
         Returns:
@@ -62,9 +77,9 @@ class FixtureContents:
         """
         if fixturedef.scope == "session":
             self._patched.begin_session_fixture()
-        return CONTENTS.take() if is_looked_at else None
+        return Before(CONTENTS.take(), self.reloads.begin()) if is_looked_at else None
 
-    def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: State | None) -> None:
+    def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: Before | None) -> None:
         """Let what the setup of a fixture wrote be no test's, until it is torn down.
 
         Args:
@@ -76,7 +91,8 @@ class FixtureContents:
             self._patched.end_session_fixture()
         if before is None:
             return
-        changes = CONTENTS.changes(before)
+        self.reloads.end(fixturedef, before.reloads)
+        changes = CONTENTS.changes(before.state)
         self._follow(changes)
         if changes:
             self._living[id(fixturedef)] = (nodeid, changes, self._reloaded_among(changes))
@@ -103,6 +119,8 @@ class FixtureContents:
             polluter = Polluter(nodeid, phase)
             if left and nodeid and self._end_left(polluter, left, again[phase], ends_with_file):
                 torn = CONTENTS.changes(before)
+        if self.reloads.finish(fixturedef, undoes=self._is_undone and not ends_with_file):
+            torn = CONTENTS.changes(before)
         self._follow(torn)
 
     def _reloaded_among(self, changes: Iterable[ContentChange]) -> frozenset[Space]:

@@ -1,0 +1,70 @@
+"""Reloads in the setup of fixtures of a wider scope: no leak if the fixture takes them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from pytest_import_isolation.contents.findings import is_taken_back
+from pytest_import_isolation.contents.ledger import CONTENTS
+from pytest_import_isolation.contents.restoring import put_back
+from pytest_import_isolation.contents.spaces import copy_of
+from pytest_import_isolation.watching.import_log import Reload
+
+
+class FixtureReloads:
+    """Knows what the fixtures that are alive had executed again.
+
+    Args:
+        seen: returns the reloads that were seen since the last boundary.
+    """
+
+    def __init__(self, seen: Callable[[], Iterable[Reload]]) -> None:
+        self._seen = seen
+        self._living: dict[int, list[Reload]] = {}
+        # The numbers of the leaks that they are, by the identities of the reloads of the living.
+        self._leaks: dict[int, int] = {}
+        #: The numbers of the leaks that are none unless somebody failed: their fixture took them back.
+        self.taken_back: set[int] = set()
+
+    def begin(self) -> set[int]:
+        """Return what was seen before the setup of a fixture."""
+        return {id(reload) for reload in self._seen()}
+
+    def end(self, fixturedef: pytest.FixtureDef[Any], before: set[int]) -> None:
+        """Take note of what was seen in the setup of a fixture.
+
+        Args:
+            fixturedef: the fixture.
+            before: what :meth:`begin` returned.
+        """
+        again = [reload for reload in self._seen() if id(reload) not in before]
+        if again:
+            self._living[id(fixturedef)] = again
+
+    def note_leak(self, reload: Reload, number: int) -> None:
+        """Take note that a reload was recorded as a leak."""
+        if any(reload is one for living in self._living.values() for one in living):
+            self._leaks[id(reload)] = number
+
+    def finish(self, fixturedef: pytest.FixtureDef[Any], *, undoes: bool) -> bool:
+        """Look what a fixture that was torn down has taken back.
+
+        Args:
+            fixturedef: the fixture.
+            undoes: whether the rest is undone now.
+
+        Returns:
+            Whether something was undone now.
+        """
+        undone = False
+        for reload in reversed(self._living.pop(id(fixturedef), [])):
+            number = self._leaks.pop(id(reload), None)
+            space = CONTENTS.space_of(reload.module)
+            if not is_taken_back(reload):
+                undone |= undoes and space is not None and put_back(space, copy_of(reload.before))
+            elif number is not None:
+                self.taken_back.add(number)
+        return undone
