@@ -101,6 +101,12 @@ class Exposures:
         self._all[id(watched)] = watched
         self._listen((watched.name,))
 
+    def reach(self, watched: WatchedChange, names: Iterable[str]) -> None:
+        """Let who imports some other modules meet a change, too."""
+        free = [name for name in names if (by := self._by_way_of.get(name)) is None or not by.is_in_place]
+        self._by_way_of.update(dict.fromkeys(free, watched))
+        self._listen(free)
+
     def add(self, watched: WatchedChange) -> None:
         """Take over a change that was judged, and met, before."""
         self._all[id(watched)] = watched

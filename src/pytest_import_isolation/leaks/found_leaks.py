@@ -103,9 +103,8 @@ class FoundLeaks:
 
     def capped(self, leak: Leak, worst: str = ERROR) -> Leak:
         """Return a leak with a severity no higher than it can have; a decision is no error."""
-        if leak.severity == ERROR and (worst == WARNING or self._deciders.has(leak.polluter)):
-            return leak._replace(severity=WARNING)
-        return leak
+        is_capped = leak.severity == ERROR and (worst == WARNING or self._deciders.has(leak.polluter))
+        return leak._replace(severity=WARNING) if is_capped else leak
 
     def record_contents(
         self, found: ContentLeak, worst: str = ERROR, *, contained: bool, ends_with_file: bool | None = None
@@ -224,6 +223,8 @@ class FoundLeaks:
             return None
         taints = leak.kind in TAINTING and not is_real(change.key, change.after, self._origins)
         watched = self._exposures.watch(change, leak.polluter, taints=taints)
+        if leak.kind == "tainted":
+            self._taints.reach(watched, self.first_importers)
         if number is not None:
             watched.confirm(number, leak.polluter, users)
             if taints and (leak.location is None or not leak.location.exact):

@@ -110,7 +110,7 @@ class LeakWatch:
     def _keep_leaks(self, is_of_the_run: Callable[[object], bool], *, exposes: bool) -> None:
         #: Knows who met what.
         self.exposures = Exposures(lambda: self.here, self.code, is_of_the_run)
-        taints = Taints(self.exposures, self.first_imports, self.places, self._entry_before)
+        taints = Taints(self.exposures, self.code, self.first_imports, self.places, self._entry_before)
         #: What was found.
         self.found = FoundLeaks(
             self._origins, self.places, self.exposures, taints, self.deciders, exposes=exposes
