@@ -200,7 +200,8 @@ class ContentLeaks:
 
     def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:
-            location = self.places.of_first_import(change.submodule)
+            places, name = self.places, change.submodule
+            location = places.of_first_import(name) or places.of_text(polluter, name)
             return location, ("submodule", change.full_name)
         writer = self.writers.statement(
             change,

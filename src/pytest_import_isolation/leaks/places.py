@@ -100,6 +100,24 @@ class Places:
                 return Location(self.shorten(by.file), by.line, exact=True)
         return None
 
+    def of_text(self, polluter: Polluter, name: str) -> Location | None:
+        """Return the statement or decorator of a polluter that says the name of a module in a text.
+
+        What a decorator such as ``mock.patch()`` makes imports it: no line of the users' own runs then.
+        """
+        path = self.file_of(polluter)
+        if not polluter.nodeid or path.suffix != ".py" or name not in text_of(path):
+            return None
+        tree, lines = tree_of(str(path)), self._items.get(polluter.nodeid, range(0))
+        found = [
+            node.lineno
+            for node in (walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if f"{node.value}.".startswith(f"{name}.")
+        ]
+        line = next((line for line in found if line in lines), min(found, default=0))
+        return Location(self.shorten(str(path)), line, exact=False) if line else None
+
     def of_way(self, way: Iterable[Importer], *, exact: bool) -> Location | None:
         """Return the first of some statements that is the users' own: a library asks in the name of somebody.
 

@@ -225,7 +225,7 @@ class ContentBoundaries:
                 patched.name,
                 polluter,
                 detail,
-                location=place(patched.name),
+                location=place(patched.name) or self._leaks.places.of_text(polluter, patched.name),
                 severity=WARNING,
                 case="tainted-by-patch",
             )
