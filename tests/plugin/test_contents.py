@@ -1072,3 +1072,82 @@ def test_what_a_module_stores_in_its_own_globals_is_its_own_also_if_a_test_hande
     )
     assert run.outcomes == {"passed": 2}
     assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", ["off", "file"])
+def test_a_submodule_is_bound_by_whoever_computes_its_name(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "app/api/__init__.py": "def walk(): return 1\n",
+            "app/api/walk.py": "",
+            "app/loading.py": "import importlib\ndef load(name): return importlib.import_module(name)\n",
+            "tests/test_a.py": """
+                import importlib, pkgutil
+                from app import api
+                def test_all():
+                    for info in pkgutil.iter_modules(api.__path__, "app.api."):
+                        importlib.import_module(info.name)
+            """,
+            "tests/test_b.py": "from app import api\ndef test_b(): assert api.walk() == 1\n",
+        },
+        "--rootdir=.",
+        f"--isolate-imports={mode}",
+        "-o",
+        "pythonpath=.",
+    )
+    leak = run.leak("attribute-left", "app.api.walk")
+    assert leak["location"] == {"file": "tests/test_a.py", "line": 6, "exact": True}
+    assert leak["contained"] is (mode == "file")
+    assert run.outcomes == ({"passed": 2} if mode == "file" else {"passed": 1, "failed": 1})
+
+
+_BY_PLUGIN = {
+    "app/__init__.py": "",
+    "app/shop.py": "RATE = WIDE = 1\ndef f(): return 1\n",
+    "support/plug.py": """
+        import pytest
+        from app import shop
+
+        def pytest_configure(config):
+            shop.CONFIGURED = 1
+
+        def pytest_collection_modifyitems(items):
+            shop.f = lambda: 2
+
+        def pytest_runtest_setup(item):
+            shop.RUNS = item.name
+
+        @pytest.fixture
+        def rate():
+            shop.RATE = 7
+
+        @pytest.fixture(scope="module")
+        def wide():
+            shop.WIDE = 7
+    """,
+    "tests/test_a.py": """
+        from app import shop
+        def test_a(rate, wide): assert shop.RATE == shop.WIDE == 7
+        def test_wide(wide): assert shop.WIDE == 7
+    """,
+    "tests/test_b.py": """
+        from app import shop
+        def test_rate(): assert shop.RATE == shop.WIDE == 1
+        def test_hooks(): assert (shop.CONFIGURED, shop.f(), shop.RUNS) == (1, 2, "test_hooks")
+    """,
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("how", ["conftest", "option"])
+def test_a_plugin_of_the_project_is_test_code_as_a_conftest_is(suite: Suite, how: str, mode: str) -> None:
+    conftest = {"conftest.py": "pytest_plugins = ['support.plug']\n"} if how == "conftest" else {}
+    options = ["-p", "support.plug"] if how == "option" else []
+    run = suite.run({**_BY_PLUGIN, **conftest}, f"--isolate-imports={mode}", "-o", "pythonpath=.", *options)
+    told = {leak["name"]: (leak["location"], leak["polluter"]["nodeid"]) for leak in run.leaks}
+    assert {name: place and (place["file"], place["line"], by) for name, (place, by) in told.items()} == {
+        "app.shop.RATE": ("support/plug.py", 16, "tests/test_a.py::test_a"),
+        "app.shop.WIDE": ("support/plug.py", 20, "tests/test_a.py"),
+    }
+    assert _contained(run) == {mode != "off"}
+    assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})

@@ -36,7 +36,7 @@ class LoadedFiles:
         self._first_party: dict[str, str] = {}
         # All that were first-party at some time: what they wrote stays where they do not.
         self._once_first_party: dict[str, None] = {}
-        # Test files may lie where nothing is first-party.
+        # With plugins of the project. Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
         # Beside which files others were looked for.
@@ -104,8 +104,9 @@ class LoadedFiles:
         again: set[str] = set()
         if test_files is not self._test_files:
             new = test_files - self._test_files  # there are never fewer
+            new |= self._origins.plugin_files
             again.update(name for name, file in self._files.items() if file in new)
-            folders = {*map(os.path.dirname, new)} - self._test_folders
+            folders = {*map(os.path.dirname, new - self._origins.plugin_files)} - self._test_folders
             if folders:  # what lies beside them is test code now
                 again.update(n for n, file in self._first_party.items() if os.path.dirname(file) in folders)
             self._test_files = test_files
@@ -152,7 +153,7 @@ class LoadedFiles:
                     self._once_first_party[file] = None
                 if not self._origins.is_test_code(file) and uses_mocks(module):
                     self._mocking.add(name)
-            if self._origins.is_test_file(file) and is_conftest(file):
+            if file in self._origins.plugin_files or (self._origins.is_test_file(file) and is_conftest(file)):
                 self._conftests[name] = file
         now = self._first_party.get(name), self._conftests.get(name)
         if before != now and any(map(self._matters, (*before, *now))):

@@ -146,6 +146,7 @@ class ContentLeaks:
         #: Shortens file names, and knows the lines of tests.
         self.places = places
         self.writers = writers
+        writers.file_of_import = places.file_of_import
         self._originals = OriginalContents()
 
     def test_code(self, polluter: Polluter, home: str) -> tuple[str, ...]:

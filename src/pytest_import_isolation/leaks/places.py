@@ -92,13 +92,18 @@ class Places:
 
     def of_first_import(self, name: str) -> Location | None:
         """Return the statement of the users' own that made a module be imported first, if there is one."""
+        by = self._importer_of(name)
+        return None if by is None else Location(self.shorten(by.file), by.line, exact=True)
+
+    def file_of_import(self, name: str) -> str | None:
+        """Return the file of that statement."""
+        by = self._importer_of(name)
+        return None if by is None else by.file
+
+    def _importer_of(self, name: str) -> Importer | None:
         log = self._log
-        if log is None:
-            return None
-        for _, by in log.way(name):
-            if log.is_users is None or log.is_users(by.file):
-                return Location(self.shorten(by.file), by.line, exact=True)
-        return None
+        way = () if log is None else (by for _, by in log.way(name))
+        return next((by for by in way if log is None or log.is_users is None or log.is_users(by.file)), None)
 
     def of_text(self, polluter: Polluter, name: str) -> Location | None:
         """Return the statement or decorator of a polluter that says the name of a module in a text.
