@@ -1151,3 +1151,36 @@ def test_a_plugin_of_the_project_is_test_code_as_a_conftest_is(suite: Suite, how
     }
     assert _contained(run) == {mode != "off"}
     assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})
+
+
+@pytest.mark.parametrize("scope", ["function", "class", "module", "session"])
+def test_a_fixture_takes_away_the_second_name_that_it_gave_to_a_submodule(suite: Suite, scope: str) -> None:
+    run = suite.run(
+        {
+            "drivers/__init__.py": "import json\n",
+            "drivers/a.py": "NAME = 'a'\n",
+            "drivers/b.py": "NAME = 'b'\n",
+            "test_a.py": f"""
+                import importlib, pytest, sys
+
+                @pytest.fixture(scope="{scope}", params=["a", "b"])
+                def driver(request):
+                    import drivers
+                    module = importlib.import_module(f"drivers.{{request.param}}")
+                    sys.modules["drivers.current"] = drivers.current = module
+                    yield request.param
+                    del sys.modules["drivers.current"], drivers.current
+
+                class TestIt:
+                    def test_it(self, driver):
+                        from drivers import current
+                        assert current.NAME == driver
+
+                def test_json():
+                    import drivers
+                    del drivers.json
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == [("attribute-left", "drivers.json")]

@@ -122,6 +122,8 @@ def _is_submodule(change: ContentChange) -> bool:
     both = (change.before, change.after)
     if any(is_module_named(value, change.full_name) for value in both):
         return True
+    if change.after is ABSENT and _is_module(change.before) and change.name not in change.space.first:
+        return True  # its entry, which may be gone too, had another name
     return change.full_name in sys.modules and any(value is ABSENT or _is_module(value) for value in both)
 
 
