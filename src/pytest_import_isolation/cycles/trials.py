@@ -160,18 +160,12 @@ class _Listener:
         if space is None or get_ident() != self._thread:
             return
         steps: list[_Step] = []
-        importer: str | None = None
         frame: FrameType | None = get_frame(1)
         while frame is not None:
             if id(frame.f_code) not in _OFTEN and not is_machinery(frame):
                 steps.append(_Step(frame, frame.f_lasti, frame.f_lineno))
-                body = _body_of(frame)
-                if frame.f_globals is space and body is not None:
+                if frame.f_globals is space and _body_of(frame) is not None:
                     break
-                if importer is None and body is not None:
-                    importer = body
-                    if _finds_its_package(importer, name, steps, space):
-                        return
             frame = frame.f_back
         if frame is None:
             return  # another thread imports it
@@ -183,24 +177,6 @@ class _Listener:
         crossing = Crossing(edges, _lacking(name, space, edges[-1].names) if is_own else ())
         if crossing not in self.crossings:
             self.crossings.append(crossing)
-
-
-def _finds_its_package(importer: str, name: str, steps: Sequence[_Step], space: dict[str, Any]) -> bool:
-    """Tell whether a statement imports a package above its module, and finds in it what it takes.
-
-    Most imports that are heard of are such, and they are in no circle that counts.
-
-    Args:
-        importer: the module.
-        name: what is imported.
-        steps: from the statement to the body of the module.
-        space: the namespace of what is imported.
-    """
-    closing = steps[0]
-    if not importer.startswith(f"{name}.") or closing.frame.f_globals is not steps[-1].frame.f_globals:
-        return False
-    names, is_own = _names_taken(closing, closing.offset, name)
-    return space.get("__name__") == name and not (is_own and _lacking(name, space, names))
 
 
 def _lacking(module: str, space: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -189,7 +189,7 @@ class FoundLeaks:
             if leak.contained and (leak.kind, leak.name) in remaining:
                 self.leaks[number] = leak._replace(contained=False)
 
-    def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> None:
+    def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> WatchedChange:
         """Add a leak that is found when somebody meets it.
 
         Args:
@@ -203,6 +203,7 @@ class FoundLeaks:
         watched.meet(exposure)
         self._exposures.add(watched)
         self.leaks.append(leak)
+        return watched
 
     def watch_importers(
         self,
@@ -280,8 +281,7 @@ class FoundLeaks:
         met = self._exposures.by_leak()
         told: list[Leak] = []
         for number, leak in enumerate(self.leaks):
-            is_met = number in met or number in self._met_elsewhere
-            if leak.severity == INFO and not leak.exposed and not is_met:
+            if leak.severity == INFO and not (leak.exposed or number in met or number in self._met_elsewhere):
                 told.append(leak)
                 continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))

@@ -21,6 +21,7 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.tainted_modules import TaintedModules
 from pytest_import_isolation.leaks.taints import Taints
 from pytest_import_isolation.leaks.user_code import UserCode
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -103,8 +104,7 @@ class LeakWatch:
         }
         at_start["import_function"] = (import_function(),)
         self.judge = Judge(origins, log, self.places, at_start)
-        #: Finds the names that lie in several directories.
-        self.clashes = Clashes(origins, code.importer, is_of_the_run, self._clashed)
+        self._find_clashes(is_of_the_run)
         self._keep_leaks(is_of_the_run, exposes=exposes)
 
     def _keep_leaks(self, is_of_the_run: Callable[[object], bool], *, exposes: bool) -> None:
@@ -117,6 +117,18 @@ class LeakWatch:
         )
         #: Records the modules that keep something of a fake.
         self.tainted = TaintedModules(self.found, taints, self.deciders)
+
+    def _find_clashes(self, is_of_the_run: Callable[[object], bool]) -> None:
+        #: Finds the names that lie in several directories.
+        self.clashes = Clashes(
+            self._origins,
+            self.code.importer,
+            is_of_the_run,
+            lambda: "" if self.here is None else self.here.nodeid,
+            self._clashed,
+        )
+        # By name and importing file.
+        self._clashes_met: dict[tuple[str, str], WatchedChange] = {}
 
     def _listen(self, log: ImportLog) -> None:
         # The modules that were executed before and asked for again since the last boundary, with the phase.
@@ -274,10 +286,15 @@ class LeakWatch:
             polluter = Polluter(self.places.shorten(clash.adder), phase if clash.adder else "configure")
         if polluter.nodeid in (here.nodeid, here.nodeid.partition("::")[0]):
             return  # two directories of one file's own
-        self.found.record_met(
+        exposure = Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown")
+        told = self._clashes_met.get((clash.name, clash.importer.file))
+        if told is not None and told.polluter == polluter:
+            self.exposures.meet(told, exposure)
+            return
+        self._clashes_met[clash.name, clash.importer.file] = self.found.record_met(
             leak_of_clash(clash, polluter, self.places, self.first_imports),
             SingleChange("entry", clash.name, ABSENT, sys.modules.get(clash.name)),
-            Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"),
+            exposure,
         )
 
     def _loader_of(self, clash: Clash) -> Polluter:
