@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.ownership import Ownership, can_be_imported
-from pytest_import_isolation.report.records import Leak, Polluter, eviction_detail, make_leak
+from pytest_import_isolation.report.records import SECOND_COPY, Leak, Polluter, eviction_detail, make_leak
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -96,6 +96,19 @@ class Evictions:
         location, chain = self._places.of_removal(polluter, name, trail)
         detail = "It was first imported here and thrown out, and the next import here executed a second copy."
         return make_leak("evicted", name, polluter, detail, location=location, chain=chain, case=_case(trail))
+
+    def of_other_victim(self, name: str, polluter: Polluter, trail: Trail | None) -> Leak:
+        """Return the record of a module of the project that a test imported and threw out.
+
+        Args:
+            name: the module.
+            polluter: who did it.
+            trail: the statement that was seen to throw it out, if one was.
+        """
+        location, chain = self._places.of_removal(polluter, name, trail)
+        return make_leak(
+            "evicted", name, polluter, SECOND_COPY, location=location, chain=chain, case=_case(trail)
+        )
 
 
 def _case(trail: Trail | None) -> str | None:

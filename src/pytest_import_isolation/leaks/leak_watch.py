@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,7 @@ from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.tainted_modules import TaintedModules
 from pytest_import_isolation.leaks.taints import Taints
+from pytest_import_isolation.leaks.thrown_out import ThrownOut
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.finders import import_function
@@ -115,6 +116,7 @@ class LeakWatch:
         self.found = FoundLeaks(
             self._origins, self.places, self.exposures, taints, self.deciders, exposes=exposes
         )
+        self._thrown_out = ThrownOut(self._origins, self._evictions, self.found, self.exposures)
         #: Records the modules that keep something of a fake.
         self.tainted = TaintedModules(self.found, taints, self.deciders)
 
@@ -181,6 +183,7 @@ class LeakWatch:
         EXECUTED.begin_anew()
         self._asked_again.clear()
         self._evicted.clear()
+        self._thrown_out.begin_anew()
         self._in_windows.clear()
         self.exposures.begin_anew(changed)
 
@@ -226,12 +229,18 @@ class LeakWatch:
             and self._entry_before(name) is ABSENT
             and name not in EXECUTED.failed
             and not self._was_forgotten_by_a_window(name)
-            # A statement was seen to throw it out.
-            and self._was_thrown_out(name)
         ):
             importer = self._importer(asker)
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
-            self._evicted[name] = exposure, self.places.removal(name)
+            if self._was_thrown_out(name):  # a statement was seen to do that
+                self._evicted[name] = exposure, self.places.removal(name)
+            else:
+                self._thrown_out.note_import(name, exposure)
+
+    def note_taken_away(self, names: Iterable[str], by: Polluter) -> None:
+        """Take note of modules that the teardown of a fixture of a wider scope took out."""
+        for name in names:
+            self._thrown_out.note(name, by, self.places.removal(name))
 
     def blame_for_evictions(self) -> None:
         """Record what a failing test or file threw out and imported again: it may be its own victim."""
@@ -246,6 +255,7 @@ class LeakWatch:
             leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase), trail)
             change = SingleChange("entry", name, ABSENT, module)
             self.found.record_met(leak, change, exposure)
+        self._thrown_out.blame(here)
 
     def _changed(self, changes: list[SingleChange], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""
@@ -257,6 +267,8 @@ class LeakWatch:
             if change.what == "path" and change.before is ABSENT and type(change.after) is str:
                 self.clashes.expect(Path(change.after), str(self._root / here.nodeid.partition("::")[0]))
             elif change.what == "entry":
+                if change.after is ABSENT and self._entry_before(change.key) is ABSENT:
+                    self._thrown_out.note(str(change.key), here, trail)
                 self._changed_entry(change, here)
         # A statement may have undone something.
         self.exposures.drop_undone([change.key for change in changes])
