@@ -277,3 +277,24 @@ def test_first():
 def indent(text: str) -> str:
     """Return a text as the body of a class has it."""
     return "    " + text.replace("\n", "\n    ")
+
+
+def test_a_frozen_module_of_the_standard_library_is_no_place(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "import flag\nON = flag.ON\n",
+            "app/main.py": "",
+            "flag.py": "import os\nON = os.environ.get('ON9')\n",
+            "test_a.py": """
+                import runpy
+
+                def test_a(monkeypatch):
+                    monkeypatch.setenv("ON9", "1")
+                    runpy.run_module("app.main")
+            """,
+            "test_b.py": "def test_b():\n    import app\n    assert not app.ON\n",
+        }
+    )
+    assert _place(run.leak("tainted", "flag"))[:2] == ("app/__init__.py", 1)
+    leaks = [leak for leak in run.report["leaks"] if leak["name"] == "app"]
+    assert [_place(leak)[:2] for leak in leaks] == [("test_a.py", 6)]

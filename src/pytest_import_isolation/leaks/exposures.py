@@ -279,7 +279,7 @@ class Exposures:
             failure: the text of the failure.
         """
         watching = [one for several in self._contents.values() for one in several]
-        for watched, (file, line) in held(watching, holders, failure, self._is_users):
+        for watched, (file, line) in held(watching, self._in_place, holders, failure, self._is_users):
             if not watched.is_own(nodeid) and nodeid not in watched.met:
                 self.meet(watched, Exposure(nodeid, phase, file, line, _UNKNOWN))
 
