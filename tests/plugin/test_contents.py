@@ -1184,3 +1184,45 @@ def test_a_fixture_takes_away_the_second_name_that_it_gave_to_a_submodule(suite:
     )
     assert run.outcomes == {"passed": 3}
     assert run.kinds == [("attribute-left", "drivers.json")]
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("at_top", [True, False])
+def test_a_submodule_that_takes_the_place_of_another_module_is_told_and_contained(
+    suite: Suite, mode: str, at_top: bool
+) -> None:
+    importing = "from api.json import X"
+    run = suite.run(
+        {
+            "api/__init__.py": "import json\ndef load(text): return json.loads(text)\n",
+            "api/json.py": "X = 1\n",
+            "test_a.py": f"import api\n{importing}\ndef test_a(): pass\n"
+            if at_top
+            else f"import api\ndef test_a():\n    {importing}\n",
+            "test_b.py": "import api\ndef test_b(): assert api.load('1') == 1\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == ({"passed": 1, "failed": 1} if mode == "off" else {"passed": 2})
+    leak = run.leak("attribute-left", "api.json")
+    assert (leak["severity"], leak["contained"]) == ("warning", mode != "off")
+    assert leak["location"] == {"file": "test_a.py", "line": 2 if at_top else 3, "exact": True}
+    if mode == "off":
+        assert "test_b.py::test_b" in {met["nodeid"] for met in leak["exposed"]}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_a_package_that_needs_the_other_module_at_its_import_alone_loses_nothing(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "api/__init__.py": "import logging\nlogging.getLogger('api')\nSTATE = []\n",
+            "api/logging.py": "class Formatter: pass\n",
+            "test_a.py": "import api\nfrom api.logging import Formatter\ndef test_a(): api.STATE.append(Formatter)\n",
+            "test_b.py": "import api\nfrom api.logging import Formatter\ndef test_b(): assert api.STATE == [Formatter]\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.leaks == []

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pytest_import_isolation.contents.changes import ContentChange
@@ -265,7 +266,8 @@ class ContentLeaks:
         return ContentLeak(leak, watched)
 
     def _severity(self, change: ContentChange) -> str:
-        if is_mock(change.after) or change.submodule is not None:
+        # A package often imports a module whose name one of its submodules has, and uses it once.
+        if is_mock(change.after) or (change.submodule and not issubclass(type(change.before), ModuleType)):
             return ERROR
         if change.before is ABSENT:
             home = change.space.home
