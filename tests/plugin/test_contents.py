@@ -1226,3 +1226,27 @@ def test_a_package_that_needs_the_other_module_at_its_import_alone_loses_nothing
     )
     assert run.outcomes == {"passed": 2}
     assert run.leaks == []
+
+
+@pytest.mark.parametrize("by", ["mock", "monkeypatch"])
+def test_a_module_that_was_first_imported_while_a_builtin_was_patched_is_tainted(
+    suite: Suite, by: str
+) -> None:
+    patching = {
+        "mock": "with mock.patch('builtins.open', mock.mock_open(read_data='fake')):",
+        "monkeypatch": "monkeypatch.setattr(builtins, 'open', lambda *a: io.StringIO('fake'))\n    if True:",
+    }[by]
+    run = suite.run(
+        {
+            "conf.py": "with open(__file__) as file:\n    TEXT = file.read()\n",
+            "own.py": "def open(name): return name\nNAME = open('a')\n",
+            "later.py": "def read(name): return open(name)\n",
+            "test_a.py": f"import builtins, io\nfrom unittest import mock\ndef test_a(monkeypatch):\n    {patching}\n"
+            "        import conf, own, later\n    assert conf.TEXT == 'fake'\n",
+            "test_b.py": "def test_b():\n    import conf\n    assert 'TEXT' in conf.TEXT\n",
+        }
+    )
+    assert _told(run) == [("error", "tainted", "conf", 5 if by == "mock" else 6)]
+    leak = run.leak("tainted", "conf")
+    assert leak["detail"].startswith("It was first imported while builtins.open was patched")
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_b"]
