@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -237,7 +238,12 @@ _BY_DECORATOR = {
         ("@mock.patch('app.svc.X', 2)", "tainted", "app.svc"),
         ("@mock.patch.dict(os.environ, URL9='x')\n@mock.patch('app.conf.URL', 2)", "tainted", "app.conf"),
         ("@mock.patch('app.main.core.URL', 2)", "twice-loaded", "app.main.core"),
-        ("@mock.patch('app.answer.X', 2)", "attribute-left", "app.answer"),
+        pytest.param(
+            *("@mock.patch('app.answer.X', 2)", "attribute-left", "app.answer"),
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="mock takes the attribute, and imports nothing"
+            ),
+        ),
     ],
 )
 @pytest.mark.parametrize("place", ["a function", "a method", "a setUp"])
