@@ -118,3 +118,38 @@ def test_a_second_copy_alone_is_no_leak(suite: Suite, victim: str) -> None:
         }
     )
     assert run.leaks == []
+
+
+def test_no_code_of_the_users_runs_while_both_copies_are_looked_for(suite: Suite) -> None:
+    hostile = """
+        import pytest
+
+        class Meta(type):
+            def __eq__(cls, other): pytest.fail("__eq__ of a metaclass")
+            def __hash__(cls): pytest.fail("__hash__ of a metaclass")
+
+        class Odd(list, metaclass=Meta):
+            def _no(self, *args): pytest.fail("code of a value")
+            __len__ = __iter__ = __eq__ = __bool__ = _no
+
+        class Name(str):
+            def _no(self, *args): pytest.fail("code of a key")
+            __str__ = __format__ = partition = rpartition = startswith = _no
+
+        VALUES = [Odd(), Odd]
+        ODD = Odd()
+    """
+    polluter = """
+        import maker, sys
+        from unittest import mock
+        from hostile import Name
+
+        def test_polluter():
+            with mock.patch.dict(sys.modules, {"option": None}):
+                assert maker.make()
+                sys.modules[Name("odd")] = None
+            assert "odd" not in sys.modules
+    """
+    run = suite.run({**_PROJECT, "hostile.py": hostile, "test_a.py": polluter, "test_b.py": _VICTIMS})
+    assert run.outcomes == {"passed": 2, "failed": 2}
+    assert [met["nodeid"] for met in run.leak("evicted", "shapes")["exposed"]] == ["test_b.py::test_victim"]

@@ -267,11 +267,16 @@ class LeakWatch:
             if change.what == "path" and change.before is ABSENT and type(change.after) is str:
                 self.clashes.expect(Path(change.after), str(self._root / here.nodeid.partition("::")[0]))
             elif change.what == "entry":
-                if change.after is ABSENT and self._entry_before(change.key) is ABSENT:
-                    self._thrown_out.note(str(change.key), here, trail)
                 self._changed_entry(change, here)
+                if self._was_imported_since(change):
+                    self._thrown_out.note(change.key, here, trail)
         # A statement may have undone something.
         self.exposures.drop_undone([change.key for change in changes])
+
+    def _was_imported_since(self, change: SingleChange) -> bool:
+        """Tell whether what was taken out has not been there at the last boundary."""
+        name = change.key
+        return change.after is ABSENT and type(name) is str and self._entry_before(name) is ABSENT
 
     def _changed_entry(self, change: SingleChange, here: Polluter) -> None:
         # What was there before the test counts, not what was there a moment ago.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
@@ -17,7 +18,6 @@ from pytest_import_isolation.machinery.modules import (
     ABSENT,
     class_dictionary,
     home_of,
-    is_instance_of_one,
     namespace,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -26,9 +26,9 @@ from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.statements import Trail
 
-_CONTAINERS = (dict, list, set, frozenset, tuple)
+_CONTAINERS: Final = (list, set, frozenset, tuple)
 #: Of longer containers nothing is looked at.
-_MOST_ELEMENTS = 1_000
+_MOST_ELEMENTS: Final = 1_000
 
 
 class _Removal(NamedTuple):
@@ -140,11 +140,13 @@ def _values_in(space: dict[str, object], home: str) -> Iterator[object]:
             values += list((class_dictionary(value) or {}).values())
     for value in values:
         yield value
-        if is_instance_of_one(value, _CONTAINERS) and len(value) <= _MOST_ELEMENTS:  # type: ignore[arg-type]
-            yield from _elements(value)
+        yield from _elements(value)
 
 
 def _elements(value: object) -> Iterable[object]:
+    """Return what is in a container; one of another type may have code of its own for that."""
     if type(value) is dict:
-        return list(value.values())
-    return list(value) if type(value) in _CONTAINERS else ()  # type: ignore[call-overload]
+        return list(value.values()) if len(value) <= _MOST_ELEMENTS else ()
+    if any(type(value) is kind for kind in _CONTAINERS):
+        return list(value) if len(value) <= _MOST_ELEMENTS else ()  # type: ignore[arg-type,call-overload]
+    return ()
