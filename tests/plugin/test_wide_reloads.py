@@ -186,3 +186,37 @@ def test_a_reload_that_somebody_failed_for_stays_a_leak_although_it_is_put_back(
     )
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert [met["nodeid"] for met in run.leak("reloaded", "conf")["exposed"]] == ["test_b.py::test_b"]
+
+
+@pytest.mark.parametrize("when", ["setup", "teardown"])
+def test_no_mode_is_advised_for_a_test_of_the_file_whose_fixture_reloaded(suite: Suite, when: str) -> None:
+    reload = "            importlib.reload(conf)\n"
+    before, after = (reload, "") if when == "setup" else ("", reload)
+    run = suite.run(
+        {
+            **_CONF,
+            "test_a.py": f"""
+        import importlib, conf, pytest, user
+
+        @pytest.fixture(scope="class")
+        def again():
+{before}            yield
+{after}
+        class TestIt:
+            def test_1(self, again): pass
+            def test_2(self, again): pass
+
+        def test_victim(): assert conf.Conf is user.Conf
+            """,
+            "test_b.py": "import conf, user\ndef test_victim(): assert conf.Conf is user.Conf\n",
+        }
+    )
+    assert run.outcomes == {"passed": 2, "failed": 2}
+    own, other = run.output.split("test_victim ___")[1:]
+    assert "To cure it:" in own
+    assert "To contain it, run pytest with --isolate-imports=file" in other
+    for mode, passed in ("file", 3), ("test", 3):
+        assert suite.run({}, f"--isolate-imports={mode}", report=False).outcomes == {
+            "passed": passed,
+            "failed": 4 - passed,
+        }

@@ -142,6 +142,7 @@ class ContentBoundaries:
             self._phases.clear()
             self._reloaded.clear()
             self._undone.clear()
+            self.of_fixtures.reloads.begin_anew()
 
     def begin_file(self) -> None:
         """Take note that the code of another file runs from now on, before it does."""
@@ -302,7 +303,8 @@ class ContentBoundaries:
             return
         number = len(self._found.leaks)
         contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
-        self._found.record_contents(found, worst, contained=contained)
+        ends_with_file = self.of_fixtures.reloads.ends_with_file(reload)
+        self._found.record_contents(found, worst, contained=contained, ends_with_file=ends_with_file)
         if len(self._found.leaks) > number:
             self.of_fixtures.reloads.note_leak(reload, number)
 

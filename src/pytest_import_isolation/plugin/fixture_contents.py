@@ -18,6 +18,7 @@ from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.fixture_reloads import FixtureReloads
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.watching.import_log import Reload
 
@@ -67,7 +68,7 @@ class FixtureContents:
         self._is_undone = is_undone
         # By the identities of fixtures: whose they are, what they wrote, and what of that a reload did.
         self._living: dict[int, tuple[str, list[ContentChange], frozenset[Space]]] = {}
-        self._at_teardown: dict[int, tuple[str, State]] = {}
+        self._at_teardown: dict[int, tuple[str, Before]] = {}
 
     def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> Before | None:
         """Note that a fixture is about to be set up.
@@ -91,7 +92,7 @@ class FixtureContents:
             self._patched.end_session_fixture()
         if before is None:
             return
-        self.reloads.end(fixturedef, before.reloads)
+        self.reloads.end(fixturedef, before.reloads, ends_with_file=ends_with_file(fixturedef))
         changes = CONTENTS.changes(before.state)
         self._follow(changes)
         if changes:
@@ -100,7 +101,7 @@ class FixtureContents:
         fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef, nodeid))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any], nodeid: str) -> None:
-        self._at_teardown[id(fixturedef)] = nodeid, CONTENTS.take()
+        self._at_teardown[id(fixturedef)] = nodeid, Before(CONTENTS.take(), self.reloads.begin())
 
     def finish(self, fixturedef: pytest.FixtureDef[Any], *, ends_with_file: bool) -> None:
         """Report what a fixture did not take back.
@@ -109,17 +110,19 @@ class FixtureContents:
             fixturedef: the fixture.
             ends_with_file: whether what it left is undone with its file, where that is isolated.
         """
-        owner, before = self._at_teardown.pop(id(fixturedef), ("", None))
+        owner, then = self._at_teardown.pop(id(fixturedef), ("", None))
         nodeid, written, reloaded = self._living.pop(id(fixturedef), (owner, [], frozenset()))
-        if before is None:
+        if then is None:
             return
+        before = then.state
         torn = CONTENTS.changes(before)
         again = {"setup": reloaded, "teardown": self._reloaded_among(torn)}
         for phase, left in _left(written, torn).items():
             polluter = Polluter(nodeid, phase)
             if left and nodeid and self._end_left(polluter, left, again[phase], ends_with_file):
                 torn = CONTENTS.changes(before)
-        if self.reloads.finish(fixturedef, undoes=self._is_undone and not ends_with_file):
+        undoes = self._is_undone and not ends_with_file
+        if self.reloads.finish(fixturedef, then.reloads, ends_with_file=ends_with_file, undoes=undoes):
             torn = CONTENTS.changes(before)
         self._follow(torn)
 

@@ -24,42 +24,63 @@ class FixtureReloads:
     def __init__(self, seen: Callable[[], Iterable[Reload]]) -> None:
         self._seen = seen
         self._living: dict[int, list[Reload]] = {}
+        # Those of setups and teardowns since the last boundary, and whether the fixture ends with its file.
+        self._ends: list[tuple[Reload, bool]] = []
         # The numbers of the leaks that they are, by the identities of the reloads of the living.
         self._leaks: dict[int, int] = {}
         #: The numbers of the leaks that are none unless somebody failed: their fixture took them back.
         self.taken_back: set[int] = set()
 
     def begin(self) -> set[int]:
-        """Return what was seen before the setup of a fixture."""
+        """Return what was seen before the setup, or the teardown, of a fixture."""
         return {id(reload) for reload in self._seen()}
 
-    def end(self, fixturedef: pytest.FixtureDef[Any], before: set[int]) -> None:
+    def end(self, fixturedef: pytest.FixtureDef[Any], before: set[int], *, ends_with_file: bool) -> None:
         """Take note of what was seen in the setup of a fixture.
 
         Args:
             fixturedef: the fixture.
             before: what :meth:`begin` returned.
+            ends_with_file: whether the fixture ends with its file where files are isolated.
         """
-        again = [reload for reload in self._seen() if id(reload) not in before]
+        again = self._since(before, ends_with_file=ends_with_file)
         if again:
             self._living[id(fixturedef)] = again
+
+    def _since(self, before: set[int], *, ends_with_file: bool) -> list[Reload]:
+        again = [reload for reload in self._seen() if id(reload) not in before]
+        self._ends += ((reload, ends_with_file) for reload in again)
+        return again
+
+    def ends_with_file(self, reload: Reload) -> bool | None:
+        """Tell whether the fixture that did a reload ends with its file; None for what no fixture did."""
+        return next((ends for one, ends in self._ends if one is reload), None)
+
+    def begin_anew(self) -> None:
+        """Forget the reloads that were seen up to a boundary."""
+        self._ends.clear()
 
     def note_leak(self, reload: Reload, number: int) -> None:
         """Take note that a reload was recorded as a leak."""
         if any(reload is one for living in self._living.values() for one in living):
             self._leaks[id(reload)] = number
 
-    def finish(self, fixturedef: pytest.FixtureDef[Any], *, undoes: bool) -> bool:
+    def finish(
+        self, fixturedef: pytest.FixtureDef[Any], before: set[int], *, ends_with_file: bool, undoes: bool
+    ) -> bool:
         """Look what a fixture that was torn down has taken back.
 
         Args:
             fixturedef: the fixture.
+            before: what :meth:`begin` returned before the teardown.
+            ends_with_file: whether the fixture ends with its file where files are isolated.
             undoes: whether the rest is undone now.
 
         Returns:
             Whether something was undone now.
         """
         undone = False
+        self._since(before, ends_with_file=ends_with_file)
         for reload in reversed(self._living.pop(id(fixturedef), [])):
             number = self._leaks.pop(id(reload), None)
             space = CONTENTS.space_of(reload.module)
