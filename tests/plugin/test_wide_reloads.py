@@ -220,3 +220,24 @@ def test_no_mode_is_advised_for_a_test_of_the_file_whose_fixture_reloaded(suite:
             "passed": passed,
             "failed": 4 - passed,
         }
+
+
+@pytest.mark.parametrize("scope", ["class", "module"])
+def test_a_second_reload_in_the_teardown_does_not_bring_back_what_others_hold(
+    suite: Suite, scope: str
+) -> None:
+    run = suite.run(
+        {
+            **_CONF,
+            "test_a.py": _SETUPS["fixture"].replace("SCOPE", scope),
+            "test_b.py": "import conf, user\ndef test_victim(): assert conf.Conf is user.Conf\n",
+        }
+    )
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    leaks = {leak["polluter"]["phase"]: leak for leak in run.leaks if leak["name"] == "conf"}
+    assert {phase: leak["severity"] for phase, leak in leaks.items()} == {
+        "setup": "error",
+        "teardown": "error",
+    }
+    assert [met["nodeid"] for met in leaks["teardown"]["exposed"]] == ["test_b.py::test_victim"]
+    assert "held by user.Conf" in " ".join(run.output.split("test_victim ___")[1].split())

@@ -295,7 +295,7 @@ class ContentBoundaries:
         is_undone = id(dictionary) in self._undone
         if is_taken_back(reload) and not is_undone:  # the test has done that itself
             return
-        found = self._of_reload(reload, polluter)
+        found = self._of_reload(self.of_fixtures.reloads.as_a_whole(reload), polluter)
         if is_by_application(reload, self._origins):
             # It stays. What nobody holds of the old execution nobody misses.
             if found.leak.severity == ERROR:

@@ -26,6 +26,8 @@ class FixtureReloads:
         self._living: dict[int, list[Reload]] = {}
         # Those of setups and teardowns since the last boundary, and whether the fixture ends with its file.
         self._ends: list[tuple[Reload, bool]] = []
+        # By the identities of those of teardowns: what the module held before the setup.
+        self._before_setup: dict[int, dict[str, Any]] = {}
         # The numbers of the leaks that they are, by the identities of the reloads of the living.
         self._leaks: dict[int, int] = {}
         #: The numbers of the leaks that are none unless somebody failed: their fixture took them back.
@@ -59,6 +61,12 @@ class FixtureReloads:
     def begin_anew(self) -> None:
         """Forget the reloads that were seen up to a boundary."""
         self._ends.clear()
+        self._before_setup.clear()
+
+    def as_a_whole(self, reload: Reload) -> Reload:
+        """Return what a reload in a teardown did, together with that in the setup of the same fixture."""
+        before = self._before_setup.get(id(reload))
+        return reload if before is None else reload._replace(before=before)
 
     def note_leak(self, reload: Reload, number: int) -> None:
         """Take note that a reload was recorded as a leak."""
@@ -80,8 +88,12 @@ class FixtureReloads:
             Whether something was undone now.
         """
         undone = False
-        self._since(before, ends_with_file=ends_with_file)
-        for reload in reversed(self._living.pop(id(fixturedef), [])):
+        living = self._living.pop(id(fixturedef), [])
+        for again in self._since(before, ends_with_file=ends_with_file):
+            first = next((one for one in living if one.module is again.module), None)
+            if first is not None:
+                self._before_setup[id(again)] = first.before
+        for reload in reversed(living):
             number = self._leaks.pop(id(reload), None)
             space = CONTENTS.space_of(reload.module)
             if not is_taken_back(reload):
