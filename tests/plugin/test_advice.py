@@ -147,6 +147,10 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         "import wsgiref.util\nwith patch.dict(sys.modules):\n    import wsgiref.util",
         "Import wsgiref before the mock.patch.dict(sys.modules) block",
     ),
+    "evicted-by-hand": _Case(
+        "wsgiref", "import wsgiref.util\nsys.held = wsgiref\ndel sys.modules['wsgiref']", "import wsgiref.util",
+        "Leave wsgiref in sys.modules",
+    ),
     "reloaded": _Case(
         "net", "import net\nimportlib.reload(net)", "import net", '(fresh="net")',
         mark='@pytest.mark.isolated_imports(fresh="net")',
@@ -260,6 +264,10 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "wsgiref", "with patch.dict(sys.modules):\n    import wsgiref.util",
         "import wsgiref.util\nwith patch.dict(sys.modules):\n    import wsgiref.util",
         "Import wsgiref before the mock.patch.dict(sys.modules) block",
+    ),
+    "evicted-by-hand": _Case(
+        "wsgiref", "import wsgiref.util\nsys.held = wsgiref\ndel sys.modules['wsgiref']", "import wsgiref.util",
+        "Leave wsgiref in sys.modules",
     ),
     "reloaded": _Case(
         "net", "import net\nimportlib.reload(net)", 'with IsolatedImportContext(fresh="net"):\n    import net',

@@ -401,3 +401,39 @@ def test_what_a_conftest_puts_before_the_project_is_a_decision(suite: Suite) -> 
     )
     assert run.outcomes == {"passed": 1}
     assert [kind for kind, _ in run.kinds if kind == "name-clash"] == []
+
+
+def test_each_test_that_gets_the_module_of_another_directory_is_exposed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "a/helpers/__init__.py": "",
+            "a/helpers/more.py": "WHO = 'a'\n",
+            "a/test_a.py": "import helpers.more\ndef test_a(): pass\n",
+            "b/helpers/__init__.py": "",
+            "b/helpers/more.py": "WHO = 'b'\n",
+            "b/test_b.py": """
+                import pytest
+
+                def who():
+                    from helpers.more import WHO
+                    return WHO
+
+                def test_import():
+                    import helpers.more
+                    assert helpers.more.WHO == "b"
+
+                def test_from():
+                    from helpers import more
+                    assert more.WHO == "b"
+
+                @pytest.mark.parametrize("n", [1, 2])
+                def test_by_function(n):
+                    assert who() == "b"
+            """,
+        }
+    )
+    leak = run.leak("name-clash", "helpers")
+    names = ["import", "from", "by_function[1]", "by_function[2]"]
+    assert [met["nodeid"] for met in leak["exposed"]] == [f"b/test_b.py::test_{name}" for name in names]
+    assert run.output.count("name-clash by a/test_a.py (collect), at a/test_a.py:1") == 4
+    assert "modules that were executed before" not in run.output

@@ -1072,3 +1072,181 @@ def test_what_a_module_stores_in_its_own_globals_is_its_own_also_if_a_test_hande
     )
     assert run.outcomes == {"passed": 2}
     assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", ["off", "file"])
+def test_a_submodule_is_bound_by_whoever_computes_its_name(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "app/api/__init__.py": "def walk(): return 1\n",
+            "app/api/walk.py": "",
+            "app/loading.py": "import importlib\ndef load(name): return importlib.import_module(name)\n",
+            "tests/test_a.py": """
+                import importlib, pkgutil
+                from app import api
+                def test_all():
+                    for info in pkgutil.iter_modules(api.__path__, "app.api."):
+                        importlib.import_module(info.name)
+            """,
+            "tests/test_b.py": "from app import api\ndef test_b(): assert api.walk() == 1\n",
+        },
+        "--rootdir=.",
+        f"--isolate-imports={mode}",
+        "-o",
+        "pythonpath=.",
+    )
+    leak = run.leak("attribute-left", "app.api.walk")
+    assert leak["location"] == {"file": "tests/test_a.py", "line": 6, "exact": True}
+    assert leak["contained"] is (mode == "file")
+    assert run.outcomes == ({"passed": 2} if mode == "file" else {"passed": 1, "failed": 1})
+
+
+_BY_PLUGIN = {
+    "app/__init__.py": "",
+    "app/shop.py": "RATE = WIDE = 1\ndef f(): return 1\n",
+    "support/plug.py": """
+        import pytest
+        from app import shop
+
+        def pytest_configure(config):
+            shop.CONFIGURED = 1
+
+        def pytest_collection_modifyitems(items):
+            shop.f = lambda: 2
+
+        def pytest_runtest_setup(item):
+            shop.RUNS = item.name
+
+        @pytest.fixture
+        def rate():
+            shop.RATE = 7
+
+        @pytest.fixture(scope="module")
+        def wide():
+            shop.WIDE = 7
+    """,
+    "tests/test_a.py": """
+        from app import shop
+        def test_a(rate, wide): assert shop.RATE == shop.WIDE == 7
+        def test_wide(wide): assert shop.WIDE == 7
+    """,
+    "tests/test_b.py": """
+        from app import shop
+        def test_rate(): assert shop.RATE == shop.WIDE == 1
+        def test_hooks(): assert (shop.CONFIGURED, shop.f(), shop.RUNS) == (1, 2, "test_hooks")
+    """,
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("how", ["conftest", "option"])
+def test_a_plugin_of_the_project_is_test_code_as_a_conftest_is(suite: Suite, how: str, mode: str) -> None:
+    conftest = {"conftest.py": "pytest_plugins = ['support.plug']\n"} if how == "conftest" else {}
+    options = ["-p", "support.plug"] if how == "option" else []
+    run = suite.run({**_BY_PLUGIN, **conftest}, f"--isolate-imports={mode}", "-o", "pythonpath=.", *options)
+    told = {leak["name"]: (leak["location"], leak["polluter"]["nodeid"]) for leak in run.leaks}
+    assert {name: place and (place["file"], place["line"], by) for name, (place, by) in told.items()} == {
+        "app.shop.RATE": ("support/plug.py", 16, "tests/test_a.py::test_a"),
+        "app.shop.WIDE": ("support/plug.py", 20, "tests/test_a.py"),
+    }
+    assert _contained(run) == {mode != "off"}
+    assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})
+
+
+@pytest.mark.parametrize("scope", ["function", "class", "module", "session"])
+def test_a_fixture_takes_away_the_second_name_that_it_gave_to_a_submodule(suite: Suite, scope: str) -> None:
+    run = suite.run(
+        {
+            "drivers/__init__.py": "import json\n",
+            "drivers/a.py": "NAME = 'a'\n",
+            "drivers/b.py": "NAME = 'b'\n",
+            "test_a.py": f"""
+                import importlib, pytest, sys
+
+                @pytest.fixture(scope="{scope}", params=["a", "b"])
+                def driver(request):
+                    import drivers
+                    module = importlib.import_module(f"drivers.{{request.param}}")
+                    sys.modules["drivers.current"] = drivers.current = module
+                    yield request.param
+                    del sys.modules["drivers.current"], drivers.current
+
+                class TestIt:
+                    def test_it(self, driver):
+                        from drivers import current
+                        assert current.NAME == driver
+
+                def test_json():
+                    import drivers
+                    del drivers.json
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == [("attribute-left", "drivers.json")]
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("at_top", [True, False])
+def test_a_submodule_that_takes_the_place_of_another_module_is_told_and_contained(
+    suite: Suite, mode: str, at_top: bool
+) -> None:
+    importing = "from api.json import X"
+    run = suite.run(
+        {
+            "api/__init__.py": "import json\ndef load(text): return json.loads(text)\n",
+            "api/json.py": "X = 1\n",
+            "test_a.py": f"import api\n{importing}\ndef test_a(): pass\n"
+            if at_top
+            else f"import api\ndef test_a():\n    {importing}\n",
+            "test_b.py": "import api\ndef test_b(): assert api.load('1') == 1\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == ({"passed": 1, "failed": 1} if mode == "off" else {"passed": 2})
+    leak = run.leak("attribute-left", "api.json")
+    assert (leak["severity"], leak["contained"]) == ("warning", mode != "off")
+    assert leak["location"] == {"file": "test_a.py", "line": 2 if at_top else 3, "exact": True}
+    if mode == "off":
+        assert "test_b.py::test_b" in {met["nodeid"] for met in leak["exposed"]}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_a_package_that_needs_the_other_module_at_its_import_alone_loses_nothing(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "api/__init__.py": "import logging\nlogging.getLogger('api')\nSTATE = []\n",
+            "api/logging.py": "class Formatter: pass\n",
+            "test_a.py": "import api\nfrom api.logging import Formatter\ndef test_a(): api.STATE.append(Formatter)\n",
+            "test_b.py": "import api\nfrom api.logging import Formatter\ndef test_b(): assert api.STATE == [Formatter]\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.leaks == []
+
+
+@pytest.mark.parametrize("by", ["mock", "monkeypatch"])
+def test_a_module_that_was_first_imported_while_a_builtin_was_patched_is_tainted(
+    suite: Suite, by: str
+) -> None:
+    patching = {
+        "mock": "with mock.patch('builtins.open', mock.mock_open(read_data='fake')):",
+        "monkeypatch": "monkeypatch.setattr(builtins, 'open', lambda *a: io.StringIO('fake'))\n    if True:",
+    }[by]
+    run = suite.run(
+        {
+            "conf.py": "with open(__file__) as file:\n    TEXT = file.read()\n",
+            "own.py": "def open(name): return name\nNAME = open('a')\n",
+            "later.py": "def read(name): return open(name)\n",
+            "test_a.py": f"import builtins, io\nfrom unittest import mock\ndef test_a(monkeypatch):\n    {patching}\n"
+            "        import conf, own, later\n    assert conf.TEXT == 'fake'\n",
+            "test_b.py": "def test_b():\n    import conf\n    assert 'TEXT' in conf.TEXT\n",
+        }
+    )
+    assert _told(run) == [("error", "tainted", "conf", 5 if by == "mock" else 6)]
+    leak = run.leak("tainted", "conf")
+    assert leak["detail"].startswith("It was first imported while builtins.open was patched")
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_b"]

@@ -847,3 +847,27 @@ def test_a_second_copy_in_the_place_of_a_fake_is_compared_with_the_original(suit
         ("replaced", "app", "test_2"),
     ]
     assert "replaced by test_it.py::test_2 (call)" in run.output
+
+
+@pytest.mark.parametrize("fake", ["types.ModuleType('radio')", "object()"])
+def test_a_fake_that_find_spec_refuses_was_met(suite: Any, fake: str) -> None:
+    run = suite.run(
+        {
+            "test_a.py": f"import sys, types\nsys.modules['radio'] = {fake}\ndef test_a(): pass\n",
+            "test_b.py": """
+                import importlib.util
+
+                def has(name):
+                    return importlib.util.find_spec(name) is not None
+
+                def test_b():
+                    assert not has("radio")
+
+                def test_c():
+                    raise ValueError("station.__spec__ is None")
+            """,
+        }
+    )
+    [met] = run.leak("fake-left", "radio")["exposed"]
+    assert (met["nodeid"], met["file"], met["line"]) == ("test_b.py::test_b", "test_b.py", 5)
+    assert "fake-left by test_a.py (collect), at test_a.py:2" in run.output

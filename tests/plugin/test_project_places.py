@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -218,3 +219,88 @@ def test_a_fake_that_a_thread_imports_is_met_in_the_project(suite: Suite) -> Non
     [(nodeid, file, line)] = _met(run.leak("fake-left", "fake"))
     assert (nodeid, file) == ("test_it.py::test_thread", "test_it.py")
     assert line in (8, 9)
+
+
+_BY_DECORATOR = {
+    "app/__init__.py": "from app.core import answer\n",
+    "app/core.py": "import os\nURL = os.environ.get('URL9')\ndef answer(): return 42\n",
+    "app/answer.py": "X = 1\n",
+    "app/svc.py": "from app.db import X\n",
+    "app/conf.py": "import os\nURL = os.environ.get('URL9', '')\n",
+    "app/main.py": "__path__ = [__file__.rpartition('/')[0]]\n",
+    "app/db.py": "X = 1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("decorator", "kind", "name"),
+    [
+        ("@mock.patch('app.svc.X', 2)", "tainted", "app.svc"),
+        ("@mock.patch.dict(os.environ, URL9='x')\n@mock.patch('app.conf.URL', 2)", "tainted", "app.conf"),
+        ("@mock.patch('app.main.core.URL', 2)", "twice-loaded", "app.main.core"),
+        pytest.param(
+            *("@mock.patch('app.answer.X', 2)", "attribute-left", "app.answer"),
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="mock takes the attribute, and imports nothing"
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["a function", "a method", "a setUp"])
+def test_what_a_decorator_imports_has_the_line_of_the_decorator(
+    suite: Suite, place: str, decorator: str, kind: str, name: str
+) -> None:
+    head = """
+import os, unittest
+from unittest import mock
+
+def test_first():
+    assert "app.svc.X", "app.conf.URL"
+    assert "app.main.core.URL", "app.answer.X"
+
+"""
+    bodies = {
+        "a function": f"{decorator}\ndef test_it(): pass\n",
+        "a method": f"class TestIt:\n{indent(decorator)}\n    def test_it(self): pass\n",
+        "a setUp": f"class TestIt(unittest.TestCase):\n{indent(decorator)}\n"
+        "    def setUp(self): pass\n    def test_it(self): pass\n",
+    }
+    if place == "a setUp":
+        head = head.replace(', "app', ' or "other').replace('"app', '"other')
+    text = head.lstrip() + bodies[place]
+    run = suite.run(
+        {
+            **_BY_DECORATOR,
+            "test_0.py": "import sys\nfrom unittest import mock\nsys.modules['app.db'] = mock.MagicMock()\n"
+            "def test_0(): pass\n",
+            "test_a.py": text,
+        }
+    )
+    line = next(n for n, written in enumerate(text.splitlines(), 1) if "patch('app" in written)
+    assert run.leak(kind, name)["location"] == {"file": "test_a.py", "line": line, "exact": False}
+
+
+def indent(text: str) -> str:
+    """Return a text as the body of a class has it."""
+    return "    " + text.replace("\n", "\n    ")
+
+
+def test_a_frozen_module_of_the_standard_library_is_no_place(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "import flag\nON = flag.ON\n",
+            "app/main.py": "",
+            "flag.py": "import os\nON = os.environ.get('ON9')\n",
+            "test_a.py": """
+                import runpy
+
+                def test_a(monkeypatch):
+                    monkeypatch.setenv("ON9", "1")
+                    runpy.run_module("app.main")
+            """,
+            "test_b.py": "def test_b():\n    import app\n    assert not app.ON\n",
+        }
+    )
+    assert _place(run.leak("tainted", "flag"))[:2] == ("app/__init__.py", 1)
+    leaks = [leak for leak in run.report["leaks"] if leak["name"] == "app"]
+    assert [_place(leak)[:2] for leak in leaks] == [("test_a.py", 6)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from itertools import filterfalse
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.contents.path_changes import PATH
+from pytest_import_isolation.contents.read_names import names_read_later
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
 from pytest_import_isolation.contents.values import is_same
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
@@ -22,6 +24,7 @@ from pytest_import_isolation.machinery.modules import (
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.state.list_changes import keys_of
 
 _OWN_PACKAGE: Final = top_level(__name__)
@@ -54,10 +57,20 @@ class ContentChange(NamedTuple):
 
     @property
     def submodule(self) -> str | None:
-        """The submodule whose import bound its own name in place of what the package had exported."""
-        if self.space.is_class or self.before is ABSENT or _is_module(self.before):
+        """The submodule whose import bound its own name in place of what the package had exported.
+
+        Of another module that a package imported under that name, it counts if a function of the package uses
+        it: many a package needs its ``import logging`` once, and has a submodule of that name.
+        """
+        if self.space.is_class or self.before is ABSENT or is_module_named(self.before, self.full_name):
             return None
-        return self.full_name if is_module_named(self.after, self.full_name) else None
+        if not is_module_named(self.after, self.full_name):
+            return None
+        if _is_module(self.before):
+            file = (self.space.dictionary or {}).get("__file__")
+            if type(file) is not str or self.name not in names_read_later(text_of(Path(file))):
+                return None
+        return self.full_name
 
 
 def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> Iterator[ContentChange]:
@@ -122,6 +135,8 @@ def _is_submodule(change: ContentChange) -> bool:
     both = (change.before, change.after)
     if any(is_module_named(value, change.full_name) for value in both):
         return True
+    if change.after is ABSENT and _is_module(change.before) and change.name not in change.space.first:
+        return True  # its entry, which may be gone too, had another name
     return change.full_name in sys.modules and any(value is ABSENT or _is_module(value) for value in both)
 
 

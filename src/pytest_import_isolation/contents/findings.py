@@ -14,7 +14,7 @@ from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, 
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, is_instance_of_one, location_in
+from pytest_import_isolation.machinery.modules import ABSENT, is_instance_of_one, location_in, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.import_log import Reload
@@ -88,22 +88,7 @@ def find(
         changes: what is different since, whoever did it.
         with_hooks: see :meth:`.Writers.of_tests`.
     """
-    again: dict[Space, Reloaded | None] = {}
-    for reload in reloads:
-        space = CONTENTS.space_of(reload.module)
-        if space is None or space in again:
-            continue
-        if is_by_application(reload, origins):
-            again[space] = None
-            continue
-        before = copy_of(reload.before)
-        # Nobody may have looked before the reload.
-        base = since.get(space, before if space.is_late else space.first)
-        # What test code had written before that goes too.
-        written = writers.of_tests(compare(space, base, before), files)
-        _leave_out(before, written)
-        _take_back(before, base, space.dictionary or {})
-        again[space] = Reloaded(space, space.hold(before), reload.importer)
+    again = _reloaded(since, reloads, writers, files, origins)
     left: list[ContentChange] = []
     for space, some in _by_space(changes).items():
         if space in again:
@@ -117,6 +102,37 @@ def find(
     left = [one for one in left if one.submodule is None or not _was_loaded(one.after, since)]
     reloaded = tuple(found for found in again.values() if found is not None)
     return Findings(reloaded, tuple(writers.of_tests(left, files, with_hooks=with_hooks)))
+
+
+def _reloaded(
+    since: State,
+    reloads: Iterable[Reload],
+    writers: Writers,
+    files: Callable[[str], Iterable[str]],
+    origins: Origins,
+) -> dict[Space, Reloaded | None]:
+    """Return what was seen to be executed again; None for what stays, since an application did it."""
+    again: dict[Space, Reloaded | None] = {}
+    seen: set[Space] = set()
+    for reload in reloads:
+        space = CONTENTS.space_of(reload.module)
+        if space is None or space in seen:
+            continue
+        seen.add(space)
+        if is_taken_back(reload):
+            continue
+        if is_by_application(reload, origins):
+            again[space] = None
+            continue
+        before = copy_of(reload.before)
+        # Nobody may have looked before the reload.
+        base = since.get(space, before if space.is_late else space.first)
+        # What test code had written before that goes too.
+        written = writers.of_tests(compare(space, base, before), files)
+        _leave_out(before, written)
+        _take_back(before, base, space.dictionary or {})
+        again[space] = Reloaded(space, space.hold(before), reload.importer)
+    return again
 
 
 def is_by_application(reload: Reload, origins: Origins) -> bool:
@@ -156,8 +172,21 @@ def _take_back(before: Copy, base: Copy, now: Mapping[str, object]) -> None:
     """
     for name, kept in base.items():
         value = value_of(kept)
-        if not is_instance_of_one(value, _CONSTANTS) and now.get(name, ABSENT) is value:
+        if not _is_constant(value) and now.get(name, ABSENT) is value:
             before[name] = kept
+
+
+def is_taken_back(reload: Reload) -> bool:
+    """Tell whether a module holds again what it held before a reload.
+
+    What a test had written before that may have been undone with it: of constants nothing is asked.
+    """
+    now = namespace(reload.module) or {}
+    return all(_is_constant(value) or now.get(name) is value for name, value in reload.before.items())
+
+
+def _is_constant(value: object) -> bool:
+    return is_instance_of_one(value, _CONSTANTS)
 
 
 def _was_loaded(module: object, since: State) -> bool:

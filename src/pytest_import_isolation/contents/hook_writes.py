@@ -7,6 +7,7 @@ from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.write_statements import PossibleWrite, hooks_in, possible_writes
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.paths import is_conftest
+from pytest_import_isolation.state.origins import Origins
 
 
 class Hooks(NamedTuple):
@@ -22,10 +23,12 @@ class HookWrites:
 
     Args:
         sources: reads files.
+        origins: knows the plugins of the project.
     """
 
-    def __init__(self, sources: SourceWrites) -> None:
+    def __init__(self, sources: SourceWrites, origins: Origins) -> None:
         self._sources = sources
+        self._origins = origins
         # Of the files that were asked for: the statements that can write.
         self._possible: dict[str, list[PossibleWrite]] = {}
         # By a file and a name, the hooks of it that alone write to that.
@@ -55,7 +58,8 @@ class HookWrites:
         """Return the hooks of a conftest in which all statements stand that write to a name."""
         if (file, name) not in self._known:
             found: Hooks | None = None
-            hooks = hooks_in(self._sources.text(file)) if is_conftest(file) else []
+            has_hooks = is_conftest(file) or file in self._origins.plugin_files
+            hooks = hooks_in(self._sources.text(file)) if has_hooks else []
             lines = [one.line for one in self.possible_writes(file) if name in one.stored | one.said]
             around = [next((hook for hook in hooks if line in hook.lines), None) for line in lines]
             if around and None not in around:

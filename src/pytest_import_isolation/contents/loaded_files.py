@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Set
 from itertools import islice
 
 from pytest_import_isolation.contents.values import uses_mocks
@@ -26,13 +27,14 @@ class LoadedFiles:
         # The files of loaded modules that say one, and all that were said at some time.
         self._files: dict[str, str] = {}
         self._once_said: set[str] = set()
-        # How many test files there were.
+        # How many test files there were, and the plugins of the project.
         self._number = 0
+        self._plugin_files: Set[str] = frozenset()
         self._test_folders: set[str] = set()
         self._first_party: dict[str, str] = {}
         # All that were first-party at some time: what they wrote stays where they do not.
         self._once_first_party: dict[str, None] = {}
-        # Test files may lie where nothing is first-party.
+        # With plugins of the project. Test files may lie where nothing is first-party.
         self._conftests: dict[str, str] = {}
         # By a folder and the file of a module: the conftests, and the helpers beside what lies in the folder.
         self._around: dict[tuple[str, str | None], tuple[str, ...]] = {}
@@ -96,19 +98,23 @@ class LoadedFiles:
         return tuple(other for other in both if other != target)
 
     def _refresh(self) -> None:
-        test_files = self._origins.test_files
-        if len(test_files) == self._number and self._names.are_same:
+        test_files, plugin_files = self._origins.test_files, self._origins.plugin_files
+        is_same = len(test_files) == self._number and plugin_files is self._plugin_files
+        if is_same and self._names.are_same:
             return
-        again = self._note_test_files([*islice(test_files, self._number, None)])
+        again: set[str] = set()
+        if not is_same:
+            new = [*islice(test_files, self._number, None)]
+            again = self._note_test_files(new, plugin_files - self._plugin_files)
+            self._number, self._plugin_files = len(test_files), plugin_files
         for name in again.union(self._names.changed()):
             self._note(name, sys.modules.get(name))
 
-    def _note_test_files(self, new: list[str]) -> set[str]:
-        """Take note of more test files; return the names of loaded modules to ask about again."""
-        self._number += len(new)
+    def _note_test_files(self, new: list[str], plugin_files: Set[str]) -> set[str]:
+        """Take note of more test files and plugins; return the names of loaded modules to ask about again."""
         again: set[str] = set()
         # Nearly always one is noted before it is loaded.
-        loaded = self._once_said.intersection(new)
+        loaded = self._once_said.intersection([*new, *plugin_files])
         if loaded:
             again.update(name for name, file in self._files.items() if file in loaded)
             self._around.clear()
@@ -129,7 +135,7 @@ class LoadedFiles:
             self._once_said.add(file)
         is_first_party = file is not None and self._origins.is_first_party(name, module)
         is_known = name in self._first_party or name in self._conftests
-        if is_first_party or is_known or self._origins.is_test_file(file):
+        if is_first_party or is_known or (file is not None and self._origins.is_of_tests(file)):
             self._note_own(name, module, file if is_first_party else None, file)
 
     def _note_own(self, name: str, module: object, own: str | None, file: str | None) -> None:
@@ -149,12 +155,17 @@ class LoadedFiles:
                 self._once_first_party[own] = None
             if not self._origins.is_test_code(own) and uses_mocks(module):
                 self._mocking.add(name)
-        if file is not None and self._origins.is_test_file(file) and is_conftest(file):
+        if file is not None and self._is_for_others(file):
             self._conftests[name] = file
         now = self._first_party.get(name), self._conftests.get(name)
         is_helper = before[0] != now[0] and any(map(self._may_be_helper, (before[0], now[0])))
         if is_helper or before[1] != now[1]:
             self._around.clear()
+
+    def _is_for_others(self, file: str) -> bool:
+        if file in self._origins.plugin_files:
+            return True
+        return self._origins.is_test_file(file) and is_conftest(file)
 
     def _may_be_helper(self, file: str | None) -> bool:
         """Tell whether a file may be a helper of those that were asked about."""

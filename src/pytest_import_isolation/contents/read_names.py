@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -46,6 +47,20 @@ def names_read_at_import(source: str) -> frozenset[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)  # getattr(shop, "RATE")
     return frozenset(found)
+
+
+@functools.lru_cache(maxsize=64)
+def names_read_later(source: str) -> frozenset[str]:
+    """Return the names that the functions of a text read when they are called."""
+    tree = parsed(source)
+    functions = (*_FUNCTIONS, ast.Lambda)
+    return frozenset(
+        inner.id
+        for node in (() if tree is None else walk(tree))
+        if isinstance(node, functions)
+        for inner in walk(node)
+        if isinstance(inner, ast.Name)
+    )
 
 
 def modules_in_imports(source: str, package: str) -> set[str]:

@@ -40,7 +40,7 @@ class Wanting:
         words_of: returns the words that the text of a file has.
         files: returns files of the test code that runs now.
         complete: returns such files, and the conftests above them.
-        origins: knows the test files.
+        origins: knows the test files, and the plugins of the project.
     """
 
     def __init__(
@@ -54,12 +54,13 @@ class Wanting:
         self._files = files
         self._complete = complete
         self._origins = origins
-        # Each import asks: the words of the files asked for last, and how many test files there were.
+        # Each import asks: the words of the files asked for last, and how many files of tests there were.
         self._known: tuple[Sequence[str], int, list[Set[str]]] = (), 0, []
 
     def words(self) -> list[Set[str]]:
         """Return the words that the test code says, file by file."""
-        files, number = self._files(), len(self._origins.test_files)
+        files, origins = self._files(), self._origins
+        number = len(origins.test_files) + len(origins.plugin_files)
         if files != self._known[0] or number != self._known[1]:
             words = [*map(self._words_of, self._complete(files))]
             self._known = [*files], number, words

@@ -53,8 +53,10 @@ class Writers:
         #: Reads texts.
         self.sources = SourceWrites()
         #: Knows what hooks of conftests write.
-        self.hooks = HookWrites(self.sources)
+        self.hooks = HookWrites(self.sources, origins)
         self._code = LoadedFiles(origins)
+        #: Returns the file of the users' statement that made a module be imported, as far as that was seen.
+        self.file_of_import: Callable[[str], str | None] = lambda name: None
         # Names that were changed, each with the file of its module and whether a class has it: whether the
         # code of the module stores it itself; None if that was not asked.
         self._own_state: dict[tuple[str | None, bool, str], bool | None] = {}
@@ -115,9 +117,8 @@ class Writers:
 
     def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
-        written: tuple[str, ...] = ()
-        if not is_certain and change.submodule is None:
-            written = self.sources.writing(files, change.name)
+        is_open = not is_certain and change.submodule is None
+        written = self.sources.writing(files, change.name) if is_open else ()
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.
@@ -149,7 +150,7 @@ class Writers:
         if is_mock(change.after):
             return True
         file = file_of_code(change.after) if is_definition(change.before) else None
-        return file is not None and self._origins.is_test_file(file)
+        return file is not None and self._origins.is_of_tests(file)
 
     def puts_in_by_name(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether test code gave what took the place of something, and says the name that it wrote to.
@@ -164,7 +165,10 @@ class Writers:
     def _is_imported(self, change: ContentChange, files: Iterable[str]) -> bool:
         """Tell whether one of some files imports the submodule that was bound to a name."""
         submodule = change.submodule
-        return submodule is not None and any(_imports(self.sources.text(file), submodule) for file in files)
+        return submodule is not None and (
+            any(_imports(self.sources.text(file), submodule) for file in files)
+            or self.file_of_import(submodule) in {*files}  # the text may compute the name
+        )
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is test code's own: tests may do with it what they like."""
@@ -225,7 +229,7 @@ class Writers:
         )
 
     def _is_test_code(self, file: str, home: str | None) -> bool:
-        if self._origins.is_test_file(file):
+        if self._origins.is_of_tests(file):
             return True
         # Where application and tests lie in one folder, nothing tells a helper from the application.
         return self._origins.is_test_code(file) and not self._origins.is_test_code(home)
@@ -255,7 +259,7 @@ class Writers:
             for conftest in self._origins.conftests
             if any(file.startswith(os.path.join(os.path.dirname(conftest), "")) for file in files)
         ]
-        return [*dict.fromkeys((*files, *above))]
+        return [*dict.fromkeys((*files, *above, *self._origins.plugin_files))]
 
     def words(self, file: str) -> Set[str]:
         """Return words of a file, the last parts of the names of modules to which it may write among them."""

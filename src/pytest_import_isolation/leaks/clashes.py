@@ -50,7 +50,8 @@ class Clashes:
         origins: gives the verdicts on modules.
         find_importer: returns the statement that imports, given the frame's own answer.
         is_of_the_run: tells whether a module is a test file or conftest, which pytest imports by itself.
-        found: called once for each name and importing file.
+        who: returns the node id of the test or file that runs.
+        found: called once for each name, importing file, and test or file that runs then.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Clashes:
         origins: Origins,
         find_importer: Callable[[Importer], Importer],
         is_of_the_run: Callable[[object], bool],
+        who: Callable[[], str],
         found: Callable[[Clash], object],
     ) -> None:
         self._origins = origins
         self._find_importer = find_importer
         self._is_of_the_run = is_of_the_run
+        self._who = who
         self._found = found
         # The directories, with the file for which each was added last, and the modules in them.
         self._roots: dict[str, str] = {}
@@ -74,7 +77,7 @@ class Clashes:
         # By name and directory: whether a file in that imports the name. Every file of a directory asks.
         self._imports: dict[tuple[str, str], bool] = {}
         self._candidates: set[str] = set()
-        self._told_of: set[tuple[str, str]] = set()
+        self._told_of: set[tuple[str, str, str]] = set()
         self._undo: Callable[[], None] | None = None
 
     def expect(self, root: Path, adder: str, *, is_kept: bool = False) -> None:
@@ -174,7 +177,7 @@ class Clashes:
         if asker is None:
             return
         importer = self._find_importer(asker)
-        if (name, importer.file) in self._told_of:
+        if (name, importer.file, self._who()) in self._told_of:
             return
         file = absolute(importer.file)
         package = own_package(file)
@@ -204,7 +207,7 @@ class Clashes:
         return is_conftest(adder) and importer.startswith(os.path.dirname(absolute(adder)) + os.sep)
 
     def _tell(self, clash: Clash) -> None:
-        self._told_of.add((clash.name, clash.importer.file))
+        self._told_of.add((clash.name, clash.importer.file, self._who()))
         self._found(clash)
 
     def _meant(self, name: str, importer: str) -> str | None:

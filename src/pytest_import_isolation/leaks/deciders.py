@@ -63,7 +63,10 @@ class Deciders:
 
     def has(self, polluter: Polluter) -> bool:
         """Tell whether a change is a decision, by who made it."""
-        return polluter.nodeid in self._others or is_conftest(polluter.nodeid)
+        nodeid = polluter.nodeid
+        if nodeid in self._others or is_conftest(nodeid):
+            return True
+        return any(nodeid == self._places.shorten(file) for file in self._origins.plugin_files)
 
 
 def folder_of(nodeid: str) -> str | None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, top_level
+from pytest_import_isolation.machinery.regexes import regex
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.ownership import Ownership, can_be_imported
-from pytest_import_isolation.report.records import Leak, Polluter, eviction_detail, make_leak
+from pytest_import_isolation.report.records import SECOND_COPY, Leak, Polluter, eviction_detail, make_leak
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Trail
+
+#: How a statement takes an entry out by itself.
+_BY_HAND: Final = regex(r"\bdel\b|\.pop(item)?\(|\.clear\(|\bdelitem\(")
 
 
 class Evictions:
@@ -60,7 +67,8 @@ class Evictions:
             # A package that nobody holds is no more, and is what was asked for all the same.
             above = {ancestor for name in parts for ancestor in ancestors(name) if ancestor in names}
             lost = sorted(parts | {name for name in above if name not in sys.modules})
-            location, chain = self._places.of_removal(polluter, lost[0], self._places.removal(lost[0]))
+            trail = self._places.removal(lost[0])
+            location, chain = self._places.of_removal(polluter, lost[0], trail)
             yield make_leak(
                 "evicted",
                 lost[0],
@@ -70,6 +78,7 @@ class Evictions:
                 or self._places.guess(polluter, "modules", package)
                 or self._first_imports.location(lost[0], exact=False),
                 chain=chain,
+                case=_case(trail),
             )
 
     def _depth(self, name: str) -> tuple[int, str]:
@@ -86,7 +95,29 @@ class Evictions:
         """
         location, chain = self._places.of_removal(polluter, name, trail)
         detail = "It was first imported here and thrown out, and the next import here executed a second copy."
-        return make_leak("evicted", name, polluter, detail, location=location, chain=chain)
+        return make_leak("evicted", name, polluter, detail, location=location, chain=chain, case=_case(trail))
+
+    def of_other_victim(self, name: str, polluter: Polluter, trail: Trail | None) -> Leak:
+        """Return the record of a module of the project that a test imported and threw out.
+
+        Args:
+            name: the module.
+            polluter: who did it.
+            trail: the statement that was seen to throw it out, if one was.
+        """
+        location, chain = self._places.of_removal(polluter, name, trail)
+        return make_leak(
+            "evicted", name, polluter, SECOND_COPY, location=location, chain=chain, case=_case(trail)
+        )
+
+
+def _case(trail: Trail | None) -> str | None:
+    """Return the special case of an eviction that its statement says, None for that of a block that ends."""
+    if trail is None or not trail.steps:
+        return None
+    at = trail.steps[-1]
+    line = text_of(Path(at.file)).splitlines()[at.line - 1 : at.line]
+    return "evicted-by-hand" if any(map(_BY_HAND.search, line)) else None
 
 
 def _with_others(names: list[str]) -> str:

@@ -101,6 +101,12 @@ class Exposures:
         self._all[id(watched)] = watched
         self._listen((watched.name,))
 
+    def reach(self, watched: WatchedChange, names: Iterable[str]) -> None:
+        """Let who imports some other modules meet a change, too."""
+        free = [name for name in names if (by := self._by_way_of.get(name)) is None or not by.is_in_place]
+        self._by_way_of.update(dict.fromkeys(free, watched))
+        self._listen(free)
+
     def add(self, watched: WatchedChange) -> None:
         """Take over a change that was judged, and met, before."""
         self._all[id(watched)] = watched
@@ -249,7 +255,7 @@ class Exposures:
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
             # Nobody's statement tells least: traceback imports what it looks for suggestions in, for pytest.
             rank = _telling(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
-            self._meet(watched, exposure, rank)
+            self.meet(watched, exposure, rank)
 
     def _met_contents(self, contents: list[WatchedContents]) -> None:
         here = self._here()
@@ -261,7 +267,7 @@ class Exposures:
         exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
         for watched in several if self._is_users(importer.file) else ():
             if not watched.is_own(here.nodeid) and watched.is_in_place:
-                self._meet(watched, exposure)
+                self.meet(watched, exposure)
 
     def note_holders(self, nodeid: str, phase: str, holders: Sequence[Holder], failure: str) -> None:
         """Take note of a failing test that holds a module whose contents were changed, or calls what does.
@@ -273,19 +279,19 @@ class Exposures:
             failure: the text of the failure.
         """
         watching = [one for several in self._contents.values() for one in several]
-        for watched, (file, line) in held(watching, holders, failure, self._is_users):
+        for watched, (file, line) in held(watching, self._in_place, holders, failure, self._is_users):
             if not watched.is_own(nodeid) and nodeid not in watched.met:
-                self._meet(watched, Exposure(nodeid, phase, file, line, _UNKNOWN))
+                self.meet(watched, Exposure(nodeid, phase, file, line, _UNKNOWN))
 
-    def _meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
+    def meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
+        """Take note of a meeting."""
         if exposure.nodeid not in watched.met:
             self._met_by.setdefault(exposure.nodeid, []).append(watched)
         watched.meet(exposure, rank)
 
     def _is_new(self, name: str) -> bool:
         """Tell whether a module is being imported for the first time, and not by pytest as a test file."""
-        module = sys.modules.get(name)
-        return is_initializing(module) and not self._is_of_the_run(module)
+        return is_initializing(module := sys.modules.get(name)) and not self._is_of_the_run(module)
 
     # What became of those who met something
 
@@ -299,7 +305,7 @@ class Exposures:
         self.outcomes[nodeid] = min(outcome, self.outcomes.get(nodeid, outcome), key=rank)
         if outcome in FAILURES:
             for watched, met in list(self.met_by(nodeid)):
-                self._meet(watched, met._replace(nodeid=nodeid, phase=phase))
+                self.meet(watched, met._replace(nodeid=nodeid, phase=phase))
 
     def met_by(self, nodeid: str) -> Iterator[tuple[WatchedChange, Exposure]]:
         """Yield the leaks that a test or file met, itself or, for a test, through its file."""

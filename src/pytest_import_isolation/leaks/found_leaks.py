@@ -103,9 +103,8 @@ class FoundLeaks:
 
     def capped(self, leak: Leak, worst: str = ERROR) -> Leak:
         """Return a leak with a severity no higher than it can have; a decision is no error."""
-        if leak.severity == ERROR and (worst == WARNING or self._deciders.has(leak.polluter)):
-            return leak._replace(severity=WARNING)
-        return leak
+        is_capped = leak.severity == ERROR and (worst == WARNING or self._deciders.has(leak.polluter))
+        return leak._replace(severity=WARNING) if is_capped else leak
 
     def record_contents(
         self, found: ContentLeak, worst: str = ERROR, *, contained: bool, ends_with_file: bool | None = None
@@ -190,7 +189,7 @@ class FoundLeaks:
             if leak.contained and (leak.kind, leak.name) in remaining:
                 self.leaks[number] = leak._replace(contained=False)
 
-    def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> None:
+    def record_met(self, leak: Leak, change: SingleChange, exposure: Exposure) -> WatchedChange:
         """Add a leak that is found when somebody meets it.
 
         Args:
@@ -204,6 +203,7 @@ class FoundLeaks:
         watched.meet(exposure)
         self._exposures.add(watched)
         self.leaks.append(leak)
+        return watched
 
     def watch_importers(
         self,
@@ -224,6 +224,8 @@ class FoundLeaks:
             return None
         taints = leak.kind in TAINTING and not is_real(change.key, change.after, self._origins)
         watched = self._exposures.watch(change, leak.polluter, taints=taints)
+        if leak.kind == "tainted":
+            self._taints.reach(watched, self.first_importers)
         if number is not None:
             watched.confirm(number, leak.polluter, users)
             if taints and (leak.location is None or not leak.location.exact):
@@ -279,8 +281,7 @@ class FoundLeaks:
         met = self._exposures.by_leak()
         told: list[Leak] = []
         for number, leak in enumerate(self.leaks):
-            is_met = number in met or number in self._met_elsewhere
-            if leak.severity == INFO and not leak.exposed and not is_met:
+            if leak.severity == INFO and not (leak.exposed or number in met or number in self._met_elsewhere):
                 told.append(leak)
                 continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))

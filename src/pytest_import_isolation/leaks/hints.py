@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.report.records import MODULE_KINDS, Exposure, Leak
+from pytest_import_isolation.report.records import MODULE_KINDS, SECOND_COPY, Exposure, Leak
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 from pytest_import_isolation.state.origins import describe, describe_beside
 from pytest_import_isolation.state.submodule_attributes import bound_value
@@ -145,6 +145,8 @@ def hint(met: Sequence[Met]) -> str:
 def _containing(met: Met) -> str | None:
     """Return the option with which a test does not meet a leak any more; None if there is none."""
     leak, polluter, nodeid = met.leak, met.leak.polluter.nodeid, met.exposure.nodeid
+    if leak.detail == SECOND_COPY:
+        return None  # a module of the project is not put aside: the first copy does not come back
     if leak.kind == "name-clash" and _CONTAIN not in leak.advice:
         return None  # packages of one name clash there too
     # Nothing isolates a test from itself, or from what is there for the whole run.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.module_contents import WatchedContents
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
@@ -18,6 +19,8 @@ from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 
 _WORD: Final = regex(r"\w+")
+#: What importlib.util.find_spec() says of a fake.
+_NO_SPEC: Final = regex(r"(?m)^E +ValueError: (\S+)\.__spec__ is (?:None|not set)$")
 
 
 class Holder(NamedTuple):
@@ -72,18 +75,25 @@ def _codes_of(function: object) -> Iterator[CodeType]:
 
 def held(
     watching: Iterable[WatchedContents],
+    entries: Mapping[str, WatchedChange],
     holders: Sequence[Holder],
     failure: str,
     is_users: Callable[[str], bool],
-) -> Iterator[tuple[WatchedContents, tuple[str, int]]]:
+) -> Iterator[tuple[WatchedChange, tuple[str, int]]]:
     """Yield the changes that a failing test can have met, with the file and line where it did.
 
     Args:
-        watching: the changes.
+        watching: the changes of contents.
+        entries: those of entries, by name.
         holders: the modules that the test was in.
         failure: its text: it has to say a name that was written to, or the module.
         is_users: tells whether a file is the users' own.
     """
+    spec = _NO_SPEC.search(failure)
+    entry = entries.get(spec[1]) if spec is not None else None
+    asked = [one.place for one in holders if one.place is not None and is_users(one.place[0])]
+    if entry is not None and entry.is_in_place and asked:
+        yield entry, asked[-1]
     words: set[str] = set()
     for watched in watching:
         if isinstance(watched, WatchedFunction):

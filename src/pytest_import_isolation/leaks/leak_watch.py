@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,9 @@ from pytest_import_isolation.leaks.judging import Judge
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.tainted_modules import TaintedModules
 from pytest_import_isolation.leaks.taints import Taints
+from pytest_import_isolation.leaks.thrown_out import ThrownOut
 from pytest_import_isolation.leaks.user_code import UserCode
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import caller
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -103,20 +105,32 @@ class LeakWatch:
         }
         at_start["import_function"] = (import_function(),)
         self.judge = Judge(origins, log, self.places, at_start)
-        #: Finds the names that lie in several directories.
-        self.clashes = Clashes(origins, code.importer, is_of_the_run, self._clashed)
+        self._find_clashes(is_of_the_run)
         self._keep_leaks(is_of_the_run, exposes=exposes)
 
     def _keep_leaks(self, is_of_the_run: Callable[[object], bool], *, exposes: bool) -> None:
         #: Knows who met what.
         self.exposures = Exposures(lambda: self.here, self.code, is_of_the_run)
-        taints = Taints(self.exposures, self.first_imports, self.places, self._entry_before)
+        taints = Taints(self.exposures, self.code, self.first_imports, self.places, self._entry_before)
         #: What was found.
         self.found = FoundLeaks(
             self._origins, self.places, self.exposures, taints, self.deciders, exposes=exposes
         )
+        self._thrown_out = ThrownOut(self._origins, self._evictions, self.found, self.exposures)
         #: Records the modules that keep something of a fake.
         self.tainted = TaintedModules(self.found, taints, self.deciders)
+
+    def _find_clashes(self, is_of_the_run: Callable[[object], bool]) -> None:
+        #: Finds the names that lie in several directories.
+        self.clashes = Clashes(
+            self._origins,
+            self.code.importer,
+            is_of_the_run,
+            lambda: "" if self.here is None else self.here.nodeid,
+            self._clashed,
+        )
+        # By name and importing file.
+        self._clashes_met: dict[tuple[str, str], WatchedChange] = {}
 
     def _listen(self, log: ImportLog) -> None:
         # The modules that were executed before and asked for again since the last boundary, with the phase.
@@ -169,6 +183,7 @@ class LeakWatch:
         EXECUTED.begin_anew()
         self._asked_again.clear()
         self._evicted.clear()
+        self._thrown_out.begin_anew()
         self._in_windows.clear()
         self.exposures.begin_anew(changed)
 
@@ -214,12 +229,18 @@ class LeakWatch:
             and self._entry_before(name) is ABSENT
             and name not in EXECUTED.failed
             and not self._was_forgotten_by_a_window(name)
-            # A statement was seen to throw it out.
-            and self._was_thrown_out(name)
         ):
             importer = self._importer(asker)
             exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
-            self._evicted[name] = exposure, self.places.removal(name)
+            if self._was_thrown_out(name):  # a statement was seen to do that
+                self._evicted[name] = exposure, self.places.removal(name)
+            else:
+                self._thrown_out.note_import(name, exposure)
+
+    def note_taken_away(self, names: Iterable[str], by: Polluter) -> None:
+        """Take note of modules that the teardown of a fixture of a wider scope took out."""
+        for name in names:
+            self._thrown_out.note(name, by, self.places.removal(name))
 
     def blame_for_evictions(self) -> None:
         """Record what a failing test or file threw out and imported again: it may be its own victim."""
@@ -234,6 +255,7 @@ class LeakWatch:
             leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase), trail)
             change = SingleChange("entry", name, ABSENT, module)
             self.found.record_met(leak, change, exposure)
+        self._thrown_out.blame(here)
 
     def _changed(self, changes: list[SingleChange], trail: Trail) -> None:
         """Take note of what a statement has just changed, before anybody can meet it."""
@@ -246,8 +268,15 @@ class LeakWatch:
                 self.clashes.expect(Path(change.after), str(self._root / here.nodeid.partition("::")[0]))
             elif change.what == "entry":
                 self._changed_entry(change, here)
+                if self._was_imported_since(change):
+                    self._thrown_out.note(change.key, here, trail)
         # A statement may have undone something.
         self.exposures.drop_undone([change.key for change in changes])
+
+    def _was_imported_since(self, change: SingleChange) -> bool:
+        """Tell whether what was taken out has not been there at the last boundary."""
+        name = change.key
+        return change.after is ABSENT and type(name) is str and self._entry_before(name) is ABSENT
 
     def _changed_entry(self, change: SingleChange, here: Polluter) -> None:
         # What was there before the test counts, not what was there a moment ago.
@@ -274,10 +303,15 @@ class LeakWatch:
             polluter = Polluter(self.places.shorten(clash.adder), phase if clash.adder else "configure")
         if polluter.nodeid in (here.nodeid, here.nodeid.partition("::")[0]):
             return  # two directories of one file's own
-        self.found.record_met(
+        exposure = Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown")
+        told = self._clashes_met.get((clash.name, clash.importer.file))
+        if told is not None and told.polluter == polluter:
+            self.exposures.meet(told, exposure)
+            return
+        self._clashes_met[clash.name, clash.importer.file] = self.found.record_met(
             leak_of_clash(clash, polluter, self.places, self.first_imports),
             SingleChange("entry", clash.name, ABSENT, sys.modules.get(clash.name)),
-            Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown"),
+            exposure,
         )
 
     def _loader_of(self, clash: Clash) -> Polluter:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pytest_import_isolation.contents.changes import ContentChange
@@ -146,6 +147,7 @@ class ContentLeaks:
         #: Shortens file names, and knows the lines of tests.
         self.places = places
         self.writers = writers
+        writers.file_of_import = places.file_of_import
         self._originals = OriginalContents()
 
     def test_code(self, polluter: Polluter, home: str) -> tuple[str, ...]:
@@ -200,7 +202,8 @@ class ContentLeaks:
 
     def _place(self, change: ContentChange, polluter: Polluter) -> tuple[Location | None, tuple[object, ...]]:
         if change.submodule is not None:
-            location = self.places.of_first_import(change.submodule)
+            places, name = self.places, change.submodule
+            location = places.of_first_import(name) or places.of_text(polluter, name)
             return location, ("submodule", change.full_name)
         writer = self.writers.statement(
             change,
@@ -263,7 +266,8 @@ class ContentLeaks:
         return ContentLeak(leak, watched)
 
     def _severity(self, change: ContentChange) -> str:
-        if is_mock(change.after) or change.submodule is not None:
+        # A package often imports a module whose name one of its submodules has, and uses it once.
+        if is_mock(change.after) or (change.submodule and not issubclass(type(change.before), ModuleType)):
             return ERROR
         if change.before is ABSENT:
             home = change.space.home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from functools import cache
@@ -153,11 +154,13 @@ class PatchedImports:
         builtin = space.get("__builtins__")
         if type(builtin) is dict:  # the interpreter gives the same one to all modules
             held.discard(id(builtin))
+        held.add(id(builtins))  # no module says that it asks there
         text = cache(lambda: text_of(Path(file)))
         for change in self._contents(cache(lambda: held | _imported(text(), space))):
             # Another name may stand for the same object.
             is_taken = id(change.after) in held and (change.name in text() or "import *" in text())
-            is_read = id(change.space.owner()) in held and change.name in text()
+            is_own = change.space.owner() is builtins and change.name in space
+            is_read = id(change.space.owner()) in held and change.name in text() and not is_own
             if (
                 is_taken
                 or (is_read and change.name in names_read_at_import(text()))

@@ -92,13 +92,36 @@ class Places:
 
     def of_first_import(self, name: str) -> Location | None:
         """Return the statement of the users' own that made a module be imported first, if there is one."""
+        by = self._importer_of(name)
+        return None if by is None else Location(self.shorten(by.file), by.line, exact=True)
+
+    def file_of_import(self, name: str) -> str | None:
+        """Return the file of that statement."""
+        by = self._importer_of(name)
+        return None if by is None else by.file
+
+    def _importer_of(self, name: str) -> Importer | None:
         log = self._log
-        if log is None:
+        way = () if log is None else (by for _, by in log.way(name))
+        return next((by for by in way if log is None or log.is_users is None or log.is_users(by.file)), None)
+
+    def of_text(self, polluter: Polluter, name: str) -> Location | None:
+        """Return the statement or decorator of a polluter that says the name of a module in a text.
+
+        What a decorator such as ``mock.patch()`` makes imports it: no line of the users' own runs then.
+        """
+        path = self.file_of(polluter)
+        if not polluter.nodeid or path.suffix != ".py" or name not in text_of(path):
             return None
-        for _, by in log.way(name):
-            if log.is_users is None or log.is_users(by.file):
-                return Location(self.shorten(by.file), by.line, exact=True)
-        return None
+        tree, lines = tree_of(str(path)), self._items.get(polluter.nodeid, range(0))
+        found = [
+            node.lineno
+            for node in (walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if f"{node.value}.".startswith(f"{name}.")
+        ]
+        line = next((line for line in found if line in lines), min(found, default=0))
+        return Location(self.shorten(str(path)), line, exact=False) if line else None
 
     def of_way(self, way: Iterable[Importer], *, exact: bool) -> Location | None:
         """Return the first of some statements that is the users' own: a library asks in the name of somebody.

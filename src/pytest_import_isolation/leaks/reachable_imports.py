@@ -178,6 +178,29 @@ def imported_at_top(name: str, is_user_code: Callable[[str], bool]) -> set[str]:
     return found
 
 
+def importers_at_top(name: str, among: Iterable[str], is_user_code: Callable[[str], bool]) -> list[str]:
+    """Return the loaded modules that import one when they are executed, themselves or through each other.
+
+    Args:
+        name: the module.
+        among: the modules that are asked.
+        is_user_code: tells whether a file is the users' own; of others it is not known what they import.
+    """
+    waiting: dict[str, tuple[str, ...]] = {}
+    for other in among:
+        space = namespace(sys.modules.get(other)) or {}
+        file, package = space.get("__file__"), space.get("__package__")
+        if other != name and type(file) is str and is_user_code(file):
+            waiting[other] = _imports_at_top(text_of(Path(file)), package if type(package) is str else "")
+    found = [name]
+    for one in found:  # it grows
+        new = [other for other, imported in waiting.items() if one in imported]
+        found += new
+        for other in new:
+            del waiting[other]
+    return found[1:]
+
+
 # Of each failing test that no leak explains hundreds of files may be asked, of which few trees are kept.
 @functools.lru_cache(maxsize=1_000)
 def _imports_at_top(source: str, package: str) -> tuple[str, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.entries import has_private_name
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reachable_imports import importers_at_top
 from pytest_import_isolation.leaks.touched import parts_of
+from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
 from pytest_import_isolation.machinery.modules import is_initializing, namespace, spec_of
 from pytest_import_isolation.report.records import Leak, Location, Polluter, make_leak
@@ -25,6 +27,7 @@ class Taints:
 
     Args:
         exposures: knows which modules asked for a fake while they were imported.
+        code: the users' own code.
         first_imports: tells where a module was imported.
         places: finds the statements.
         entry_before: returns what an entry of ``sys.modules`` was at the last boundary, ABSENT for nothing.
@@ -33,11 +36,13 @@ class Taints:
     def __init__(
         self,
         exposures: Exposures,
+        code: UserCode,
         first_imports: FirstImports,
         places: Places,
         entry_before: Callable[[Any], object],
     ) -> None:
         self._exposures = exposures
+        self._code = code
         self._first_imports = first_imports
         self._places = places
         self._entry_before = entry_before
@@ -56,6 +61,19 @@ class Taints:
     def note_unobserved(self, fake: WatchedChange) -> None:
         """Take note of a fake or block that was there before anybody could watch who asks for it."""
         self._unobserved.append(fake)
+
+    def reach(self, tainted: WatchedChange, first: Mapping[str, Polluter]) -> None:
+        """Let who imports a module that took something of a tainted one meet that.
+
+        Args:
+            tainted: that the tainted module is there.
+            first: the first importers of all modules.
+        """
+        by = first.get(tainted.name)
+        if by is not None:
+            # Who was executed before it asked for another copy, and who is executed later asks anew.
+            among = [name for name, importer in first.items() if importer.nodeid == by.nodeid]
+            self._exposures.reach(tainted, importers_at_top(tainted.name, among, self._code.has_source))
 
     def take(self, first: Container[str]) -> Iterator[Taint]:
         """Yield the modules that were tainted since the last boundary.

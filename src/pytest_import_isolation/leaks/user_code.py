@@ -28,7 +28,8 @@ class UserCode:
         known = self._known.get(file)
         if known is None:
             known = self._origins.of_file("", file) is Origin.FIRST_PARTY
-            known = known and not file.startswith(_OWN_DIRECTORY)
+            # A part of the standard library may say that it is frozen, in the place of its file.
+            known = known and not file.startswith((_OWN_DIRECTORY, "<frozen "))
             self._known[file] = known
         return known
 

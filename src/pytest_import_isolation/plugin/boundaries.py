@@ -125,6 +125,7 @@ class Boundaries:
         if taken_away:
             del difference, changes  # as above: what they hold is not evicted
             self._judge_evictions([name for name in taken_away if name not in asked], polluter, worst)
+            self._leak_watch.note_taken_away(taken_away, polluter)
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
 

@@ -12,7 +12,13 @@ from typing import Any, Final
 import pytest
 
 from pytest_import_isolation.contents.changes import ContentChange
-from pytest_import_isolation.contents.findings import Findings, find, following, is_by_application
+from pytest_import_isolation.contents.findings import (
+    Findings,
+    find,
+    following,
+    is_by_application,
+    is_taken_back,
+)
 from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.contents.spaces import Space
@@ -90,8 +96,7 @@ class ContentBoundaries:
         self._is_undone = is_undone
         # By what was written to: what stood there at the end of a phase, and that phase.
         self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
-        # The phases of the test that were looked at.
-        self._looked: set[str] = set()
+        self._looked = set[str]()  # the phases of the test that were looked at
         self._environments = SharedEnvironments()
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
@@ -99,6 +104,7 @@ class ContentBoundaries:
             wanting = Wanting(leaks.writers.words, self._files, leaks.writers.with_conftests, origins)
             CONTENTS.start(wanting)
             config.add_cleanup(partial(CONTENTS.stop, wanting))
+        self._undone = set[int]()  # those that isolation undid
         self._base: State = CONTENTS.take() if is_on else {}
         # The state at the end of the last phase that was looked at.
         self._last: State = self._base
@@ -115,6 +121,7 @@ class ContentBoundaries:
             self._of_tests,
             self._follow,
             self._is_reloaded,
+            reloads,
             is_undone=is_undone,
         )
 
@@ -139,6 +146,8 @@ class ContentBoundaries:
             self._base = self._last = CONTENTS.take() if now is None else now
             self._phases.clear()
             self._reloaded.clear()
+            self._undone.clear()
+            self.of_fixtures.reloads.begin_anew()
 
     def begin_file(self) -> None:
         """Take note that the code of another file runs from now on, before it does."""
@@ -222,7 +231,7 @@ class ContentBoundaries:
                 patched.name,
                 polluter,
                 detail,
-                location=place(patched.name),
+                location=place(patched.name) or self._leaks.places.of_text(polluter, patched.name),
                 severity=WARNING,
                 case="tainted-by-patch",
             )
@@ -278,6 +287,7 @@ class ContentBoundaries:
     def record_contained(self, findings: Findings, polluter: Polluter) -> None:
         """Record what a window or world is about to undo."""
         if self.is_on:
+            self._undone |= {id(one.space.dictionary) for one in findings.reloaded}
             self._record(findings, polluter, ERROR, contained=True)
 
     def record_reload(self, reload: Reload, polluter: Polluter, worst: str) -> None:
@@ -287,15 +297,21 @@ class ContentBoundaries:
             return
         if not is_of_c_code(reload):
             self._reloaded.add(id(dictionary))
-        found = self._of_reload(reload, polluter)
-        is_undone = all(dictionary.get(name) is value for name, value in reload.before.items())
+        is_undone = id(dictionary) in self._undone
+        if is_taken_back(reload) and not is_undone:  # the test has done that itself
+            return
+        found = self._of_reload(self.of_fixtures.reloads.as_a_whole(reload), polluter)
         if is_by_application(reload, self._origins):
             # It stays. What nobody holds of the old execution nobody misses.
             if found.leak.severity == ERROR:
                 self._found.record_contents(found, WARNING, contained=is_undone)
             return
+        number = len(self._found.leaks)
         contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
-        self._found.record_contents(found, worst, contained=contained)
+        ends_with_file = self.of_fixtures.reloads.ends_with_file(reload)
+        self._found.record_contents(found, worst, contained=contained, ends_with_file=ends_with_file)
+        if len(self._found.leaks) > number:
+            self.of_fixtures.reloads.note_leak(reload, number)
 
     def _of_reload(self, reload: Reload, polluter: Polluter) -> ContentLeak:
         return leak_of_reload(

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.errors import ImportIsolationWarning
 from pytest_import_isolation.plugin.fixture_scopes import would_outlive_file
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import adopting, contents_now, follow_contents, follow_from
+from pytest_import_isolation.window.adoption import (
+    HeldThen,
+    adopting,
+    contents_now,
+    follow_contents,
+    follow_from,
+)
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.wording import listing
 
@@ -34,7 +39,7 @@ class FixtureAdoption:
         self._contexts = contexts
         self._runs = runs
         # The state before the teardown of a fixture that is being torn down, by the fixture's identity.
-        self._finalizing: dict[int, tuple[ImportState, State | None]] = {}
+        self._finalizing: dict[int, tuple[ImportState, HeldThen]] = {}
         # Made when there is one of them.
         self._file_fixtures: FileFixtures | None = None
 
@@ -82,11 +87,12 @@ class FixtureAdoption:
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
-        before, held = self._finalizing.pop(id(fixturedef), (None, None))
-        if before is None:  # as for all fixtures of a single test
+        then = self._finalizing.pop(id(fixturedef), None)
+        if then is None:  # as for all fixtures of a single test
             return
         window = self._window_inside(fixturedef)
         if window is not None:
+            before, held = then
             follow_contents(window, held)
             follow_from(window, before)
 

@@ -16,7 +16,19 @@ from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.plugin.fixture_reloads import FixtureReloads
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.watching.import_log import Reload
+
+
+class Before(NamedTuple):
+    """What there was before the setup of a fixture."""
+
+    state: State
+    #: What :meth:`.FixtureReloads.begin` returned.
+    reloads: set[int]
 
 
 class FixtureContents:
@@ -29,6 +41,7 @@ class FixtureContents:
         of_tests: returns those of some changes that are test code's doing, given who may have made them.
         follow: takes over changes into what everything is compared with.
         is_reloaded: tells whether the body of a module ran again a moment ago, which is told by itself.
+        reloads: returns the reloads that were seen since the last boundary.
         is_undone: whether what tests and files do to contents is undone when their file is over.
     """
 
@@ -40,6 +53,7 @@ class FixtureContents:
         of_tests: Callable[[Iterable[ContentChange], Polluter], list[ContentChange]],
         follow: Callable[[list[ContentChange]], None],
         is_reloaded: Callable[[Space], bool],
+        reloads: Callable[[], Iterable[Reload]],
         *,
         is_undone: bool,
     ) -> None:
@@ -49,12 +63,14 @@ class FixtureContents:
         self._of_tests = of_tests
         self._follow = follow
         self._is_reloaded = is_reloaded
+        #: Knows what they had executed again.
+        self.reloads = FixtureReloads(reloads)
         self._is_undone = is_undone
         # By the identities of fixtures: whose they are, what they wrote, and what of that a reload did.
         self._living: dict[int, tuple[str, list[ContentChange], frozenset[Space]]] = {}
-        self._at_teardown: dict[int, tuple[str, State]] = {}
+        self._at_teardown: dict[int, tuple[str, Before]] = {}
 
-    def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> State | None:
+    def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> Before | None:
         """Note that a fixture is about to be set up.
 
         Returns:
@@ -62,9 +78,9 @@ class FixtureContents:
         """
         if fixturedef.scope == "session":
             self._patched.begin_session_fixture()
-        return CONTENTS.take() if is_looked_at else None
+        return Before(CONTENTS.take(), self.reloads.begin()) if is_looked_at else None
 
-    def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: State | None) -> None:
+    def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: Before | None) -> None:
         """Let what the setup of a fixture wrote be no test's, until it is torn down.
 
         Args:
@@ -76,7 +92,8 @@ class FixtureContents:
             self._patched.end_session_fixture()
         if before is None:
             return
-        changes = CONTENTS.changes(before)
+        self.reloads.end(fixturedef, before.reloads, ends_with_file=ends_with_file(fixturedef))
+        changes = CONTENTS.changes(before.state)
         self._follow(changes)
         if changes:
             self._living[id(fixturedef)] = (nodeid, changes, self._reloaded_among(changes))
@@ -84,7 +101,7 @@ class FixtureContents:
         fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef, nodeid))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any], nodeid: str) -> None:
-        self._at_teardown[id(fixturedef)] = nodeid, CONTENTS.take()
+        self._at_teardown[id(fixturedef)] = nodeid, Before(CONTENTS.take(), self.reloads.begin())
 
     def finish(self, fixturedef: pytest.FixtureDef[Any], *, ends_with_file: bool) -> None:
         """Report what a fixture did not take back.
@@ -93,16 +110,20 @@ class FixtureContents:
             fixturedef: the fixture.
             ends_with_file: whether what it left is undone with its file, where that is isolated.
         """
-        owner, before = self._at_teardown.pop(id(fixturedef), ("", None))
+        owner, then = self._at_teardown.pop(id(fixturedef), ("", None))
         nodeid, written, reloaded = self._living.pop(id(fixturedef), (owner, [], frozenset()))
-        if before is None:
+        if then is None:
             return
+        before = then.state
         torn = CONTENTS.changes(before)
         again = {"setup": reloaded, "teardown": self._reloaded_among(torn)}
         for phase, left in _left(written, torn).items():
             polluter = Polluter(nodeid, phase)
             if left and nodeid and self._end_left(polluter, left, again[phase], ends_with_file):
                 torn = CONTENTS.changes(before)
+        undoes = self._is_undone and not ends_with_file
+        if self.reloads.finish(fixturedef, then.reloads, ends_with_file=ends_with_file, undoes=undoes):
+            torn = CONTENTS.changes(before)
         self._follow(torn)
 
     def _reloaded_among(self, changes: Iterable[ContentChange]) -> frozenset[Space]:

@@ -274,11 +274,13 @@ class Observer:
             self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
         # Nobody asks who imported this plugin.
         excused = self.boundaries.contents.excused
+        taken_back = self.boundaries.contents.of_fixtures.reloads.taken_back
         leaks = tuple(
             leak
             for number, leak in enumerate(self.boundaries.found.with_exposures())
             if (leak.severity != INFO or top_level(leak.name) != _OWN)
             and (leak.severity == ERROR or number not in excused)
+            and (number not in taken_back or any(met.outcome != "passed" for met in leak.exposed))
         )
         report = Report(leaks, complete=not self._interrupted)
         self._output.finish(session, report, is_explained=explains_all_failures(session))

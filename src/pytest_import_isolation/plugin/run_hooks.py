@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.window.adoption import contents_now, follow_contents, follow_decisions
+from pytest_import_isolation.window.adoption import (
+    HeldThen,
+    contents_now,
+    follow_contents,
+    follow_decisions,
+)
 from pytest_import_isolation.window.window import Window
 from pytest_import_isolation.window.worlds import Worlds
 
@@ -19,7 +23,7 @@ class RunHooks:
     def __init__(self, worlds: Worlds) -> None:
         self._worlds = worlds
         # What there was before them, as long as they run.
-        self._before: tuple[Window, ImportState, State | None] | None = None
+        self._before: tuple[Window, ImportState, HeldThen] | None = None
 
     def begin(self) -> None:
         """Take note of what there is before the hooks."""

@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import ABSENT, is_rewritten, namespace, top_level
 from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.plugin.sources import import_root
-from pytest_import_isolation.state.origins import Origins, is_pytest_filler
+from pytest_import_isolation.state.origins import Origin, Origins, is_pytest_filler
 from pytest_import_isolation.state.single_changes import SingleChange
 
 #: Packages that do nothing but run tests; what they import for themselves stays loaded.
@@ -42,19 +42,26 @@ class Runner:
         origins.holders["config"] = vars(config)
         origins.holders["config.stash"] = {"values": getattr(config.stash, "_storage", {})}  # private
         for plugin in self._manager.get_plugins():
-            self._note_conftest(plugin)
+            self._note_plugin(plugin)
         self._manager.register(self, "import-isolation-runner")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Look at the plugins again."""
         self._plugins = self._plugin_modules = None
-        self._note_conftest(plugin)
+        self._note_plugin(plugin)
 
-    def _note_conftest(self, plugin: object) -> None:
-        file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
-        if type(file) is str and is_conftest(file):
+    def _note_plugin(self, plugin: object) -> None:
+        space = (namespace(plugin) or {}) if isinstance(plugin, ModuleType) else {}
+        file, name = space.get("__file__"), space.get("__name__")
+        if type(file) is not str or type(name) is not str or top_level(name) == top_level(__name__):
+            return
+        if is_conftest(file):
             self._origins.note_test_file(file)
+        elif self._origins.of_file("", file) is Origin.FIRST_PARTY and not any(
+            plugin is each for each, _ in self._manager.list_plugin_distinfo()
+        ):  # what has an entry point may be what is tested
+            self._origins.note_plugin(file)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectstart(self, collector: pytest.Collector) -> None:

@@ -94,6 +94,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Import {name} before the mock.patch.dict(sys.modules) block, "
         "or use fakes= or missing= of the marker instead."
     ),
+    "evicted-by-hand": (
+        "Leave {name} in sys.modules. To have it executed anew, use the fresh_import fixture: the first copy "
+        "comes back after the test."
+    ),
     "reloaded": _FRESH,
     "reloaded-by-path": _RELOADED_BY_PATH,
     "rebound-by-function": _ATTRIBUTE,
@@ -164,6 +168,7 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "hook-added": _CONTEXT_IN_FILE,
     "hook-removed": _CONTEXT_IN_FILE,
     "evicted": "Import {name} before the mock.patch.dict(sys.modules) block.",
+    "evicted-by-hand": "Leave {name} in sys.modules.",
     "reloaded": _FRESH_IN_FILE,
     "rebound-by-function": _ATTRIBUTE_IN_FILE,
     "attribute-left": _ATTRIBUTE_IN_FILE,

@@ -80,6 +80,13 @@ def first_import_detail(name: str, more: str) -> str:
     return f"{_FIRST_IMPORT.format(name=name)}{more}."
 
 
+#: The sentence of a module of the project that was thrown out, and executed again for somebody else.
+SECOND_COPY: Final = (
+    "It was first imported here and thrown out, and a later import executed a second copy, while somebody "
+    "holds something of the first one."
+)
+
+
 def eviction_detail(names: str) -> str:
     """Return the sentence of modules that were evicted.
 

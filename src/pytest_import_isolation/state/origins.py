@@ -142,6 +142,8 @@ class Origins:
         #: Those of them that are conftests.
         self.conftests: list[str] = []
         self._test_folders: set[str] = set()
+        #: The modules of the project that are plugins of the test run. Beside them may lie the application.
+        self.plugin_files: frozenset[str] = frozenset()
         #: Namespaces of objects that last for the whole run, by what these are called.
         self.holders: dict[str, Mapping[str, object]] = {}
 
@@ -195,9 +197,17 @@ class Origins:
         if is_conftest(file):
             self.conftests.append(file)
 
+    def note_plugin(self, file: str) -> None:
+        """Take note of a module of the project that a conftest, or the command line, made a plugin."""
+        self.plugin_files |= {file}
+
     def is_test_file(self, file: str | None) -> bool:
         """Tell whether a file is a collected test file or a conftest."""
         return file in self.test_files
+
+    def is_of_tests(self, file: str) -> bool:
+        """Tell whether a file is a collected test file, a conftest, or a plugin of the project."""
+        return file in self.test_files or file in self.plugin_files
 
     def is_test_code(self, file: str | None) -> bool:
         """Tell whether a file is a test file or lies beside one."""

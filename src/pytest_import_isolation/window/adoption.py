@@ -10,12 +10,14 @@ from pytest_import_isolation.contents.ledger import CONTENTS
 from pytest_import_isolation.contents.looks import State
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace, parent_of
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.list_changes import key_of
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.references import NewModules
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.asked_imports import ASKED
+from pytest_import_isolation.window.module_contents import WindowContents
 from pytest_import_isolation.window.open_windows import open_windows, tainted_in, with_inner
 from pytest_import_isolation.window.window import Window
 
@@ -82,13 +84,23 @@ def adopt(window: Window, loaded: Collection[Any], asked: Collection[str]) -> di
     return refused
 
 
-def contents_now(window: Window) -> State | None:
-    """Return what modules hold; None if no window has test code that could write to them: looking costs."""
+class HeldThen(NamedTuple):
+    """What modules held at a moment."""
+
+    #: None if no window had test code that could write to them: looking costs.
+    state: State | None
+    #: How many reloads each window had seen that was open.
+    reloads: Mapping[WindowContents, int]
+
+
+def contents_now(window: Window) -> HeldThen:
+    """Return what modules hold."""
     contents = [inner.contents for inner in with_inner(window) if inner.contents is not None]
-    return None if all(each.is_harmless for each in contents) else CONTENTS.take()
+    is_harmless = all(each.is_harmless for each in contents)
+    return HeldThen(None if is_harmless else CONTENTS.take(), {each: each.reloads for each in contents})
 
 
-def follow_contents(window: Window, before: State | None) -> None:
+def follow_contents(window: Window, before: HeldThen) -> None:
     """Let what modules hold else since a moment belong to what is around a window and those inside it.
 
     Args:
@@ -96,8 +108,9 @@ def follow_contents(window: Window, before: State | None) -> None:
         before: what :func:`contents_now` returned at that moment.
     """
     for inner in with_inner(window):
-        if inner.contents is not None:
-            inner.contents.follow_from(before)
+        # One that was opened since undoes what was written in it.
+        if inner.contents is not None and inner.contents in before.reloads:
+            inner.contents.follow_from(before.state, before.reloads[inner.contents])
 
 
 def follow_from(window: Window, before: ImportState) -> None:

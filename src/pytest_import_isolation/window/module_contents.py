@@ -63,6 +63,8 @@ class WindowContents:
         self.undone = Undone()
         # How many of the reloads are undone.
         self._settled = 0
+        # The reloads that belong to what is around the window, by identity: nobody undoes them here.
+        self._followed: set[int] = set()
         # Names that were judged while all modules of the window were loaded, whose texts are needed for that.
         self._judged: frozenset[tuple[Space, str]] = frozenset()
 
@@ -88,13 +90,9 @@ class WindowContents:
         """Tell whether nothing at all has changed since that test code could have changed."""
         return self.is_harmless or CONTENTS.take() is self.around
 
-    def find(self, reloads: Iterable[Reload]) -> Findings:
-        """Return what test code did up to now.
-
-        Args:
-            reloads: those that were seen in the window.
-        """
-        return self._look(reloads)[0]
+    def find(self) -> Findings:
+        """Return what test code did up to now."""
+        return self._look(self._log.reloads)[0]
 
     def _look(self, reloads: Iterable[Reload]) -> tuple[Findings, list[ContentChange]]:
         """Return what test code did, and all that has changed, whoever did it."""
@@ -104,7 +102,7 @@ class WindowContents:
         code, files = self._writers.test_code, self._files()
         found = find(
             self.around,
-            reloads,
+            [reload for reload in reloads if id(reload) not in self._followed],
             self._writers,
             lambda home: (each for file in files for each in code(file, home)),
             self._origins,
@@ -112,8 +110,9 @@ class WindowContents:
         )
         return found, changes
 
-    def undo(self, reloads: Sequence[Reload]) -> None:
+    def undo(self) -> None:
         """Undo what test code did; see :meth:`find`. What was judged or undone before is let be."""
+        reloads = self._log.reloads
         found, changes = self._look(reloads[self._settled :])
         self._settled = len(reloads)
         left = tuple(one for one in found.written if (one.space, one.name) not in self._judged)
@@ -127,13 +126,22 @@ class WindowContents:
         if changes:
             self.undone = self.undone.joined(undo_all(Findings((), changes)))
 
-    def follow_from(self, before: State | None) -> None:
+    @property
+    def reloads(self) -> int:
+        """How many reloads were seen in the window."""
+        return len(self._log.reloads)
+
+    def follow_from(self, before: State | None, reloads: int) -> None:
         """Let what has changed since a moment belong to what is around the window.
 
         Args:
             before: what there was at that moment; None if nobody looked then, since test code that could
                 write to modules was not running.
+            reloads: how many reloads there had been.
         """
+        again = {id(reload.module) for reload in self._log.reloads[reloads:]}
+        # With those of the same modules before that: their contents are what the later one made.
+        self._followed |= {id(reload) for reload in self._log.reloads if id(reload.module) in again}
         if before is None:
             if self.is_harmless:
                 return

@@ -195,12 +195,12 @@ class Window:
         """Return what test code did to the contents of modules."""
         if self.contents is None:
             return NOTHING
-        return self.contents.find(self.log.reloads)
+        return self.contents.find()
 
     def undo_written(self) -> None:
         """Undo what test code did to the contents of modules."""
         if self.contents is not None:
-            self.contents.undo(self.log.reloads)
+            self.contents.undo()
 
     def writing_files(self) -> Sequence[str]:
         """Return the files of the test code that runs in it."""

@@ -1,0 +1,152 @@
+"""Modules of the project that one test imported and threw out, and another imported again: two copies.
+
+By itself that harms nobody: many tests want a module executed anew. Who imports the second copy, and fails
+while somebody holds something of the first one, is told of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from pytest_import_isolation.leaks.evictions import Evictions
+from pytest_import_isolation.leaks.exposures import Exposures
+from pytest_import_isolation.leaks.found_leaks import FoundLeaks
+from pytest_import_isolation.leaks.watched_changes import WatchedChange
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_dictionary,
+    home_of,
+    namespace,
+)
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.report.records import Exposure, Leak, Polluter
+from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.statements import Trail
+
+_CONTAINERS: Final = (list, set, frozenset, tuple)
+#: Of longer containers nothing is looked at.
+_MOST_ELEMENTS: Final = 1_000
+
+
+class _Removal(NamedTuple):
+    """Who threw a module out, and where."""
+
+    by: Polluter
+    trail: Trail | None
+    #: Who imported it again first, and where; None as long as nobody did.
+    again: Exposure | None = None
+    #: Who did after that, once that is watched.
+    meetings: WatchedChange | None = None
+
+
+class ThrownOut:
+    """Remembers such modules.
+
+    Args:
+        origins: gives the verdicts on modules.
+        evictions: makes the leaks.
+        found: takes them.
+        exposures: notes who imports the second copies.
+    """
+
+    def __init__(
+        self, origins: Origins, evictions: Evictions, found: FoundLeaks, exposures: Exposures
+    ) -> None:
+        self._origins = origins
+        self._evictions = evictions
+        self._found = found
+        self._exposures = exposures
+        # By name: in the running test, in an earlier one, and those of which there is a second copy.
+        self._now: dict[str, _Removal] = {}
+        self._gone: dict[str, _Removal] = {}
+        self._copied: dict[str, _Removal] = {}
+
+    def note(self, name: str, by: Polluter, trail: Trail | None) -> None:
+        """Take note that somebody threw out what was imported first in the same test or fixture."""
+        if self._origins.was_first_party(name):
+            self._now[name] = _Removal(by, trail)
+
+    def begin_anew(self) -> None:
+        """Take note that another test begins, or another file."""
+        self._gone.update((name, removal) for name, removal in self._now.items() if name not in sys.modules)
+        self._now.clear()
+        for name, removal in self._copied.items():
+            if removal.meetings is None and name in sys.modules:
+                self._copied[name] = removal._replace(meetings=self._watch(name, removal))
+
+    def note_import(self, name: str, exposure: Exposure) -> None:
+        """Take note that a module is imported again."""
+        removal = self._gone.pop(name, None)
+        if removal is not None and removal.by.nodeid != exposure.nodeid:
+            self._copied[name] = removal._replace(again=exposure)
+
+    def blame(self, here: Polluter) -> None:
+        """Record the modules of which a failing test met the second copy, while somebody holds the first."""
+        above = (here.nodeid, here.nodeid.partition("::")[0])
+        for name, removal in list(self._copied.items()):
+            met = removal.meetings.met if removal.meetings is not None else {}
+            is_met = removal.again is not None and removal.again.nodeid in above
+            if (is_met or any(nodeid in met for nodeid in above)) and _is_held_twice(name, self._origins):
+                del self._copied[name]
+                watched = self._watch(name, removal)
+                if is_met and watched is not None and removal.again is not None:
+                    self._exposures.meet(watched, removal.again)
+                self._found.record(self._leak(name, removal), change=_change(name))
+
+    def _watch(self, name: str, removal: _Removal) -> WatchedChange | None:
+        return self._found.watch_importers(_change(name), self._leak(name, removal))
+
+    def _leak(self, name: str, removal: _Removal) -> Leak:
+        return self._evictions.of_other_victim(name, removal.by, removal.trail)
+
+
+def _change(name: str) -> SingleChange:
+    return SingleChange("entry", name, ABSENT, sys.modules.get(name))
+
+
+def _is_held_twice(name: str, origins: Origins) -> bool:
+    """Tell whether a module of the project, or a test file, holds something of another copy of a module."""
+    module = sys.modules.get(name, ABSENT)
+    own = namespace(module) or {}
+    return any(
+        other is not module
+        and type(key) is str
+        and origins.is_first_party(key, other)
+        and any(_is_of_other_copy(value, name, own) for value in _values_in(namespace(other) or {}, key))
+        for key, other in sys.modules.copy().items()
+        if own
+    )
+
+
+def _is_of_other_copy(value: object, name: str, own: dict[str, object]) -> bool:
+    """Tell whether a value, or its class, says that a module defined it which holds another one there."""
+    defined = value if home_of(value) is not None else type(value)
+    home = home_of(defined)
+    if home is None or home[0] != name:
+        return False
+    there = own.get(home[1], ABSENT)
+    return there is not defined and type(there) is type(defined)
+
+
+def _values_in(space: dict[str, object], home: str) -> Iterator[object]:
+    """Yield the values of a module, of the classes that it defines, and of containers among them."""
+    values: list[object] = []
+    for value in list(space.values()):
+        values.append(value)
+        if issubclass(type(value), type) and (home_of(value) or ("", ""))[0] == home:
+            values += list((class_dictionary(value) or {}).values())
+    for value in values:
+        yield value
+        yield from _elements(value)
+
+
+def _elements(value: object) -> Iterable[object]:
+    """Return what is in a container; one of another type may have code of its own for that."""
+    if type(value) is dict:
+        return list(value.values()) if len(value) <= _MOST_ELEMENTS else ()
+    if any(type(value) is kind for kind in _CONTAINERS):
+        return list(value) if len(value) <= _MOST_ELEMENTS else ()  # type: ignore[arg-type,call-overload]
+    return ()

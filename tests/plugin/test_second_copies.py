@@ -1,0 +1,155 @@
+"""A module of the project that one test throws out, and another imports again, while both copies are used."""
+
+from __future__ import annotations
+
+import pytest
+from tests.plugin.conftest import Suite
+
+_PROJECT = {
+    "shapes.py": "class Shape: pass\n",
+    "maker.py": """
+        CACHE = []
+        def make():
+            from shapes import Shape
+            if not CACHE:
+                CACHE.append(Shape)
+            return CACHE[0]()
+    """,
+}
+_THROWS_OUT = {
+    "patch.dict": """
+        import maker, sys
+        from unittest import mock
+
+        def test_polluter():
+            with mock.patch.dict(sys.modules, {"option": None}):
+                assert maker.make()
+    """,
+    "del": """
+        import maker, sys
+
+        def test_polluter():
+            assert maker.make()
+            del sys.modules["shapes"]
+    """,
+    "setUpClass": """
+        import maker, sys, unittest
+        from unittest import mock
+
+        class TestIt(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                patch = mock.patch.dict(sys.modules, {"option": None})
+                patch.start()
+                cls.addClassCleanup(patch.stop)
+
+            def test_polluter(self):
+                assert maker.make()
+    """,
+    "module fixture": """
+        import maker, pytest, sys
+
+        @pytest.fixture(scope="module")
+        def shape():
+            yield maker.make()
+            sys.modules.pop("shapes")
+
+        def test_polluter(shape): pass
+    """,
+}
+_VICTIMS = """
+    import maker
+
+    def test_first():
+        import shapes
+
+    def test_victim():
+        from shapes import Shape
+        assert isinstance(maker.make(), Shape)
+
+    def test_with_another_fault():
+        assert 1 == 2
+"""
+
+
+@pytest.mark.parametrize("way", _THROWS_OUT)
+def test_who_fails_with_two_copies_is_told_who_threw_out_the_first(suite: Suite, way: str) -> None:
+    run = suite.run({**_PROJECT, "test_a.py": _THROWS_OUT[way], "test_b.py": _VICTIMS})
+    leak = run.leak("evicted", "shapes")
+    assert leak["polluter"]["nodeid"].startswith("test_a.py")
+    assert leak["polluter"]["nodeid"].endswith("::test_polluter")
+    assert [(met["nodeid"], met["outcome"]) for met in leak["exposed"]] == [
+        ("test_b.py::test_victim", "failed")
+    ]
+    assert ("mock.patch.dict" in leak["advice"]) is ("patch.dict" in _THROWS_OUT[way])
+    assert run.output.count("    evicted by test_a.py::") == 1
+    # A module of the project is not put aside: no mode brings the first copy back.
+    assert "To cure it:" in run.output
+    assert "To contain it" not in run.output
+
+
+def test_the_first_importer_of_the_second_copy_is_told_too(suite: Suite) -> None:
+    victim = "import maker\n\ndef test_victim():\n    from shapes import Shape\n    assert isinstance(maker.make(), Shape)\n"
+    run = suite.run({**_PROJECT, "test_a.py": _THROWS_OUT["patch.dict"], "test_b.py": victim})
+    assert [met["nodeid"] for met in run.leak("evicted", "shapes")["exposed"]] == ["test_b.py::test_victim"]
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "def test_b():\n    import shapes\n    assert 1 == 2\n",
+        "def test_b():\n    from shapes import Shape\n    assert isinstance(Shape(), Shape)\n",
+    ],
+)
+def test_a_second_copy_alone_is_no_leak(suite: Suite, victim: str) -> None:
+    run = suite.run(
+        {
+            "shapes.py": "class Shape: pass\n",
+            "test_a.py": """
+                import sys
+                from unittest import mock
+
+                def test_a():
+                    with mock.patch.dict(sys.modules, {"option": None}):
+                        from shapes import Shape
+                        assert Shape()
+            """,
+            "test_b.py": victim,
+        }
+    )
+    assert run.leaks == []
+
+
+def test_no_code_of_the_users_runs_while_both_copies_are_looked_for(suite: Suite) -> None:
+    hostile = """
+        import pytest
+
+        class Meta(type):
+            def __eq__(cls, other): pytest.fail("__eq__ of a metaclass")
+            def __hash__(cls): pytest.fail("__hash__ of a metaclass")
+
+        class Odd(list, metaclass=Meta):
+            def _no(self, *args): pytest.fail("code of a value")
+            __len__ = __iter__ = __eq__ = __bool__ = _no
+
+        class Name(str):
+            def _no(self, *args): pytest.fail("code of a key")
+            __str__ = __format__ = partition = rpartition = startswith = _no
+
+        VALUES = [Odd(), Odd]
+        ODD = Odd()
+    """
+    polluter = """
+        import maker, sys
+        from unittest import mock
+        from hostile import Name
+
+        def test_polluter():
+            with mock.patch.dict(sys.modules, {"option": None}):
+                assert maker.make()
+                sys.modules[Name("odd")] = None
+            assert "odd" not in sys.modules
+    """
+    run = suite.run({**_PROJECT, "hostile.py": hostile, "test_a.py": polluter, "test_b.py": _VICTIMS})
+    assert run.outcomes == {"passed": 2, "failed": 2}
+    assert [met["nodeid"] for met in run.leak("evicted", "shapes")["exposed"]] == ["test_b.py::test_victim"]
