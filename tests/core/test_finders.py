@@ -275,3 +275,16 @@ def test_who_puts_a_finder_first_and_takes_the_first_one_out_takes_out_its_own(
         with IsolatedImportContext():
             pass
         assert [finder for finder in sys.meta_path if finder is not FINDER] == [*first[:-1], *finders]
+
+
+def test_who_moves_the_first_finder_to_the_end_takes_out_no_other(unchanged: None) -> None:
+    finders = [finder for finder in sys.meta_path if finder is not FINDER]
+    with IsolatedImportContext():
+        with IsolatedImportContext():
+            sys.meta_path.append(sys.meta_path.pop(0))
+        with IsolatedImportContext():
+            sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not FINDER]
+        with IsolatedImportContext():
+            pass
+        assert [finder for finder in sys.meta_path if finder is not FINDER] == finders
+    assert [finder for finder in sys.meta_path if finder is not FINDER] == finders

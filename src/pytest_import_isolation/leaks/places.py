@@ -14,6 +14,7 @@ from pathlib import Path
 from pytest_import_isolation.leaks.failed_statements import tree_of
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import called, walk
@@ -76,6 +77,7 @@ class Places:
         self._items: dict[str, range] = {}
         # The last file that was asked for, by its node id: a statement may throw out a thousand modules.
         self._file: tuple[str | None, Path] = None, root
+        self._files: tuple[str | None, list[str]] = None, []
 
     def shorten(self, file: str) -> str:
         """Return a file's name, relative to the root where it lies below it."""
@@ -234,6 +236,14 @@ class Places:
             path = self._root / polluter.nodeid.partition("::")[0]
             self._file = polluter.nodeid, path if path.suffix else path / "__init__.py"
         return self._file[1]
+
+    def files_of(self, polluter: Polluter) -> list[str]:
+        """Return the file of a polluter, and the conftest that is loaded when a directory is collected."""
+        if self._files[0] != polluter.nodeid:  # each import asks
+            file = self.file_of(polluter)
+            beside = [file.with_name(CONFTEST)] if file.name == "__init__.py" else []
+            self._files = polluter.nodeid, [str(one) for one in (file, *beside)]
+        return self._files[1]
 
     def guess(self, polluter: Polluter, container: str, name: str) -> Location | None:
         """Guess the statement from the text of the polluter's file; see :func:`guess_line`."""

@@ -35,7 +35,6 @@ from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reachable_imports import function_in
 from pytest_import_isolation.leaks.reloads import is_of_c_code, is_without_effect
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
-from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
 from pytest_import_isolation.report.records import (
     ERROR,
@@ -71,8 +70,6 @@ class ContentBoundaries:
     # after each test.
     _test: pytest.Item | None = None
     _is_harmless = False
-    # What runs, and the files of its test code.
-    _running: tuple[str, list[str]] = "", []
 
     def __init__(
         self,
@@ -127,14 +124,7 @@ class ContentBoundaries:
 
     def _files(self) -> list[str]:
         here = self._here()
-        if here is None or not here.nodeid:
-            return []
-        if here.nodeid != self._running[0]:  # each import asks
-            file = self._leaks.places.file_of(here)
-            # A directory is collected, which loads its conftest.
-            beside = [file.with_name(CONFTEST)] if file.name == "__init__.py" else []
-            self._running = here.nodeid, [str(one) for one in (file, *beside)]
-        return self._running[1]
+        return [] if here is None or not here.nodeid else self._leaks.places.files_of(here)
 
     def rebase(self, now: State | None = None) -> None:
         """Take what is there now as what everything is compared with.

@@ -240,7 +240,8 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> bool:
         behind: finders that may stand before it.
 
     Returns:
-        Whether it was there already, at a later position.
+        Whether others had been put before it: it was there at a later position, and not as the last one, to
+        which it comes if somebody moves the first to the end.
     """
     finders = getattr(sys, "meta_path", None)
     if type(finders) is not list or (finders and finders[0] is finder and not behind):
@@ -251,8 +252,9 @@ def move_to_front(finder: object, behind: Sequence[object] = ()) -> bool:
     rest = finders[position:]
     if rest and rest[0] is finder:
         return False
+    is_last = bool(rest) and rest[-1] is finder
     finders[position:] = [finder, *_others(finder, rest)]
-    return len(finders) == position + len(rest)
+    return len(finders) == position + len(rest) and not is_last
 
 
 def remove_finder(finder: object) -> None:
