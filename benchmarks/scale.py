@@ -25,11 +25,15 @@ _GRID = {
     "check": (),
     "small": ((20, 600, 1),),
 }
+#: Numbers of files of two tests each, with how many rounds.
+_FILES = {"full": ((100, 5), (400, 3), (1_600, 3)), "check": (), "small": ((5, 1),)}
+_IN_FILE = 2
 _LEAKS = {"full": 10_000, "check": 100, "small": 100}
 _PARALLEL = {"full": 2_000, "check": 200, "small": 20}
 _ROUNDS = 3
 
 _REPORT = ("-p", PLUGIN, "--import-leak-report")
+_FILE_MODE = ("-p", PLUGIN, "--isolate-imports=file")
 _TEST_MODE = ("-p", PLUGIN, "--isolate-imports=test")
 
 _LEAKING = """\
@@ -45,16 +49,16 @@ def test_{number}():
 
 
 def measure(plan: Plan) -> Section:
-    """Measure the grid, a report with many leaks, and two workers."""
+    """Measure the grid, many small files, a report with many leaks, and two workers."""
     missing: list[str] = []
-    tables = [_grid(plan), _leaks(plan)]
+    tables = [_grid(plan), _small_files(plan), _leaks(plan)]
     if installed("xdist"):
         tables.append(_parallel(plan))
     else:
         missing.append("two workers: pytest-xdist is not installed")
     return Section(
         "scale",
-        "Suites of empty tests, a hundred in a file. User and system time of pytest and of all its processes, median of "
+        "Suites of empty tests, a hundred in a file as a rule. User and system time of pytest and of all its processes, median of "
         "paired rounds (quartiles); what each test costs more than with plain pytest.",
         tuple(tables),
         tuple(missing),
@@ -86,6 +90,27 @@ def _grid(plan: Plan) -> Table:
         )
     columns = ("", "plain", "report, each test", "times plain", "=test, each test", "times plain")
     return Table("Numbers of tests and modules", columns, tuple(rows))
+
+
+def _small_files(plan: Plan) -> Table:
+    rows = []
+    for files, rounds in _FILES[plan.size]:
+        tests = files * _IN_FILE
+        folder = plan.workshop.write_trivial(f"files-{files}", tests, 600, _IN_FILE)
+        modes = (("plain", PLAIN_PYTEST), ("report", _REPORT), ("=file", _FILE_MODE))
+        cpu = _cpu(
+            {name: functools.partial(_run, plan, folder, arguments, tests) for name, arguments in modes},
+            plan.rounds_or(rounds),
+        )
+        plain, report, file = cpu.values()
+        both = (
+            column
+            for cost in (report, file)
+            for column in (_more(cost, plain, files), times(ratio(cost, plain)))
+        )
+        rows.append((f"{files:,} files", seconds(median(plain)), *both))
+    columns = ("", "plain", "report, each file", "times plain", "=file, each file", "times plain")
+    return Table(f"Small files, {_IN_FILE} tests in each, 600 modules and themselves", columns, tuple(rows))
 
 
 def _leaks(plan: Plan) -> Table:

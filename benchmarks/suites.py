@@ -111,13 +111,14 @@ class Workshop:
             write_package(self.site_packages, filler(self._fillers))
             self._fillers += 1
 
-    def write_trivial(self, name: str, tests: int, modules: int) -> Path:
+    def write_trivial(self, name: str, tests: int, modules: int, in_file: int = TESTS_IN_FILE) -> Path:
         """Write a suite of empty tests.
 
         Args:
             name: the name of its folder.
-            tests: how many, a hundred in a file.
+            tests: how many.
             modules: about how many modules are loaded when plain pytest runs them.
+            in_file: how many tests are in a file.
 
         Returns:
             The folder.
@@ -128,10 +129,10 @@ class Workshop:
         imports = "".join(f"import {filler(number)}\n" for number in range(packages))
         write(folder / "pytest.ini", "[pytest]\n")
         write(folder / "conftest.py", imports)
-        for start in range(0, tests, TESTS_IN_FILE):
-            numbers = range(start, min(start + TESTS_IN_FILE, tests))
+        for start in range(0, tests, in_file):
+            numbers = range(start, min(start + in_file, tests))
             write(
-                folder / f"test_{start // TESTS_IN_FILE:03}.py",
+                folder / f"test_{start // in_file:03}.py",
                 "\n\n".join(f"def test_{number}():\n    pass\n" for number in numbers),
             )
         return folder
