@@ -14,8 +14,8 @@ from pathlib import Path
 from pytest_import_isolation.leaks.failed_statements import tree_of
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import namespace
-from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import called, walk
 from pytest_import_isolation.report.records import Link, Location, Polluter
