@@ -112,7 +112,10 @@ class Writers:
             return False
         known = self._own_state[place]
         if known is None:
-            known = self._own_state[place] = self._is_own_state(change)
+            # What patches a library's module does so once, and its text is not read for that.
+            home = change.space.home
+            is_first_party = self._origins.is_first_party(home, sys.modules.get(home))
+            known = self._own_state[place] = is_first_party and self._is_own_state(change)
         return known
 
     def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:

@@ -7,8 +7,7 @@ while somebody holds something of the first one, is told of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
 
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
@@ -23,12 +22,9 @@ from pytest_import_isolation.machinery.modules import (
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.report.records import Exposure, Leak, Polluter
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.references import items_of_container
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.statements import Trail
-
-_CONTAINERS: Final = (list, set, frozenset, tuple)
-#: Of longer containers nothing is looked at.
-_MOST_ELEMENTS: Final = 1_000
 
 
 class _Removal(NamedTuple):
@@ -140,13 +136,4 @@ def _values_in(space: dict[str, object], home: str) -> Iterator[object]:
             values += list((class_dictionary(value) or {}).values())
     for value in values:
         yield value
-        yield from _elements(value)
-
-
-def _elements(value: object) -> Iterable[object]:
-    """Return what is in a container; one of another type may have code of its own for that."""
-    if type(value) is dict:
-        return list(value.values()) if len(value) <= _MOST_ELEMENTS else ()
-    if any(type(value) is kind for kind in _CONTAINERS):
-        return list(value) if len(value) <= _MOST_ELEMENTS else ()  # type: ignore[arg-type,call-overload]
-    return ()
+        yield from items_of_container(value)
