@@ -675,3 +675,39 @@ def test_what_a_parametrized_fixture_took_away_may_be_imported_again_for_the_nex
     )
     assert run.outcomes == {"passed": 4}
     assert _blamed(run) == []
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_fixture_that_is_never_torn_down_answers_for_what_it_left(suite: Suite, scope: str) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = app\n",
+            "app/shop.py": "RATE = 1\n",
+            "conftest.py": "import colorsys, shop\n",
+            "test_a.py": f"""
+                import sys
+                import pytest, shop
+
+                @pytest.fixture(scope="{scope}")
+                def faked():
+                    sys.modules["colorsys"] = 7
+                    shop.RATE = 2
+                    yield
+                    raise AssertionError("pytest does not come here")
+
+                @pytest.fixture(scope="{scope}")
+                def leaves(faked):
+                    yield
+                    raise SystemExit(3)
+
+                def test_it(leaves): pass
+            """,
+            "test_b.py": "def test_other(): pass\n",
+        }
+    )
+    assert run.outcomes == {"passed": 2, "error": 1}
+    leak = run.leak("replaced", "colorsys")
+    assert (leak["polluter"]["phase"], leak["location"]["file"]) == ("setup", "test_a.py")
+    assert not leak["contained"]
+    if scope == "module":  # what a session's fixture writes to modules belongs to nobody
+        assert run.leak("attribute-left", "shop.RATE")["location"]["file"] == "test_a.py"

@@ -209,6 +209,11 @@ class FixtureChanges:
         if self._isolates and ends_with_file(fixturedef):
             self._found.contain(first)
 
+    def end_rest(self) -> None:
+        """Report what fixtures left that pytest does not tear down, after a teardown raised SystemExit."""
+        for fixturedef, _ in [*self._living.values()][::-1]:
+            self.pytest_fixture_post_finalizer(fixturedef)
+
     def _report_left(self, living: _Living, is_of_file: bool) -> None:
         torn: list[SingleChange] = []
         if living.at_teardown is not None:

@@ -113,7 +113,9 @@ class FixtureContents:
         owner, then = self._at_teardown.pop(id(fixturedef), ("", None))
         nodeid, written, reloaded = self._living.pop(id(fixturedef), (owner, [], frozenset()))
         if then is None:
-            return
+            if not written:
+                return
+            then = Before(CONTENTS.take(), self.reloads.begin())  # its teardown did not begin
         before = then.state
         torn = CONTENTS.changes(before)
         again = {"setup": reloaded, "teardown": self._reloaded_among(torn)}

@@ -261,6 +261,7 @@ class Observer:
         self._interruptions.tear_down(session)
         if self.boundaries.test is not None:  # the run was interrupted in a test
             self._phases.end_test(self.boundaries.test)
+        self._fixture_changes.end_rest()
         self._leak_watch.tainted.end_all()
         # Fixtures may have been torn down after the last test.
         self.boundaries.cut_between(self._fixture_changes.explained)
