@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Final
 
@@ -74,8 +74,8 @@ class Clashes:
         self._inserted: set[str] = set()
         self._on_path: dict[str, dict[str, str]] = {}
         self._names = NamesInFolders(self._is_from_elsewhere)
-        # By name and directory: whether a file in that imports the name. Every file of a directory asks.
-        self._imports: dict[tuple[str, str], bool] = {}
+        # By directory: whether a file in it imports a name. Every file of a directory asks.
+        self._imports: dict[str, dict[str, bool]] = {}
         self._candidates: set[str] = set()
         self._told_of: set[tuple[str, str, str]] = set()
         self._undo: Callable[[], None] | None = None
@@ -104,7 +104,7 @@ class Clashes:
         package = own_package(adder)
         if package is not None and not _is_same(_location(package[0]), package[1]):
             shared.add(package[0])
-        new = {name for name in shared - self._candidates if self._is_imported(name, folder, adder)}
+        new = self._imported_among(shared - self._candidates, folder, adder)
         self._candidates |= new
         if new and self._undo is None:
             self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask, new)
@@ -148,14 +148,20 @@ class Clashes:
             self._undo()
             self._undo = None
 
-    def _is_imported(self, name: str, folder: str, adder: str) -> bool:
-        """Tell whether a file of a directory, or the one that added it, imports a name at all."""
-        if imports_name(text_of(Path(adder)), name):
-            return True
-        if (name, folder) not in self._imports:
-            texts = map(text_of, map(Path, self._modules[folder].values()))
-            self._imports[name, folder] = any(imports_name(text, name) for text in texts)
-        return self._imports[name, folder]
+    def _imported_among(self, names: Set[str], folder: str, adder: str) -> set[str]:
+        """Return the names that a file of a directory, or the one that added it, imports at all."""
+        known = self._imports.setdefault(folder, {})
+        unknown = names - known.keys()
+        known.update(dict.fromkeys(unknown, False))
+        for file in self._modules[folder].values() if unknown else ():
+            text = text_of(Path(file))
+            found = {name for name in unknown if imports_name(text, name)}
+            known.update(dict.fromkeys(found, True))
+            unknown -= found
+            if not unknown:
+                break
+        own = text_of(Path(adder)) if names else ""
+        return {name for name in names if known[name] or imports_name(own, name)}
 
     def _is_from_elsewhere(self, name: str, folder: str) -> bool:
         loaded = self._loaded_file(name)

@@ -78,6 +78,7 @@ class Places:
         # The last file that was asked for, by its node id: a statement may throw out a thousand modules.
         self._file: tuple[str | None, Path] = None, root
         self._files: tuple[str | None, list[str]] = None, []
+        self._text: tuple[str | None, str] = None, ""
 
     def shorten(self, file: str) -> str:
         """Return a file's name, relative to the root where it lies below it."""
@@ -113,7 +114,7 @@ class Places:
         What a decorator such as ``mock.patch()`` makes imports it: no line of the users' own runs then.
         """
         path = self.file_of(polluter)
-        if not polluter.nodeid or path.suffix != ".py" or name not in text_of(path):
+        if path.suffix != ".py" or name not in self.text_of(polluter):
             return None
         tree, lines = tree_of(str(path)), self._items.get(polluter.nodeid, range(0))
         found = [
@@ -174,7 +175,9 @@ class Places:
 
     def text_of(self, polluter: Polluter) -> str:
         """Return the text of a polluter's file."""
-        return text_of(self.file_of(polluter)) if polluter.nodeid else ""
+        if self._text[0] != polluter.nodeid:  # each first import by a library asks
+            self._text = polluter.nodeid, text_of(self.file_of(polluter)) if polluter.nodeid else ""
+        return self._text[1]
 
     def file_that_says(self, change: SingleChange, word: str) -> str | None:
         """Return the file of the line that was seen to make a change, if that line has a word."""
