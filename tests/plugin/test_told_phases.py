@@ -10,6 +10,26 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
 
 
+def _test_that_runs(statement: str, phase: str, imports: str) -> str:
+    """Return a test file that runs a statement in one phase of its test."""
+    return f"""
+        import pytest, {imports}
+
+        def run_in(phase):
+            if phase == "{phase}":
+                {statement}
+
+        @pytest.fixture
+        def around():
+            run_in("setup")
+            yield
+            run_in("teardown")
+
+        def test_it(around):
+            run_in("call")
+    """
+
+
 def test_a_fake_that_a_finalizer_puts_back_is_the_teardown_s(suite: Suite) -> None:
     run = suite.run(
         {
@@ -93,22 +113,7 @@ def test_called_code_that_enters_as_much_as_it_takes_out_did_so_in_the_phase_of_
                     sys.path.append(new)
             """,
             "conftest.py": "import sys\nsys.path.append('gone')\n",
-            "test_it.py": f"""
-                import gone, pytest, shop
-
-                def run_in(phase):
-                    if phase == "{phase}":
-                        shop.exchange("gone", "new")
-
-                @pytest.fixture
-                def around():
-                    run_in("setup")
-                    yield
-                    run_in("teardown")
-
-                def test_it(around):
-                    run_in("call")
-            """,
+            "test_it.py": _test_that_runs("shop.exchange('gone', 'new')", phase, "gone, shop"),
         }
     )
     assert run.outcomes == {"passed": 1}
@@ -151,22 +156,7 @@ def test_an_attribute_that_statements_of_the_file_take_away_is_told_of_their_pha
             "pytest.ini": "[pytest]\npythonpath = .\n",
             "app/__init__.py": "",
             "app/db.py": "",
-            "test_it.py": f"""
-                import app.db, pytest
-
-                def run_in(phase):
-                    if phase == "{phase}":
-                        {statement}
-
-                @pytest.fixture
-                def around():
-                    run_in("setup")
-                    yield
-                    run_in("teardown")
-
-                def test_it(around):
-                    run_in("call")
-            """,
+            "test_it.py": _test_that_runs(statement, phase, "app.db"),
         }
     )
     assert run.outcomes == {"passed": 1}
