@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_import_isolation.machinery import key_tables
-from pytest_import_isolation.machinery.dict_versions import Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.dict_versions import (
+    CELL_SIZE,
+    Moment,
+    cell_of,
+    other_cells,
+    read_cells,
+)
 from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.submodule_attributes import BindingIndex
 
@@ -71,6 +77,28 @@ def test_a_moment_lasts_exactly_as_long_as_nothing_changes(
         moment, was = Moment(dictionary), [*dictionary.items()]
     assert moment.lasts_for(dictionary)
     assert not moment.lasts_for(dictionary.copy())
+
+
+@needs_versions
+def test_a_moment_is_moved_on_to_the_state_of_now() -> None:
+    dictionary, other = {"a": 1}, {"a": 1}
+    moment = Moment(dictionary)
+    dictionary["a"] = 2
+    moment = moment.renewed(dictionary)
+    assert moment.lasts_for(dictionary)
+    dictionary["a"] = 3
+    assert not moment.lasts_for(dictionary)
+    assert moment.renewed(other).lasts_for(other)
+
+
+@given(st.integers(0, 1300), st.sets(st.integers(0, 1299), max_size=5))
+def test_those_that_differ_are_found_among_however_many(number: int, differing: set[int]) -> None:
+    before = [*range(number)]
+    now = [value + 2**40 if at in differing else value for at, value in enumerate(before)]
+    packed = [
+        b"".join(value.to_bytes(CELL_SIZE, sys.byteorder) for value in values) for values in (before, now)
+    ]
+    assert [*other_cells(*packed)] == sorted(at for at in differing if at < number)
 
 
 @needs_versions

@@ -93,8 +93,8 @@ _NEVER_WRITTEN: Final[dict[Any, Any]] = {}
 DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
 #: The length of what is read of one cell, in bytes.
 CELL_SIZE: Final = 8
-#: So many versions are compared at once, and then so many of those: few of thousands differ.
-_AT_ONCE: Final = 64 * CELL_SIZE, 8 * CELL_SIZE
+#: So many versions are compared at once, then so many of those, and of those: few of thousands differ.
+_AT_ONCE: Final = 512 * CELL_SIZE, 64 * CELL_SIZE, 8 * CELL_SIZE
 
 
 def other_cells(before: bytes, now: bytes) -> Iterator[int]:
@@ -104,15 +104,18 @@ def other_cells(before: bytes, now: bytes) -> Iterator[int]:
         before: what :func:`read_cells` returned for some cells.
         now: what it returned for them later.
     """
-    many, few = _AT_ONCE
-    for begin in range(0, len(now), many):
-        if before[begin : begin + many] == now[begin : begin + many]:
-            continue
-        for start in range(begin, min(begin + many, len(now)), few):
-            was, is_now = before[start : start + few], now[start : start + few]
-            if was != is_now:
-                differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
-                yield from compress(range(start // CELL_SIZE, (start + few) // CELL_SIZE), differ)
+    parts = [(0, before, now)]
+    for size in _AT_ONCE:
+        parts = [
+            (start + at, was, is_now)
+            for start, earlier, later in parts
+            for at in range(0, len(later), size)
+            if (was := earlier[at : at + size]) != (is_now := later[at : at + size])
+        ]
+    for start, was, is_now in parts:
+        differ = map(ne, memoryview(was).cast("Q"), memoryview(is_now).cast("Q"))
+        first = start // CELL_SIZE
+        yield from compress(range(first, first + len(is_now) // CELL_SIZE), differ)
 
 
 class Moment:
@@ -138,3 +141,10 @@ class Moment:
         """Tell whether this is that dictionary, and known to be unchanged since."""
         cell = self._cell
         return cell is not None and cell.value == self._version and dictionary is self._dictionary
+
+    def renewed(self, dictionary: object) -> Moment:
+        """Return the moment that is now: this one, moved on, if it is one of that dictionary."""
+        if self._cell is None or dictionary is not self._dictionary:
+            return Moment(dictionary)
+        self._version = self._cell.value
+        return self

@@ -30,6 +30,7 @@ _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
 _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", None), "__code__", None)
+_import_code = getattr(getattr(_bootstrap, "_find_and_load", None), "__code__", None)
 _find_spec_code = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", None)
 _exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
 
@@ -97,6 +98,8 @@ def calling_frame(within: FrameType | None = None) -> FrameType | None:
         within: where to begin; the frame of the caller by default.
     """
     frame: FrameType | None = within or get_frame(1)
+    if frame is not None and frame.f_code is _import_code:
+        frame = frame.f_back  # each import comes through it
     while frame is not None and (
         # is_machinery(), written out: each import goes through some frames.
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)

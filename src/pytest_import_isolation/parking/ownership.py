@@ -23,7 +23,7 @@ from pytest_import_isolation.parking.text_writes import writes
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
-from pytest_import_isolation.watching.makers import Maker
+from pytest_import_isolation.watching.makers import Maker, able
 
 _NO_FILES: Final = ("built-in", "frozen")
 #: What makes hooks and finders for others.
@@ -114,7 +114,7 @@ class Ownership:
 
     def able_library(self, name: str) -> Maker | None:
         """Return a library whose text can put something into the place of an entry when it is executed."""
-        return next(filter(self.is_foreign, EXECUTED.able(name)), None)
+        return next(filter(self.is_foreign, able(EXECUTED.executed, name)), None)
 
     def owner(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change when it was executed, if that is no test code.

@@ -12,17 +12,15 @@ from __future__ import annotations
 import sys
 import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Set
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.finders import class_of, without_own_finder
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
     last_keys,
     missing_among,
-    module_of_class,
 )
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
@@ -31,7 +29,7 @@ from pytest_import_isolation.watching.makers import (
     Maker,
     file_of_failed,
     file_of_loaded,
-    text_of_loaded,
+    homes_of_finders,
 )
 from pytest_import_isolation.watching.seen_state import SeenState
 
@@ -43,7 +41,7 @@ class _Body:
         name: the module.
     """
 
-    __slots__ = ("behind", "file", "is_entered", "name")
+    __slots__ = ("behind", "file", "is_entered", "maker", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,6 +51,8 @@ class _Body:
         self.is_entered = False
         # Its file, if its import failed: then the module is gone.
         self.file: str | None = None
+        # Who answers for what it changes, as soon as its file is known.
+        self.maker: Maker | None = None
 
 
 class ExecutedModules:
@@ -166,38 +166,48 @@ class ExecutedModules:
             self._seen = None
 
     def _end(self, body: _Body, error: BaseException | None) -> None:
-        ident, name = get_ident(), body.name
-        running = self._running.get(ident)
-        if not running or body not in running:  # watching began anew meanwhile
+        running = self._running.get(get_ident())
+        if not running or (running[-1] is not body and body not in running):  # watching began anew meanwhile
             return
         try:
             if error is not None:
-                self.failed.add(name)
-                body.file = file_of_failed(name, error)
-                if body.is_entered and name not in sys.modules:
-                    body.is_entered = False
-                    self._number -= 1
-                self._look(body)
+                self._fail(body, error)
             else:
+                name = body.name
                 self.failed.discard(name)
                 self._executed[name] = None
                 self._look(body)
-                module = sys.modules.get(name)
-                self._note_arrival(name, module)
+                self._note_arrival(name)
                 for told in self.when_executed:
                     told(name)
                 self._imported[name] = id(sys.modules.get(name))
                 self._finished.append(name)
         finally:
-            del running[running.index(body) :]
+            if running[-1] is body:
+                running.pop()
+            else:
+                del running[running.index(body) :]
             if not running:
-                del self._running[ident]
-                for finished in self.when_finished:
-                    finished()
-                if not self._running and self._seen is not None:
-                    self._seen.follow()
+                self._finish()
 
-    def _note_arrival(self, name: str, module: object) -> None:
+    def _fail(self, body: _Body, error: BaseException) -> None:
+        self.failed.add(body.name)
+        body.file = file_of_failed(body.name, error)
+        if body.is_entered and body.name not in sys.modules:
+            body.is_entered = False
+            self._number -= 1
+        self._look(body)
+
+    def _finish(self) -> None:
+        """This thread imports nothing any more."""
+        del self._running[get_ident()]
+        for finished in self.when_finished:
+            finished()
+        if not self._running and self._seen is not None:
+            self._seen.follow()
+
+    def _note_arrival(self, name: str) -> None:
+        module = sys.modules.get(name)
         spec = module.__dict__.get("__spec__") if type(module) is ModuleType else None
         if type(spec) is ModuleSpec and spec.name == name:
             known = self._makers.get(("entry", name))
@@ -205,12 +215,7 @@ class ExecutedModules:
                 # Who took it out answers for the second copy too, and for the package that holds it now.
                 self._makers["entry", name] = self._makers["attribute", name] = (_held(module), known[1])
             return
-        homes = (
-            home
-            for finder in without_own_finder(sys.meta_path)
-            if (home := module_of_class(class_of(finder)))
-        )
-        maker = self._maker(name)._replace(is_import=True, finders=frozenset(homes))
+        maker = self._maker(name)._replace(is_import=True, finders=homes_of_finders())
         self._makers["entry", name] = (_held(module), maker)
 
     # Looking
@@ -246,14 +251,17 @@ class ExecutedModules:
             else:
                 is_same = next(keys, None) is (body.behind if self._last is name else self._last)
         except RuntimeError:  # another thread entered something between two of these calls
-            is_same = False
+            last, is_same = next(iter(last_keys(modules, 1)), None), False
         if is_same and len(modules) == self._number and seen.shows_same:
             self._last = last
         else:
             self._compare(seen, body)
+            self._number, self._last = len(modules), last
 
     def _compare(self, seen: SeenState, body: _Body) -> None:
-        maker = self._maker(body.name, body.file)
+        maker = body.maker or self._maker(body.name, body.file)
+        if maker.file is not None:
+            body.maker = maker
         self._compare_entries(*seen.exchange_keys(), maker)
         if not seen.shows_same:
             self._seen = now = SeenState(seen)
@@ -261,22 +269,22 @@ class ExecutedModules:
                 self._note(what, key, after, maker)
             for cls, name, before, later in seen.class_changes():
                 self.class_changes.append(ClassChange(cls, name, before, later, maker))
-        self._number = len(sys.modules)
-        self._last = next(iter(last_keys(sys.modules, 1)), None)
 
     def _compare_entries(self, added: list[str], removed: list[str], maker: Maker) -> None:
+        modules, imported, makers = sys.modules, self._imported, self._makers
         for name in added:
             # What took the place of something else may have done so before this module was begun.
-            module = sys.modules.get(name)
-            if self._imported.get(name) not in (0, id(module)):
-                self._makers["entry", name] = (_held(module), maker)
-        gone = [name for name in removed if not (name in self._imported and name in self.failed)]
+            module = modules.get(name)
+            if imported.get(name) not in (0, id(module)):
+                makers["entry", name] = (_held(module), maker)
+        gone = [name for name in removed if not (name in imported and name in self.failed)]
         for name in gone:
-            self._imported.pop(name, None)
-        gone += [name for name in missing_among(self._finished) if self._imported.pop(name, None)]
-        held = _held(ABSENT)
-        self._makers.update({("entry", name): (held, maker) for name in gone})
+            imported.pop(name, None)
+        gone += [name for name in missing_among(self._finished) if imported.pop(name, None)]
         self._finished.clear()
+        if gone:
+            held = _held(ABSENT)
+            makers.update({("entry", name): (held, maker) for name in gone})
 
     def _maker(self, name: str, file: str | None = None) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
@@ -309,7 +317,7 @@ class ExecutedModules:
     def maker(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change while it was executed; None if none is known.
 
-        What took the place of something else is seen by chance only: see :meth:`able`.
+        What took the place of something else is seen by chance only: see :func:`.able`.
 
         Args:
             change: what is different now from some earlier moment.
@@ -343,16 +351,10 @@ class ExecutedModules:
             except Exception:  # as above
                 self._seen = None
 
-    def able(self, name: str) -> Iterator[Maker]:
-        """Yield the modules that were executed since it was on and whose texts can replace an entry.
-
-        Args:
-            name: the entry.
-        """
-        for other in [*self._executed]:
-            text = text_of_loaded(other)
-            if "modules" in text and name in text:
-                yield Maker(other, file_of_loaded(other))
+    @property
+    def executed(self) -> list[str]:
+        """The modules that were executed since it was on, in order."""
+        return [*self._executed]
 
 
 # Stands for an object that is no more.

@@ -134,17 +134,15 @@ class ImportLog:
         if self._with_images:
             self.picture_packages(name)
         frame = calling_frame(loading.f_back)
-        importer = importer_at(frame)
         is_again = name in self.importers
         if is_again:
             self.once_more(name)
-        elif frame is not None and importer is not None:
+        elif frame is not None and (importer := importer_at(frame)) is not None:
             self.importers[name] = importer
             # Nearly always there is a statement: no need to look closer.
             if import_of(frame.f_code, frame.f_lasti) is None and is_compiled_code_importing():
                 self.compiled.add(name)
-            statement = lazy_statement(name)
-            if statement is not None:
+            if (statement := lazy_statement(name)) is not None:
                 self.lazily[name] = statement
             if not is_main_thread():
                 thread = known_threads().get(get_ident())
@@ -191,8 +189,8 @@ class ImportLog:
 
     def _note(self, name: str) -> None:
         module = sys.modules.get(name)
-        file = file_of(module)
-        if file is not None and file.endswith(_EXTENSIONS):
+        file = module.__dict__.get("__file__") if type(module) is ModuleType else file_of(module)
+        if type(file) is str and file.endswith(_EXTENSIONS):
             self.packages_of_c.add(top_level(name))
         if type(module) is ModuleType:
             known = self._executed.get(name)

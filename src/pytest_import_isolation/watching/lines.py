@@ -273,6 +273,8 @@ class LineWatch:
             self._monitoring.set_events(self._tool, events.PY_START | events.PY_UNWIND)
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
+        if self._files.get(code.co_filename) is False:  # as for nearly all, some two thousand in a small run
+            return self._monitoring.DISABLE
         try:
             return self._start_of(code)
         except (RecursionError, MemoryError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace, spec_value
+from pytest_import_isolation.machinery.finders import class_of, without_own_finder
+from pytest_import_isolation.machinery.modules import ABSENT, module_of_class, namespace, spec_value
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import bytes_of
 
@@ -53,6 +55,12 @@ class ClassChange(NamedTuple):
             type.__setattr__(self.cls, self.name, after)
 
 
+def homes_of_finders() -> frozenset[str]:
+    """Return the modules that define the finders which imports ask now."""
+    homes = (module_of_class(class_of(finder)) for finder in without_own_finder(sys.meta_path))
+    return frozenset(filter(None, homes))
+
+
 def file_of_loaded(name: str) -> str | None:
     """Return the file that a loaded module says it was executed from, None if it says none."""
     own = namespace(sys.modules.get(name)) or {}
@@ -88,3 +96,16 @@ def text_of_loaded(name: str) -> str:
         return bytes_of(file).decode("latin-1")  # by its real encoding would import something
     except (OSError, ValueError):
         return ""
+
+
+def able(executed: Iterable[str], name: str) -> Iterator[Maker]:
+    """Yield the modules whose texts can replace an entry of ``sys.modules``.
+
+    Args:
+        executed: the modules that come into question.
+        name: the entry.
+    """
+    for other in executed:
+        text = text_of_loaded(other)
+        if "modules" in text and name in text:
+            yield Maker(other, file_of_loaded(other))

@@ -6,7 +6,6 @@ import builtins
 import gc
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import filterfalse
 from operator import is_
 from typing import Any, Final
 
@@ -116,7 +115,7 @@ class SeenState:
     def follow(self) -> None:
         """Take over modules that were imported since; nothing else has changed."""
         self.keys.update(dict.fromkeys(self._new_keys(_FEW)))
-        self.moment = Moment(sys.modules)
+        self.moment = self.moment.renewed(sys.modules)
 
     def exchange_keys(self) -> tuple[list[str], list[str]]:
         """Take over the keys of ``sys.modules``.
@@ -124,15 +123,16 @@ class SeenState:
         Returns:
             Those that are new, and those that are gone.
         """
-        self.moment = Moment(sys.modules)
-        # Nearly always something young was taken out again, or renamed.
-        gone = self._remove_gone(last_keys(self.keys, _YOUNG))
-        new = self._new_keys(_FEW)
+        self.moment = self.moment.renewed(sys.modules)
+        new, gone = self._new_keys(_FEW), []
         if not new or self._lacks(new):
-            gone += self._remove_gone(self.keys)
-            new = self._new_keys(_FEW)
-            if self._lacks(new):
-                new = self._new_keys(len(sys.modules))
+            # Something young was taken out again, or renamed.
+            gone = self._remove_gone(last_keys(self.keys, _YOUNG))
+            if not new or self._lacks(new):
+                gone += self._remove_gone(self.keys)
+                new = self._new_keys(_FEW)
+                if self._lacks(new):
+                    new = self._new_keys(len(sys.modules))
         self.keys.update(dict.fromkeys(new))
         return new, gone
 
@@ -154,10 +154,8 @@ class SeenState:
         """
         number = len(sys.modules) - len(self.keys)
         among = last_keys(sys.modules, number + behind) if number > 0 else []
-        if not are_strings(among):
-            among = [key for key in among if type(key) is str]
-        new = [*filterfalse(self.keys.__contains__, among)]
-        return new[::-1]
+        known = self.keys
+        return [key for key in reversed(among) if type(key) is str and key not in known]
 
     def changes_to(self, now: SeenState) -> Iterator[tuple[str, object, object]]:
         """Yield what is different later, but for modules and classes: kind and key, and what is there."""
