@@ -26,6 +26,7 @@ from pytest_import_isolation.contents.read_names import (
 )
 from pytest_import_isolation.contents.source_writes import (
     may_write_attributes,
+    may_write_to,
     owners_in,
     patched_in,
     writes_of,
@@ -295,6 +296,53 @@ def test_texts_say_whose_attributes_they_write() -> None:
     assert targets.computed == {"core"}
     assert not writes_of("def f(self, name): setattr(self, name, 1)").targets.is_computed
     assert writes_of("self.a = other.b = 1").any == {"b"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app.limit = 1",
+        "app.limit += 1",
+        "app.limit: int = 1",
+        "app.other, app.limit = 1, 2",
+        "(app.limit) = 1",
+        "[app.limit, app.other] = 1, 2",
+        "del app.limit",
+        "for app.limit in (1, 2): pass",
+        "with opened() as app.limit: pass",
+        "setattr(app, 'limit', 1)",
+        "patch('app.limit', 1)",
+        'patch(f"{app}.limit", 1)',
+        "patch('app.' 'limit')",
+        "patch(\n    'app.limit',\n)",
+        "patch.multiple(app, limit=1)",
+        "patch.multiple(app, limit = 1)",
+        "vars(app).update(limit=1)",
+        "vars(app)['limit'] = 1",
+    ],
+)
+def test_what_writes_to_a_name_is_seen_before_the_text_is_parsed(text: str) -> None:
+    assert "limit" in writes_of(text).any | writes_of("vars(app)\n" + text).any
+    assert may_write_to(text, "limit")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from app import limit",
+        "limit(1)",
+        "app.limit()",
+        "app.limit.of = 1",
+        "app.limit[0] = 1",
+        "if app == limit: x",
+    ],
+)
+def test_what_only_reads_a_name_need_not_be_parsed(text: str) -> None:
+    assert not may_write_to(text, "limit")
+
+
+def test_the_folders_of_a_package_are_changed_in_other_words() -> None:
+    assert may_write_to("app.__path__.append(folder)", "__path__")
 
 
 def test_texts_say_by_name_what_they_may_write_to() -> None:

@@ -167,7 +167,13 @@ class SourceWrites:
         """Return those of some files that can write to an attribute of that name."""
         found = self._writing.get((files, name))
         if found is None:
-            found = tuple(file for file in files if name in self.text(file) and name in self.of(file).any)
+            found = tuple(
+                file
+                for file in files
+                if name in self.text(file)
+                and may_write_to(self.text(file), name)
+                and name in self.of(file).any
+            )
             self._writing[files, name] = found
         return found
 
@@ -237,6 +243,19 @@ def writes_of(source: str) -> Writes:
             nodes, packages, keeps_patches="MonkeyPatch()" in source and ".undo(" not in source
         ),
     )
+
+
+def may_write_to(source: str, name: str) -> bool:
+    """Tell whether a text could write to an attribute of a name, before it is parsed.
+
+    A statement has it behind a dot, and does not go on from it; a string ends with it; a keyword is it. Who
+    changes the folders of a package may say that in other words.
+    """
+    if name == PATH:
+        return True
+    word = re.escape(name)
+    # It begins with the word: see above.
+    return re.search(rf"{word}(?:['\"{{]|\s*=(?!=)|(?<=\.{word})(?![\w(.\[]))", source) is not None
 
 
 def patched_in(source: str) -> Iterator[tuple[str, str]]:

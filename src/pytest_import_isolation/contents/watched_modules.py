@@ -69,11 +69,13 @@ class Wanting:
     def wants(self, name: str) -> bool:
         """Tell whether test code that runs now may write to a module."""
         words = self.words()
+        if not words:
+            return False
         last = name.rpartition(".")[2]
         for each in words:
             if last in each:
                 return True
-        return bool(words) and not last.isidentifier()
+        return not last.isidentifier()
 
 
 class WatchedModules:

@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Set
 from types import FunctionType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
@@ -29,6 +29,9 @@ from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewri
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
+
+#: Who changes a name of a library's module so often may be the module itself.
+_OFTEN: Final = 8
 
 
 class Writer(NamedTuple):
@@ -58,8 +61,9 @@ class Writers:
         #: Returns the file of the users' statement that made a module be imported, as far as that was seen.
         self.file_of_import: Callable[[str], str | None] = lambda name: None
         # Names that were changed, each with the file of its module and whether a class has it: whether the
-        # code of the module stores it itself; None if that was not asked.
-        self._own_state: dict[tuple[str | None, bool, str], bool | None] = {}
+        # code of the module stores it itself, and before that was asked how often it changed.
+        self._own_state: dict[tuple[str | None, bool, str], bool] = {}
+        self._times: dict[tuple[str | None, bool, str], int] = {}
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -107,15 +111,17 @@ class Writers:
         if change.submodule is not None:
             return False
         place = _home_file(change), change.space.is_class, change.name
-        if place not in self._own_state:
-            self._own_state[place] = None
+        known = self._own_state.get(place)
+        if known is not None:
+            return known
+        times = self._times[place] = self._times.get(place, 0) + 1
+        if times == 1:
             return False
-        known = self._own_state[place]
-        if known is None:
-            # What patches a library's module does so once, and its text is not read for that.
-            home = change.space.home
-            is_first_party = self._origins.is_first_party(home, sys.modules.get(home))
-            known = self._own_state[place] = is_first_party and self._is_own_state(change)
+        home = change.space.home
+        # What patches a library's module does so a few times, and its text is not read for that.
+        if times < _OFTEN and not self._origins.is_first_party(home, sys.modules.get(home)):
+            return False
+        known = self._own_state[place] = self._is_own_state(change)
         return known
 
     def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:
