@@ -36,11 +36,15 @@ class PluginFixtures:
         self._plugins: dict[int, tuple[pytest.FixtureDef[Any], Maker | None]] = {}
         # The state before the teardown of a plugin's fixture, by the fixture's identity.
         self._torn_down: dict[int, ImportState] = {}
-        # Whether a fixture of the users' own was set up since that of a plugin began.
+        # Whether a fixture of the users' own was set up since that of a plugin began, and how many fixtures
+        # are being set up, each in the midst of the one before.
         self._calls_users = False
+        self._depth = 0
         # The state of a moment ago: some plugins have a dozen for each test. Not kept while users' code runs,
         # since it holds modules.
         self._last: ImportState | None = None
+        # Whether the last that was seen was the end of the setup of a plugin's fixture.
+        self._was_set_up = False
 
     def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -66,31 +70,43 @@ class PluginFixtures:
         Unless a fixture of the users' own is set up in the midst of it.
         """
         if self.plugin_of(fixturedef) is None:
-            self._calls_users, self._last = True, None
+            self._calls_users, self._last, self._was_set_up = True, None, False
+            self._depth += 1
             yield
+            self._depth -= 1
             self._last = None
             return
         around, self._calls_users = self._calls_users, False
-        before = self._take()
+        # Nothing but pytest runs between two setups, unless a fixture asks for another one.
+        before = self._last if self._was_set_up and self._last is not None else self._take()
+        self._depth += 1
+        self._was_set_up = False
         try:
             yield
         finally:
+            self._depth -= 1
             if not self._calls_users:
                 self._attribute(fixturedef, before)
+            self._was_set_up = not self._depth
             self._calls_users = around or self._calls_users
             # Finalizers run in reverse order: this one before the fixture's own.
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self._was_set_up = False
         self._torn_down[id(fixturedef)] = self._take()
 
     def _take(self) -> ImportState:
-        # Other code may have run: hooks, finalizers that belong to no fixture, a fixture that asked for this.
-        if self._last is None or not self._last.is_unchanged():
+        if self._last is None or not self._lasts(self._last):
             self._last = ImportState.capture()
             if not self._manager.has_plugin(_HOOKS_OF_TESTS):
                 self._manager.register(_Phases(self.forget_state), _HOOKS_OF_TESTS)
         return self._last
+
+    def _lasts(self, state: ImportState) -> bool:
+        # Between two fixtures little runs: hooks, finalizers that belong to no fixture. In one that asks for
+        # another, anything may have run.
+        return state.is_unchanged() if self._depth else state.shows_same_entries()
 
     def forget_state(self) -> None:
         """Keep no state: users' code runs."""

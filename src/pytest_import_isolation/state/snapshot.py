@@ -159,9 +159,9 @@ class ImportState:
     def shows_same_entries(self) -> bool:
         """Take a look at the modules and lists alone, at a quarter of the cost of :meth:`looks_same`."""
         try:
-            is_same = sys.modules is self.table and self._bindings.index.entries.are_of(self.table)
-            is_same = is_same and not self.import_function_changed()
-            return is_same and (self._compared or self._looks()).are_same()
+            if sys.modules is not self.table or not self._bindings.index.entries.are_of(self.table):
+                return False
+            return not self.import_function_changed() and (self._compared or self._looks()).are_same()
         except Exception:  # a test deleted one of the lists; another thread is adding to a table
             return False
 
