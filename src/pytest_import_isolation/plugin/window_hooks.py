@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -16,6 +16,8 @@ from pytest_import_isolation.window.adoption import follow_exchanged
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.windows import ItemWindows
+
+_LOGGING_HOOKS: Final = "isolated-import-windows-at-logging"
 
 
 class WindowHooks:
@@ -95,16 +97,33 @@ class OtherPlugins:
     """
 
     def __init__(self, windows: ItemWindows, manager: pytest.PytestPluginManager) -> None:
+        self._manager = manager
+        self._logging = _LoggingHooks(windows)
+
+    def pytest_plugin_registered(self) -> None:
+        """Be there when a test is logged, once a plugin is neither pytest's nor of this one that is, too."""
+        if not self._manager.has_plugin(_LOGGING_HOOKS):
+            implementations = self._manager.hook.pytest_runtest_logreport.get_hookimpls()
+            homes = {top_level(str(one.function.__module__)) for one in implementations}
+            if not homes <= {"_pytest", top_level(__name__)}:
+                self._manager.register(self._logging, _LOGGING_HOOKS)
+
+
+class _LoggingHooks:
+    """The hooks that are called when a phase of a test is logged.
+
+    Args:
+        windows: the windows.
+    """
+
+    def __init__(self, windows: ItemWindows) -> None:
         self._windows = windows
-        self._hook = manager.hook.pytest_runtest_logreport
-        # By how many there are, whether one is neither pytest's nor of this plugin: more may come.
-        self._known = 0, False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self) -> Generator[None, None, None]:
         """Follow what changes."""
         window = self._windows.open[-1].outermost if self._windows.open else None
-        if window is None or not self._are_others():
+        if window is None:
             return (yield)
         before = ImportState.capture()
         try:
@@ -115,10 +134,3 @@ class OtherPlugins:
             del before
             # The last snapshot holds what a plugin may have thrown out, and nobody shall find that alive.
             ImportState.capture()
-
-    def _are_others(self) -> bool:
-        implementations = self._hook.get_hookimpls()
-        if self._known[0] != len(implementations):
-            homes = {top_level(str(one.function.__module__)) for one in implementations}
-            self._known = len(implementations), not homes <= {"_pytest", top_level(__name__)}
-        return self._known[1]

@@ -122,7 +122,7 @@ class Window:
         site: Importer | None = None,
         always_kept: Patterns = _NO_PATTERNS,
     ) -> None:
-        self.parameters = parameters
+        self.parameters, self._asks = parameters, bool(parameters)
         self.origins = origins
         self._must_stay = must_stay
         self.title = title
@@ -175,7 +175,7 @@ class Window:
     def is_pristine(self) -> bool:
         """Whether nothing was asked for, and nothing was imported in it."""
         return self.is_plain and not (
-            self.parameters
+            self._asks
             or self.log.importers
             or self.log.images
             or self.log.reloads
