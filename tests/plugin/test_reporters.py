@@ -203,3 +203,55 @@ def test_a_victim_in_a_process_that_another_plugin_forks_is_told(suite: Suite) -
     assert run.outcomes == {"failed": 1, "passed": 1, "deselected": 5}
     assert run.output.count(f" {_TITLE} ") == 1
     assert "does it pass alone?" not in run.output
+
+
+_MAKERS = """
+    import pytest
+
+    calls = []
+
+    def _report(item, call):
+        calls.append(call.when)
+        report = pytest.TestReport.from_item_and_call(item, call)
+        report.user_properties.append(("maker", __name__))
+        return report
+"""
+
+
+@pytest.mark.parametrize("order", ["", "tryfirst=True", "trylast=True"])
+def test_a_conftest_may_make_the_reports_itself(suite: Suite, order: str) -> None:
+    run = suite.run(
+        {
+            **_PARTS,
+            "conftest.py": f"""{_MAKERS}
+    @pytest.hookimpl({order})
+    def pytest_runtest_makereport(call, item):
+        return _report(item, call)
+
+    def pytest_runtest_logreport(report):
+        told = report.longreprtext.count(" import leaks: ")
+        print(report.when, report.outcome, dict(report.user_properties), told)
+
+    def pytest_sessionfinish():
+        print(*calls)
+""",
+            "test_b.py": """
+                import pytest
+
+                def test_victim():
+                    import left
+                    assert left.answer == 42
+
+                def test_skipped():
+                    pytest.skip("not today")
+            """,
+        },
+        "-s",
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1, "skipped": 1}
+    made = "{}" if order == "trylast=True" else "{'maker': 'conftest'}"
+    assert f"call failed {made} 1" in run.output
+    assert f"call skipped {made} 0" in run.output
+    # Each phase has one report, whoever makes it.
+    phases = "setup call teardown " * 3
+    assert (phases.strip() in run.output) == (order != "trylast=True")

@@ -67,6 +67,8 @@ class ThrownOut:
 
     def begin_anew(self) -> None:
         """Take note that another test begins, or another file."""
+        if not self._now and not self._copied:
+            return
         self._gone.update((name, removal) for name, removal in self._now.items() if name not in sys.modules)
         self._now.clear()
         for name, removal in self._copied.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from itertools import dropwhile, islice
 from types import TracebackType
 from typing import Any
 
@@ -60,23 +61,44 @@ class LeakSections:
         self._calls: dict[str, pytest.CallInfo[Any]] = {}
         self._told: list[tuple[pytest.TestReport, list[Section]]] = []
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Be the first to be asked for reports, although a conftest of the tests may want to make them."""
+        manager = session.config.pluginmanager
+        if next(_makers(manager.hook.pytest_runtest_makereport)).plugin is not self:
+            name = manager.get_name(self)
+            manager.unregister(self)
+            manager.register(self, name)
+
+    # A wrapper would cost each phase of each test more than all else that is done there.
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    ) -> pytest.TestReport | None:
         """Tell a failing test which leaks it met, before the wrappers of other plugins see its report."""
         if call.when == "setup":
             self._calls.clear()
             self._told.clear()
         self._calls[call.when] = call
-        report = yield
-        if report.outcome == "failed" and item is self._running() and not may_be_expected(item, call):
+        if call.excinfo is None or item is not self._running():
+            return None
+        report = self._made_by_others(item, call)
+        if report is not None and report.outcome == "failed" and not may_be_expected(item, call):
             sections = self._sections_of_test(report, item, call)
             self._told.append((report, sections))
             for section in sections:
                 add_section(report, *section)
             self._hint(report)
         return report
+
+    def _made_by_others(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> pytest.TestReport | None:
+        """Return the report that the first of the others makes, as pluggy would call them after this one."""
+        given: dict[str, object] = {"item": item, "call": call}
+        makers = dropwhile(
+            lambda maker: maker.plugin is not self, _makers(item.ihook.pytest_runtest_makereport)
+        )
+        reports = (maker.function(*map(given.get, maker.argnames)) for maker in islice(makers, 1, None))
+        return next((report for report in reports if report is not None), None)
 
     def note_test(self, report: pytest.TestReport) -> None:
         """Take note of what a phase of a test came to.
@@ -161,6 +183,11 @@ class LeakSections:
             return []
         users = self._loaded_before.users_of(leak.name for leak in loaded)
         return [(GUARD_TITLE, guard_hint(leaks_seen_from(loaded, self._relocate), users))]
+
+
+def _makers(hook: Any) -> Iterator[Any]:
+    """Yield the implementations of a hook that are no wrappers, in the order in which they are called."""
+    return (one for one in reversed(hook.get_hookimpls()) if not (one.hookwrapper or one.wrapper))
 
 
 def _holder_at(step: TracebackType) -> Holder:
