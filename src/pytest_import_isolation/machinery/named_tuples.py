@@ -26,6 +26,10 @@ else:
         fields = ", ".join(f"field{at}" for at in range(number))
         return eval(f"lambda cls, {fields}: new(cls, ({fields},))", _GLOBALS).__code__
 
+    @cache
+    def _getter(at):
+        return _tuplegetter(at, None)  # without a name: one for all that have such a field
+
     class _Tuple(tuple):
         """What all named tuples have in common; as :func:`collections.namedtuple` has it."""
 
@@ -64,7 +68,7 @@ else:
                 "_fields": fields,
                 "_field_defaults": defaults,
                 "__new__": FunctionType(code, _GLOBALS, "__new__", tuple(defaults.values())),
-                **{field: _tuplegetter(at, None) for at, field in enumerate(fields)},
+                **{field: _getter(at) for at, field in enumerate(fields)},
             }
             return type(name, (_Tuple,), members)
 

@@ -48,6 +48,14 @@ _BLOCK: Final = Verdict(Origin.FAKE, "the entry is None, which blocks the import
 _LIBRARY_PARTS: Final = frozenset(("site-packages", "dist-packages"))
 _EXTENSION_SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
 _OWN_PACKAGE: Final = top_level(__name__)
+# One for many modules: every garbage collection looks at each.
+_OWN_PART: Final = Verdict(Origin.FOREIGN, "a part of the isolation itself")
+_BY_EXTENSION: Final = Verdict(Origin.FOREIGN, "made by an extension module", is_extension=True)
+_EXTENSION: Final = Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
+_STANDARD: Final = Verdict(Origin.FOREIGN, "the standard library")
+_OUTSIDE: Final = Verdict(Origin.FIRST_PARTY, "its source lies outside of all installed packages")
+_IN_LIBRARY: Final = {part: Verdict(Origin.FOREIGN, f"it lies in {part}") for part in _LIBRARY_PARTS}
+_WITHOUT_FILE: Final = {kind: Verdict(Origin.FOREIGN, f"a {kind} module") for kind in ("built-in", "frozen")}
 _PYTEST_FILLER: Final = "Empty module created by pytest"
 # Made by C code through PyImport_AddModule, without spec or file, next to an extension module.
 _MADE_BY_C: Final = ("cython_runtime", "_cython_", "_openssl", "__mp_main__")
@@ -173,7 +181,8 @@ class Origins:
         if known is not None and module is not None and self._judged.get(name, _no_module)() is module:
             return known
         verdict = self._judge(name, module, sys.modules if modules is None else modules)
-        if type(module) is ModuleType:
+        # What is told by the name alone needs no reference to what it was told of.
+        if type(module) is ModuleType and verdict is not _OWN_PART:
             # In this order: another thread may read the verdict before it reads about what it is.
             self._judged.pop(name, None)
             self._verdicts[name] = verdict
@@ -232,12 +241,12 @@ class Origins:
 
     def _judge(self, name: str, module: object, modules: Mapping[Any, object]) -> Verdict:
         if top_level(name) == _OWN_PACKAGE:
-            return Verdict(Origin.FOREIGN, "a part of the isolation itself")
+            return _OWN_PART
         if module is None:
             return _BLOCK
         own = namespace(module)
         if self._is_made_by_c(name, own or {}, modules):
-            return Verdict(Origin.FOREIGN, "made by an extension module", is_extension=True)
+            return _BY_EXTENSION
         # isinstance() would ask the object for its __class__.
         if own is None or not issubclass(type(module), ModuleType):
             return self._judge_odd_object(name, module, own, modules)
@@ -250,10 +259,7 @@ class Origins:
         # Many copies of a module may come from one file.
         verdict = self._files.get((name, file))
         if verdict is None:
-            if file.endswith(_EXTENSION_SUFFIXES):
-                verdict = Verdict(Origin.FOREIGN, "an extension module", is_extension=True)
-            else:
-                verdict = self._judge_path(name, file)
+            verdict = _EXTENSION if file.endswith(_EXTENSION_SUFFIXES) else self._judge_path(name, file)
             self._files[name, file] = verdict
         return verdict
 
@@ -270,10 +276,10 @@ class Origins:
     def _judge_folder(self, path: str) -> Verdict:
         for part in path.replace("\\", "/").split("/"):
             if part in _LIBRARY_PARTS:
-                return Verdict(Origin.FOREIGN, f"it lies in {part}")
+                return _IN_LIBRARY[part]
         if path.startswith(self._standard):
-            return Verdict(Origin.FOREIGN, "the standard library")
-        return Verdict(Origin.FIRST_PARTY, "its source lies outside of all installed packages")
+            return _STANDARD
+        return _OUTSIDE
 
     def _judge_without_file(
         self, name: str, module: object, own: dict[str, Any], modules: Mapping[Any, object]
@@ -281,8 +287,8 @@ class Origins:
         spec = _real_spec(own)
         if spec is not None:
             origin, loader = spec_value(spec, "origin"), spec_value(spec, "loader")
-            if type(origin) is str and origin in ("built-in", "frozen"):
-                return Verdict(Origin.FOREIGN, f"a {origin} module")
+            if type(origin) is str and origin in _WITHOUT_FILE:
+                return _WITHOUT_FILE[origin]
             locations = _path_entries(own.get("__path__"))
             if loader is None or class_name(type(loader)).endswith("NamespaceLoader"):
                 if locations:
