@@ -25,6 +25,7 @@ from pytest_import_isolation.contents.read_names import (
     taken_at_import,
 )
 from pytest_import_isolation.contents.source_writes import (
+    copies_attribute,
     may_write_attributes,
     may_write_to,
     owners_in,
@@ -339,6 +340,26 @@ def test_what_writes_to_a_name_is_seen_before_the_text_is_parsed(text: str) -> N
 )
 def test_what_only_reads_a_name_need_not_be_parsed(text: str) -> None:
     assert not may_write_to(text, "limit")
+
+
+@pytest.mark.parametrize(
+    ("text", "copies"),
+    [
+        ("before = app.limits.copy()", True),
+        ("before = app.limits[:]", True),
+        ("before = app.limits [ : ]", True),
+        ("before = copy(app.limits)", True),
+        ("before = copy.deepcopy( shop.app.limits )", True),
+        ("before = app.limits\nother = dict(app.limits)", True),
+        ("before = list(app.limits, 1)", False),
+        ("before = listed(app.limits)", False),
+        ("before = app.limits.copy", False),
+        ("before = app.all_limits.copy()", False),
+        ("before = list(limits)", False),
+    ],
+)
+def test_which_texts_copy_what_an_attribute_holds(text: str, copies: bool) -> None:
+    assert copies_attribute(text, "limits") is copies
 
 
 def test_the_folders_of_a_package_are_changed_in_other_words() -> None:

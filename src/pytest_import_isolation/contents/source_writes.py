@@ -47,6 +47,8 @@ _OTHER_TARGET: Final = regex(
 # What is written to by plain statements, and before it the name of what has it.
 _PLAIN_TARGET: Final = regex(r"\.(\w+)[ \t]*=(?!=)")
 _LAST_NAME: Final = regex(r"[^\W\d][\w.]*\Z")
+# What calls for a copy of an attribute, up to its name.
+_COPYING: Final = regex(r"\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.\Z")
 _SETTING: Final = regex(r"setattr\(\s*([\w.]+)\s*,\s*['\"](\w+)['\"]")
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
@@ -104,6 +106,7 @@ class SourceWrites:
         self._owners: dict[str, frozenset[str]] = {}
         # By some files and a name: many tests make the same change.
         self._writing: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+        self._copies: dict[tuple[str, str], bool] = {}
         # Of the latest files only: there are many.
         self._words: dict[str, Set[str]] = {}
 
@@ -175,6 +178,13 @@ class SourceWrites:
                 and name in self.of(file).any
             )
             self._writing[files, name] = found
+        return found
+
+    def copies(self, file: str, name: str) -> bool:
+        """Tell whether a file copies what an attribute of that name holds: a dictionary, list or set."""
+        found = self._copies.get((file, name))
+        if found is None:
+            found = self._copies[file, name] = copies_attribute(self.text(file), name)
         return found
 
 
@@ -315,7 +325,9 @@ def _last_parts(node: ast.AST) -> Iterator[str]:
 def copies_attribute(source: str, name: str) -> bool:
     """Tell whether a text copies what an attribute of that name holds: a dictionary, list or set."""
     word = re.escape(name)
-    copying = (
-        rf"\.{word}\s*(?:\.copy\(|\[\s*:\s*\])|\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.{word}\s*\)"
-    )
-    return re.search(copying, source) is not None
+    # It begins with the word: see above.
+    for found in re.finditer(rf"{word}(?<=\.{word})\s*(?:(\.copy\(|\[\s*:\s*\])|\))", source):
+        at = found.start()
+        if found[1] is not None or _COPYING.search(source, max(0, at - _LONGEST_NAME), at):
+            return True
+    return False

@@ -18,7 +18,7 @@ from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.path_changes import PATH
-from pytest_import_isolation.contents.source_writes import SourceWrites, copies_attribute
+from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.contents.write_statements import (
     Statement,
@@ -133,7 +133,7 @@ class Writers:
         # The text of the module itself may be long: it is read last.
         if self._is_in_a_test(change) or self._is_own_state(change):
             return False
-        if _is_put_back(change, map(self.sources.text, written)):
+        if _may_be_put_back(change) and any(self.sources.copies(file, change.name) for file in written):
             return False
         if is_certain or any(self._names_target(file, change) for file in written):
             return True
@@ -351,8 +351,8 @@ def _definition(value: object, file: str, lines: range | None) -> Statement | No
     return Statement(line, 0, is_direct=False) if line in lines else None
 
 
-def _is_put_back(change: ContentChange, texts: Iterable[str]) -> bool:
-    """Tell whether what was left may be a copy that a test made, to put it back later.
+def _may_be_put_back(change: ContentChange) -> bool:
+    """Tell whether what was left may be a copy of what stood there, made to be put back later.
 
     What stood there was changed in place meanwhile: to put that back would bring these changes back.
     """
@@ -361,7 +361,6 @@ def _is_put_back(change: ContentChange, texts: Iterable[str]) -> bool:
         sort is not None
         and change.name != PATH  # which is another one only if it says other folders
         and sort is _sort_of_container(change.after)
-        and any(copies_attribute(text, change.name) for text in texts)
     )
 
 
