@@ -29,6 +29,19 @@ def test_a_function_of_a_module_in_a_package_is_reached_through_the_package() ->
     assert _names(user.use) == ["use", "total"]
 
 
+def test_a_method_of_what_an_object_holds_is_reached_through_it() -> None:
+    user = _module(
+        "user",
+        "class Cart:\n"
+        "    def total(self): pass\n"
+        "class Shop:\n"
+        "    cart = Cart()\n"
+        "shop = Shop()\n"
+        "def use(): return shop.cart.total()\n",
+    )
+    assert _names(user.use) == ["use", "total"]
+
+
 def test_packages_that_hold_each_other_are_looked_at_once() -> None:
     names = [f"part{number}" for number in range(20)]
     parts = {name: ModuleType(name) for name in names}

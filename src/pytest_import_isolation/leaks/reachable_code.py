@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.failed_statements import attribute_of, value_of
@@ -16,6 +16,14 @@ from pytest_import_isolation.machinery.modules import ABSENT, class_home, is_ins
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _MOST_CODE: Final = 300
+_MOST_VALUES: Final = 500
+#: Types whose attributes lead to no code of the users', by their identities.
+_WITHOUT_ATTRIBUTES: Final = frozenset(
+    map(
+        id,
+        (FunctionType, BuiltinFunctionType, type(None), bool, int, float, str, bytes, tuple, list, dict, set),
+    )
+)
 
 
 class ReachedCode(NamedTuple):
@@ -36,17 +44,14 @@ class ReachedCode(NamedTuple):
         code = self.code
         local = () if self.frame is None else (*code.co_varnames, *code.co_freevars)
         names = (*code.co_names, *local)
-        waiting = [value for name in dict.fromkeys(names) if (value := self.value(name)) is not ABSENT]
-        modules = {id(value) for value in waiting}
-        for value in waiting:  # it grows by the modules in packages: package.module.function
+        found = {id(value): value for name in names if (value := self.value(name)) is not ABSENT}
+        waiting = [*found.values()]
+        for value in waiting:  # it grows: package.module.function, test.shop.total
             yield value
-            for attribute in self._attributes_of(value):
-                if issubclass(type(value), ModuleType) and issubclass(type(attribute), ModuleType):
-                    if id(attribute) not in modules:
-                        modules.add(id(attribute))
-                        waiting.append(attribute)
-                else:
-                    yield attribute
+            if id(type(value)) not in _WITHOUT_ATTRIBUTES and len(waiting) < _MOST_VALUES:
+                new = {id(one): one for one in self._attributes_of(value) if id(one) not in found}
+                found.update(new)
+                waiting += new.values()
 
     def _attributes_of(self, value: object) -> Iterator[object]:
         called = ("__init__", "__call__") if issubclass(type(value), type) else ()
