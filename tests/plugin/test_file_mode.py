@@ -751,3 +751,19 @@ def test_a_file_that_imports_in_a_window_of_its_own_still_shares_what_it_importe
     run = suite.run(files, "--isolate-imports=file", "-s")
     assert run.outcomes == {"passed": 2}
     assert run.output.count("executed app.core") == 1
+
+
+def test_what_an_application_takes_out_itself_does_not_keep_its_files_apart(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": """
+            import sys
+            import app.start
+            del sys.modules["app.start"]
+            print("executed app")
+            """,
+        "app/start.py": "",
+        **{f"tests/test_{name}.py": f"import app\n\ndef test_{name}(): pass\n" for name in "abc"},
+    }
+    run = suite.run(files, "--isolate-imports=file", "-s", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.output.count("executed app") == 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from pytest_import_isolation.machinery.modules import file_of, missing_among
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, missing_among
+from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.origins import Origin, Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.open_windows import open_windows
 from pytest_import_isolation.window.window import Window
@@ -42,14 +44,21 @@ class WindowExecutions:
             self._window = None
 
     def have_thrown_out(self) -> bool:
-        """Tell whether a first-party module is gone that was executed, or was executed more than once."""
+        """Tell whether a first-party module is gone that was executed, or was executed more than once.
+
+        What the application takes out itself when it is executed, it takes out wherever it is imported.
+        """
         # Of a copy: other threads may be importing.
-        names = {*missing_among(self._files.copy()), *self._again}
-        return any(
-            file is not None and self._origins.of_file(name, file) is Origin.FIRST_PARTY
-            for name in names
-            for file in (self._files[name],)
-        )
+        names = [
+            name for name in {*missing_among(self._files.copy()), *self._again} if self._is_first_party(name)
+        ]
+        ownership = Ownership(self._origins)
+        changes = (SingleChange("entry", name, ABSENT, sys.modules.get(name, ABSENT)) for name in names)
+        return any(ownership.owner(change) is None for change in changes)
+
+    def _is_first_party(self, name: str) -> bool:
+        file = self._files[name]
+        return file is not None and self._origins.of_file(name, file) is Origin.FIRST_PARTY
 
     def _note(self, name: str) -> None:
         if not open_windows or open_windows[-1] is not self._window:
