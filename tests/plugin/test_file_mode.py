@@ -767,3 +767,56 @@ def test_what_an_application_takes_out_itself_does_not_keep_its_files_apart(suit
     run = suite.run(files, "--isolate-imports=file", "-s", "-o", "pythonpath=.")
     assert run.outcomes == {"passed": 3}
     assert run.output.count("executed app") == 1
+
+
+# Each throws out an installed package, to have it executed anew, as it needs it.
+_EXECUTES_ANEW = {
+    "site-packages/lib/__init__.py": "from lib.part import NAME",
+    "site-packages/lib/part.py": "NAME = 'real'",
+    "conftest.py": "import lib",
+    "helper.py": """
+        import sys
+
+        def purge():
+            for name in [name for name in sys.modules if name.partition(".")[0] == "lib"]:
+                del sys.modules[name]
+        """,
+    "test_real.py": """
+        import helper
+        helper.purge()
+
+        def test_real():
+            import lib
+            assert lib.NAME == "real"
+            helper.held = lib
+
+        def test_same_again():
+            import lib
+            assert lib is getattr(helper, "held", lib)
+        """,
+    "test_z_fake.py": """
+        import sys
+        from types import ModuleType
+        import helper
+
+        def test_fake():
+            helper.purge()
+            sys.modules["lib.part"] = ModuleType("lib.part")
+            sys.modules["lib.part"].NAME = "fake"
+            import lib
+            assert lib.NAME == "fake"
+        """,
+}
+
+
+@pytest.mark.parametrize("order", [("test_real.py", "test_z_fake.py"), ("test_z_fake.py", "test_real.py")])
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_who_throws_out_an_installed_package_does_not_get_the_second_copy_of_another_file(
+    suite: Suite, mode: str, order: tuple[str, str]
+) -> None:
+    env = {"PYTHONPATH": f"{suite.root / 'site-packages'}:{suite.python_path}"}
+    run = suite.run(_EXECUTES_ANEW, f"--isolate-imports={mode}", *order, env=env)
+    if mode == "off" and order[0] == "test_z_fake.py":
+        assert run.outcomes == {"failed": 1, "passed": 2}
+    else:
+        assert run.outcomes == {"passed": 3}
