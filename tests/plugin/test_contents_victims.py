@@ -423,3 +423,55 @@ def test_no_code_of_what_a_failing_test_uses_is_run_when_its_code_is_followed(su
     run = suite.run(files, "--import-leak-report")
     assert run.outcomes == {"passed": 1, "failed": 1}
     assert _failed_who_met(run, run.leak("reloaded", "app.settings")) == ["test_it"]
+
+
+def test_a_victim_that_writes_to_what_a_body_made_anew_and_reads_what_it_made_before_is_told(
+    suite: Suite,
+) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/config.py": """
+            import os
+
+            options = {"limit": int(os.environ.get("LIMIT", "3"))}
+            PAIR = ("a", 1)
+            """,
+        "app/admin.py": """
+            import app.config
+
+            def change(limit): app.config.options["limit"] = limit
+            """,
+        "app/shop.py": """
+            from app.config import PAIR, options
+
+            def limit(): return options["limit"]
+
+            def pair(): return PAIR
+            """,
+        "test_a.py": """
+            import importlib, app.config
+
+            def test_limit(monkeypatch):
+                monkeypatch.setenv("LIMIT", "5")
+                importlib.reload(app.config)
+                assert app.config.options["limit"] == 5
+            """,
+        "test_b.py": """
+            from app import shop
+            from app.admin import change
+
+            def test_limit():
+                change(9)
+                assert shop.limit() == 9
+
+            def test_pair():
+                assert shop.pair() == ()
+            """,
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 2}
+    leak = run.leak("reloaded", "app.config")
+    # Nobody holds a class or function of it.
+    assert leak["severity"] == "warning"
+    assert _failed_who_met(run, leak) == ["test_limit"]
+    assert run.output.count(f"- {_MAY_MATTER} -") == 1
