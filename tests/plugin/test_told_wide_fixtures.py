@@ -711,3 +711,35 @@ def test_a_fixture_that_is_never_torn_down_answers_for_what_it_left(suite: Suite
     assert not leak["contained"]
     if scope == "module":  # what a session's fixture writes to modules belongs to nobody
         assert run.leak("attribute-left", "shop.RATE")["location"]["file"] == "test_a.py"
+
+
+def test_a_second_copy_over_a_wide_fixtures_gap_is_told_beside_an_attribute_of_its_name(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import sys
+
+                def setup_module():
+                    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+                        del sys.modules[name]
+
+                class TestIt:
+                    @classmethod
+                    def teardown_class(cls):
+                        import app.core
+                        app.core = 7
+
+                    def test_it(self): pass
+            """,
+            "test_b.py": "def test_b():\n    import app.core as core\n    assert core != 7\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert sorted(_blamed(run)) == [
+        ("attribute-left", "app.core", "test_a.py::TestIt", "teardown"),
+        ("replaced", "app", "test_a.py", "setup"),
+        ("replaced", "app.core", "test_a.py", "setup"),
+    ]

@@ -21,7 +21,7 @@ from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_functions import has_fixture
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.report.records import INFO, Polluter
+from pytest_import_isolation.report.records import INFO, MODULE_KINDS, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
@@ -249,8 +249,10 @@ class FixtureChanges:
         return (
             change.what == "entry"
             and is_real(change.key, change.after, self._origins)
+            # A name in a package can be that of a module below it.
             and not any(
-                leak.name == change.key and leak.severity != INFO for leak in self._found.leaks[number:]
+                leak.name == change.key and leak.severity != INFO and leak.kind in MODULE_KINDS
+                for leak in self._found.leaks[number:]
             )
         )
 
