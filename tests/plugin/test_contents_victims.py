@@ -475,3 +475,31 @@ def test_a_victim_that_writes_to_what_a_body_made_anew_and_reads_what_it_made_be
     assert leak["severity"] == "warning"
     assert _failed_who_met(run, leak) == ["test_limit"]
     assert run.output.count(f"- {_MAY_MATTER} -") == 1
+
+
+def test_what_a_conftest_decides_is_no_error_for_a_failure_that_says_nothing_of_it(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/rates.py": "def rate(): return 5\n\ndef double(): return 2 * rate()\n",
+        "one/__init__.py": "",
+        "one/conftest.py": """
+            import pytest
+            from app import rates
+
+            @pytest.fixture(scope="package", autouse=True)
+            def changed():
+                rates.rate = lambda: 6
+            """,
+        "one/test_a.py": "def test_a(): pass\n",
+        "two/test_b.py": """
+            from app.rates import double
+
+            def test_b():
+                assert double() == 10
+            """,
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("attribute-left", "app.rates.rate")
+    assert leak["severity"] == "warning"
+    assert _failed_who_met(run, leak) == ["test_b"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from itertools import islice
 from typing import Any
 
@@ -66,6 +66,7 @@ class FoundLeaks:
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
         self._suspects: set[int] = set()
+        self._unsaid: set[tuple[int, str]] = set()  # with failed tests that say nothing of them
         # What hooks wrote to modules, once each.
         self._by_hooks: set[tuple[str, str]] = set()
         # What was found in other processes, once each.
@@ -259,7 +260,8 @@ class FoundLeaks:
             failure: what is known of it.
             touches: tells whether the failure touches a module.
         """
-        self._exposures.note_failure(nodeid, phase, failure)
+        for unsaid in self._exposures.note_failure(nodeid, phase, failure):
+            self._unsaid.update((number, nodeid) for number in unsaid.leaks)
         outcomes = self._exposures.outcomes
         return [
             Met(
@@ -285,8 +287,8 @@ class FoundLeaks:
                 told.append(leak)
                 continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))
-            has_failed = any(exposure.outcome in FAILURES for exposure in exposed)
-            severity = ERROR if number in self._suspects and has_failed else leak.severity
+            is_error = number in self._suspects and _is_said(number, exposed, self._unsaid)
+            severity = ERROR if is_error else leak.severity
             told.append(leak._replace(exposed=exposed, severity=severity))
         return tuple(told)
 
@@ -334,6 +336,11 @@ def _exposed_among(leaks: Iterable[Leak], nodeids: Collection[str]) -> dict[int,
     """Return those of some tests that met leaks, by the numbers of these."""
     exposed = (tuple(each for each in leak.exposed if each.nodeid in nodeids) for leak in leaks)
     return {number: some for number, some in enumerate(exposed) if some}
+
+
+def _is_said(number: int, exposed: Iterable[Exposure], unsaid: Set[tuple[int, str]]) -> bool:
+    """Tell whether one of those that met a leak failed, and its failure says so."""
+    return any(one.outcome in FAILURES and (number, one.nodeid) not in unsaid for one in exposed)
 
 
 def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:

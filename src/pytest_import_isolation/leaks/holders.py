@@ -92,8 +92,10 @@ def held(
     entries: Mapping[str, WatchedChange],
     failure: Failure,
     is_users: Callable[[str], bool],
-) -> Iterator[tuple[WatchedChange, tuple[str, int]]]:
-    """Yield the changes that a failing test can have met, with the file and line where it did.
+) -> Iterator[tuple[WatchedChange, tuple[str, int], bool]]:
+    """Yield the changes that a failing test can have met, where it did, and whether the failure says so.
+
+    The place is a file and a line.
 
     Args:
         watching: the changes of contents.
@@ -106,19 +108,19 @@ def held(
     entry = entries.get(spec[1]) if spec is not None else None
     asked = [one.place for one in holders if one.place is not None and is_users(one.place[0])]
     if entry is not None and entry.is_in_place and asked:
-        yield entry, asked[-1]
+        yield entry, asked[-1], True
     words: set[str] = set()
     reach: Reach | None = None
     for watched in watching:
         if isinstance(watched, WatchedFunction):
             at = None if watched.is_over else watched.place_in(holders, is_users)
             if at is not None:
-                yield watched, at
+                yield watched, at, True
             continue
         if watched.is_over:
             continue
         words = words or set(_WORD.findall(failure.text))
-        place = _place_of_holder(watched, failure, words, is_users)
+        place = said = _place_of_holder(watched, failure, words, is_users)
         if place is None:
             reach = reach or Reach(failure.functions, failure.frames, is_users)
             place = _place_of_user(watched, reach)
@@ -126,7 +128,7 @@ def held(
             file, line = place
             # The module itself, or else the package of which it is an attribute.
             lines = (line_of_import(file, part) for part in reversed(watched.name.split(".")))
-            yield watched, (file, next(filter(None, lines), line))
+            yield watched, (file, next(filter(None, lines), line)), said is not None
 
 
 def _place_of_holder(
