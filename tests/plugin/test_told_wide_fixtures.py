@@ -743,3 +743,30 @@ def test_a_second_copy_over_a_wide_fixtures_gap_is_told_beside_an_attribute_of_i
         ("replaced", "app", "test_a.py", "setup"),
         ("replaced", "app.core", "test_a.py", "setup"),
     ]
+
+
+def test_a_second_copy_in_the_place_of_a_wide_fixtures_fake_is_told(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "class Core: pass",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import sys
+
+                class TestIt:
+                    @classmethod
+                    def teardown_class(cls):
+                        sys.modules["app.core"] = object()
+
+                    def test_it(self): pass
+            """,
+            "test_b.py": "import importlib, sys\n\ndef test_b():\n"
+            "    del sys.modules['app.core']\n    importlib.import_module('app.core')\n",
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert [who for who in _blamed(run) if who[0] == "replaced"] == [
+        ("replaced", "app.core", "test_a.py::TestIt", "teardown"),
+        ("replaced", "app.core", "test_b.py::test_b", "call"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,11 @@ class Originals:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._by_key: dict[Any, weakref.ref[Any]] = {}
+
+    def note(self, changes: Iterable[SingleChange]) -> None:
+        """Remember what somebody else left, who answers for it."""
+        for change in changes:
+            self.compared(change)
 
     def compared(self, change: SingleChange) -> SingleChange:
         """Return a change of an entry as it is for those who hold the original.
