@@ -770,3 +770,56 @@ def test_a_second_copy_in_the_place_of_a_wide_fixtures_fake_is_told(suite: Suite
         ("replaced", "app.core", "test_a.py::TestIt", "teardown"),
         ("replaced", "app.core", "test_b.py::test_b", "call"),
     ]
+
+
+def test_a_second_copy_that_a_wide_fixture_puts_in_the_place_of_a_fake_is_told(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": "import sys\n\ndef test_a(): sys.modules['app.core'] = object()\n",
+            "test_b.py": """
+                import importlib, sys
+
+                class TestIt:
+                    @classmethod
+                    def setup_class(cls):
+                        del sys.modules["app.core"]
+                        importlib.import_module("app.core")
+
+                    def test_it(self): pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == [
+        ("replaced", "app.core", "test_a.py::test_a", "call"),
+        ("replaced", "app.core", "test_b.py::TestIt", "setup"),
+    ]
+
+
+def test_who_imports_what_a_wide_fixture_removed_with_its_fake_is_not_blamed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import pytest, sys
+
+                @pytest.fixture(scope="module")
+                def fake():
+                    sys.modules["app.core"] = object()
+                    yield
+                    del sys.modules["app.core"]
+
+                def test_first(fake): pass
+
+                def test_last(fake): pass
+            """,
+            "test_b.py": "def test_b():\n    import app.core\n",
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert _blamed(run) == [("removed", "app.core", "test_a.py", "teardown")]

@@ -25,9 +25,14 @@ class Originals:
         self._by_key: dict[Any, weakref.ref[Any]] = {}
 
     def note(self, changes: Iterable[SingleChange]) -> None:
-        """Remember what somebody else left, who answers for it."""
+        """Remember the modules in the place of which somebody left fakes who answers for that elsewhere."""
         for change in changes:
-            self.compared(change)
+            if change.what != "entry" or type(change.key) is not str:
+                continue
+            if change.after is ABSENT:
+                self._by_key.pop(change.key, None)
+            elif not self._is_real(change.key, change.after):
+                self.compared(change)
 
     def compared(self, change: SingleChange) -> SingleChange:
         """Return a change of an entry as it is for those who hold the original.
