@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -252,3 +252,254 @@ def test_a_victim_that_reaches_a_module_as_an_attribute_of_its_package_is_told(s
     }
     told = run.output.partition("import leaks ===")[0]
     assert told.count("import leaks: something imported here had been changed") == 2
+
+
+# The reload gives a constant another value, and the application holds a function of the first execution.
+_SETTINGS = {
+    "app/__init__.py": "",
+    "app/settings.py": """
+        import os
+
+        LIMIT = int(os.environ.get("LIMIT", "3"))
+
+        def limit(): return LIMIT
+
+        class Settings:
+            def __init__(self): self.most = LIMIT
+        """,
+    "app/shop.py": """
+        from app.settings import Settings as Own, limit as most
+
+        def total(): return most()
+
+        class Shop:
+            def __init__(self): self.settings = Own()
+
+            def most(self): return self.settings.most
+
+        def name(): return "shop"
+        """,
+    "test_a.py": """
+        import importlib
+        import app.settings
+
+        def test_limit(monkeypatch):
+            monkeypatch.setenv("LIMIT", "5")
+            importlib.reload(app.settings)
+            assert app.settings.limit() == 5
+        """,
+    "test_b.py": """
+        import pytest
+        import app.shop
+        from app.shop import Shop, name, total
+
+        @pytest.fixture
+        def shop():
+            return Shop()
+
+        def test_function():
+            assert total() == 3
+
+        def test_module():
+            assert app.shop.total() == 3
+
+        def test_fixture(shop):
+            assert shop.most() == 3
+
+        def test_other():
+            assert name() == "store"
+        """,
+}
+_MAY_MATTER = "import leaks that may matter: something imported here had been changed"
+
+
+def _failed_who_met(run: Run, leak: dict[str, Any]) -> list[str]:
+    return [met["nodeid"].partition("::")[2] for met in leak["exposed"] if met["outcome"] == "failed"]
+
+
+def test_a_victim_whose_code_reaches_a_function_of_the_old_execution_is_told_without_certainty(
+    suite: Suite,
+) -> None:
+    run = suite.run(_SETTINGS, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 4}
+    leak = run.leak("reloaded", "app.settings")
+    assert _failed_who_met(run, leak) == ["test_function", "test_module", "test_fixture"]
+    assert {(met["file"], met["line"]) for met in leak["exposed"]} == {("app/shop.py", 2)}
+    # The one that fails for another reason is told nothing.
+    assert run.output.count(f"- {_MAY_MATTER} -") == 3
+    assert "- import leaks: something imported here" not in run.output
+    told = " ".join(run.output.split())
+    assert (
+        told.count("Neither the traceback nor the error touches what had been changed. app.settings: ") == 3
+    )
+    assert "reloaded by test_a.py::test_limit (call), at test_a.py:7" in told
+    # It is not known to be the reason, so that the command which proves it is told, too.
+    assert "blame test_b.py::test_function" in told
+
+
+def test_isolation_cures_it_and_the_other_one_fails_as_before(suite: Suite) -> None:
+    run = suite.run(_SETTINGS, "--isolate-imports=file")
+    assert run.outcomes == {"passed": 4, "failed": 1}
+
+
+def test_a_victim_that_calls_a_function_of_the_old_execution_by_another_name_is_told(suite: Suite) -> None:
+    test = "from app.settings import limit as most\n\ndef test_it():\n    assert most() == 3\n"
+    run = suite.run({**_SETTINGS, "test_b.py": test}, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "imported here at test_b.py:1" in _hint(run)
+    assert "test_b.most came from another execution of it" in _hint(run)
+
+
+def test_a_reload_that_gave_the_same_values_is_met_by_nobody_who_holds_the_module_alone(suite: Suite) -> None:
+    files = {
+        **_SETTINGS,
+        "app/shop.py": "import app.settings\n\ndef total(): return app.settings.limit()\n",
+        "test_a.py": "import importlib, app.settings\n\ndef test_a(): importlib.reload(app.settings)\n",
+        "test_b.py": "from app.shop import total\n\ndef test_total(): assert total() == 4\n",
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert run.leak("reloaded", "app.settings")["exposed"] == []
+    assert "something imported here" not in run.output
+
+
+def test_a_victim_whose_code_reads_what_was_assigned_elsewhere_is_told_without_certainty(
+    suite: Suite,
+) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/rates.py": "RATE = 5\n\ndef double(): return 2 * RATE\n\ndef label(): return 'rate'\n",
+        "app/shop.py": """
+            import app.rates
+
+            def total(): return app.rates.double()
+
+            def name(): return app.rates.label()
+            """,
+        "test_a.py": "from app import rates\n\ndef test_rate(): rates.RATE = 6\n",
+        "test_b.py": """
+            from app.shop import name, total
+
+            def test_total():
+                assert total() == 10
+
+            def test_name():
+                assert name() == "price"
+            """,
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 2}
+    assert _failed_who_met(run, run.leak("attribute-left", "app.rates.RATE")) == ["test_total"]
+    assert run.output.count(f"- {_MAY_MATTER} -") == 1
+    assert "imported here at app/shop.py:2" in run.output
+
+
+def test_no_code_of_what_a_failing_test_uses_is_run_when_its_code_is_followed(suite: Suite) -> None:
+    files = {
+        **_SETTINGS,
+        "test_b.py": """
+            import pytest
+
+            class Kind(type):
+                def __getattribute__(cls, name): pytest.exit(f"asked for {name}")
+                def __eq__(cls, other): pytest.exit("compared")
+                def __hash__(cls): pytest.exit("hashed")
+
+            class Hostile(metaclass=Kind):
+                def __getattribute__(self, name): pytest.exit(f"asked for {name}")
+                def __eq__(self, other): pytest.exit("compared")
+                def __hash__(self): pytest.exit("hashed")
+                def __bool__(self): pytest.exit("tested")
+
+            HOSTILE = object.__new__(Hostile)
+
+            def test_it():
+                own = HOSTILE
+                assert True and 3 == 4, [type(Hostile), type(own), own is HOSTILE, app_total()]
+
+            from app.shop import total as app_total
+            """,
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert _failed_who_met(run, run.leak("reloaded", "app.settings")) == ["test_it"]
+
+
+def test_a_victim_that_writes_to_what_a_body_made_anew_and_reads_what_it_made_before_is_told(
+    suite: Suite,
+) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/config.py": """
+            import os
+
+            options = {"limit": int(os.environ.get("LIMIT", "3"))}
+            PAIR = ("a", 1)
+            """,
+        "app/admin.py": """
+            import app.config
+
+            def change(limit): app.config.options["limit"] = limit
+            """,
+        "app/shop.py": """
+            from app.config import PAIR, options
+
+            def limit(): return options["limit"]
+
+            def pair(): return PAIR
+            """,
+        "test_a.py": """
+            import importlib, app.config
+
+            def test_limit(monkeypatch):
+                monkeypatch.setenv("LIMIT", "5")
+                importlib.reload(app.config)
+                assert app.config.options["limit"] == 5
+            """,
+        "test_b.py": """
+            from app import shop
+            from app.admin import change
+
+            def test_limit():
+                change(9)
+                assert shop.limit() == 9
+
+            def test_pair():
+                assert shop.pair() == ()
+            """,
+    }
+    run = suite.run(files, "--import-leak-report")
+    assert run.outcomes == {"passed": 1, "failed": 2}
+    leak = run.leak("reloaded", "app.config")
+    # Nobody holds a class or function of it.
+    assert leak["severity"] == "warning"
+    assert _failed_who_met(run, leak) == ["test_limit"]
+    assert run.output.count(f"- {_MAY_MATTER} -") == 1
+
+
+def test_what_a_conftest_decides_is_no_error_for_a_failure_that_says_nothing_of_it(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/rates.py": "def rate(): return 5\n\ndef double(): return 2 * rate()\n",
+        "one/__init__.py": "",
+        "one/conftest.py": """
+            import pytest
+            from app import rates
+
+            @pytest.fixture(scope="package", autouse=True)
+            def changed():
+                rates.rate = lambda: 6
+            """,
+        "one/test_a.py": "def test_a(): pass\n",
+        "two/test_b.py": """
+            from app.rates import double
+
+            def test_b():
+                assert double() == 10
+            """,
+    }
+    run = suite.run(files, "--import-leak-report", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("attribute-left", "app.rates.rate")
+    assert leak["severity"] == "warning"
+    assert _failed_who_met(run, leak) == ["test_b"]

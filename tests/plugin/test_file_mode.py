@@ -665,3 +665,158 @@ def test_a_path_entry_beside_a_reload_from_elsewhere_is_contained(suite: Suite) 
         leak["polluter"]["nodeid"]: leak["contained"] for leak in run.leaks if leak["kind"] == "path-added"
     }
     assert added == {"test_a.py": True, "test_b.py": True}
+
+
+# A helper of the tests keeps what its first copy of the application had; a file then throws that copy out.
+_THROWS_OUT = {
+    "app/__init__.py": "",
+    "app/errors.py": "class Refused(Exception): pass",
+    "tests/__init__.py": "",
+    "tests/base.py": """
+        from app.errors import Refused
+
+        def is_refused(function):
+            try:
+                function()
+            except Refused:
+                return True
+        """,
+    "tests/purge.py": """
+        import sys
+
+        def purge():
+            for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+                del sys.modules[name]
+        """,
+    "tests/test_victim.py": """
+        from tests.base import is_refused
+        from app.errors import Refused
+
+        def test_victim():
+            def refuse(): raise Refused
+            assert is_refused(refuse)
+        """,
+}
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+@pytest.mark.parametrize("name", ["a", "z"])
+@pytest.mark.parametrize("again", ["", "import app.errors"])
+@pytest.mark.parametrize("how", ["import sys; del sys.modules['app.errors'], sys.modules['app']", "purge()"])
+def test_what_a_file_imports_and_throws_out_leaves_no_first_copy_to_others(
+    suite: Suite, how: str, again: str, name: str, mode: str
+) -> None:
+    polluter = f"""
+        from tests.base import is_refused
+        from tests.purge import purge
+        {how}
+        {again}
+
+        def test_polluter(): pass
+        """
+    files = {**_THROWS_OUT, f"tests/test_{name}.py": polluter}
+    run = suite.run(files, f"--isolate-imports={mode}")
+    assert run.outcomes == {"passed": 2}
+
+
+def test_a_package_that_a_file_threw_out_alone_is_not_missing_above_what_stays(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/errors.py": "class Refused(Exception): pass",
+        "tests/__init__.py": "import app.errors",
+        "tests/test_a.py": "import sys\nsys.modules.pop('app')\n\ndef test_a(): pass\n",
+        "tests/test_b.py": "import app.errors\n\ndef test_b(): assert app.errors.Refused\n",
+    }
+    run = suite.run(files, "--isolate-imports=file")
+    assert run.outcomes == {"passed": 2}
+
+
+def test_a_file_that_imports_in_a_window_of_its_own_still_shares_what_it_imported_outside_of_it(
+    suite: Suite,
+) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/core.py": "print('executed app.core')",
+        "app/extra.py": "",
+        "test_a.py": """
+            from pytest_import_isolation import IsolatedImportContext
+            import app.core
+            with IsolatedImportContext(fakes={"zlib": {}}):
+                import app.extra
+
+            def test_a(): pass
+            """,
+        "test_b.py": "import app.core\n\ndef test_b(): pass\n",
+    }
+    run = suite.run(files, "--isolate-imports=file", "-s")
+    assert run.outcomes == {"passed": 2}
+    assert run.output.count("executed app.core") == 1
+
+
+def test_what_an_application_takes_out_itself_does_not_keep_its_files_apart(suite: Suite) -> None:
+    files = {
+        "app/__init__.py": """
+            import sys
+            import app.start
+            del sys.modules["app.start"]
+            print("executed app")
+            """,
+        "app/start.py": "",
+        **{f"tests/test_{name}.py": f"import app\n\ndef test_{name}(): pass\n" for name in "abc"},
+    }
+    run = suite.run(files, "--isolate-imports=file", "-s", "-o", "pythonpath=.")
+    assert run.outcomes == {"passed": 3}
+    assert run.output.count("executed app") == 1
+
+
+# Each throws out an installed package, to have it executed anew, as it needs it.
+_EXECUTES_ANEW = {
+    "site-packages/lib/__init__.py": "from lib.part import NAME",
+    "site-packages/lib/part.py": "NAME = 'real'",
+    "conftest.py": "import lib",
+    "helper.py": """
+        import sys
+
+        def purge():
+            for name in [name for name in sys.modules if name.partition(".")[0] == "lib"]:
+                del sys.modules[name]
+        """,
+    "test_real.py": """
+        import helper
+        helper.purge()
+
+        def test_real():
+            import lib
+            assert lib.NAME == "real"
+            helper.held = lib
+
+        def test_same_again():
+            import lib
+            assert lib is getattr(helper, "held", lib)
+        """,
+    "test_z_fake.py": """
+        import sys
+        from types import ModuleType
+        import helper
+
+        def test_fake():
+            helper.purge()
+            sys.modules["lib.part"] = ModuleType("lib.part")
+            sys.modules["lib.part"].NAME = "fake"
+            import lib
+            assert lib.NAME == "fake"
+        """,
+}
+
+
+@pytest.mark.parametrize("order", [("test_real.py", "test_z_fake.py"), ("test_z_fake.py", "test_real.py")])
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_who_throws_out_an_installed_package_does_not_get_the_second_copy_of_another_file(
+    suite: Suite, mode: str, order: tuple[str, str]
+) -> None:
+    env = {"PYTHONPATH": f"{suite.root / 'site-packages'}:{suite.python_path}"}
+    run = suite.run(_EXECUTES_ANEW, f"--isolate-imports={mode}", *order, env=env)
+    if mode == "off" and order[0] == "test_z_fake.py":
+        assert run.outcomes == {"failed": 1, "passed": 2}
+    else:
+        assert run.outcomes == {"passed": 3}

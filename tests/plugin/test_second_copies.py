@@ -32,6 +32,14 @@ _THROWS_OUT = {
             assert maker.make()
             del sys.modules["shapes"]
     """,
+    "del and import": """
+        import maker, sys
+
+        def test_polluter():
+            assert maker.make()
+            del sys.modules["shapes"]
+            import shapes
+    """,
     "setUpClass": """
         import maker, sys, unittest
         from unittest import mock
@@ -78,9 +86,8 @@ def test_who_fails_with_two_copies_is_told_who_threw_out_the_first(suite: Suite,
     leak = run.leak("evicted", "shapes")
     assert leak["polluter"]["nodeid"].startswith("test_a.py")
     assert leak["polluter"]["nodeid"].endswith("::test_polluter")
-    assert [(met["nodeid"], met["outcome"]) for met in leak["exposed"]] == [
-        ("test_b.py::test_victim", "failed")
-    ]
+    failed = [met["nodeid"] for met in leak["exposed"] if met["outcome"] == "failed"]
+    assert failed == ["test_b.py::test_victim"]
     assert ("mock.patch.dict" in leak["advice"]) is ("patch.dict" in _THROWS_OUT[way])
     assert run.output.count("    evicted by test_a.py::") == 1
     # A module of the project is not put aside: no mode brings the first copy back.
@@ -153,3 +160,42 @@ def test_no_code_of_the_users_runs_while_both_copies_are_looked_for(suite: Suite
     run = suite.run({**_PROJECT, "hostile.py": hostile, "test_a.py": polluter, "test_b.py": _VICTIMS})
     assert run.outcomes == {"passed": 2, "failed": 2}
     assert [met["nodeid"] for met in run.leak("evicted", "shapes")["exposed"]] == ["test_b.py::test_victim"]
+
+
+def test_a_file_that_throws_out_and_imports_again_what_its_helper_holds_is_told_to_who_fails(
+    suite: Suite,
+) -> None:
+    run = suite.run(
+        {
+            **_PROJECT,
+            "test_a.py": """
+                import maker, sys
+                maker.make()
+                sys.modules.pop("shapes")
+                from shapes import Shape
+
+                def test_polluter(): pass
+            """,
+            "test_b.py": _VICTIMS,
+        },
+        "--import-leak-report",
+    )
+    leak = run.leak("evicted", "shapes")
+    assert leak["polluter"] == {"nodeid": "test_a.py", "phase": "collect"}
+    assert leak["location"] == {"file": "test_a.py", "line": 4, "exact": True}
+    failed = [met["nodeid"] for met in leak["exposed"] if met["outcome"] == "failed"]
+    assert failed == ["test_b.py::test_victim"]
+
+
+def test_who_puts_the_first_copy_back_has_thrown_nothing_out(suite: Suite) -> None:
+    polluter = """
+        import maker, sys
+
+        def test_polluter(monkeypatch):
+            assert maker.make()
+            monkeypatch.delitem(sys.modules, "shapes")
+            import shapes
+    """
+    run = suite.run({**_PROJECT, "test_a.py": polluter, "test_b.py": _VICTIMS}, "--import-leak-report")
+    assert run.outcomes == {"passed": 3, "failed": 1}
+    assert [leak["kind"] for leak in run.leaks if leak["kind"] != "loaded"] == []

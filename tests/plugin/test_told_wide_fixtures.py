@@ -711,3 +711,115 @@ def test_a_fixture_that_is_never_torn_down_answers_for_what_it_left(suite: Suite
     assert not leak["contained"]
     if scope == "module":  # what a session's fixture writes to modules belongs to nobody
         assert run.leak("attribute-left", "shop.RATE")["location"]["file"] == "test_a.py"
+
+
+def test_a_second_copy_over_a_wide_fixtures_gap_is_told_beside_an_attribute_of_its_name(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import sys
+
+                def setup_module():
+                    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+                        del sys.modules[name]
+
+                class TestIt:
+                    @classmethod
+                    def teardown_class(cls):
+                        import app.core
+                        app.core = 7
+
+                    def test_it(self): pass
+            """,
+            "test_b.py": "def test_b():\n    import app.core as core\n    assert core != 7\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert sorted(_blamed(run)) == [
+        ("attribute-left", "app.core", "test_a.py::TestIt", "teardown"),
+        ("replaced", "app", "test_a.py", "setup"),
+        ("replaced", "app.core", "test_a.py", "setup"),
+    ]
+
+
+def test_a_second_copy_in_the_place_of_a_wide_fixtures_fake_is_told(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "class Core: pass",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import sys
+
+                class TestIt:
+                    @classmethod
+                    def teardown_class(cls):
+                        sys.modules["app.core"] = object()
+
+                    def test_it(self): pass
+            """,
+            "test_b.py": "import importlib, sys\n\ndef test_b():\n"
+            "    del sys.modules['app.core']\n    importlib.import_module('app.core')\n",
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert [who for who in _blamed(run) if who[0] == "replaced"] == [
+        ("replaced", "app.core", "test_a.py::TestIt", "teardown"),
+        ("replaced", "app.core", "test_b.py::test_b", "call"),
+    ]
+
+
+def test_a_second_copy_that_a_wide_fixture_puts_in_the_place_of_a_fake_is_told(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": "import sys\n\ndef test_a(): sys.modules['app.core'] = object()\n",
+            "test_b.py": """
+                import importlib, sys
+
+                class TestIt:
+                    @classmethod
+                    def setup_class(cls):
+                        del sys.modules["app.core"]
+                        importlib.import_module("app.core")
+
+                    def test_it(self): pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == [
+        ("replaced", "app.core", "test_a.py::test_a", "call"),
+        ("replaced", "app.core", "test_b.py::TestIt", "setup"),
+    ]
+
+
+def test_who_imports_what_a_wide_fixture_removed_with_its_fake_is_not_blamed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "conftest.py": "import app.core",
+            "test_a.py": """
+                import pytest, sys
+
+                @pytest.fixture(scope="module")
+                def fake():
+                    sys.modules["app.core"] = object()
+                    yield
+                    del sys.modules["app.core"]
+
+                def test_first(fake): pass
+
+                def test_last(fake): pass
+            """,
+            "test_b.py": "def test_b():\n    import app.core\n",
+        }
+    )
+    assert run.outcomes == {"passed": 3}
+    assert _blamed(run) == [("removed", "app.core", "test_a.py", "teardown")]

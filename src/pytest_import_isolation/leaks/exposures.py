@@ -6,10 +6,10 @@ Nothing is wrapped while nothing is leaked.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
-from pytest_import_isolation.leaks.holders import Holder, held
+from pytest_import_isolation.leaks.holders import Failure, held
 from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
@@ -269,19 +269,18 @@ class Exposures:
             if not watched.is_own(here.nodeid) and watched.is_in_place:
                 self.meet(watched, exposure)
 
-    def note_holders(self, nodeid: str, phase: str, holders: Sequence[Holder], failure: str) -> None:
+    def note_failure(self, nodeid: str, phase: str, failure: Failure) -> Iterator[WatchedChange]:
         """Take note of a failing test that holds a module whose contents were changed, or calls what does.
 
-        Args:
-            nodeid: the test.
-            phase: of the run.
-            holders: the modules that it was in.
-            failure: the text of the failure.
+        Yields:
+            The changes that are noted so, and of which the failure itself says nothing.
         """
         watching = [one for several in self._contents.values() for one in several]
-        for watched, (file, line) in held(watching, self._in_place, holders, failure, self._is_users):
+        for watched, (file, line), is_said in held(watching, self._in_place, failure, self._is_users):
             if not watched.is_own(nodeid) and nodeid not in watched.met:
                 self.meet(watched, Exposure(nodeid, phase, file, line, _UNKNOWN))
+                if not is_said:
+                    yield watched
 
     def meet(self, watched: WatchedChange, exposure: Exposure, rank: int = 0) -> None:
         """Take note of a meeting."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from itertools import islice
 from typing import Any
 
 from pytest_import_isolation.leaks.deciders import Deciders, folder_of
 from pytest_import_isolation.leaks.entries import is_real
 from pytest_import_isolation.leaks.exposures import FAILURES, Exposures
 from pytest_import_isolation.leaks.hints import Met, state_with_holdings
-from pytest_import_isolation.leaks.holders import Holder, WatchedFunction
+from pytest_import_isolation.leaks.holders import Failure, WatchedFunction
 from pytest_import_isolation.leaks.module_contents import ContentLeak
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.taints import TAINTING, Taints
@@ -64,6 +66,7 @@ class FoundLeaks:
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
         self._suspects: set[int] = set()
+        self._unsaid: set[tuple[int, str]] = set()  # with failed tests that say nothing of them
         # What hooks wrote to modules, once each.
         self._by_hooks: set[tuple[str, str]] = set()
         # What was found in other processes, once each.
@@ -246,8 +249,7 @@ class FoundLeaks:
         self,
         nodeid: str,
         phase: str,
-        holders: Sequence[Holder] = (),
-        failure: str = "",
+        failure: Failure,
         touches: Callable[[str], bool] = bool,
     ) -> list[Met]:
         """Return the leaks that were met by a test or file that fails; its outcome may not be noted yet.
@@ -255,18 +257,18 @@ class FoundLeaks:
         Args:
             nodeid: the test or file.
             phase: of the run.
-            holders: modules in which objects of an older execution of a module may be held.
-            failure: the text of the failure.
+            failure: what is known of it.
             touches: tells whether the failure touches a module.
         """
-        self._exposures.note_holders(nodeid, phase, holders, failure)
+        for unsaid in self._exposures.note_failure(nodeid, phase, failure):
+            self._unsaid.update((number, nodeid) for number in unsaid.leaks)
         outcomes = self._exposures.outcomes
         return [
             Met(
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
-                _state(leak, {holder.name: holder.space for holder in holders}.items()),
+                _state(leak, {holder.name: holder.space for holder in failure.holders}.items()),
                 _is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
                 self._by_fixtures.get(number),
@@ -285,8 +287,8 @@ class FoundLeaks:
                 told.append(leak)
                 continue
             exposed = (*map(self._shortened, met.get(number, ())), *self._elsewhere(number, met))
-            has_failed = any(exposure.outcome in FAILURES for exposure in exposed)
-            severity = ERROR if number in self._suspects and has_failed else leak.severity
+            is_error = number in self._suspects and _is_said(number, exposed, self._unsaid)
+            severity = ERROR if is_error else leak.severity
             told.append(leak._replace(exposed=exposed, severity=severity))
         return tuple(told)
 
@@ -336,9 +338,16 @@ def _exposed_among(leaks: Iterable[Leak], nodeids: Collection[str]) -> dict[int,
     return {number: some for number, some in enumerate(exposed) if some}
 
 
+def _is_said(number: int, exposed: Iterable[Exposure], unsaid: Set[tuple[int, str]]) -> bool:
+    """Tell whether one of those that met a leak failed, and its failure says so."""
+    return any(one.outcome in FAILURES and (number, one.nodeid) not in unsaid for one in exposed)
+
+
 def _is_touched(leak: Leak, touches: Callable[[str], bool]) -> bool:
     """Tell whether a failure touches what was changed, or the module that it was changed in."""
-    names = [leak.name] if leak.kind in MODULE_KINDS else [leak.name, *ancestors(leak.name)]
+    names = [leak.name]
+    if leak.kind not in MODULE_KINDS:  # the module, and not the packages above it, which have other parts
+        names += islice(filter(sys.modules.__contains__, ancestors(leak.name)), 1)
     return any(map(touches, names))
 
 

@@ -6,10 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.module_contents import WatchedContents
+from pytest_import_isolation.leaks.reachable_code import Reach, ReachedCode
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -38,6 +39,19 @@ class Holder(NamedTuple):
         """The file of the module, or its name if it has none."""
         file = self.space.get("__file__")
         return file if type(file) is str else self.name
+
+
+class Failure(NamedTuple):
+    """A failing test or file, as far as that says what it met."""
+
+    #: What pytest tells of it.
+    text: str
+    #: The modules that it was in.
+    holders: Sequence[Holder]
+    #: What ran: the test, and the functions of its fixtures.
+    functions: Sequence[object] = ()
+    #: The frames of its traceback.
+    frames: Sequence[FrameType] = ()
 
 
 class WatchedFunction(WatchedContents):
@@ -76,46 +90,69 @@ def _codes_of(function: object) -> Iterator[CodeType]:
 def held(
     watching: Iterable[WatchedContents],
     entries: Mapping[str, WatchedChange],
-    holders: Sequence[Holder],
-    failure: str,
+    failure: Failure,
     is_users: Callable[[str], bool],
-) -> Iterator[tuple[WatchedChange, tuple[str, int]]]:
-    """Yield the changes that a failing test can have met, with the file and line where it did.
+) -> Iterator[tuple[WatchedChange, tuple[str, int], bool]]:
+    """Yield the changes that a failing test can have met, where it did, and whether the failure says so.
+
+    The place is a file and a line.
 
     Args:
         watching: the changes of contents.
         entries: those of entries, by name.
-        holders: the modules that the test was in.
-        failure: its text: it has to say a name that was written to, or the module.
+        failure: of the test.
         is_users: tells whether a file is the users' own.
     """
-    spec = _NO_SPEC.search(failure)
+    holders = failure.holders
+    spec = _NO_SPEC.search(failure.text)
     entry = entries.get(spec[1]) if spec is not None else None
     asked = [one.place for one in holders if one.place is not None and is_users(one.place[0])]
     if entry is not None and entry.is_in_place and asked:
-        yield entry, asked[-1]
+        yield entry, asked[-1], True
     words: set[str] = set()
+    reach: Reach | None = None
     for watched in watching:
         if isinstance(watched, WatchedFunction):
             at = None if watched.is_over else watched.place_in(holders, is_users)
             if at is not None:
-                yield watched, at
+                yield watched, at, True
             continue
-        words = words or set(_WORD.findall(failure))
-        last = watched.name.rpartition(".")[2]
-        is_named = not words.isdisjoint(watched.names)
-        if watched.is_over or not (is_named or last in words):
+        if watched.is_over:
             continue
-        # A traceback may pass through much that uses a library: the failure has to name what was changed.
-        file = (namespace(sys.modules.get(watched.name)) or {}).get("__file__")
-        passes = is_named or (type(file) is str and is_users(file))
-        met = [one for one in holders if one.place is None or (passes and is_users(one.place[0]))]
-        holder = _holder_of(watched, met, last if is_named else "")
-        if holder is not None:
-            place, line = holder.place or (holder.file, 1)
+        words = words or set(_WORD.findall(failure.text))
+        place = said = _place_of_holder(watched, failure, words, is_users)
+        if place is None:
+            reach = reach or Reach(failure.functions, failure.frames, is_users)
+            place = _place_of_user(watched, reach)
+        if place is not None:
+            file, line = place
             # The module itself, or else the package of which it is an attribute.
-            lines = (line_of_import(place, part) for part in reversed(watched.name.split(".")))
-            yield watched, (place, next(filter(None, lines), line))
+            lines = (line_of_import(file, part) for part in reversed(watched.name.split(".")))
+            yield watched, (file, next(filter(None, lines), line)), said is not None
+
+
+def _place_of_holder(
+    watched: WatchedContents, failure: Failure, words: set[str], is_users: Callable[[str], bool]
+) -> tuple[str, int] | None:
+    """Return where a module lies that holds a change, if the failure says a name of it, or its module."""
+    last = watched.name.rpartition(".")[2]
+    is_named = not words.isdisjoint(watched.names)
+    if not (is_named or last in words):
+        return None
+    # A traceback may pass through much that uses a library: the failure has to name what was changed.
+    file = (namespace(sys.modules.get(watched.name)) or {}).get("__file__")
+    passes = is_named or (type(file) is str and is_users(file))
+    met = [one for one in failure.holders if one.place is None or (passes and is_users(one.place[0]))]
+    holder = _holder_of(watched, met, last if is_named else "")
+    return None if holder is None else holder.place or (holder.file, 1)
+
+
+def _place_of_user(watched: WatchedContents, reach: Reach) -> tuple[str, int] | None:
+    """Return where the nearest code lies that uses what was changed; of the module's own, its caller."""
+    one: ReachedCode | None = watched.used_by(reach)
+    while one is not None and one.caller is not None and watched.is_own_space(one.space):
+        one = one.caller
+    return None if one is None else (one.code.co_filename, one.code.co_firstlineno)
 
 
 def _holder_of(watched: WatchedContents, holders: Iterable[Holder], last: str) -> Holder | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_import_isolation.contents.values import is_definition, is_mock, kind
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.leaks.original_contents import OriginalContents
 from pytest_import_isolation.leaks.places import Places
+from pytest_import_isolation.leaks.reachable_code import Reach, ReachedCode
 from pytest_import_isolation.leaks.reloads import detail_of_reload, holders_of
 from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace, parent_of
@@ -63,6 +65,8 @@ class WatchedContents(WatchedChange):
         is_in_place: tells whether it is still so.
         before: what is there no more, by identity.
         is_back: tells whether what was there before is there again; None if what was left says it.
+        values: those of the names that who reads them finds another value under; by default all. A class or
+            function that was executed again does what the old one did.
     """
 
     def __init__(
@@ -73,10 +77,12 @@ class WatchedContents(WatchedChange):
         is_in_place: Callable[[], bool],
         before: Iterable[object] = (),
         is_back: Callable[[], bool] | None = None,
+        values: Iterable[str] | None = None,
     ) -> None:
         super().__init__(SingleChange("contents", module, ABSENT, ABSENT), polluter, taints=False)
         #: The last parts of the names that were written to.
         self.names = tuple(names)
+        self._values = frozenset(self.names if values is None else values)
         self._is_in_place = is_in_place
         self._is_back = is_back
         self._before = {id(value) for value in before}
@@ -123,6 +129,17 @@ class WatchedContents(WatchedChange):
             if id(sys.modules.get(name)) in held:
                 return True
         return False
+
+    def is_own_space(self, space: Mapping[str, object]) -> bool:
+        """Tell whether a namespace is that of the module."""
+        return space is namespace(sys.modules.get(self.name))
+
+    def used_by(self, reach: Reach) -> ReachedCode | None:
+        """Return the nearest code that uses what was replaced, or reads a name that has another value now."""
+        uses = [use for use in reach.uses_among(self._before) if self._was_replaced(use.value)]
+        if self.is_in_place:
+            uses += (use for use in reach.reads_of(self.name) if use.reads(self._values))
+        return min(uses, key=attrgetter("number")).code if uses else None
 
     def _was_replaced(self, value: object) -> bool:
         """Tell whether this is a class or function of the execution that a reload replaced."""
@@ -355,9 +372,7 @@ def _leak_of(
     now = dict(space.dictionary or {})
     before = {name: reloaded.before.value(name, ABSENT) for name in reloaded.before}
     old = [
-        value
-        for name, value in before.items()
-        if (home := home_of(value)) is not None and home[0] == space.name and now.get(name) is not value
+        value for name, value in before.items() if _is_of(space.name, value) and now.get(name) is not value
     ]
     holders = list(holders_of({id(value) for value in old}, space.owner())) if old else []
     files = None
@@ -383,8 +398,14 @@ def _leak_of(
         lambda: any((space.dictionary or {}).get(name) is value for name, value in new),
         old,
         lambda: all(id((space.dictionary or {}).get(name, ABSENT)) == was for name, was in were.items()),
+        [name for name, value in new if not (name.startswith("__") or _is_of(space.name, value))],
     )
     return ContentLeak(leak, watched, files is not None)
+
+
+def _is_of(module: str, value: object) -> bool:
+    home = home_of(value)
+    return home is not None and home[0] == module
 
 
 def path_adder(leaks: Iterable[Leak], file: str, root: Path) -> str | None:

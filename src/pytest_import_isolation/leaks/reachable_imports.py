@@ -1,43 +1,26 @@
-"""Which modules a function imports while it runs, itself or through what it calls, by its code alone.
-
-Nothing is executed. What a call stands for is taken from namespaces, so some calls are not followed, and a
-branch that was not taken counts too.
-"""
+"""Which modules a function imports while it runs, itself or through what it calls, by its code alone."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from types import FrameType, ModuleType
+from typing import Final
 
-from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_of, value_of
+from pytest_import_isolation.leaks.failed_statements import attribute_of, tree_of
+from pytest_import_isolation.leaks.reachable_code import ReachedCode, reachable_code
 from pytest_import_isolation.machinery.import_bytecode import imports_in
-from pytest_import_isolation.machinery.modules import ABSENT, ancestors, is_instance_of_one, namespace
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.modules import ancestors, namespace
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.machinery.syntax import parsed, walk
 
-_MOST_CODE: Final = 300
 _BY_NAME: Final = frozenset(("import_module", "__import__"))
 _LISTERS: Final = frozenset(("iter_modules", "walk_packages"))
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
 _LARGEST_CONTAINER: Final = 1_000
-
-
-class _Code(NamedTuple):
-    """Code, and where its names are looked up."""
-
-    code: CodeType
-    space: Mapping[str, Any]
-    frame: FrameType | None = None
-
-    def value(self, name: str) -> object:
-        """Return what a name stands for, or ABSENT."""
-        return self.space.get(name, ABSENT) if self.frame is None else value_of(name, self.frame)
 
 
 def reachable_imports(
@@ -50,24 +33,13 @@ def reachable_imports(
         frames: code that was running, with the values that it had.
         is_user_code: tells whether a file is the users' own; other code is not followed.
     """
-    waiting = [_Code(frame.f_code, frame.f_globals, frame) for frame in frames]
-    waiting += (_Code(f.__code__, f.__globals__) for f in filter(None, map(function_in, functions)))
-    seen: set[int] = set()
     found: dict[str, None] = {}
-    while waiting and len(seen) < _MOST_CODE:
-        one = waiting.pop(0)
-        if id(one.code) in seen or not is_user_code(one.code.co_filename):
-            continue
-        seen.add(id(one.code))
-        if one.code.co_name != "<module>":
-            found.update(dict.fromkeys(_imported_by(one)))
-            inner = (part for part in one.code.co_consts if type(part) is CodeType)
-            waiting += (_Code(part, one.space, one.frame) for part in inner)
-            waiting += (_Code(f.__code__, f.__globals__) for f in _called_by(one))
+    for one in reachable_code(functions, frames, is_user_code):
+        found.update(dict.fromkeys(_imported_by(one)))
     return [name for name in found if name in sys.modules]
 
 
-def _imported_by(one: _Code) -> Iterator[str]:
+def _imported_by(one: ReachedCode) -> Iterator[str]:
     package = one.space.get("__package__")
     package = package if type(package) is str else ""
     statements = list(imports_in(one.code, package))
@@ -78,7 +50,7 @@ def _imported_by(one: _Code) -> Iterator[str]:
         yield from _imported_by_name(one, package, [module for module, _ in statements])
 
 
-def _imported_by_name(one: _Code, package: str, imported: list[str]) -> Iterator[str]:
+def _imported_by_name(one: ReachedCode, package: str, imported: list[str]) -> Iterator[str]:
     """Yield the loaded modules that a function can mean which imports modules by their names."""
     texts = [constant for constant in one.code.co_consts if type(constant) is str]
     packages = [package] if any(text.startswith(".") for text in texts) else []
@@ -100,48 +72,12 @@ def _imported_by_name(one: _Code, package: str, imported: list[str]) -> Iterator
         yield from (name for name in loaded if above and name.startswith(f"{above}."))
 
 
-def _packages_meant(one: _Code, value: object) -> Iterator[str]:
+def _packages_meant(one: ReachedCode, value: object) -> Iterator[str]:
     """Yield the package that a value is, for a function that lists what packages hold."""
     if not _LISTERS.isdisjoint(one.code.co_names) and type(value) is ModuleType:
         name = value.__dict__.get("__name__")
         if type(name) is str and "__path__" in value.__dict__:
             yield name
-
-
-def _called_by(one: _Code) -> Iterator[FunctionType]:
-    """Yield the functions that some code can call: those that its names stand for, and attributes of them."""
-    names = (*one.code.co_names, *(one.code.co_varnames if one.frame is not None else ()))
-    for name in dict.fromkeys(names):
-        value = one.value(name)
-        if value is ABSENT:
-            continue
-        attributes = [
-            *one.code.co_names,
-            *(("__init__", "__call__") if issubclass(type(value), type) else ()),
-        ]
-        for candidate in (value, *(attribute_of(value, attribute) for attribute in attributes)):
-            function = function_in(candidate)
-            if function is not None:
-                yield function
-
-
-def function_in(value: object) -> FunctionType | None:
-    """Return the function of Python that is called when a value is, as far as that can be seen."""
-    for _ in range(10):
-        kind = type(value)
-        if kind is FunctionType:
-            function: FunctionType = value  # type: ignore[assignment]
-            wrapped = function.__dict__.get("__wrapped__")
-            if wrapped is None:
-                return function
-            value = wrapped
-        elif is_instance_of_one(value, (MethodType, staticmethod, classmethod)):
-            value = value.__func__  # type: ignore[attr-defined]
-        elif kind is property:
-            value = value.fget  # type: ignore[attr-defined]
-        else:
-            value = (namespace(value) or {}).get("__wrapped__")  # functools.lru_cache
-    return None
 
 
 def _texts_in(value: object) -> list[str]:

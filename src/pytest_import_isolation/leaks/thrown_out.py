@@ -69,7 +69,9 @@ class ThrownOut:
         """Take note that another test begins, or another file."""
         if not self._now and not self._copied:
             return
-        self._gone.update((name, removal) for name, removal in self._now.items() if name not in sys.modules)
+        for name, removal in self._now.items():
+            # Who threw it out may have imported the second copy, too.
+            (self._copied if name in sys.modules else self._gone)[name] = removal
         self._now.clear()
         for name, removal in self._copied.items():
             if removal.meetings is None and name in sys.modules:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from types import CodeType, FrameType, TracebackType
+from types import FrameType, TracebackType
 from typing import Final
 
-from pytest_import_isolation.leaks.failed_statements import value_of
+from pytest_import_isolation.leaks.reachable_code import ReachedCode
 from pytest_import_isolation.machinery.modules import (
-    ABSENT,
     class_home,
     home_of,
     is_instance_of_one,
@@ -55,9 +54,8 @@ class Touched:
         name = frame.f_globals.get("__name__")
         if type(name) is str:
             self._homes.add(name)
-        for used in _names_in(frame.f_code):
-            value = value_of(used, frame)
-            if value is ABSENT or value is None or is_instance_of_one(value, (int, bool, str)):
+        for value in ReachedCode(frame.f_code, frame.f_globals, frame).values():
+            if value is None or is_instance_of_one(value, (int, bool, str)):
                 continue
             self._values[id(value)] = value
             home = home_of(value) or (class_home(type(value)), "")
@@ -105,9 +103,3 @@ def steps(error: BaseException | None) -> Iterator[TracebackType]:
 def _is_of_pytest(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__")
     return type(name) is str and name.partition(".")[0] in ("_pytest", "pluggy", "pytest")
-
-
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    yield from code.co_varnames
-    yield from code.co_freevars

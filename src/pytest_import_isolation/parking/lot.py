@@ -50,6 +50,9 @@ class ParkedModule(NamedTuple):
     binding: object
     #: The package above it that it belongs to; ABSENT where any of that name will do.
     package: object = ABSENT
+    #: Tells whether a second copy may come back: somebody threw out the first one, which others have. None
+    #: for what is no such copy.
+    is_meant_here: Callable[[], bool] | None = None
 
 
 class ParkingLot:
@@ -104,13 +107,16 @@ class ParkingLot:
     def belongs_here(self, name: str) -> bool:
         """Tell whether the package above a parked module is the one that it left.
 
-        A package that is executed anew gets new submodules: what the old ones use is not theirs.
+        A package that is executed anew gets new submodules: what the old ones use is not theirs. And who
+        throws out a module to have it executed anew does not get the copy that somebody else had made so.
         """
         parked = self._packages.get(top_level(name), {}).get(name)
-        if parked is None or parked.package is ABSENT or top_level(name) in self._of_c:
+        if parked is None or top_level(name) in self._of_c:
             return True
+        if parked.is_meant_here is not None and not parked.is_meant_here():
+            return False
         above = sys.modules.get(parent_of(name)[0], ABSENT)
-        return above is ABSENT or original(above) is parked.package
+        return parked.package is ABSENT or above is ABSENT or original(above) is parked.package
 
     def _group(self, name: str) -> list[str]:
         """Return the top-level packages that come back together with a parked module.
@@ -147,7 +153,7 @@ class ParkingLot:
         with import_lock():  # another thread may be bringing the package back
             for package in modules.keys() & self._packages.keys():
                 self._make_way(package, modules[package].module)
-            for name, (given, bound, above) in modules.items():
+            for name, (given, bound, above, is_meant_here) in modules.items():
                 module = original(given)  # what a caller made of it
                 binding = module if bound is given else original(bound)
                 top = top_level(name)
@@ -155,7 +161,7 @@ class ParkingLot:
                 earlier = of_package.get(name)
                 if earlier is not None and earlier.module is not module:
                     self.retire([earlier.module])
-                of_package[name] = ParkedModule(module, binding, original(above))
+                of_package[name] = ParkedModule(module, binding, original(above), is_meant_here)
                 if type(spec_value(spec_of(module), "loader")) is ExtensionFileLoader:
                     self._of_c.add(top)
                 if self._since.get(name, (0, 0))[0] != id(module):
@@ -261,12 +267,13 @@ class ParkingLot:
         spaces: dict[str, dict[str, Any] | None] = {}
         # A package is there before what is below it.
         for other in sorted(parked, key=depth):
-            module, binding, above = returning = parked[other]
+            module, binding, above, is_meant_here = returning = parked[other]
             parent, child = parent_of(other)
             if other != asked and (
                 other in busy
                 # Another copy of its package is there.
                 or (above is not ABSENT and sys.modules.get(parent, above) is not above)
+                or (is_meant_here is not None and package not in self._of_c and not is_meant_here())
             ):
                 later[other] = returning
                 continue

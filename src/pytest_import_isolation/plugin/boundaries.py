@@ -72,7 +72,8 @@ class Boundaries:
         self._ownership = Ownership(origins)
         self._evictions = Evictions(origins, log, leak_watch.places, leak_watch.first_imports)
         self._twice_loaded = TwiceLoaded(origins, leak_watch.places, leak_watch.first_imports)
-        self._originals = Originals(origins)
+        #: The modules that fakes were left in the place of.
+        self.originals = Originals(origins)
         # How many modules had been asked for at the last boundary.
         self._asked = 0
         #: Takes the leaks.
@@ -115,6 +116,8 @@ class Boundaries:
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports or self.tainted.has_ended:
             found = [change for change in changes if not any(map(change.same, explained))]
+            if len(found) != len(changes):  # a fixture may leave a fake in the place of a module
+                self.originals.note(change for change in changes if any(map(change.same, explained)))
             if taken_away:
                 found = [_without(taken_away, change) for change in found]
             unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
@@ -157,7 +160,7 @@ class Boundaries:
             if change is cause and change.what == "entry" and type(change.key) is str:
                 loaded[change.key] = by
             if not self._runner.is_own(change):
-                compared = self._originals.compared(change)
+                compared = self.originals.compared(change)
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
                     is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)

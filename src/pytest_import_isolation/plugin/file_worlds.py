@@ -18,6 +18,7 @@ from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.window.executions import WindowExecutions
 
 
 class FileWorlds:
@@ -50,6 +51,8 @@ class FileWorlds:
         self._puts_first = puts_first
         # What is imported together with the file that is being collected.
         self._expected: list[tuple[str, Path]] = []
+        # What that executes.
+        self._executions = WindowExecutions(origins)
         # The names in the directories from which test files were imported.
         self._names = NamesInFolders(self._is_from_elsewhere)
 
@@ -69,6 +72,7 @@ class FileWorlds:
         trial = suite.new(file.nodeid, is_watchful=is_apart)
         trial.test_code = [str(path)] if is_test_file else []
         suite.worlds.begin(trial)
+        self._executions.begin(trial.window)
         suite.conftest_entry.put_for(path)
         if is_clashing and not self._puts_first:
             # Last, its directory would come behind that of the other file.
@@ -83,6 +87,7 @@ class FileWorlds:
         finally:
             if is_apart:
                 FINDER.unlisten(self)
+            self._executions.end()
             is_usable = report is not None and report.passed
             self._end(file, is_apart=is_apart, is_clashing=is_clashing, is_usable=is_usable)
             self._expected = []
@@ -93,7 +98,8 @@ class FileWorlds:
         trial.window.stop_watching()
         difference, harmful = suite.judge(trial, file.path)
         contents = trial.window.written()
-        is_harmful = bool(harmful) or suite.replaces_import(difference) or bool(contents)
+        has_copies = self._executions.have_thrown_out()
+        is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_copies
         if not is_harmful and not is_apart:
             suite.worlds.dissolve()
             return
@@ -112,7 +118,8 @@ class FileWorlds:
         if is_usable:
             trial.test_modules = [module for module in [getattr(file, "_obj", None)] if module is not None]
             suite.own[file.path] = trial
-            if not contents:  # what it loaded may have been executed while they were so
+            # What it loaded may have been executed while they were so, or hold something of first copies.
+            if not contents and not has_copies:
                 suite.lend_if_harmless(trial, harmful)
 
     def _has_clashing_names(self, path: Path) -> bool:
@@ -153,7 +160,9 @@ class FileWorlds:
         if harmful and file.parent not in suite.layers:
             suite.record(difference, Polluter(str(file), "collect"), stays=True)
             suite.layers[file.parent] = trial
-            suite.worlds.begin(suite.new(trial.name, is_watchful=True))
+            inner = suite.new(trial.name, is_watchful=True)
+            suite.worlds.begin(inner)
+            self._executions.begin(inner.window)
 
     def reloading(self, name: str, module: object) -> None:
         """A reload imports no test file."""

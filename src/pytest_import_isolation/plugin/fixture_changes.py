@@ -13,6 +13,7 @@ import pytest
 from pytest_import_isolation.leaks.entries import is_first_import, is_real
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.judging import Judge
+from pytest_import_isolation.leaks.originals import Originals
 from pytest_import_isolation.leaks.tainted_modules import FixtureFakes, TaintedModules
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -21,7 +22,7 @@ from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_functions import has_fixture
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.report.records import INFO, Polluter
+from pytest_import_isolation.report.records import INFO, MODULE_KINDS, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
@@ -66,6 +67,7 @@ class FixtureChanges:
         found: takes the leaks.
         tainted: records what was imported while such a fixture had something faked.
         contents: does the same for what modules hold.
+        originals: knows what fakes were left in the place of.
         is_plugins: tells whether a fixture is that of an installed plugin, which answers for itself.
         isolates: whether what a file's tests leave goes when the last of them is over.
     """
@@ -78,6 +80,7 @@ class FixtureChanges:
         found: FoundLeaks,
         tainted: TaintedModules,
         contents: ContentBoundaries,
+        originals: Originals,
         *,
         is_plugins: Callable[[pytest.FixtureDef[Any]], object],
         isolates: bool,
@@ -86,6 +89,7 @@ class FixtureChanges:
         self._isolates = isolates
         self._runner = runner
         self._contents = contents
+        self._originals = originals
         self._origins = origins
         self._judge = judge
         self._found = found
@@ -249,14 +253,17 @@ class FixtureChanges:
         return (
             change.what == "entry"
             and is_real(change.key, change.after, self._origins)
+            # A name in a package can be that of a module below it.
             and not any(
-                leak.name == change.key and leak.severity != INFO for leak in self._found.leaks[number:]
+                leak.name == change.key and leak.severity != INFO and leak.kind in MODULE_KINDS
+                for leak in self._found.leaks[number:]
             )
         )
 
     def _report(self, change: SingleChange, living: _Living, phase: str, is_of_file: bool) -> None:
         if is_first_import(change, self._origins) or self._runner.is_own(change):
             return
+        change = self._originals.compared(change)
         leak = self._judge.leak(change, Polluter(living.decider or living.nodeid, phase), by_fixture=True)
         if leak is not None:
             users = None if living.decider is None or living.fakes is None else living.fakes.users

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, islice
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ from pytest_import_isolation.leaks.hints import (
     hint,
     title_of,
 )
-from pytest_import_isolation.leaks.holders import Holder
+from pytest_import_isolation.leaks.holders import Failure, Holder
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.touched import Touched, steps
 from pytest_import_isolation.machinery.modules import namespace
@@ -130,7 +130,8 @@ class LeakSections:
         space = namespace(getattr(module, "_obj", None)) or {}
         name = str(space.get("__name__"))
         error = call.excinfo.value if call is not None and call.excinfo is not None else None
-        sections = self._met(report, str(report.when), error, [Holder(name, space)] if space else [])
+        own = [Holder(name, space)] if space else []
+        sections = self._met(report, str(report.when), error, own, [*_functions_of(test)])
         if error is None:
             return sections
         sections += self._guards(report, error)
@@ -148,7 +149,7 @@ class LeakSections:
             return
         excinfo = getattr(getattr(report, "call", None), "excinfo", None)
         error = None if excinfo is None else excinfo.value
-        sections = self._met(report, "collect", error, [])
+        sections = self._met(report, "collect", error)
         if error is not None:
             sections += self._guards(report, error)
         for section in sections:
@@ -159,18 +160,20 @@ class LeakSections:
         report: pytest.TestReport | pytest.CollectReport,
         phase: str,
         error: BaseException | None,
-        holders: list[Holder],
+        own: Sequence[Holder] = (),
+        functions: Sequence[object] = (),
     ) -> list[Section]:
-        failure = str(report.longrepr)
-        holders = [*holders, *map(_holder_at, steps(error))]
+        text, passed = str(report.longrepr), list(steps(error))
+        frames = [step.tb_frame for step in reversed(passed)]
+        failure = Failure(text, [*own, *map(_holder_at, passed)], functions, frames)
         touched: list[Touched] = []
 
         def touches(name: str) -> bool:
             if not touched:  # most failures met nothing
-                touched.append(Touched(error, failure))
+                touched.append(Touched(error, text))
             return touched[0](name)
 
-        met = self._found.met_by_failing(report.nodeid, phase, holders, failure, touches)
+        met = self._found.met_by_failing(report.nodeid, phase, failure, touches)
         if not met:
             return []
         return [(title_of(met), hint([one.seen_from(self._relocate) for one in met]))]

@@ -97,6 +97,7 @@ class Observer:
             watch.found,
             watch.tainted,
             self.boundaries.contents,
+            self.boundaries.originals,
             is_plugins=plugin_fixtures.plugin_of,
             isolates=isolates,
         )

@@ -20,7 +20,7 @@ from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
-from pytest_import_isolation.window.open_windows import open_windows
+from pytest_import_isolation.window.open_windows import home_of_copy, open_windows
 from pytest_import_isolation.window.removal import package_holding
 from pytest_import_isolation.window.window import Window
 
@@ -41,11 +41,12 @@ def parked(
     """
     package = package_holding(name, module, window.around.modules, others)
     if package is not ABSENT:
-        return ParkedModule(module, module, package)
+        return ParkedModule(module, module, package, home_of_copy(name, module))
     parent, child = parent_of(name)
     # A package may delete the attribute itself.
     bound = (namespace(others[parent]) or {}).get(child, ABSENT) if parent in others else bound_value(name)
-    return ParkedModule(module, module if bound is ABSENT and parent not in others else bound)
+    binding = module if bound is ABSENT and parent not in others else bound
+    return ParkedModule(module, binding, is_meant_here=home_of_copy(name, module))
 
 
 def bring_evicted_back(window: Window, name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
+
+from pytest_import_isolation.state.origins import Origin
 
 if TYPE_CHECKING:  # the report asks for the open ones, and loads nothing else of this
     from pytest_import_isolation.window.window import Window
@@ -16,6 +18,26 @@ open_windows: Final[list[Window]] = []
 def innermost_window() -> Window | None:
     """Return the window that was opened last and is still open."""
     return open_windows[-1] if open_windows else None
+
+
+def home_of_copy(name: str, module: object) -> Callable[[], bool] | None:
+    """Return what tells whether the window is open in which somebody threw out the first copy of a module.
+
+    A world opens a window each time, with the same log.
+
+    Args:
+        name: the module.
+        module: what is loaded under its name.
+
+    Returns:
+        None if no first copy comes back when the open windows are closed.
+    """
+    for window in reversed(open_windows):
+        first = window.around.modules.get(name, module)
+        if first is not module and window.origins.verdict(name, first).origin is Origin.FOREIGN:
+            log = window.log
+            return lambda: any(one.log is log for one in open_windows)
+    return None
 
 
 def with_inner(window: Window) -> list[Window]:

@@ -26,6 +26,7 @@ from pytest_import_isolation.state.changes import PARKED, ModuleChange
 from pytest_import_isolation.state.origins import Origin, Origins, describe
 from pytest_import_isolation.state.references import NewModules, stale_names
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
+from pytest_import_isolation.window.open_windows import home_of_copy
 from pytest_import_isolation.window.outcomes import WAS_PARKED, Decision, Outcome
 
 # The namespaces of packages, each with a copy of what it held before something below it was imported.
@@ -204,7 +205,10 @@ def park(modules: Mapping[Any, object], old: Mapping[Any, object] = MappingProxy
         old: the entries that come back.
     """
     packages = _Packages(old)
-    FINDER.lot.park({name: packages.parked(name, m) for name, m in modules.items() if type(name) is str})
+    parked = {name: packages.parked(name, m) for name, m in modules.items() if type(name) is str}
+    FINDER.lot.park(
+        {name: one._replace(is_meant_here=home_of_copy(name, one.module)) for name, one in parked.items()}
+    )
     # No import asks for the others, but C code may still point to them.
     FINDER.lot.retire(module for name, module in modules.items() if type(name) is not str)
 

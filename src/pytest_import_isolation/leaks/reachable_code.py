@@ -1,0 +1,160 @@
+"""The code that functions can call while they run, themselves or through what they call, by names alone.
+
+Nothing is executed. What a call stands for is taken from namespaces, so some calls are not followed, and a
+branch that was not taken counts too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from pytest_import_isolation.leaks.failed_statements import attribute_of, value_of
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, is_instance_of_one, namespace
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+
+_MOST_CODE: Final = 300
+_MOST_VALUES: Final = 500
+#: Types whose attributes lead to no code of the users', by their identities.
+_WITHOUT_ATTRIBUTES: Final = frozenset(
+    map(
+        id,
+        (FunctionType, BuiltinFunctionType, type(None), bool, int, float, str, bytes, tuple, list, dict, set),
+    )
+)
+
+
+class ReachedCode(NamedTuple):
+    """Code, and where its names are looked up."""
+
+    code: CodeType
+    space: Mapping[str, Any]
+    frame: FrameType | None = None
+    #: What calls it; None where it began.
+    caller: ReachedCode | None = None
+
+    def value(self, name: str) -> object:
+        """Return what a name stands for, or ABSENT."""
+        return self.space.get(name, ABSENT) if self.frame is None else value_of(name, self.frame)
+
+    def values(self) -> Iterator[object]:
+        """Yield what its names stand for, and what they do as attributes of that."""
+        code = self.code
+        local = () if self.frame is None else (*code.co_varnames, *code.co_freevars)
+        names = (*code.co_names, *local)
+        found = {id(value): value for name in names if (value := self.value(name)) is not ABSENT}
+        waiting = [*found.values()]
+        for value in waiting:  # it grows: package.module.function, test.shop.total
+            yield value
+            if id(type(value)) not in _WITHOUT_ATTRIBUTES and len(waiting) < _MOST_VALUES:
+                new = {id(one): one for one in self._attributes_of(value) if id(one) not in found}
+                found.update(new)
+                waiting += new.values()
+
+    def _attributes_of(self, value: object) -> Iterator[object]:
+        called = ("__init__", "__call__") if issubclass(type(value), type) else ()
+        found = (attribute_of(value, name) for name in (*self.code.co_names, *called))
+        return (attribute for attribute in found if attribute is not ABSENT)
+
+
+def reachable_code(
+    functions: Iterable[object], frames: Iterable[FrameType], is_user_code: Callable[[str], bool]
+) -> Iterator[ReachedCode]:
+    """Yield the code of functions and frames and what that can call, the nearest first, each once.
+
+    Args:
+        functions: where to begin; what is no function of Python is passed over.
+        frames: code that was running, with the values that it had; the top level of a file is passed over.
+        is_user_code: tells whether a file is the users' own; other code is not followed.
+    """
+    waiting = [ReachedCode(frame.f_code, frame.f_globals, frame) for frame in frames]
+    waiting += (ReachedCode(f.__code__, f.__globals__) for f in filter(None, map(function_in, functions)))
+    seen: set[int] = set()
+    for one in waiting:  # it grows
+        if len(seen) >= _MOST_CODE:
+            return
+        # A user's own mapping may be what names are looked up in.
+        if id(one.code) in seen or type(one.space) is not dict or not is_user_code(one.code.co_filename):
+            continue
+        seen.add(id(one.code))
+        if one.code.co_name != "<module>":
+            yield one
+            inner = (part for part in one.code.co_consts if type(part) is CodeType)
+            waiting += (ReachedCode(part, one.space, one.frame, one.caller) for part in inner)
+            called = filter(None, map(function_in, one.values()))
+            waiting += (ReachedCode(f.__code__, f.__globals__, None, one) for f in called)
+
+
+class Use(NamedTuple):
+    """Some code, and what it uses."""
+
+    #: The nearer the code is, the smaller.
+    number: int
+    code: ReachedCode
+    value: object = ABSENT
+
+    def reads(self, names: frozenset[str]) -> bool:
+        """Tell whether the code says one of some names."""
+        return not names.isdisjoint(self.code.code.co_names)
+
+
+class Reach:
+    """Finds the code that uses something, among that which functions and frames can call.
+
+    Args:
+        functions: where to begin; see :func:`reachable_code`.
+        frames: code that was running.
+        is_user_code: tells whether a file is the users' own.
+    """
+
+    def __init__(
+        self, functions: Iterable[object], frames: Iterable[FrameType], is_user_code: Callable[[str], bool]
+    ) -> None:
+        # By identity, the nearest use of each value, and of each class of which one is an instance.
+        self._by_value: dict[int, Use] = {}
+        # By the identities of modules' namespaces, the code that is in them, or uses the module; by the names
+        # of modules, what uses classes of theirs.
+        self._by_module: dict[int | str, list[Use]] = {}
+        for number, code in enumerate(reachable_code(functions, frames, is_user_code)):
+            self._by_module.setdefault(id(code.space), []).append(Use(number, code))
+            for value in code.values():
+                self._note(value, Use(number, code, value))
+
+    def _note(self, value: object, use: Use) -> None:
+        kind = type(value)
+        self._by_value.setdefault(id(value), use)
+        self._by_value.setdefault(id(kind), use._replace(value=kind))
+        if issubclass(kind, type):
+            self._by_module.setdefault(class_home(value), []).append(use)  # type: ignore[arg-type]
+        elif issubclass(kind, ModuleType):
+            self._by_module.setdefault(id(namespace(value)), []).append(use)
+
+    def uses_among(self, identities: Set[int]) -> Iterator[Use]:
+        """Yield the nearest uses of values, and of instances of classes, given by their identities."""
+        return (self._by_value[identity] for identity in identities & self._by_value.keys())
+
+    def reads_of(self, module: str) -> list[Use]:
+        """Return the code of a module, and what uses the module or a class of it."""
+        space = namespace(sys.modules.get(module))
+        return [*self._by_module.get(id(space), ()), *self._by_module.get(module, ())]
+
+
+def function_in(value: object) -> FunctionType | None:
+    """Return the function of Python that is called when a value is, as far as that can be seen."""
+    for _ in range(10):
+        kind = type(value)
+        if kind is FunctionType:
+            function: FunctionType = value  # type: ignore[assignment]
+            wrapped = function.__dict__.get("__wrapped__")
+            if wrapped is None:
+                return function
+            value = wrapped
+        elif is_instance_of_one(value, (MethodType, staticmethod, classmethod)):
+            value = value.__func__  # type: ignore[attr-defined]
+        elif kind is property:
+            value = value.fget  # type: ignore[attr-defined]
+        else:
+            value = (namespace(value) or {}).get("__wrapped__")  # functools.lru_cache
+    return None
