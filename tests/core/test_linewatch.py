@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -76,6 +77,25 @@ def test_each_line_is_looked_at_when_it_is_over(looks: Looks) -> None:
     assert ("f", 0) in looks.lines
     assert [line for name, line in looks.lines if name == "f"] == [0, 2, 3, 4]
     assert {exact for _, _, exact in looks.seen} == {True}
+
+
+def test_code_that_runs_while_python_ends_hears_of_nothing(way: str) -> None:
+    # A run that crashed has not stopped the watch; the names of modules are gone before the last destructors.
+    script = f"""
+        import sys
+        from pytest_import_isolation.watching import lines
+        if {way!r} == "settrace":
+            lines._MONITORING = None
+        watch = lines.LineWatch(lambda file: file == "/watched/file.py", lambda frame, line, *, exact: None)
+        assert watch.start()
+        space = {{}}
+        exec(compile("def f(): return 42", "/watched/file.py", "exec"), space)
+        for name in [*vars(lines)]:
+            setattr(lines, name, None)
+        print(space["f"]())
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(script)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("42\n", "")
 
 
 @pytest.mark.usefixtures("watch")

@@ -206,8 +206,11 @@ class LineWatch:
 
     def _is_others(self, error: BaseException) -> bool:
         """Tell whether an exception has to pass on; note that a look failed if not."""
-        if belongs_to_others(error):
-            return True
+        try:
+            if belongs_to_others(error):
+                return True
+        except TypeError:  # Python ends: what modules hold was cleared, and code goes on in destructors
+            return False
         # The error itself would hold frames, and by them modules.
         self.failure = self.failure or f"{type(error).__name__}: {error}"
         self.failures += 1
