@@ -47,11 +47,11 @@ _OTHER_TARGET: Final = regex(
 # What is written to by plain statements, and before it the name of what has it.
 _PLAIN_TARGET: Final = regex(r"\.(\w+)[ \t]*=(?!=)")
 _LAST_NAME: Final = regex(r"[^\W\d][\w.]*\Z")
-# What calls for a copy of an attribute, up to its name.
-_COPYING: Final = regex(r"\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.\Z")
 _SETTING: Final = regex(r"setattr\(\s*([\w.]+)\s*,\s*['\"](\w+)['\"]")
 #: What a class of tests stores for itself.
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
+# What calls for a copy of an attribute, up to its name.
+_COPYING: Final = regex(r"\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.\Z")
 # What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
 _SIGN: Final = r"\.\w+[ \t]*(?:[^\w\s.=()]{0,2}=(?!=)|['\"])"
 _OWNERS: Final = tuple(
@@ -171,11 +171,7 @@ class SourceWrites:
         found = self._writing.get((files, name))
         if found is None:
             found = tuple(
-                file
-                for file in files
-                if name in self.text(file)
-                and may_write_to(self.text(file), name)
-                and name in self.of(file).any
+                file for file in files if may_write_to(self.text(file), name) and name in self.of(file).any
             )
             self._writing[files, name] = found
         return found
@@ -261,8 +257,8 @@ def may_write_to(source: str, name: str) -> bool:
     A statement has it behind a dot, and does not go on from it; a string ends with it; a keyword is it. Who
     changes the folders of a package may say that in other words.
     """
-    if name == PATH:
-        return True
+    if name not in source or name == PATH:
+        return name in source
     word = re.escape(name)
     # It begins with the word: see above.
     return re.search(rf"{word}(?:['\"{{]|\s*=(?!=)|(?<=\.{word})(?![\w(.\[]))", source) is not None

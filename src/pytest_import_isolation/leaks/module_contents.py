@@ -111,9 +111,7 @@ class WatchedContents(WatchedChange):
         if not self.is_in_place:
             return any(map(self._was_replaced, list(space.values())))
         return any(
-            value is module
-            or id(value) in self._before
-            or ((home := home_of(value)) is not None and home[0] == self.name)
+            value is module or id(value) in self._before or _is_of(self.name, value)
             for value in list(space.values())
         )
 

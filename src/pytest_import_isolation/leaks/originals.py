@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -24,15 +23,14 @@ class Originals:
         self._origins = origins
         self._by_key: dict[Any, weakref.ref[Any]] = {}
 
-    def note(self, changes: Iterable[SingleChange]) -> None:
-        """Remember the modules in the place of which somebody left fakes who answers for that elsewhere."""
-        for change in changes:
-            if change.what != "entry" or type(change.key) is not str:
-                continue
-            if change.after is ABSENT:
-                self._by_key.pop(change.key, None)
-            elif not self._is_real(change.key, change.after):
-                self.compared(change)
+    def note(self, change: SingleChange) -> None:
+        """Remember the module in the place of which somebody left a fake who answers for that elsewhere."""
+        if change.what != "entry" or type(change.key) is not str:
+            return
+        if change.after is ABSENT:
+            self._by_key.pop(change.key, None)
+        elif not self._is_real(change.key, change.after):
+            self.compared(change)
 
     def compared(self, change: SingleChange) -> SingleChange:
         """Return a change of an entry as it is for those who hold the original.

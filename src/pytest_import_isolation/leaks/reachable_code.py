@@ -122,12 +122,12 @@ class Reach:
             for value in code.values():
                 self._note(value, Use(number, code, value))
 
-    def _note(self, value: object, use: Use) -> None:
+    def _note(self, value: Any, use: Use) -> None:
         kind = type(value)
         self._by_value.setdefault(id(value), use)
         self._by_value.setdefault(id(kind), use._replace(value=kind))
         if issubclass(kind, type):
-            self._by_module.setdefault(class_home(value), []).append(use)  # type: ignore[arg-type]
+            self._by_module.setdefault(class_home(value), []).append(use)
         elif issubclass(kind, ModuleType):
             self._by_module.setdefault(id(namespace(value)), []).append(use)
 
@@ -141,20 +141,20 @@ class Reach:
         return [*self._by_module.get(id(space), ()), *self._by_module.get(module, ())]
 
 
-def function_in(value: object) -> FunctionType | None:
+def function_in(value: Any) -> FunctionType | None:
     """Return the function of Python that is called when a value is, as far as that can be seen."""
     for _ in range(10):
         kind = type(value)
         if kind is FunctionType:
-            function: FunctionType = value  # type: ignore[assignment]
+            function: FunctionType = value
             wrapped = function.__dict__.get("__wrapped__")
             if wrapped is None:
                 return function
             value = wrapped
         elif is_instance_of_one(value, (MethodType, staticmethod, classmethod)):
-            value = value.__func__  # type: ignore[attr-defined]
+            value = value.__func__
         elif kind is property:
-            value = value.fget  # type: ignore[attr-defined]
+            value = value.fget
         else:
             value = (namespace(value) or {}).get("__wrapped__")  # functools.lru_cache
     return None

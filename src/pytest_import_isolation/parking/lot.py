@@ -113,10 +113,15 @@ class ParkingLot:
         parked = self._packages.get(top_level(name), {}).get(name)
         if parked is None or top_level(name) in self._of_c:
             return True
-        if parked.is_meant_here is not None and not parked.is_meant_here():
+        if self._is_meant_elsewhere(top_level(name), parked):
             return False
         above = sys.modules.get(parent_of(name)[0], ABSENT)
         return parked.package is ABSENT or above is ABSENT or original(above) is parked.package
+
+    def _is_meant_elsewhere(self, package: str, parked: ParkedModule) -> bool:
+        """Tell whether a module of a package is a copy of somebody else's; C code has one copy for all."""
+        is_meant_here = parked.is_meant_here
+        return is_meant_here is not None and package not in self._of_c and not is_meant_here()
 
     def _group(self, name: str) -> list[str]:
         """Return the top-level packages that come back together with a parked module.
@@ -267,13 +272,13 @@ class ParkingLot:
         spaces: dict[str, dict[str, Any] | None] = {}
         # A package is there before what is below it.
         for other in sorted(parked, key=depth):
-            module, binding, above, is_meant_here = returning = parked[other]
+            module, binding, above, _ = returning = parked[other]
             parent, child = parent_of(other)
             if other != asked and (
                 other in busy
                 # Another copy of its package is there.
                 or (above is not ABSENT and sys.modules.get(parent, above) is not above)
-                or (is_meant_here is not None and package not in self._of_c and not is_meant_here())
+                or self._is_meant_elsewhere(package, returning)
             ):
                 later[other] = returning
                 continue

@@ -115,9 +115,12 @@ class Boundaries:
         # What was asked for since the last boundary is looked for anyway.
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports or self.tainted.has_ended:
-            found = [change for change in changes if not any(map(change.same, explained))]
-            if len(found) != len(changes):  # a fixture may leave a fake in the place of a module
-                self.originals.note(change for change in changes if any(map(change.same, explained)))
+            found: list[SingleChange] = []
+            for change in changes:
+                if not any(map(change.same, explained)):
+                    found.append(change)
+                else:  # a fixture may leave a fake in the place of a module
+                    self.originals.note(change)
             if taken_away:
                 found = [_without(taken_away, change) for change in found]
             unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]

@@ -70,17 +70,15 @@ class PluginFixtures:
         Unless a fixture of the users' own is set up in the midst of it.
         """
         if self.plugin_of(fixturedef) is None:
-            self._calls_users, self._last, self._was_set_up = True, None, False
+            self._calls_users, self._last = True, None
             self._depth += 1
             yield
             self._depth -= 1
             self._last = None
             return
         around, self._calls_users = self._calls_users, False
-        # Nothing but pytest runs between two setups, unless a fixture asks for another one.
-        before = self._last if self._was_set_up and self._last is not None else self._take()
+        before = self._take()
         self._depth += 1
-        self._was_set_up = False
         try:
             yield
         finally:
@@ -93,11 +91,12 @@ class PluginFixtures:
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._was_set_up = False
         self._torn_down[id(fixturedef)] = self._take()
 
     def _take(self) -> ImportState:
-        if self._last is None or not self._lasts(self._last):
+        was_set_up, self._was_set_up = self._was_set_up, False
+        # Nothing but pytest runs after a setup, unless it is a part of another fixture's.
+        if self._last is None or not (was_set_up or self._lasts(self._last)):
             self._last = ImportState.capture()
             if not self._manager.has_plugin(_HOOKS_OF_TESTS):
                 self._manager.register(_Phases(self.forget_state), _HOOKS_OF_TESTS)

@@ -189,8 +189,8 @@ class ImportLog:
 
     def _note(self, name: str) -> None:
         module = sys.modules.get(name)
-        file = module.__dict__.get("__file__") if type(module) is ModuleType else file_of(module)
-        if type(file) is str and file.endswith(_EXTENSIONS):
+        file = file_of(module)
+        if file is not None and file.endswith(_EXTENSIONS):
             self.packages_of_c.add(top_level(name))
         if type(module) is ModuleType:
             known = self._executed.get(name)

@@ -39,14 +39,15 @@ def parked(
         module: the module.
         others: what was thrown out with it.
     """
+    is_meant_here = home_of_copy(name, module)
     package = package_holding(name, module, window.around.modules, others)
     if package is not ABSENT:
-        return ParkedModule(module, module, package, home_of_copy(name, module))
+        return ParkedModule(module, module, package, is_meant_here)
     parent, child = parent_of(name)
     # A package may delete the attribute itself.
     bound = (namespace(others[parent]) or {}).get(child, ABSENT) if parent in others else bound_value(name)
     binding = module if bound is ABSENT and parent not in others else bound
-    return ParkedModule(module, binding, is_meant_here=home_of_copy(name, module))
+    return ParkedModule(module, binding, is_meant_here=is_meant_here)
 
 
 def bring_evicted_back(window: Window, name: str) -> None:

@@ -205,10 +205,7 @@ def park(modules: Mapping[Any, object], old: Mapping[Any, object] = MappingProxy
         old: the entries that come back.
     """
     packages = _Packages(old)
-    parked = {name: packages.parked(name, m) for name, m in modules.items() if type(name) is str}
-    FINDER.lot.park(
-        {name: one._replace(is_meant_here=home_of_copy(name, one.module)) for name, one in parked.items()}
-    )
+    FINDER.lot.park({name: packages.parked(name, m) for name, m in modules.items() if type(name) is str})
     # No import asks for the others, but C code may still point to them.
     FINDER.lot.retire(module for name, module in modules.items() if type(name) is not str)
 
@@ -244,7 +241,7 @@ class _Packages:
             package = package_holding(name, module, self._old) if parent else ABSENT
         elif self._old.get(parent, package) is not package:
             package = ABSENT  # the first copy gets it
-        return ParkedModule(module, binding, package)
+        return ParkedModule(module, binding, package, home_of_copy(name, module))
 
 
 def package_holding(name: str, module: object, *tables: Mapping[Any, object]) -> object:
