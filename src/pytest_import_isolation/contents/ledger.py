@@ -6,7 +6,7 @@ A look reads one number for each namespace; contents are compared only where tha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -69,13 +69,14 @@ class Contents:
         """
         self._watched.wanting.append(wanting)
         if len(self._watched.wanting) == 1:
-            EXECUTED.when_executed.append(self._executed)
+            EXECUTED.when_settled.append(self._note_executed)
 
     def stop(self, wanting: Wanting) -> None:
         """Note nothing more, if nobody else uses it. What is known stays: the next user needs it again."""
         self._watched.wanting.remove(wanting)
         if not self._watched.wanting:
-            EXECUTED.when_executed.remove(self._executed)
+            EXECUTED.settle()
+            EXECUTED.when_settled.remove(self._note_executed)
 
     def _died(self, space: Space) -> None:
         """Read the versions of now no more; a namespace of another module may have the same identity."""
@@ -252,15 +253,17 @@ class Contents:
         finder_classes = [*self._finder_classes.spaces.values()]
         return chain(*[*self._spaces.values()], finder_classes, self._named.spaces)
 
-    def _executed(self, name: str) -> None:
-        """Note what a module holds at the end of its first execution."""
-        is_wanted = self._watched.wants(name)
-        if not (is_wanted or self._named.has_names) or is_unwatched(name):
-            return
-        module = sys.modules.get(name)
-        self._named.look(name, module, self._finder_classes.spaces)
-        if not is_wanted or is_rewritten(module):
-            return
+    def _note_executed(self, modules: Sequence[tuple[str, object]]) -> None:
+        """Note what modules hold at the end of their first execution."""
+        wants, has_names = self._watched.wants(), self._named.has_names
+        for name, module in modules:
+            is_wanted = wants(name)
+            if (is_wanted or has_names) and not is_unwatched(name):
+                self._named.look(name, module, self._finder_classes.spaces)
+                if is_wanted and not is_rewritten(module):
+                    self._note_one(name, module)
+
+    def _note_one(self, name: str, module: object) -> None:
         known = self._spaces.get(id(module))
         if known is None or known[0].owner() is not module:
             found = self._woken(module) or self._begin(name, module)

@@ -54,28 +54,18 @@ class Wanting:
         self._files = files
         self._complete = complete
         self._origins = origins
-        # Each import asks: the words of the files asked for last, and how many files of tests there were.
-        self._known: tuple[Sequence[str], int, list[Set[str]]] = (), 0, []
+        # Each import asks: the files asked for last, how many notes of such there were, and their words.
+        self._known_files: Sequence[str] = ()
+        self._notes = 0
+        self._words: list[Set[str]] = []
 
     def words(self) -> list[Set[str]]:
         """Return the words that the test code says, file by file."""
-        files, origins = self._files(), self._origins
-        number = len(origins.test_files) + len(origins.plugin_files)
-        if files != self._known[0] or number != self._known[1]:
-            words = [*map(self._words_of, self._complete(files))]
-            self._known = [*files], number, words
-        return self._known[2]
-
-    def wants(self, name: str) -> bool:
-        """Tell whether test code that runs now may write to a module."""
-        words = self.words()
-        if not words:
-            return False
-        last = name.rpartition(".")[2]
-        for each in words:
-            if last in each:
-                return True
-        return not last.isidentifier()
+        files, notes = self._files(), self._origins.notes
+        if files != self._known_files or notes != self._notes:
+            self._words = [*map(self._words_of, self._complete(files))]
+            self._known_files, self._notes = [*files], notes
+        return self._words
 
 
 class WatchedModules:
@@ -100,12 +90,18 @@ class WatchedModules:
         # Which last parts some words have, as long as there are no others: the words, and these.
         self._found: dict[int, tuple[Set[str], list[str]]] = {}
 
-    def wants(self, name: str) -> bool:
-        """Tell whether somebody wants to know what a module holds."""
-        for wanting in self.wanting.copy():  # noqa: SIM110 - each import asks: no generator
-            if wanting.wants(name):
-                return True
-        return False
+    def wants(self) -> Callable[[str], bool]:
+        """Return a test for the modules to which test code may write, so that somebody looks at them."""
+        texts = [words for wanting in self.wanting.copy() for words in wanting.words()]
+
+        def is_wanted(name: str) -> bool:
+            last = name.rpartition(".")[2]
+            for words in texts:
+                if last in words:
+                    return True
+            return bool(texts) and not last.isidentifier()
+
+        return is_wanted
 
     def forget(self, key: int) -> None:
         """Ask about a module again, given by its identity."""
@@ -127,8 +123,10 @@ class WatchedModules:
         """Yield the entries to look at. Without versions, all that is looked at has to be compared."""
         # At the speed of C: nearly all are known.
         known = map(self._known.get, map(id, entries.values()))
+        is_wanted = None
         for name, module in compress(entries.items(), map(is_not, known, entries)):
-            if not self._is_left_alone(name, module):
+            is_wanted = is_wanted or self.wants()
+            if not self._is_left_alone(name, module, is_wanted):
                 yield name, module
 
     def named(self, entries: dict[Any, object]) -> dict[str, object]:
@@ -157,7 +155,7 @@ class WatchedModules:
             yield from known[1]
             yield _ODD
 
-    def _is_left_alone(self, name: Any, module: object) -> bool:
+    def _is_left_alone(self, name: Any, module: object, is_wanted: Callable[[str], bool]) -> bool:
         """Tell whether not to look at a module, and remember it if that stays so."""
         if not is_unwatched(name):
             if is_initializing(module) or self._has(id(module)):
@@ -172,7 +170,7 @@ class WatchedModules:
                     self._found.clear()
                 self._foreign[last][name] = None
                 self._leave_alone(name, module)
-                return not self.wants(name)
+                return not is_wanted(name)
         self._known[id(module)] = name
         return True
 

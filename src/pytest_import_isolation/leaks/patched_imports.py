@@ -105,9 +105,9 @@ class PatchedImports:
                 self._adopt()
             self._environment.begin()
 
-    def _executed(self, name: str) -> None:
+    def _executed(self, name: str, module: object) -> None:
         """Note that a module was imported."""
-        here, module = self._here(), sys.modules.get(name)
+        here = self._here()
         if here is None or here.phase not in ("setup", "call"):
             return
         if not self._origins.is_first_party(name, module) or name in self._found:

@@ -121,7 +121,7 @@ class CodeCache:
             return None
         kept = self._kept.get(path)
         if kept is None:  # as for nearly all: asked first, since each import comes here
-            for recurs in tuple(self._recurring):
+            for recurs in self._recurring.copy():
                 if recurs(name, path):
                     break
             else:

@@ -24,8 +24,10 @@ _IMPORTLIB_MODULES: Final = ("importlib", "importlib.util")
 #: Calls the hooks of pytest: who called that asked for nothing.
 HOOK_CALLER: Final = "pluggy._callers"
 #: A shell around importlib, up to Python 3.11; later ones may have a module of that name.
-_IMP_FILE: Final = os.path.join(os.path.dirname(os.__file__), "imp.py")
-_MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
+_IMP_FILES: Final = (
+    (os.path.join(os.path.dirname(os.__file__), "imp.py"),) if sys.version_info < (3, 12) else ()
+)
+_MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY, *_IMP_FILES)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
@@ -79,16 +81,15 @@ def is_machinery(frame: FrameType) -> bool:
     return (
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
-        or frame.f_code.co_filename == _IMP_FILE
     )
 
 
 def is_importlib(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib, and its variables are what they are there."""
-    file = frame.f_code.co_filename
-    if file.startswith(_IMPORTLIB_FILES):
-        return True
-    return frame.f_globals.get("__name__") in _IMPORTLIB_MODULES or file == _IMP_FILE
+    return (
+        frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, *_IMP_FILES))
+        or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
+    )
 
 
 def calling_frame(within: FrameType | None = None) -> FrameType | None:
@@ -104,7 +105,6 @@ def calling_frame(within: FrameType | None = None) -> FrameType | None:
         # is_machinery(), written out: each import goes through some frames.
         frame.f_code.co_filename.startswith(_MACHINERY_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
-        or frame.f_code.co_filename == _IMP_FILE
     ):
         frame = frame.f_back
     return frame
@@ -142,8 +142,14 @@ def importer_at(frame: FrameType | None) -> Importer | None:
     return Importer(name if type(name) is str else "?", frame.f_code.co_filename, frame.f_lineno or 0)
 
 
-def is_compiled_code_importing() -> bool:
-    """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does."""
+def is_compiled_code_importing(calling: FrameType) -> bool:
+    """Tell whether neither a statement nor a function of Python's asks for a module: compiled code does.
+
+    Args:
+        calling: what :func:`calling_frame` returns.
+    """
+    if "__import__" in calling.f_code.co_names:
+        return False
     inner: FrameType | None = get_frame(1)
     frame = inner
     while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY_FILES):
@@ -165,10 +171,8 @@ def is_compiled_code_importing() -> bool:
 
 
 def _may_call_import(frame: FrameType) -> bool:
-    """Tell whether running code names ``__import__``, or has that function in one of its variables."""
+    """Tell whether running code has ``__import__`` in one of its variables."""
     code = frame.f_code
-    if "__import__" in code.co_names:
-        return True
     variables: list[Any] = [frame.f_globals.get(name) for name in code.co_names]
     if code.co_flags & CO_OPTIMIZED:
         local = frame.f_locals

@@ -137,6 +137,7 @@ class Origins:
 
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
+        self._has_patterns = bool(self._first_party)
         self._standard = _standard_library()
         # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
         # would look at each pair.
@@ -147,6 +148,8 @@ class Origins:
         self._folders: dict[str, Verdict] = {}
         #: The collected test files and the conftests, in order; there are never fewer.
         self.test_files: dict[str, None] = {}
+        #: Counts what was taken note of: test files, conftests and plugins.
+        self.notes = 0
         #: Those of them that are conftests.
         self.conftests: list[str] = []
         self._test_folders: set[str] = set()
@@ -195,12 +198,16 @@ class Origins:
 
     def of_file(self, name: str, file: str) -> Origin:
         """Say where code comes from, by the name of its module and its file alone."""
+        known = self._folders.get(file.rpartition(os.sep)[0])
+        if known is not None and known.origin is Origin.FOREIGN and not self._has_patterns:
+            return Origin.FOREIGN  # as for nearly all that is asked about at each import
         return self._judge_file(name, file).origin
 
     def note_test_file(self, file: str) -> None:
         """Take note of a collected test file or a conftest: what lies beside it is test code too."""
         if file in self.test_files:
             return
+        self.notes += 1
         self.test_files[file] = None
         self._test_folders.add(os.path.dirname(file))
         if is_conftest(file):
@@ -208,6 +215,7 @@ class Origins:
 
     def note_plugin(self, file: str) -> None:
         """Take note of a module of the project that a conftest, or the command line, made a plugin."""
+        self.notes += 1
         self.plugin_files |= {file}
 
     def is_test_file(self, file: str | None) -> bool:

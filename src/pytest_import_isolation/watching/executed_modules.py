@@ -12,16 +12,18 @@ from __future__ import annotations
 import sys
 import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, read_cells
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
     last_keys,
     missing_among,
 )
+from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
 from pytest_import_isolation.watching.makers import (
@@ -41,18 +43,19 @@ class _Body:
         name: the module.
     """
 
-    __slots__ = ("behind", "file", "is_entered", "maker", "name")
+    #: The key behind which it was entered.
+    behind: object = None
+    #: Whether importlib has put it into ``sys.modules``.
+    is_entered = False
+    #: Its file, if its import failed: then the module is gone.
+    file: str | None = None
+    #: Who answers for what it changes, as soon as its file is known.
+    maker: Maker | None = None
+    #: Whether it is foreign, as soon as somebody asks.
+    foreign: bool | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # The key behind which it was entered.
-        self.behind: object = None
-        # Whether importlib has put it into sys.modules.
-        self.is_entered = False
-        # Its file, if its import failed: then the module is gone.
-        self.file: str | None = None
-        # Who answers for what it changes, as soon as its file is known.
-        self.maker: Maker | None = None
 
 
 class ExecutedModules:
@@ -85,8 +88,12 @@ class ExecutedModules:
         self.class_changes: list[ClassChange] = []
         #: Told of each module that is about to be imported, in the importing thread. They raise nothing.
         self.when_begun: list[Callable[[str], object]] = []
-        #: Told of each module whose import is over, and did not fail.
-        self.when_executed: list[Callable[[str], object]] = []
+        #: Told of each module whose import is over, and did not fail: its name, and what is loaded under it.
+        self.when_executed: list[Callable[[str, object], object]] = []
+        #: Told of the same, and no sooner than necessary: before any code runs that is not foreign. Each call
+        #: costs much more than what it is told of: all is out of the processor's caches.
+        self.when_settled: list[Callable[[Sequence[tuple[str, object]]], object]] = []
+        self._untold: list[tuple[str, object]] = []
         #: Told when a thread imports nothing any more.
         self.when_finished: list[Callable[[], object]] = []
         #: Tell which changes the isolation made for itself: these are put down to nobody by inference.
@@ -143,7 +150,7 @@ class ExecutedModules:
             ident = get_ident()
             running = self._running.get(ident)
             if running:
-                self._look(running[-1])
+                self._look(running[-1], name)
             else:
                 if not self._running:
                     self._imported.clear()
@@ -161,34 +168,56 @@ class ExecutedModules:
     def end(self, body: _Body, error: BaseException | None) -> None:
         """Note that the import is over."""
         try:
-            self._end(body, error)
+            running = self._running.get(get_ident(), ())
+            # Others are left behind where an import ended unseen; none is there if watching began anew.
+            if not running or (running[-1] is not body and body not in running):
+                return
+            try:
+                if error is not None:
+                    self._fail(body, error)
+                else:
+                    self._succeed(body)
+            finally:
+                while running.pop() is not body:
+                    pass
+                if self._untold and not (running and self._is_foreign(running[-1])):
+                    self.settle()
+                if not running:
+                    self._finish()
         except Exception:  # as above
             self._seen = None
 
-    def _end(self, body: _Body, error: BaseException | None) -> None:
-        running = self._running.get(get_ident())
-        if not running or (running[-1] is not body and body not in running):  # watching began anew meanwhile
-            return
-        try:
-            if error is not None:
-                self._fail(body, error)
-            else:
-                name = body.name
-                self.failed.discard(name)
-                self._executed[name] = None
-                self._look(body)
-                self._note_arrival(name)
-                for told in self.when_executed:
-                    told(name)
-                self._imported[name] = id(sys.modules.get(name))
-                self._finished.append(name)
-        finally:
-            if running[-1] is body:
-                running.pop()
-            else:
-                del running[running.index(body) :]
-            if not running:
-                self._finish()
+    def _succeed(self, body: _Body) -> None:
+        name = body.name
+        if self.failed:
+            self.failed.discard(name)
+        self._executed[name] = None
+        self._look(body)
+        module = sys.modules.get(name)
+        spec = module.__dict__.get("__spec__") if type(module) is ModuleType else None
+        is_usual = type(spec) is ModuleSpec and spec.name == name
+        if not is_usual or ("entry", name) in self._makers:
+            self._note_arrival(name, module, is_usual=is_usual)
+        for told in self.when_executed:
+            told(name, module)
+        self._untold.append((name, module))
+        self._imported[name] = id(module)
+        self._finished.append(name)
+
+    def _is_foreign(self, body: _Body) -> bool:
+        known = body.foreign
+        if known is None:
+            file = file_of_loaded(body.name)
+            known = file is not None and Origins.usual().of_file(body.name, file) is Origin.FOREIGN
+            body.foreign = known
+        return known
+
+    def settle(self) -> None:
+        """Tell now of all modules whose imports are over."""
+        if self._untold:
+            modules, self._untold = self._untold, []
+            for told in self.when_settled:
+                told(modules)
 
     def _fail(self, body: _Body, error: BaseException) -> None:
         self.failed.add(body.name)
@@ -206,10 +235,8 @@ class ExecutedModules:
         if not self._running and self._seen is not None:
             self._seen.follow()
 
-    def _note_arrival(self, name: str) -> None:
-        module = sys.modules.get(name)
-        spec = module.__dict__.get("__spec__") if type(module) is ModuleType else None
-        if type(spec) is ModuleSpec and spec.name == name:
+    def _note_arrival(self, name: str, module: object, *, is_usual: bool) -> None:
+        if is_usual:
             known = self._makers.get(("entry", name))
             if known is not None and known[0]() is ABSENT:
                 # Who took it out answers for the second copy too, and for the package that holds it now.
@@ -231,8 +258,13 @@ class ExecutedModules:
             for body in running.copy():
                 body.is_entered = body.name in sys.modules
 
-    def _look(self, body: _Body) -> None:
-        """Put down to a module what is different since the last look."""
+    def _look(self, body: _Body, wanted: str = "") -> None:
+        """Put down to a module what is different since the last look.
+
+        Args:
+            body: the module.
+            wanted: what it is about to import, if it is.
+        """
         modules, name = sys.modules, body.name
         if not body.is_entered and name in modules:
             body.is_entered = True
@@ -252,17 +284,22 @@ class ExecutedModules:
                 is_same = next(keys, None) is (body.behind if self._last is name else self._last)
         except RuntimeError:  # another thread entered something between two of these calls
             last, is_same = next(iter(last_keys(modules, 1)), None), False
-        if is_same and len(modules) == self._number and seen.shows_same:
+        if (
+            is_same
+            and len(modules) == self._number
+            # What SeenState.shows_same compares first, written out: each import comes here twice.
+            and ((HAS_NUMBERS and read_cells(seen.cells) == seen.signature) or seen.shows_same)
+        ):
             self._last = last
         else:
-            self._compare(seen, body)
+            self._compare(seen, body, wanted)
             self._number, self._last = len(modules), last
 
-    def _compare(self, seen: SeenState, body: _Body) -> None:
+    def _compare(self, seen: SeenState, body: _Body, wanted: str) -> None:
         maker = body.maker or self._maker(body.name, body.file)
         if maker.file is not None:
             body.maker = maker
-        self._compare_entries(*seen.exchange_keys(), maker)
+        self._compare_entries(*seen.exchange_keys(wanted), maker)
         if not seen.shows_same:
             self._seen = now = SeenState(seen)
             for what, key, after in seen.changes_to(now):
@@ -274,14 +311,15 @@ class ExecutedModules:
         modules, imported, makers = sys.modules, self._imported, self._makers
         for name in added:
             # What took the place of something else may have done so before this module was begun.
-            module = modules.get(name)
-            if imported.get(name) not in (0, id(module)):
+            known = imported.get(name)
+            if known != 0 and known != id(module := modules.get(name)):
                 makers["entry", name] = (_held(module), maker)
         gone = [name for name in removed if not (name in imported and name in self.failed)]
         for name in gone:
             imported.pop(name, None)
-        gone += [name for name in missing_among(self._finished) if imported.pop(name, None)]
-        self._finished.clear()
+        if self._finished:
+            gone += [name for name in missing_among(self._finished) if imported.pop(name, None)]
+            self._finished.clear()
         if gone:
             held = _held(ABSENT)
             makers.update({("entry", name): (held, maker) for name in gone})

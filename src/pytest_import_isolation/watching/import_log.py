@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import FrameType, ModuleType
@@ -51,8 +51,11 @@ class Teller(Protocol):
     def is_on(self) -> bool:
         """Whether it tells."""
 
-    #: Told of each module whose import is over, and did not fail.
-    when_executed: list[Callable[[str], object]]
+    #: Told of the modules whose imports are over, and did not fail: their names, and what is loaded as them.
+    when_settled: list[Callable[[Sequence[tuple[str, object]]], object]]
+
+    def settle(self) -> None:
+        """Tell of them now."""
 
 
 class Way(NamedTuple):
@@ -117,7 +120,7 @@ class ImportLog:
         # What was asked for a moment ago, and may appear: a finder may import before it answers.
         # Of use only while nobody tells of the ends of imports.
         self._expected: deque[str] = deque(maxlen=_LATEST)
-        self._tellers = 0
+        self._tellers: list[Teller] = []
 
     def importing(self, name: str, loading: FrameType) -> None:
         """Note an import of a module that is not loaded.
@@ -140,7 +143,8 @@ class ImportLog:
         elif frame is not None and (importer := importer_at(frame)) is not None:
             self.importers[name] = importer
             # Nearly always there is a statement: no need to look closer.
-            if import_of(frame.f_code, frame.f_lasti) is None and is_compiled_code_importing():
+            is_statement = import_of(frame.f_code, frame.f_lasti) is not None
+            if not is_statement and is_compiled_code_importing(frame):
                 self.compiled.add(name)
             if (statement := lazy_statement(name)) is not None:
                 self.lazily[name] = statement
@@ -172,30 +176,38 @@ class ImportLog:
     def hear_ends(self, teller: Teller) -> None:
         """Let the ends of imports be told: nothing else may be imported before a module is thrown out."""
         if teller.is_on:
-            teller.when_executed.append(self._note)
-            self._tellers += 1
+            teller.when_settled.append(self._note_all)
+            self._tellers.append(teller)
 
     def hear_no_ends(self, teller: Teller) -> None:
         """Undo one :meth:`hear_ends`."""
-        if self._tellers:
-            teller.when_executed.remove(self._note)
-            self._tellers -= 1
+        if teller in self._tellers:
+            teller.settle()
+            teller.when_settled.remove(self._note_all)
+            self._tellers.remove(teller)
+
+    def _note_all(self, modules: Sequence[tuple[str, object]]) -> None:
+        for name, module in modules:
+            self._note(name, module)
 
     def _note_executed(self) -> None:
         """Remember what has appeared: a module is there when it imports others."""
+        for teller in self._tellers:
+            teller.settle()
         # Of a copy: other threads import too.
         for name in loaded_among(self._expected.copy()):
-            self._note(name)
+            self._note(name, sys.modules.get(name))
 
-    def _note(self, name: str) -> None:
-        module = sys.modules.get(name)
-        file = file_of(module)
-        if file is not None and file.endswith(_EXTENSIONS):
-            self.packages_of_c.add(top_level(name))
+    def _note(self, name: str, module: object) -> None:
         if type(module) is ModuleType:
+            file = module.__dict__.get("__file__")
             known = self._executed.get(name)
             if known is None or known() is None:
                 self._executed[name] = weakref.ref(module)
+        else:
+            file = file_of(module)
+        if type(file) is str and file.endswith(_EXTENSIONS):
+            self.packages_of_c.add(top_level(name))
         if self._expected:
             with suppress(ValueError):  # another thread was faster, or much else was asked for since
                 self._expected.remove(name)

@@ -60,9 +60,9 @@ class WindowExecutions:
         file = self._files[name]
         return file is not None and self._origins.of_file(name, file) is Origin.FIRST_PARTY
 
-    def _note(self, name: str) -> None:
+    def _note(self, name: str, module: object) -> None:
         if not open_windows or open_windows[-1] is not self._window:
             return
         if name in self._files:
             self._again.add(name)
-        self._files[name] = file_of(sys.modules.get(name))
+        self._files[name] = file_of(module)
