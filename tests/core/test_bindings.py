@@ -104,7 +104,7 @@ def test_a_key_that_cannot_be_compared_is_a_change() -> None:
     assert [key.key for key in changes.removed] == [one]
     assert [key.key for key in changes.added if key != "sys"] == [other]
     index = BindingIndex(Entries(before))
-    assert BindingIndex(Entries(after), index).entries.keys[1:] == ["sys"]
+    assert BindingIndex(Entries(after), index).entries.keys.objects[1:] == ("sys",)
 
 
 def test_a_package_that_another_one_replaces_brings_its_own_attributes(unchanged: None) -> None:

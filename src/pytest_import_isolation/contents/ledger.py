@@ -31,6 +31,7 @@ from pytest_import_isolation.machinery.modules import (
     is_rewritten,
     namespace,
 )
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.loaded_names import Beginning
 from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.origins import Origins
@@ -53,7 +54,7 @@ class Contents:
         # When the last look was, what sys.modules held then, of how many modules namespaces were known, and
         # the names of those with none.
         self._moment = Moment(None)
-        self._beginning = Beginning({})
+        self._beginning = Beginning(Entries({}))
         self._number = 0
         self._unsettled: list[Any] = []
         # Whether modules were executed since, whose namespaces are known by now; whether namespaces were
@@ -122,8 +123,8 @@ class Contents:
 
     def _look(self) -> State:
         moment = Moment(sys.modules)
-        entries = entries_in(sys.modules, self._beginning.names)
-        beginning = Beginning(entries)
+        loaded = Entries.of(sys.modules)
+        entries, beginning = loaded.contents, Beginning(loaded)
         is_longer = beginning.goes_on_from(self._beginning)
         if not (self._look_at_more(entries) if is_longer else self._look_at_fewer(beginning, entries)):
             self._look_at_all(entries)

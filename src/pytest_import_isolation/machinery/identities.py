@@ -53,32 +53,42 @@ class Identities:
         objects: the objects, which it keeps alive.
     """
 
-    __slots__ = ("_objects", "_pointers")
+    __slots__ = ("_pointers", "objects")
 
-    def __init__(self, objects: Iterable[object]) -> None:
-        self._objects = tuple(objects)
+    def __init__(self, objects: Iterable[Any]) -> None:
+        #: The objects.
+        self.objects = tuple(objects)
         # Read when somebody asks.
         self._pointers: bytes | None = None
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self.objects)
 
     @property
     def pointers(self) -> bytes | None:
         """Where the objects lie; None if this interpreter keeps that somewhere else."""
         if self._pointers is None:
-            self._pointers = read_pointers(self._objects)
+            self._pointers = read_pointers(self.objects)
         return self._pointers
 
     def behind(self, others: Identities) -> tuple[Any, ...]:
         """Return the objects that stand behind as many as there are others."""
-        return self._objects[len(others) :]
+        return self.objects[len(others) :]
+
+    def are_first_of(self, others: Identities) -> bool:
+        """Tell whether others begin with the very same objects, in order. None of them is touched."""
+        if len(self) > len(others):
+            return False
+        now, was = others.pointers, self.pointers
+        if now is None or was is None:
+            return all(map(operator.is_, self.objects, others.objects))
+        return now.startswith(was)
 
     def are_those_of(self, others: Iterable[object]) -> bool:
         """Tell whether these are the very same objects, in the same order."""
         now = tuple(others)
-        if len(now) != len(self._objects):
+        if len(now) != len(self.objects):
             return False
         if _reader is None or len(now) <= _FEW:
-            return all(map(operator.is_, now, self._objects))
+            return all(map(operator.is_, now, self.objects))
         return _reader(now) == self.pointers

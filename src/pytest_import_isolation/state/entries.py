@@ -32,19 +32,21 @@ class EntryChanges(NamedTuple):
 class Entries:
     """A copy of a table, compared with it by identity, and without running code of what it holds.
 
+    Each object that is looked at comes into the processor's caches, and drives out what runs: a table is
+    copied once for all who look at it at a moment.
+
     Args:
         contents: a copy by :func:`.entries_in`; nobody may change it afterwards.
         moment: when the table was copied.
+        keys: the keys of the copy, if somebody has them.
     """
 
     __slots__ = (
         "__weakref__",
         "_are_strings",
-        "_key_identities",
         "_last_keys",
         "_longer",
         "_moment",
-        "_value_identities",
         "contents",
         "keys",
         "values",
@@ -52,16 +54,15 @@ class Entries:
     # By the identity of the table, the last that were copied, as long as somebody holds them.
     _last: ClassVar[WeakValueDictionary[int, Entries]] = WeakValueDictionary()
 
-    def __init__(self, contents: dict[Any, object], moment: Moment = _NEVER) -> None:
+    def __init__(
+        self, contents: dict[Any, object], moment: Moment = _NEVER, keys: Identities | None = None
+    ) -> None:
         self.contents = contents
-        #: Two lists are compared at a quarter of the cost of two dictionaries.
-        self.keys, self.values = [*contents], [*contents.values()]
-        self._value_identities = Identities(self.values)
-        self._last_keys = self.keys[: -_LAST - 1 : -1]
+        #: The keys, and what stands under them, in order.
+        self.keys, self.values = keys or Identities(contents), Identities(contents.values())
+        self._last_keys = self.keys.objects[: -_LAST - 1 : -1]
         # When the table was seen to be the same.
         self._moment = moment
-        # Made when they are compared: most tables never change.
-        self._key_identities: Identities | None = None
         self._are_strings: bool | None = None
         # Entries that were found to begin with these.
         self._longer: Callable[[], Entries | None] | None = None
@@ -80,8 +81,9 @@ class Entries:
         if last is not None and last is not before and last.are_of(table):
             return last
         moment = Moment(table)  # before it is looked at: another thread may change it
-        contents, are_strings = copied(table, None if before is None else before._strings())
-        found = cls(contents, moment)
+        known = last if before is None else before
+        contents, keys, are_strings = copied(table, None if known is None else known._strings())
+        found = cls(contents, moment, keys)
         found._are_strings = are_strings
         cls._last[id(table)] = found
         return found
@@ -97,8 +99,10 @@ class Entries:
             return True
         moment = Moment(table)
         if type(table) is dict:
+            if len(table) != len(self.keys):
+                return False
             last = last_keys(table, _LAST)
-            is_same = self._value_identities.are_those_of(table.values()) and same_keys(last, self._last_keys)
+            is_same = same_keys(last, self._last_keys) and self.values.are_those_of(table.values())
         else:
             is_same = same_entries(self.contents, entries_in(table))
         if is_same:
@@ -107,28 +111,22 @@ class Entries:
 
     def copy_of(self, table: object) -> dict[Any, object]:
         """Return what :func:`.entries_in` copies, at less cost if the table still begins with these keys."""
-        return entries_in(table, self._strings())
+        return copied(table, self._strings()).entries
 
     def _strings(self) -> Identities | None:
         """Return the keys, if all are plain strings."""
         if self._are_strings is None:
-            self._are_strings = are_strings(self.keys)
-        return self._identities_of_keys() if self._are_strings else None
-
-    def _identities_of_keys(self) -> Identities:
-        if self._key_identities is None:
-            self._key_identities = Identities(self.keys)
-        return self._key_identities
+            self._are_strings = are_strings(self.keys.objects)
+        return self.keys if self._are_strings else None
 
     def are_beginning_of(self, later: Entries) -> bool:
         """Tell whether other entries begin with these, in order."""
         if self._longer is not None and self._longer() is later:
             return True
-        number = len(self.keys)
-        if not self._value_identities.are_those_of(later.values[:number]):
+        if not self.values.are_first_of(later.values):
             return False
-        first = later.keys[:number]
-        if not (self._identities_of_keys().are_those_of(first) or same_keys(self.keys, first)):
+        was, now = self.keys.objects, later.keys.objects
+        if not (self.keys.are_first_of(later.keys) or same_keys(was, now[: len(was)])):
             return False
         self._longer = weakref.ref(later)
         return True
@@ -137,8 +135,8 @@ class Entries:
         """Return how the entries of a later moment differ."""
         if self.are_beginning_of(later):
             # Most changes of sys.modules are such, and only those need a look that came.
-            number = len(self.keys)
-            return EntryChanges(dict(zip(later.keys[number:], later.values[number:], strict=True)), {}, {})
+            others = zip(later.keys.behind(self.keys), later.values.behind(self.values), strict=True)
+            return EntryChanges(dict(others), {}, {})
         before, now = self.contents, later.contents
         return EntryChanges(
             {name: module for name, module in now.items() if name not in before},

@@ -9,8 +9,8 @@ from operator import ne
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import Moment
-from pytest_import_isolation.machinery.identities import Identities, read_pointers
 from pytest_import_isolation.machinery.modules import are_strings
+from pytest_import_isolation.state.entries import Entries
 
 # How a memoryview reads where objects lie.
 _POINTER: Final = "P"
@@ -23,15 +23,15 @@ class Beginning:
     more, or none that is looked at.
 
     Args:
-        entries: a copy of the table.
+        entries: the table's.
     """
 
     __slots__ = ("_modules", "names")
 
-    def __init__(self, entries: dict[Any, object]) -> None:
-        #: The keys. Of what :func:`.entries_in` copied, none has code of its own.
-        self.names = Identities(entries)
-        self._modules = read_pointers(tuple(entries.values()))
+    def __init__(self, entries: Entries) -> None:
+        #: The keys. None has code of its own.
+        self.names = entries.keys
+        self._modules = entries.values.pointers
 
     def identities_behind(self, other: Beginning) -> Sequence[int]:
         """Return the identities of the modules that stand behind what another beginning has."""
@@ -49,7 +49,7 @@ class LoadedNames:
     def __init__(self) -> None:
         self._moment = Moment(None)
         # What was loaded at the last look: in order, and by name, with the identities of the modules.
-        self._beginning = Beginning({})
+        self._beginning = Beginning(Entries({}))
         self._modules: dict[str, int] = {}
 
     @property
@@ -63,7 +63,7 @@ class LoadedNames:
             return []
         table: Any = sys.modules
         self._moment = Moment(table)
-        before, self._beginning = self._beginning, Beginning(table)
+        before, self._beginning = self._beginning, Beginning(Entries.of(table))
         # Nearly always what is new or gone stands at the end.
         if self._beginning.goes_on_from(before):
             others = [*self._beginning.names.behind(before.names)]

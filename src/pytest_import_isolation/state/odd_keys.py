@@ -6,13 +6,11 @@ and knows the hash that the table keeps.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable
-from itertools import islice, repeat
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT, class_name
+from pytest_import_isolation.machinery.modules import ABSENT, are_strings, class_name
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # Their code is the interpreter's own. By identity: a class may have a metaclass that hashes it.
 _PLAIN_TYPES: Final = frozenset(map(id, (str, bytes, int, float, bool, complex, type(None), type(...))))
@@ -58,31 +56,45 @@ def is_plain(key: object) -> bool:
     return id(type(key)) in _PLAIN_TYPES
 
 
-def entries_in(table: Any, strings: Identities | None = None) -> dict[Any, object]:
+class Copied(NamedTuple):
+    """A copy of a table."""
+
+    entries: dict[Any, object]
+    #: Its keys, in order.
+    keys: Identities
+    #: Whether all of them are strings, with nobody's code.
+    are_strings: bool
+
+
+def entries_in(table: Any) -> dict[Any, object]:
     """Return a copy of what should be a table of modules and may be anything.
+
+    Args:
+        table: the table; of what is no dictionary nothing is copied.
+    """
+    return copied(table).entries
+
+
+def copied(table: Any, strings: Identities | None = None) -> Copied:
+    """Copy what should be a table of modules and may be anything.
 
     Args:
         table: the table; of what is no dictionary nothing is copied.
         strings: keys that are known to be strings, and with which the table may begin.
     """
-    return copied(table, strings)[0]
-
-
-def copied(table: Any, strings: Identities | None) -> tuple[dict[Any, object], bool]:
-    """Return what :func:`entries_in` does, and whether all keys are strings, with nobody's code."""
     if type(table) is dict:
         entries: dict[Any, object] = table.copy()  # ``dict()`` costs five times more once a key was deleted
     elif issubclass(type(table), dict):
         # Its class may iterate over something else, and to hash the keys anew is their code's turn.
         entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
     else:
-        return {}, True
-    keys: Iterable[object] = entries
-    if strings is not None and strings.are_those_of(islice(entries, len(strings))):
-        keys = islice(entries, len(strings), None)
-    if all(map(operator.is_, map(type, keys), repeat(str))):
-        return entries, True
-    return _with_odd_keys(entries), False
+        entries = {}
+    keys = Identities(entries)
+    are_known = strings is not None and strings.are_first_of(keys)
+    if are_strings(keys.behind(strings) if are_known and strings is not None else keys.objects):
+        return Copied(entries, keys, are_strings=True)
+    entries = _with_odd_keys(entries)
+    return Copied(entries, Identities(entries), are_strings=False)
 
 
 def _with_odd_keys(entries: dict[Any, object]) -> dict[Any, object]:

@@ -98,7 +98,7 @@ class BindingIndex:
     def _add(self, start: int) -> Set[str]:
         """Add the entries from a number on; return the packages that have other submodules than before."""
         packages: dict[str, list[str]] = {}
-        for name in self.entries.keys[start:]:
+        for name in self.entries.keys.objects[start:]:
             if type(name) is str:
                 if "." in name:
                     parent, child = parent_of(name)
