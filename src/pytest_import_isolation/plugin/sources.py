@@ -43,38 +43,45 @@ class Sources:
         self._writing: dict[Path, bool] = {}
         self._rebinding: dict[Path, bool] = {}
         self._names: dict[Path, frozenset[str]] = {}
+        # The file that was read last: one question about it follows another.
+        self._last: tuple[Path | None, str] = None, ""
+
+    def _text(self, path: Path) -> str:
+        if path is not self._last[0]:
+            self._last = path, text_of(path)
+        return self._last[1]
 
     def changes_imports(self, path: Path) -> bool:
         """Tell whether importing a file may change the import state; see :func:`changes_imports`."""
         if path not in self._changing:
-            self._changing[path] = path.suffix == ".py" and changes_imports(text_of(path))
+            self._changing[path] = path.suffix == ".py" and changes_imports(self._text(path))
         return self._changing[path]
 
     def mentions_imports(self, path: Path) -> bool:
         """Tell whether a file names one of the containers of the import state at all."""
         if path not in self._mentioning:
-            self._mentioning[path] = mentions_imports(text_of(path))
+            self._mentioning[path] = mentions_imports(self._text(path))
         return self._mentioning[path]
 
     def may_write(self, path: Path) -> bool:
         """Tell whether statements of a file could change the import state by themselves."""
         if path not in self._writing:
-            self._writing[path] = _writes(text_of(path))
+            self._writing[path] = _writes(self._text(path))
         return self._writing[path]
 
     def only_reads(self, path: Path) -> bool:
         """Tell whether the text of a file that may write to the import state does nothing but look at it."""
-        return not self.may_write(path) or only_reads(text_of(path))
+        return not self.may_write(path) or only_reads(self._text(path))
 
     def may_rebind(self, path: Path) -> bool:
         """Tell whether statements of a file could write to attributes of others by themselves."""
         if path not in self._rebinding:
-            self._rebinding[path] = may_write_attributes(text_of(path))
+            self._rebinding[path] = may_write_attributes(self._text(path))
         return self._rebinding[path]
 
     def imports(self, path: Path, name: str) -> bool:
         """Tell whether a file seems to import a module of the top level."""
-        return imports_name(text_of(path), name)
+        return imports_name(self._text(path), name)
 
     def names_in(self, folder: Path) -> frozenset[str]:
         """Return the names of the modules and packages that lie in a directory."""

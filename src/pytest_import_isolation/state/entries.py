@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from pytest_import_isolation.machinery.dict_versions import Moment
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT, are_strings, last_keys
+from pytest_import_isolation.machinery.modules import ABSENT, last_keys
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.odd_keys import OddKey, copied, entries_in, is_plain
 
@@ -43,7 +43,6 @@ class Entries:
 
     __slots__ = (
         "__weakref__",
-        "_are_strings",
         "_last_keys",
         "_longer",
         "_moment",
@@ -53,6 +52,8 @@ class Entries:
     )
     # By the identity of the table, the last that were copied, as long as somebody holds them.
     _last: ClassVar[WeakValueDictionary[int, Entries]] = WeakValueDictionary()
+    # The keys of the table that was copied last of which all keys are strings: the next one begins with them.
+    _strings: ClassVar[Identities] = Identities(())
 
     def __init__(
         self, contents: dict[Any, object], moment: Moment = _NEVER, keys: Identities | None = None
@@ -63,7 +64,6 @@ class Entries:
         self._last_keys = self.keys.objects[: -_LAST - 1 : -1]
         # When the table was seen to be the same.
         self._moment = moment
-        self._are_strings: bool | None = None
         # Entries that were found to begin with these.
         self._longer: Callable[[], Entries | None] | None = None
 
@@ -73,7 +73,7 @@ class Entries:
 
         Args:
             table: the table, or whatever stands in its place.
-            before: those of a moment ago. Keys that they share are not looked at again.
+            before: those of a moment ago.
         """
         if before is not None and before.are_of(table):
             return before
@@ -81,12 +81,16 @@ class Entries:
         if last is not None and last is not before and last.are_of(table):
             return last
         moment = Moment(table)  # before it is looked at: another thread may change it
-        known = last if before is None else before
-        contents, keys, are_strings = copied(table, None if known is None else known._strings())
-        found = cls(contents, moment, keys)
-        found._are_strings = are_strings
-        cls._last[id(table)] = found
+        contents, keys = cls._copied(table)
+        found = cls._last[id(table)] = cls(contents, moment, keys)
         return found
+
+    @classmethod
+    def _copied(cls, table: object) -> tuple[dict[Any, object], Identities]:
+        entries, keys, are_strings = copied(table, cls._strings)
+        if are_strings:
+            cls._strings = keys
+        return entries, keys
 
     def are_of(self, table: object) -> bool:
         """Tell whether a table holds the same keys with the very same objects.
@@ -109,15 +113,10 @@ class Entries:
             self._moment = moment
         return is_same
 
-    def copy_of(self, table: object) -> dict[Any, object]:
-        """Return what :func:`.entries_in` copies, at less cost if the table still begins with these keys."""
-        return copied(table, self._strings()).entries
-
-    def _strings(self) -> Identities | None:
-        """Return the keys, if all are plain strings."""
-        if self._are_strings is None:
-            self._are_strings = are_strings(self.keys.objects)
-        return self.keys if self._are_strings else None
+    @classmethod
+    def copy_of(cls, table: object) -> dict[Any, object]:
+        """Return what :func:`.entries_in` copies, at less cost."""
+        return cls._copied(table)[0]
 
     def are_beginning_of(self, later: Entries) -> bool:
         """Tell whether other entries begin with these, in order."""

@@ -16,6 +16,7 @@ from pytest_import_isolation.machinery.modules import (
     parent_of,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bind, depth
 from pytest_import_isolation.state.writing import (
@@ -70,7 +71,7 @@ def restore(state: ImportState, leave: Leave = lambda leaving: None) -> Restored
 def _restore_containers(state: ImportState) -> bool:
     rebound = dict(state.rebound())
     if "sys.modules" in rebound:
-        now = state.index.entries.copy_of(state.table)
+        now = Entries.copy_of(state.table)
         for name, module in state.current_entries().contents.items():
             if now.get(name, ABSENT) is not module:
                 put_entry(state.table, name, module)
@@ -107,14 +108,14 @@ def _leaving(state: ImportState) -> dict[Any, object]:
     """Return the entries that must go or change, children before parents."""
     if state.index.entries.are_of(state.table):
         return {}
-    now = state.index.entries.copy_of(state.table)
+    now = Entries.copy_of(state.table)
     leaving = differing_keys(now, state.modules)
     return {name: now[name] for name in sorted(leaving, key=depth, reverse=True)}
 
 
 def _returning(state: ImportState) -> list[Any]:
     """Return the keys whose entries are not those of the snapshot; as a rule, there are none."""
-    now = state.index.entries.copy_of(state.table)
+    now = Entries.copy_of(state.table)
     return [*differing_keys(state.modules, now)]
 
 
