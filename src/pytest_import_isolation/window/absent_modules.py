@@ -45,16 +45,16 @@ class AbsentModules:
 
         Args:
             covers: tells which.
-            among: all that can be meant, where that is known.
+            among: those of them that are loaded or parked, where they are known.
 
         Returns:
             Those that were loaded.
         """
         self.hidden.append(covers)
         left: dict[str, ParkedModule] = {}
-        names = list(sys.modules) if among is None else among
-        names = [name for name in names if type(name) is str and covers(name)]
-        self.taken.update(take_out(names, lambda leaving: left.update(as_bound(leaving))))
+        if among is None:
+            among = [name for name in sys.modules.copy() if type(name) is str and covers(name)]
+        self.taken.update(take_out(among, lambda leaving: left.update(as_bound(leaving))))
         for name, parked in left.items():
             # A foreign module that this window itself had loaded must not be executed again after it.
             if self._origins.verdict(name, parked.module).origin is Origin.FOREIGN:

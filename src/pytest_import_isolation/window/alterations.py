@@ -78,10 +78,10 @@ def refresh(window: Window, patterns: Patterns) -> None:
     refuse_irreplaceable(patterns, "fresh")
     _refuse_kept(window, patterns)
     covers = _covering(patterns)
-    names = _refuse_extensions(window, patterns)
-    window.absent.hide(lambda name: covers(name) and not window.is_kept(name), names)
+    names, kept = _refuse_extensions(window, patterns)
+    window.absent.hide(lambda name: covers(name) and not window.is_kept(name), filter(covers, names))
     # Else the new package would not have them as attributes.
-    window.absent.unload([name for name in names if window.is_kept(name) and name in sys.modules])
+    window.absent.unload([name for name in kept if name in sys.modules])
 
 
 def block(window: Window, patterns: Patterns, *, distributions: bool = False) -> None:
@@ -159,14 +159,22 @@ def _refuse_kept(window: Window, patterns: Patterns) -> None:
             raise ParameterError(text)
 
 
-def _refuse_extensions(window: Window, patterns: Patterns) -> list[str]:
-    """Return the loaded and parked modules that patterns cover, if none is an extension module."""
+def _refuse_extensions(window: Window, patterns: Patterns) -> tuple[list[str], list[str]]:
+    """Return the loaded and parked modules that patterns cover, if none is an extension module.
+
+    Returns:
+        Those that are not kept, and those that are.
+    """
     found: dict[str, list[str]] = {}
     loaded = sys.modules.copy()
-    covered = dict(patterns.covered((*FINDER.lot, *loaded)))
-    for name, pattern in covered.items():
+    names, kept = list[str](), list[str]()
+    for name, pattern in dict(patterns.covered((*FINDER.lot, *loaded))).items():
+        if window.is_kept(name):
+            kept.append(name)
+            continue
+        names.append(name)
         module = loaded[name] if name in loaded else FINDER.lot.module(name)
-        if not window.is_kept(name) and window.origins.verdict(name, module).is_extension:
+        if window.origins.verdict(name, module).is_extension:
             found.setdefault(pattern, []).append(name)
     for pattern, names in found.items():
         raise ExtensionModuleError(
@@ -175,7 +183,7 @@ def _refuse_extensions(window: Window, patterns: Patterns) -> list[str]:
             "they are imported again (the same objects come back), or name the pure Python modules that "
             "you need fresh."
         )
-    return list(covered)
+    return names, kept
 
 
 def _load_aside(window: Window, name: str) -> ModuleType:

@@ -172,7 +172,8 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         window.note_kept_taints(new_modules, removal.decisions)
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
         outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
-        window.blameless = blameless(difference, outcomes, Ownership(window.origins))
+        seen = window.without_own(difference)
+        window.blameless = blameless(seen, outcomes, Ownership(window.origins))
         window.installations.settle(difference, outcomes)
         window.installations.settle_entries(outcomes)
         window.installations.settle_classes(outcomes)
@@ -188,7 +189,7 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
     attributes += let_wait_again(window.waiting, window.around.modules, removal.left)
     removal.remove_young_bytecode()
     account = Summary(
-        seen=window.without_own(difference),
+        seen=seen,
         removal=removal,
         placed=window.placed,
         stuck=restored.stuck,

@@ -128,7 +128,7 @@ class Window:
         self.title = title
         self.log = ImportLog(with_images=True) if log is None else log
         #: Patterns of modules that stay loaded, and are not executed anew.
-        self.kept = (parameters.keep, always_kept)
+        self.kept = [patterns for patterns in (parameters.keep, always_kept) if patterns]
         self.is_alone = is_alone
         self.is_long = is_long
         frame = calling_frame()
@@ -341,7 +341,11 @@ class Window:
 
     def is_kept(self, name: object) -> bool:
         """Tell whether a pattern keeps a module loaded, of this window or of one around it."""
-        return any(keep.match(name) for window in (self, *open_windows) for keep in window.kept)
+        for window in (self, *open_windows):  # nearly always none keeps any
+            for keep in window.kept:
+                if keep.match(name):
+                    return True
+        return False
 
     def recurs(self, name: str, file: str) -> bool:
         """Tell whether a module will be executed again: in a later window, or by the next fresh import."""
