@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
 from pytest_import_isolation.machinery.modules import class_dictionary, class_home, class_namespace, namespace
@@ -186,8 +186,18 @@ class Referrers:
     all else that is done when a window is closed.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[Any, _Referrer] = {}
+    # Those of the last window that was closed.
+    _last: ClassVar[Referrers | None] = None
+
+    def __init__(self, known: dict[Any, _Referrer]) -> None:
+        self._known = known
+
+    @classmethod
+    def among(cls, names: Iterable[Any]) -> Referrers:
+        """Return the modules of some names, with what is known of them; all else is forgotten."""
+        before = {} if cls._last is None else cls._last._known
+        cls._last = cls({name: before[name] for name in names if name in before})
+        return cls._last
 
     def references(self, name: Any, module: object, modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what a module refers to; see :meth:`.NewModules.references`.

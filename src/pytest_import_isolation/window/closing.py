@@ -234,17 +234,18 @@ def _decide(
     if not new_modules:
         return {}
     survivors, second_copies = window.around.modules, _second_copies(new_modules)
+    referrers = {
+        name: module
+        for name, module in window.first_party_survivors().items()
+        if id(namespace(module)) not in window.disregarded
+    }
     return decide(
         new_modules,
         Circumstances(
             origins=window.origins,
             survivors=ChainMap(dict(beside), survivors) if beside else survivors,
-            referrers={
-                name: module
-                for name, module in window.first_party_survivors().items()
-                if id(namespace(module)) not in window.disregarded
-            },
-            remembered=window.around.derive("referrers", lambda modules: Referrers()),
+            referrers=referrers,
+            remembered=Referrers.among(referrers),
             must_stay=window.reason_to_stay,
             placed=window.placed,
             tainted=tainted_in(open_windows),
