@@ -22,26 +22,49 @@ from pytest_import_isolation.state.references import (
 )
 
 _IsHolder = Callable[[object], bool]
+#: Containers that can change, by identity: a class may have a metaclass that compares it.
+_CHANGING: Final = frozenset(map(id, (list, set, dict)))
 # Lists of strings, which nearly every module has.
 _STRINGS: Final = frozenset(("__all__", "__path__"))
 
 
-class _Waiting(NamedTuple):
-    """A container that can change while its holder does not."""
+class _Waiting:
+    """A container that can change while its holder does not.
 
-    holder: Mapping[str, Any]
-    key: str
-    #: How it is called.
-    where: str
-    #: Of a dictionary: its identity, where its version is read, and that version when its items were noted.
-    identity: int = 0
-    cell: Cell | None = None
-    version: object = None
+    Args:
+        holder: the namespace that holds it.
+        key: under which name.
+        where: how it is called.
+        container: what is there.
+    """
+
+    __slots__ = ("_cell", "_picture", "_version", "holder", "key", "where")
+
+    def __init__(self, holder: Mapping[str, Any], key: str, where: str, container: object) -> None:
+        self.holder, self.key, self.where = holder, key, where
+        self.renew(container)
+
+    def renew(self, container: object) -> None:
+        """Take what is in it now as known."""
+        items = items_of_container(container) if type(container) is dict else ()
+        # Where the version of a dictionary is read; what is in containers in it can change while it does not.
+        has_more = any(map(can_change, containers_among(items)))
+        self._cell = None if has_more else cell_of(container)
+        self._version = None if self._cell is None else self._cell.value
+        self._picture = (id(container),) if self._cell is not None else _picture(container)
 
     def has_changed(self, container: object) -> bool:
-        """Tell whether what is there now may hold something that was not noted."""
+        """Tell whether what is there now may hold something that was not known."""
+        if self._cell is None:
+            return _picture(container) != self._picture
         # It is alive: that what is read is a dictionary's version, and no two of these are the same.
-        return self.cell is None or id(container) != self.identity or self.cell.value != self.version
+        return id(container) != self._picture[0] or self._cell.value != self._version
+
+
+def _picture(container: object) -> tuple[int, ...]:
+    """Return the identities of what is in a container, and of the types of that. Nothing is kept alive."""
+    items = items_of_container(container)
+    return (id(container), *_identities([*everything_in(items)])) if items else (id(container),)
 
 
 class _Parts(NamedTuple):
@@ -82,100 +105,149 @@ def _identities(values: Sequence[object]) -> tuple[int, ...]:
     return (*map(id, values), *map(id, map(type, values)))
 
 
-class _Referrer:
-    """What one namespace, with the classes that are defined in it, can refer to.
+class _Notes:
+    """What a namespace can refer to: that of a module or of a class.
 
     Args:
-        space: the namespace.
         is_holder: see :meth:`.NewModules.is_holder`.
     """
 
-    def __init__(self, space: dict[str, Any], is_holder: _IsHolder) -> None:
-        # First of all: another thread may write to it meanwhile.
-        self._moment = Moment(space)
-        # Its classes, which are not kept alive, and where the versions of their namespaces are read.
-        self._classes: list[weakref.ref[type]] = []
-        self._cells: list[Cell] = []
-        # Of modules, and of the namespaces of functions.
-        self._identities: set[int] = set()
-        # Of classes, and of those of instances.
-        self._homes: set[str] = set()
-        self._waiting: list[_Waiting] = []
-        self._parts: list[_Parts] = []
-        name = space.get("__name__")
-        for key, value in list(space.items()):
-            is_class = self._note(space, key, key, value, is_holder)
-            if is_class and type(name) is str and class_home(value) == name:
-                self._note_class(key, value, is_holder)
-        self._has_cells = None not in self._cells
-        self._versions = read_cells(self._cells) if self._has_cells else b""
+    __slots__ = ("_is_holder", "homes", "identities", "parts", "waiting")
 
-    def _note_class(self, where: str, cls: type, is_holder: _IsHolder) -> None:
-        space = class_namespace(cls)
-        self._classes.append(weakref.ref(cls))
-        self._cells.append(cell_of(class_dictionary(cls)))
-        for key, value in list(space.items()):
-            self._note(space, key, f"{where}.{key}", value, is_holder)
+    def __init__(self, is_holder: _IsHolder) -> None:
+        self._is_holder = is_holder
+        #: Of modules, and of the namespaces of functions.
+        self.identities: set[int] = set()
+        #: Of classes, and of those of instances.
+        self.homes: set[str] = set()
+        self.waiting: list[_Waiting] = []
+        self.parts: list[_Parts] = []
 
-    def _note(
-        self, space: Mapping[str, Any], key: object, where: str, value: object, is_holder: _IsHolder
-    ) -> bool:
+    def note(self, space: Mapping[str, Any], key: object, where: str, value: object) -> bool:
         """Take note of a value; tell whether it is a class."""
         if type(key) is not str or key == "__builtins__" or is_plain_value(value):
             return False
         kind = type(value)
-        if kind is list or kind is set:
-            if key not in _STRINGS:
-                self._waiting.append(_Waiting(space, key, where))
+        if (kind is list or kind is set) and key in _STRINGS:
             return False
         items = items_of_container(value)
-        if items and any(map(can_change, containers_among(items))):
-            self._waiting.append(_Waiting(space, key, where))  # what is in these can change while it does not
-        elif kind is dict:
-            cell = cell_of(value)
-            version = None if cell is None else cell.value
-            self._waiting.append(_Waiting(space, key, where, id(value), cell, version))
-        elif kind is not tuple and kind is not frozenset and is_holder(value):
-            parts = parts_of(value)
-            self._parts.append(_Parts.of(space, key, where, parts))
-            items = parts
+        if id(kind) in _CHANGING or (items and any(map(can_change, containers_among(items)))):
+            self.waiting.append(_Waiting(space, key, where, value))
+        elif kind is not tuple and kind is not frozenset and self._is_holder(value):
+            items = parts_of(value)
+            self.parts.append(_Parts.of(space, key, where, items))
+        self.note_items(items)
+        return self._note_value(value)
+
+    def note_items(self, items: list[object]) -> None:
+        """Take note of what is in a container."""
         for item in everything_in(items) if items else ():
             self._note_value(item)
-        return self._note_value(value)
 
     def _note_value(self, value: Any) -> bool:
         kind = type(value)
         if issubclass(kind, ModuleType):
-            self._identities.add(id(value))
+            self.identities.add(id(value))
             return False
         if kind is FunctionType:
-            self._identities.add(id(value.__globals__))
+            self.identities.add(id(value.__globals__))
             return False
         if kind is MethodType:
             owner = value.__self__
-            self._homes.add(class_home(owner if issubclass(type(owner), type) else type(owner)))
+            self.homes.add(class_home(owner if issubclass(type(owner), type) else type(owner)))
             return False
         is_class = issubclass(kind, type)
-        self._homes.add(class_home(value if is_class else kind))
+        self.homes.add(class_home(value if is_class else kind))
         return is_class
+
+    def add(self, other: _Notes) -> None:
+        """Add what another one has."""
+        self.identities |= other.identities
+        self.homes |= other.homes
+        self.waiting += other.waiting
+        self.parts += other.parts
+
+
+class _ClassNotes(_Notes):
+    """What a class can refer to that is defined in the module that holds it.
+
+    Args:
+        cls: the class, which is not kept alive.
+        where: how it is called.
+        is_holder: see :meth:`.NewModules.is_holder`.
+    """
+
+    __slots__ = ("_version", "cell", "reference", "where")
+
+    def __init__(self, cls: type, where: str, is_holder: _IsHolder) -> None:
+        super().__init__(is_holder)
+        self.reference, self.where = weakref.ref(cls), where
+        #: Where the version of its namespace is read; None if that has none.
+        self.cell = cell_of(class_dictionary(cls))
+        self._version = None if self.cell is None else self.cell.value
+        space = class_namespace(cls)
+        for key, value in list(space.items()):
+            self.note(space, key, f"{where}.{key}", value)
+
+    def are_of(self, cls: type, where: str) -> bool:
+        """Tell whether these are those of a class, and nothing in its namespace has changed."""
+        if self.cell is None or self.reference() is not cls or self.where != where:
+            return False
+        return bool(self.cell.value == self._version)
+
+
+class _Referrer:
+    """What one module's namespace, with the classes that are defined in it, can refer to.
+
+    Args:
+        space: the namespace.
+        is_holder: see :meth:`.NewModules.is_holder`.
+        before: what was noted earlier, if it was: most classes are still the same.
+    """
+
+    def __init__(self, space: dict[str, Any], is_holder: _IsHolder, before: _Referrer | None) -> None:
+        # First of all: another thread may write to it meanwhile.
+        self._moment = Moment(space)
+        own = _Notes(is_holder)
+        known = {} if before is None else {notes.where: notes for notes in before._classes}
+        self._classes: list[_ClassNotes] = []
+        name = space.get("__name__")
+        for key, value in list(space.items()):
+            is_class = own.note(space, key, key, value)
+            if is_class and type(name) is str and class_home(value) == name:
+                notes = known.get(key)
+                if notes is None or not notes.are_of(value, key):
+                    notes = _ClassNotes(value, key, is_holder)
+                self._classes.append(notes)
+        for notes in self._classes:
+            own.add(notes)
+        self._all = own
+        cells = [notes.cell for notes in self._classes]
+        self._cells: list[Cell] | None = None if None in cells else cells
+        self._versions = b"" if self._cells is None else read_cells(self._cells)
 
     def is_of(self, space: object) -> bool:
         """Tell whether this is that namespace, and nothing in it has changed but what is in containers."""
-        if not (self._has_cells and self._moment.lasts_for(space)):
+        if self._cells is None or not self._moment.lasts_for(space):
             return False
-        alive = [reference() for reference in self._classes]  # as long as their versions are read
+        alive = [notes.reference() for notes in self._classes]  # as long as their versions are read
         return None not in alive and read_cells(self._cells) == self._versions
 
     def references(self, space: Mapping[str, object], modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what :meth:`.NewModules.references` does."""
-        if not (self._identities.isdisjoint(modules.identities) and self._homes.isdisjoint(modules.names)):
+        notes = self._all
+        if not (notes.identities.isdisjoint(modules.identities) and notes.homes.isdisjoint(modules.names)):
             yield from modules.references(space)
             return
-        for waiting in self._waiting:
+        for waiting in notes.waiting:
             container = waiting.holder.get(waiting.key)
             if waiting.has_changed(container):
-                yield from modules.references_of_container(waiting.where, container)
-        for parts in self._parts if modules.own else ():
+                found = [*modules.references_of_container(waiting.where, container)]
+                if not found:  # else it is told of as long as it is there
+                    notes.note_items(items_of_container(container))
+                    waiting.renew(container)
+                yield from found
+        for parts in notes.parts if modules.own else ():
             yield from parts.references(modules)
 
 
@@ -217,5 +289,5 @@ class Referrers:
             return
         known = self._known.get(name)
         if known is None or not known.is_of(space):
-            known = self._known[name] = _Referrer(space, modules.is_holder)
+            known = self._known[name] = _Referrer(space, modules.is_holder, known)
         yield from known.references(space, modules)
