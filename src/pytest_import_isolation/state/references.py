@@ -184,7 +184,7 @@ class NewModules:
         """
         if is_container(value):
             return True
-        kind = type(_owner(value))
+        kind = type(owner_of_method(value))
         if self._is_own is None or issubclass(kind, type) or issubclass(kind, tuple):
             return False
         return self._is_own(class_home(kind))
@@ -213,6 +213,16 @@ def can_change(container: object) -> bool:
     return True
 
 
+def may_matter(container: Any) -> bool:
+    """Tell whether what is in a container may refer to something, now or later."""
+    kind = type(container)
+    if kind is dict and _is_of_the_interpreter(container):
+        return False
+    if (kind is dict or id(kind) in _CONTAINERS) and len(container) > _LARGEST_CONTAINER:
+        return False
+    return can_change(container) or bool(items_of_container(container))
+
+
 def containers_among(items: Collection[object]) -> list[object]:
     """Return those of some objects that are containers, at the speed of C if there are none."""
     if _ALL_CONTAINERS.isdisjoint(map(id, map(type, items))):
@@ -237,7 +247,7 @@ def items_of_container(value: Any) -> list[object]:
     return _without_plain(items)
 
 
-def _owner(value: object) -> object:
+def owner_of_method(value: object) -> object:
     """Return what a method is bound to; anything else itself."""
     return value.__self__ if type(value) is MethodType else value
 
@@ -259,7 +269,7 @@ def parts_of(value: object) -> list[object]:
 
     These may be in a dictionary of their own. Of an object that refers to very much nothing is returned.
     """
-    owner = _owner(value)
+    owner = owner_of_method(value)
     kind = type(owner)
     found: list[object] = []
     for item in gc.get_referents(owner):

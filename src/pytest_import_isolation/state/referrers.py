@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar, Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
+from pytest_import_isolation.machinery.identities import read_pointers
 from pytest_import_isolation.machinery.modules import class_dictionary, class_home, class_namespace, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.references import (
@@ -15,9 +18,12 @@ from pytest_import_isolation.state.references import (
     can_change,
     containers_among,
     everything_in,
+    is_container,
     is_plain_value,
     items_of_all,
     items_of_container,
+    may_matter,
+    owner_of_method,
     parts_of,
 )
 
@@ -26,6 +32,12 @@ _IsHolder = Callable[[object], bool]
 _CHANGING: Final = frozenset(map(id, (list, set, dict)))
 # Lists of strings, which nearly every module has.
 _STRINGS: Final = frozenset(("__all__", "__path__"))
+#: So many values are too many to be looked at each time a window is closed.
+_LARGEST_PICTURE: Final = 5_000
+#: What has changed so often is looked at one by one.
+_MOST_CHANGES: Final = 8
+#: An instance has a dictionary, in which are containers, in which others are.
+_DEEPEST_PICTURE: Final = 6
 
 
 class _Waiting:
@@ -105,25 +117,99 @@ def _identities(values: Sequence[object]) -> tuple[int, ...]:
     return (*map(id, values), *map(id, map(type, values)))
 
 
-class _Notes:
-    """What a namespace can refer to: that of a module or of a class.
+class _Picture:
+    """What is in containers and instances at a moment, and in the containers in these.
 
     Args:
+        holders: tell what holds them.
+    """
+
+    def __init__(self, holders: Sequence[_Waiting | _Parts]) -> None:
+        self._holders = [(each.holder, each.key) for each in holders]
+        # Of each depth: what was there, by identities, and what gets of it that in which more is.
+        self._levels: list[tuple[object, Callable[[list[object]], tuple[object, ...]]]] = []
+        # To be looked at again and again.
+        self._is_too_large = False
+        found, seen, places = self._held(), set[int](), [*range(len(holders))]
+        while places and len(self._levels) < _DEEPEST_PICTURE and not self._is_too_large:
+            containers = itemgetter(*places, places[0])  # of one place alone it would give the value itself
+            self._levels.append((_pointers(found), containers))
+            found = gc.get_referents(*containers(found))
+            self._is_too_large = len(found) > _LARGEST_PICTURE
+            places = [*_inner(found, seen)]
+        self._last = _pointers(found)
+
+    def _held(self) -> list[object]:
+        return [owner_of_method(holder.get(key)) for holder, key in self._holders]
+
+    def is_true(self) -> bool:
+        """Tell whether all is as it was, at the speed of C."""
+        if self._is_too_large:
+            return False
+        found = self._held()
+        for pointers, containers in self._levels:
+            if _pointers(found) != pointers:
+                return False
+            found = gc.get_referents(*containers(found))
+        return _pointers(found) == self._last
+
+
+def _inner(values: Sequence[object], seen: set[int]) -> Iterator[int]:
+    """Yield the places of the containers among some values that were not seen, and may come to matter."""
+    for at, value in enumerate(values):
+        if is_container(value) and id(value) not in seen and may_matter(value):
+            seen.add(id(value))
+            yield at
+
+
+def _pointers(values: list[object]) -> object:
+    """Return what tells values and their types apart. Nothing is kept alive."""
+    everything = (*values, *map(type, values))
+    return read_pointers(everything) or [*map(id, everything)]
+
+
+class _Referrer:
+    """What one namespace, with the classes that are defined in it, can refer to.
+
+    Args:
+        space: the namespace.
         is_holder: see :meth:`.NewModules.is_holder`.
     """
 
-    __slots__ = ("_is_holder", "homes", "identities", "parts", "waiting")
-
-    def __init__(self, is_holder: _IsHolder) -> None:
+    def __init__(self, space: dict[str, Any], is_holder: _IsHolder) -> None:
+        # First of all: another thread may write to it meanwhile.
+        self._moment = Moment(space)
         self._is_holder = is_holder
-        #: Of modules, and of the namespaces of functions.
-        self.identities: set[int] = set()
-        #: Of classes, and of those of instances.
-        self.homes: set[str] = set()
-        self.waiting: list[_Waiting] = []
-        self.parts: list[_Parts] = []
+        # Its classes, which are not kept alive, and where the versions of their namespaces are read.
+        self._classes: list[weakref.ref[type]] = []
+        self._cells: list[Cell] = []
+        # Of modules, and of the namespaces of functions.
+        self._identities: set[int] = set()
+        # Of classes, and of those of instances.
+        self._homes: set[str] = set()
+        self._waiting: list[_Waiting] = []
+        self._parts: list[_Parts] = []
+        # Whether nobody has asked since it was noted.
+        self._is_young = True
+        # What is in containers and instances, and how often something else was in them.
+        self._picture: _Picture | None = None
+        self._changes = 0
+        name = space.get("__name__")
+        for key, value in list(space.items()):
+            is_class = self._note(space, key, key, value)
+            if is_class and type(name) is str and class_home(value) == name:
+                self._note_class(key, value)
+        self._has_cells = None not in self._cells
+        self._versions = read_cells(self._cells) if self._has_cells else b""
 
-    def note(self, space: Mapping[str, Any], key: object, where: str, value: object) -> bool:
+    def _note_class(self, where: str, cls: type) -> None:
+        space = class_namespace(cls)
+        self._classes.append(weakref.ref(cls))
+        self._cells.append(cell_of(class_dictionary(cls)))
+        for key, value in list(space.items()):
+            self._note(space, key, f"{where}.{key}", value)
+
+    def _note(self, space: Mapping[str, Any], key: object, where: str, value: object) -> bool:
         """Take note of a value; tell whether it is a class."""
         if type(key) is not str or key == "__builtins__" or is_plain_value(value):
             return False
@@ -132,122 +218,68 @@ class _Notes:
             return False
         items = items_of_container(value)
         if id(kind) in _CHANGING or (items and any(map(can_change, containers_among(items)))):
-            self.waiting.append(_Waiting(space, key, where, value))
+            self._waiting.append(_Waiting(space, key, where, value))
         elif kind is not tuple and kind is not frozenset and self._is_holder(value):
             items = parts_of(value)
-            self.parts.append(_Parts.of(space, key, where, items))
-        self.note_items(items)
+            self._parts.append(_Parts.of(space, key, where, items))
+        self._note_items(items)
         return self._note_value(value)
 
-    def note_items(self, items: list[object]) -> None:
-        """Take note of what is in a container."""
+    def _note_items(self, items: list[object]) -> None:
         for item in everything_in(items) if items else ():
             self._note_value(item)
 
     def _note_value(self, value: Any) -> bool:
         kind = type(value)
         if issubclass(kind, ModuleType):
-            self.identities.add(id(value))
+            self._identities.add(id(value))
             return False
         if kind is FunctionType:
-            self.identities.add(id(value.__globals__))
+            self._identities.add(id(value.__globals__))
             return False
         if kind is MethodType:
             owner = value.__self__
-            self.homes.add(class_home(owner if issubclass(type(owner), type) else type(owner)))
+            self._homes.add(class_home(owner if issubclass(type(owner), type) else type(owner)))
             return False
         is_class = issubclass(kind, type)
-        self.homes.add(class_home(value if is_class else kind))
+        self._homes.add(class_home(value if is_class else kind))
         return is_class
-
-    def add(self, other: _Notes) -> None:
-        """Add what another one has."""
-        self.identities |= other.identities
-        self.homes |= other.homes
-        self.waiting += other.waiting
-        self.parts += other.parts
-
-
-class _ClassNotes(_Notes):
-    """What a class can refer to that is defined in the module that holds it.
-
-    Args:
-        cls: the class, which is not kept alive.
-        where: how it is called.
-        is_holder: see :meth:`.NewModules.is_holder`.
-    """
-
-    __slots__ = ("_version", "cell", "reference", "where")
-
-    def __init__(self, cls: type, where: str, is_holder: _IsHolder) -> None:
-        super().__init__(is_holder)
-        self.reference, self.where = weakref.ref(cls), where
-        #: Where the version of its namespace is read; None if that has none.
-        self.cell = cell_of(class_dictionary(cls))
-        self._version = None if self.cell is None else self.cell.value
-        space = class_namespace(cls)
-        for key, value in list(space.items()):
-            self.note(space, key, f"{where}.{key}", value)
-
-    def are_of(self, cls: type, where: str) -> bool:
-        """Tell whether these are those of a class, and nothing in its namespace has changed."""
-        if self.cell is None or self.reference() is not cls or self.where != where:
-            return False
-        return bool(self.cell.value == self._version)
-
-
-class _Referrer:
-    """What one module's namespace, with the classes that are defined in it, can refer to.
-
-    Args:
-        space: the namespace.
-        is_holder: see :meth:`.NewModules.is_holder`.
-        before: what was noted earlier, if it was: most classes are still the same.
-    """
-
-    def __init__(self, space: dict[str, Any], is_holder: _IsHolder, before: _Referrer | None) -> None:
-        # First of all: another thread may write to it meanwhile.
-        self._moment = Moment(space)
-        own = _Notes(is_holder)
-        known = {} if before is None else {notes.where: notes for notes in before._classes}
-        self._classes: list[_ClassNotes] = []
-        name = space.get("__name__")
-        for key, value in list(space.items()):
-            is_class = own.note(space, key, key, value)
-            if is_class and type(name) is str and class_home(value) == name:
-                notes = known.get(key)
-                if notes is None or not notes.are_of(value, key):
-                    notes = _ClassNotes(value, key, is_holder)
-                self._classes.append(notes)
-        for notes in self._classes:
-            own.add(notes)
-        self._all = own
-        cells = [notes.cell for notes in self._classes]
-        self._cells: list[Cell] | None = None if None in cells else cells
-        self._versions = b"" if self._cells is None else read_cells(self._cells)
 
     def is_of(self, space: object) -> bool:
         """Tell whether this is that namespace, and nothing in it has changed but what is in containers."""
-        if self._cells is None or not self._moment.lasts_for(space):
+        if not (self._has_cells and self._moment.lasts_for(space)):
             return False
-        alive = [notes.reference() for notes in self._classes]  # as long as their versions are read
+        alive = [reference() for reference in self._classes]  # as long as their versions are read
         return None not in alive and read_cells(self._cells) == self._versions
 
     def references(self, space: Mapping[str, object], modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what :meth:`.NewModules.references` does."""
-        notes = self._all
-        if not (notes.identities.isdisjoint(modules.identities) and notes.homes.isdisjoint(modules.names)):
+        if not (self._identities.isdisjoint(modules.identities) and self._homes.isdisjoint(modules.names)):
             yield from modules.references(space)
             return
-        for waiting in notes.waiting:
+        is_young, self._is_young = self._is_young, False
+        if is_young or not (self._waiting or self._parts):
+            return
+        if self._picture is not None and self._picture.is_true():
+            return
+        self._changes += 1
+        found = [*self._changed(modules)]
+        # What is new has to be told of as long as it is there.
+        is_wanted = not found and self._changes < _MOST_CHANGES
+        self._picture = _Picture([*self._waiting, *self._parts]) if is_wanted else None
+        yield from found
+
+    def _changed(self, modules: NewModules) -> Iterator[tuple[str, str]]:
+        """Yield the modules to which refers what has changed since it was noted, and under which name."""
+        for waiting in self._waiting:
             container = waiting.holder.get(waiting.key)
             if waiting.has_changed(container):
                 found = [*modules.references_of_container(waiting.where, container)]
-                if not found:  # else it is told of as long as it is there
-                    notes.note_items(items_of_container(container))
+                if not found:
+                    self._note_items(items_of_container(container))
                     waiting.renew(container)
                 yield from found
-        for parts in notes.parts if modules.own else ():
+        for parts in self._parts if modules.own else ():
             yield from parts.references(modules)
 
 
@@ -289,5 +321,5 @@ class Referrers:
             return
         known = self._known.get(name)
         if known is None or not known.is_of(space):
-            known = self._known[name] = _Referrer(space, modules.is_holder, known)
+            known = self._known[name] = _Referrer(space, modules.is_holder)
         yield from known.references(space, modules)
