@@ -111,6 +111,7 @@ class Entries:
             is_same = same_entries(self.contents, entries_in(table))
         if is_same:
             self._moment = moment
+            Entries._last[id(table)] = self  # who looks next need not copy it
         return is_same
 
     @classmethod

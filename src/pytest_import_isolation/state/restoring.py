@@ -10,7 +10,6 @@ from pytest_import_isolation.machinery.lazy_settings import lazy_settings
 from pytest_import_isolation.machinery.locks import names_being_imported, quiet_import_lock
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
-    differing_keys,
     is_initializing,
     namespace,
     parent_of,
@@ -106,17 +105,21 @@ def _restore_entries(state: ImportState, leave: Leave) -> Restored:
 
 def _leaving(state: ImportState) -> dict[Any, object]:
     """Return the entries that must go or change, children before parents."""
-    if state.index.entries.are_of(state.table):
+    entries = state.index.entries
+    if entries.are_of(state.table):
         return {}
-    now = Entries.copy_of(state.table)
-    leaving = differing_keys(now, state.modules)
-    return {name: now[name] for name in sorted(leaving, key=depth, reverse=True)}
+    changes = entries.changes_to(Entries.of(state.table))
+    leaving = changes.added | {name: now for name, (_, now) in changes.replaced.items()}
+    return {name: leaving[name] for name in sorted(leaving, key=depth, reverse=True)}
 
 
 def _returning(state: ImportState) -> list[Any]:
     """Return the keys whose entries are not those of the snapshot; as a rule, there are none."""
-    now = Entries.copy_of(state.table)
-    return [*differing_keys(state.modules, now)]
+    entries = state.index.entries
+    if entries.are_of(state.table):
+        return []
+    changes = entries.changes_to(Entries.of(state.table))
+    return [name for name in state.modules if name in changes.removed or name in changes.replaced]
 
 
 def _restore_bindings(state: ImportState, stuck: Mapping[Any, str]) -> bool:

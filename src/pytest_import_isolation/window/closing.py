@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import ChainMap
 from collections.abc import Mapping, Set
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from pytest_import_isolation.parking.lot import lie_apart
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.state.changes import NO_CHANGES, Changes
 from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.entries import Entries
 from pytest_import_isolation.state.referrers import Referrers
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -48,6 +50,8 @@ def close_window(window: Window) -> Changes:
     changes = NO_CHANGES
     try:
         window.stop_watching()
+        # Held for all who look at it now.
+        loaded = Entries.of(getattr(sys, "modules", None))
         window.undo_written()
         difference = window.around.differences(is_own_finder)
         if difference.added and runs_threads():
@@ -60,7 +64,7 @@ def close_window(window: Window) -> Changes:
             covered = covered_modules(window)
             changes, stuck = _put_back(window, difference)
             # Now the last references to what left are dropped, and destructors run, which may import.
-            del difference
+            del difference, loaded
             window.placed.clear()
             if not stuck and window.all_differences():
                 restore(window.around, _removal(window).leave)
