@@ -142,6 +142,19 @@ def test_a_module_that_is_executed_again_was_replaced_by_who_removed_it(tree: Tr
     assert _entry("em_b") == "em_a"
 
 
+def test_who_removes_two_modules_and_imports_one_of_them_removed_both(tree: Tree) -> None:
+    old = {f"em_old{number}.py": "" for number in range(40)}
+    tree(
+        {
+            **old,
+            "em_all.py": "\n".join(f"import {name.removesuffix('.py')}" for name in old),
+            "em_patcher.py": "import sys, em_all\ndel sys.modules['em_old0'], sys.modules['em_old1']\nimport em_old1",
+        }
+    )
+    importlib.import_module("em_patcher")
+    assert [_entry("em_old0"), _entry("em_old1"), _entry("em_old2")] == ["em_patcher", "em_patcher", None]
+
+
 def test_what_failed_is_nobodys_removal(tree: Tree) -> None:
     tree({"em_a.py": "try:\n    import em_b\nexcept ZeroDivisionError: pass", "em_b.py": "1 / 0"})
     importlib.import_module("em_a")

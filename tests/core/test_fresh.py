@@ -275,3 +275,26 @@ def test_what_a_fresh_copy_and_a_reload_keep(tree: Tree) -> None:
     assert type(pickle.loads(pickle.dumps(app.Model()))) is app.Model
     with pytest.raises(pickle.PicklingError):
         pickle.dumps(instance)
+
+
+def test_what_is_executed_anew_on_request_needs_no_look_at_texts_when_it_goes(
+    run_script: Callable[..., str],
+) -> None:
+    said = run_script("""
+        import os, sys
+        from pathlib import Path
+        from pytest_import_isolation import IsolatedImportContext, fresh_import
+
+        for name in ("fr_first", "fr_second"):
+            Path(f"{name}.py").write_text("import sys\\nloaded = sys.modules", encoding="utf-8")
+        import fr_first, fr_second
+
+        opened = None
+        sys.addaudithook(lambda event, given: opened is not None and event == "open" and opened.append(given[0]))
+        with IsolatedImportContext() as window:
+            copies = fresh_import("fr_first"), fresh_import("fr_second")
+            opened = []
+        read = [os.path.basename(path) for path in opened if str(path).endswith(".py")]
+        print(read, sys.modules["fr_first"] is fr_first, copies[0] is fr_first)
+    """)
+    assert said.split("\n")[0] == "[] True False"

@@ -76,3 +76,15 @@ def test_no_audit_hook_is_asked_whether_memory_may_be_read(run_script: Callable[
         assert not [event for event in heard if event.startswith("ctypes")]
         """
     )
+
+
+@given(st.lists(st.integers(0, 5), max_size=60), st.integers(0, 60), st.booleans())
+def test_others_begin_with_the_same_or_not(numbers: list[int], length: int, is_other: bool) -> None:
+    objects = [object() for _ in range(6)]
+    given = [objects[number] for number in numbers]
+    first = given[:length]
+    if is_other and first:
+        first[-1] = object()
+    expected = all(one is another for one, another in zip(first, given, strict=False))
+    assert Identities(first).are_first_of(Identities(given)) is expected
+    assert not Identities([*given, objects[0]]).are_first_of(Identities(given))

@@ -194,6 +194,19 @@ def test_what_has_not_changed_is_not_looked_at_again(monkeypatch: pytest.MonkeyP
     assert [*found] == [("new_a", "held")]
 
 
+def test_only_what_is_asked_for_is_remembered() -> None:
+    modules = {name: _module(name) for name in ("survivor", "other")}
+    new = NewModules({"new_a": _module("new_a")})
+    first = Referrers.among(modules)
+    for name, module in modules.items():
+        assert [*first.references(name, module, new)] == []
+    known = dict(first._known)
+    assert [*Referrers.among(["other", "not asked for yet"])._known.items()] == [
+        (name, each) for name, each in known.items() if name == "other"
+    ]
+    assert not Referrers.among([])._known
+
+
 def test_a_namespace_of_a_class_of_its_own_is_looked_at_each_time() -> None:
     class Odd(ModuleType): ...
 

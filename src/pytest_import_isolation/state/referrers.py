@@ -32,6 +32,8 @@ _IsHolder = Callable[[object], bool]
 _CHANGING: Final = frozenset(map(id, (list, set, dict)))
 # Lists of strings, which nearly every module has.
 _STRINGS: Final = frozenset(("__all__", "__path__"))
+#: Functions and methods, by identity.
+_CALLABLES: Final = frozenset((id(FunctionType), id(MethodType)))
 #: So many values are too many to be looked at each time a window is closed.
 _LARGEST_PICTURE: Final = 5_000
 #: What has changed so often is looked at one by one.
@@ -101,20 +103,28 @@ class _Parts(NamedTuple):
         identities = _identities(parts), _identities(items)
         return cls(holder, key, where, *identities, containers if is_flat else None)
 
-    def references(self, modules: NewModules) -> Iterator[tuple[str, str]]:
-        """Yield what is in it if that is not what was noted; see :meth:`.NewModules.references`."""
-        value = self.holder.get(self.key)
-        parts = parts_of(value)
-        is_same = self.containers is not None and _identities(parts) == self.parts
-        if is_same and self.containers:
-            is_same = _identities(items_of_all(parts[at] for at in self.containers)) == self.items
-        if not is_same:
-            yield from modules.references_of_container(self.where, value)
+    def has_changed(self, parts: list[object]) -> bool:
+        """Tell whether what is in it may not be what was noted, given what the object refers to now."""
+        if self.containers is None or _identities(parts) != self.parts:
+            return True
+        if not self.containers:
+            return False
+        return _identities(items_of_all(parts[at] for at in self.containers)) != self.items
 
 
 def _identities(values: Sequence[object]) -> tuple[int, ...]:
     """Return the identities of values and of their types. Nothing is kept alive."""
-    return (*map(id, values), *map(id, map(type, values)))
+    found = (*map(id, values), *map(id, map(type, values)))
+    if _CALLABLES.isdisjoint(found):
+        return found
+    # Where one was, another one soon is.
+    anchors = [_anchor(value) for value in values if id(type(value)) in _CALLABLES]
+    return (*found, *map(id, anchors), *map(id, map(type, anchors)))
+
+
+def _anchor(function: Any) -> object:
+    """Return what tells a function or method from another one that has taken its place in memory."""
+    return function.__self__ if type(function) is MethodType else function.__globals__
 
 
 class _Picture:
@@ -155,9 +165,10 @@ class _Picture:
 
 
 def _inner(values: Sequence[object], seen: set[int]) -> Iterator[int]:
-    """Yield the places of the containers among some values that were not seen, and may come to matter."""
+    """Yield where the containers and functions are among some values that were not seen, and may matter."""
     for at, value in enumerate(values):
-        if is_container(value) and id(value) not in seen and may_matter(value):
+        matters = id(type(value)) in _CALLABLES or (is_container(value) and may_matter(value))
+        if matters and id(value) not in seen:
             seen.add(id(value))
             yield at
 
@@ -254,18 +265,19 @@ class _Referrer:
 
     def references(self, space: Mapping[str, object], modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what :meth:`.NewModules.references` does."""
+        is_young, self._is_young = self._is_young, False
         if not (self._identities.isdisjoint(modules.identities) and self._homes.isdisjoint(modules.names)):
             yield from modules.references(space)
             return
-        is_young, self._is_young = self._is_young, False
         if is_young or not (self._waiting or self._parts):
             return
         if self._picture is not None and self._picture.is_true():
             return
         self._changes += 1
         found = [*self._changed(modules)]
-        # What is new has to be told of as long as it is there.
-        is_wanted = not found and self._changes < _MOST_CHANGES
+        # What is new has to be told of as long as it is there; and not all may have been looked at.
+        is_known = not found and bool(modules.own or not self._parts)
+        is_wanted = is_known and self._changes < _MOST_CHANGES
         self._picture = _Picture([*self._waiting, *self._parts]) if is_wanted else None
         yield from found
 
@@ -279,8 +291,15 @@ class _Referrer:
                     self._note_items(items_of_container(container))
                     waiting.renew(container)
                 yield from found
-        for parts in self._parts if modules.own else ():
-            yield from parts.references(modules)
+        for at, known in enumerate(self._parts) if modules.own else ():
+            value = known.holder.get(known.key)
+            parts = parts_of(value)
+            if known.has_changed(parts):
+                found = [*modules.references_of_container(known.where, value)]
+                if not found:
+                    self._note_items(parts)
+                    self._parts[at] = _Parts.of(known.holder, known.key, known.where, parts)
+                yield from found
 
 
 class Referrers:
@@ -293,15 +312,16 @@ class Referrers:
     # Those of the last window that was closed.
     _last: ClassVar[Referrers | None] = None
 
-    def __init__(self, known: dict[Any, _Referrer]) -> None:
-        self._known = known
+    def __init__(self) -> None:
+        self._known: dict[Any, _Referrer] = {}
 
     @classmethod
     def among(cls, names: Iterable[Any]) -> Referrers:
         """Return the modules of some names, with what is known of them; all else is forgotten."""
         before = {} if cls._last is None else cls._last._known
-        cls._last = cls({name: before[name] for name in names if name in before})
-        return cls._last
+        found = cls._last = cls()
+        found._known = {name: before[name] for name in names if name in before}
+        return found
 
     def references(self, name: Any, module: object, modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what a module refers to; see :meth:`.NewModules.references`.
