@@ -24,6 +24,11 @@ except ImportError:  # not on this system
 #: How long a look at the pipe waits before it asks whether the process is still there. Another process, which
 #: the child started, may hold the pipe open.
 _LOOK: Final = 0.2
+#: How long a short test may take: its parent sleeps until it is over. What a process writes while another one
+#: that shares the page runs is copied, and most tests have told all by then.
+_REST: Final = 0.02
+#: So many bytes any pipe takes while nobody reads it.
+_FITS: Final = 4096
 #: The exit status of a process whose test closed the pipe to its parent: no other way is left to say so.
 CLOSED: Final = 113
 #: How long a process has to write its stacks after SIGABRT.
@@ -62,15 +67,18 @@ class Parent:
         events: the pipe to it.
         commands: the pipe from it.
         waits: whether to wait after each message until it was read and handled.
+        bell: the pipe that wakes it, which the end of this process does too; -1 if each message wakes it.
     """
 
-    def __init__(self, events: int, commands: int, *, waits: bool) -> None:
+    def __init__(self, events: int, commands: int, *, waits: bool, bell: int = -1) -> None:
         self._events = events
         self._commands = commands
         self._waits = waits
+        self._bell = bell
         self._process = os.getpid()
         self._unsent = b""
-        self._known = {pipe: _identity(pipe) for pipe in (events, commands) if pipe != -1}
+        self._unread = 0
+        self._known = {pipe: _identity(pipe) for pipe in (events, commands, bell) if pipe != -1}
 
     def tell(self, *message: object) -> None:
         """Send a message; a process that the child forked in its turn says nothing."""
@@ -78,10 +86,21 @@ class Parent:
             return
         data, self._unsent = self._unsent + encode(message), b""
         self._leave_if_closed(self._events)
+        self._unread += len(data)
+        if self._unread > _FITS:
+            self._ring()
         write_all(self._events, data)
         if self._waits:
             self._leave_if_closed(self._commands)
             os.read(self._commands, 1)
+
+    def _ring(self) -> None:
+        """Wake the parent."""
+        self._unread = 0
+        if self._bell != -1:
+            self._leave_if_closed(self._bell)
+            with contextlib.suppress(BlockingIOError):  # it was rung so often that nothing more fits
+                os.write(self._bell, b".")
 
     def tell_soon(self, *message: object) -> None:
         """Send a message together with the next one: each wakes the parent, which is asked for memory then.
@@ -129,6 +148,7 @@ class Parent:
         """Wait for the next command; None means that there are no more, and none for its own forks."""
         if os.getpid() != self._process:
             return None
+        self._ring()
         self._leave_if_closed(self._commands)
         return read_frame(self._commands)
 
@@ -151,10 +171,18 @@ class Child:
         commands: the pipe to it.
         is_awaited: whether it waits after each message.
         is_own: false if it is the child of another process, which reports its end.
+        bell: the pipe that it rings if it must be heard, and at its end; -1 if it is heard at each message.
     """
 
     def __init__(
-        self, process: int, events: int, commands: int, *, is_awaited: bool, is_own: bool = True
+        self,
+        process: int,
+        events: int,
+        commands: int,
+        *,
+        is_awaited: bool,
+        is_own: bool = True,
+        bell: int = -1,
     ) -> None:
         #: Its number.
         self.process = process
@@ -163,8 +191,11 @@ class Child:
         self._is_awaited = is_awaited
         self._is_own = is_own
         self._frames = Frames()
+        self._bell = bell
+        # Whether this process sleeps until the bell rings.
+        self._rests = bell != -1
         self._poll = select.poll()
-        self._poll.register(events, select.POLLIN)
+        self._poll.register(bell if self._rests else events, select.POLLIN)
         # Signals that will be sent, each with the moment, the next one first.
         self._plan: list[tuple[float, int]] = []
         self._sent: list[int] = []
@@ -184,6 +215,10 @@ class Child:
 
     def command(self, *command: object) -> None:
         """Send a command; a process that is gone does not miss it."""
+        if self._bell != -1 and not self._rests:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._bell, _FITS)
+            self._look_at(self._bell, self._events)
         with contextlib.suppress(OSError):
             write_all(self._commands, encode(command))
 
@@ -201,6 +236,9 @@ class Child:
             if frame is not None:
                 message: tuple[Any, ...] = decode(frame)
                 return message
+            if self._rests:
+                self._poll.poll(min(_REST, self._send_planned()) * 1000)
+                self._look_at(self._events, self._bell)
             if not self._poll.poll(self._send_planned() * 1000):
                 # What it wrote last is read before its end counts.
                 if self._is_gone() and not self._poll.poll(0):
@@ -210,6 +248,11 @@ class Child:
             if not part:
                 return None
             self._frames.add(part)
+
+    def _look_at(self, pipe: int, other: int) -> None:
+        self._poll.unregister(other)
+        self._poll.register(pipe, select.POLLIN)
+        self._rests = pipe == self._bell
 
     def handled(self) -> None:
         """Let a process go on that waits until its message was handled."""
@@ -259,6 +302,8 @@ class Child:
             raise
         finally:
             os.close(self._events)
+            if self._bell != -1:
+                os.close(self._bell)
         return Ending(self._status, bool(self._sent), tuple(self._sent))
 
     def _wait_for_end(self) -> None:
@@ -298,16 +343,19 @@ def fork(*, commands: bool, waits: bool) -> Child | Parent:
     """
     events_in, events_out = os.pipe()
     commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
+    bell_in, bell_out = (-1, -1) if waits else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     process = platform.fork()
     if process == 0:
         # A collection would write to all that this process shares with its parent, and so copy it. The parent
         # goes on to collect: frozen there and thawed, young garbage would be taken for old.
         gc.freeze()
-        os.close(events_in)
-        if commands_out != -1:
-            os.close(commands_out)
-        return Parent(events_out, commands_in, waits=waits)
-    os.close(events_out)
-    if commands_in != -1:
-        os.close(commands_in)
-    return Child(process, events_in, commands_out, is_awaited=waits)
+        _close(events_in, commands_out, bell_in)
+        return Parent(events_out, commands_in, waits=waits, bell=bell_out)
+    _close(events_out, commands_in, bell_out)
+    return Child(process, events_in, commands_out, is_awaited=waits, bell=bell_in)
+
+
+def _close(*pipes: int) -> None:
+    for pipe in pipes:
+        if pipe != -1:
+            os.close(pipe)
