@@ -75,21 +75,28 @@ class Parent:
         self._commands = commands
         self._waits = waits
         self._bell = bell
-        self._process = os.getpid()
-        self._unsent = b""
+        #: The number of this process.
+        self.process = os.getpid()
+        self._unsent: list[tuple[object, ...]] = []
         self._unread = 0
-        self._known = {pipe: _identity(pipe) for pipe in (events, commands, bell) if pipe != -1}
+        found = {pipe: os.fstat(pipe) for pipe in (events, commands, bell) if pipe != -1}
+        # What tells each from all other open files.
+        self._known = {pipe: (its.st_dev, its.st_ino) for pipe, its in found.items()}
 
     def tell(self, *message: object) -> None:
         """Send a message; a process that the child forked in its turn says nothing."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             return
-        data, self._unsent = self._unsent + encode(message), b""
+        self._unsent.append(message)
+        data = encode(self._unsent)
+        self._unsent.clear()
         self._leave_if_closed(self._events)
         self._unread += len(data)
         if self._unread > _FITS:
             self._ring()
-        write_all(self._events, data)
+        written = os.write(self._events, data)
+        if written < len(data):
+            write_all(self._events, data[written:])
         if self._waits:
             self._leave_if_closed(self._commands)
             os.read(self._commands, 1)
@@ -110,21 +117,26 @@ class Parent:
         if self._waits:
             self.tell(*message)
         else:
-            self._unsent += encode(message)
+            self._unsent.append(message)
 
     def _leave_if_closed(self, pipe: int) -> None:
         """End this process at once if a test closed a pipe; its number may belong to a file of the test."""
-        if _identity(pipe) != self._known[pipe]:
-            _exit(CLOSED)
+        try:
+            found = os.fstat(pipe)
+            if (found.st_dev, found.st_ino) == self._known[pipe]:
+                return
+        except OSError:  # its number belongs to none now
+            pass
+        _exit(CLOSED)
 
-    def leave_after(self, run: Callable[[], object]) -> NoReturn:
+    def leave_after(self, run: Callable[..., object], *given: object) -> NoReturn:
         """Do what this process is for, and end it at once: nothing goes on that the parent does as well.
 
         Nothing is called that is registered with :mod:`atexit`.
         """
         code = 0
         try:
-            run()
+            run(*given)
         except BrokenPipeError:  # the parent is gone
             code = 1
         except KeyboardInterrupt:  # the parent hears it too
@@ -146,20 +158,11 @@ class Parent:
 
     def ask(self) -> Any:
         """Wait for the next command; None means that there are no more, and none for its own forks."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             return None
         self._ring()
         self._leave_if_closed(self._commands)
         return read_frame(self._commands)
-
-
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Return what tells an open file from all others, None if there is none."""
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class Child:
@@ -191,6 +194,8 @@ class Child:
         self._is_awaited = is_awaited
         self._is_own = is_own
         self._frames = Frames()
+        # What was received, the next message last.
+        self._messages: list[tuple[Any, ...]] = []
         self._bell = bell
         # Whether this process sleeps until the bell rings.
         self._rests = bell != -1
@@ -232,10 +237,12 @@ class Child:
         """
         while True:
             check()
+            if self._messages:
+                return self._messages.pop()
             frame = self._frames.next()
             if frame is not None:
-                message: tuple[Any, ...] = decode(frame)
-                return message
+                self._messages = decode(frame)[::-1]
+                continue
             if self._rests:
                 self._poll.poll(min(_REST, self._send_planned()) * 1000)
                 self._look_at(self._events, self._bell)
@@ -331,31 +338,50 @@ def _forbid_core(process: int) -> None:
         return
 
 
-def fork(*, commands: bool, waits: bool) -> Child | Parent:
-    """Start a process that goes on where this one is.
+class Fork:
+    """What is ready to be a child of this process.
+
+    All that the child needs is made before it is: what a process writes to after a fork is copied.
 
     Args:
         commands: whether it will be told what to do next.
         waits: whether it waits after each message until it was handled.
-
-    Returns:
-        In this process the child, in the new one its parent.
     """
-    events_in, events_out = os.pipe()
-    commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
-    bell_in, bell_out = (-1, -1) if waits else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    process = platform.fork()
-    if process == 0:
-        # A collection would write to all that this process shares with its parent, and so copy it. The parent
-        # goes on to collect: frozen there and thawed, young garbage would be taken for old.
-        gc.freeze()
-        _close(events_in, commands_out, bell_in)
-        return Parent(events_out, commands_in, waits=waits, bell=bell_out)
-    _close(events_out, commands_in, bell_out)
-    return Child(process, events_in, commands_out, is_awaited=waits, bell=bell_in)
 
+    def __init__(self, *, commands: bool, waits: bool) -> None:
+        self._waits = waits
+        self._events, events = os.pipe()
+        commands_in, self._commands = os.pipe() if commands or waits else (-1, -1)
+        self._bell, bell = (-1, -1) if waits else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # The ends of the pipes that are this process's, and those that are the child's.
+        self._own = [pipe for pipe in (self._events, self._commands, self._bell) if pipe != -1]
+        self._its = [pipe for pipe in (events, commands_in, bell) if pipe != -1]
+        #: The parent, for the child.
+        self.parent = Parent(events, commands_in, waits=waits, bell=bell)
 
-def _close(*pipes: int) -> None:
-    for pipe in pipes:
-        if pipe != -1:
+    def start(self) -> Child | None:
+        """Start a process that goes on where this one is; return the child, or None in the child.
+
+        Raises:
+            OSError: there are too many processes, for example.
+        """
+        try:
+            process = platform.fork()
+        except OSError:
+            for pipe in (*self._own, *self._its):
+                os.close(pipe)
+            raise
+        if process == 0:
+            # A collection would write to all that this process shares with its parent, and so copy it. The
+            # parent goes on to collect: frozen there and thawed, young garbage would be taken for old.
+            gc.freeze()
+            self.parent.process = os.getpid()
+            try:
+                for pipe in self._own:
+                    os.close(pipe)
+            except OSError:  # a function that Python calls in a child closed it
+                pass
+            return None
+        for pipe in self._its:
             os.close(pipe)
+        return Child(process, self._events, self._commands, is_awaited=self._waits, bell=self._bell)
