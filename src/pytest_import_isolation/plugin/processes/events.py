@@ -33,6 +33,13 @@ _TOLD: Final = (
 #: Plugins of pytest that take note of an event for what comes next in the same process: whether to stop with
 #: --stepwise, and which phase a live log belongs to.
 _NEED_THEM: Final = frozenset(("stepwiseplugin", "logging-plugin"))
+#: What is not extra in a report. pytest has the node id under another name too.
+_FIELDS: Final = frozenset(
+    (
+        *("nodeid", "_id", "location", "keywords", "outcome", "longrepr", "when", "sections"),
+        *("duration", "start", "stop", "user_properties"),
+    )
+)
 _OURS: Final = __name__.partition(".")[0] + "."
 
 
@@ -140,14 +147,13 @@ class Forwarder:
             self._session.pytest_runtest_logreport(report)  # it counts failures, and does nothing else
         if type(report) is pytest.TestReport and (report.longrepr is None or type(report.longrepr) is tuple):
             # As it is: most reports have nothing that pytest would have to make another form of.
-            fields = {**vars(report), "nodeid": report.nodeid}
-            fields.pop("_id", None)
-            self._names_told = fields
+            extra = {name: value for name, value in vars(report).items() if name not in _FIELDS}
+            self._names_told = (*_FIELDS, *extra)
             # A crash after a setup or a call must be told as one of the next phase; after a teardown, nothing
             # but plugins could crash.
             tell = self._parent.tell_soon if report.when == "teardown" else self._parent.tell
             subtests = self._failed_subtests
-            tell("plain", fields, subtests.get(_key(report), 0) if subtests else 0)
+            tell("plain", _values_of(report), extra, subtests.get(_key(report), 0) if subtests else 0)
         else:
             self._names_told = frozenset(vars(report))
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
@@ -158,8 +164,7 @@ class Forwarder:
     def pytest_exception_interact(self, report: object) -> None:
         """Tell what plugins did to a report that was told, as the one for ``--pdb`` does that shows it."""
         if self._parent is not None and isinstance(report, pytest.TestReport):
-            told = {*self._names_told, "_id"}
-            added = {name: value for name, value in vars(report).items() if name not in told}
+            added = {name: value for name, value in vars(report).items() if name not in self._names_told}
             if added:
                 self._parent.tell("amended", added)
 
@@ -178,6 +183,23 @@ class Forwarder:
         """Tell a warning."""
         if self._parent is not None:
             self._parent.tell("warning", *_warning_as_builtins(warning_message), when, nodeid, location)
+
+
+def _values_of(report: Any) -> tuple[Any, ...]:
+    """Return what makes a report, in the order in which its type takes it. Names would cost more."""
+    return (
+        report.nodeid,
+        report.location,
+        report.keywords,
+        report.outcome,
+        report.longrepr,
+        report.when,
+        report.sections,
+        report.duration,
+        report.start,
+        report.stop,
+        report.user_properties,
+    )
 
 
 def _whole(report: Any) -> bytes:
@@ -332,8 +354,8 @@ class Replay:
         if report is not None:
             self._log(report, failed_subtests)
 
-    def _plain(self, fields: dict[str, Any], failed_subtests: int) -> None:
-        self._log(pytest.TestReport(**fields), failed_subtests)
+    def _plain(self, values: tuple[Any, ...], extra: dict[str, Any], failed_subtests: int) -> None:
+        self._log(pytest.TestReport(*values, **extra), failed_subtests)
 
     def _log(self, report: Any, failed_subtests: int) -> None:
         vars(report).pop("$report_type", None)  # pytest leaves it there
