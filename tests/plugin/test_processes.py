@@ -1004,6 +1004,39 @@ def test_lines_of_functions_are_found_before_the_first_fork(suite: Suite) -> Non
     assert known[0] == "known: ['test_1', 'test_3']"
 
 
+def test_reports_of_a_test_share_the_texts_that_they_keep(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import pytest
+
+                REPORTS = []
+
+                @pytest.hookimpl(trylast=True)
+                def pytest_runtest_logreport(report):
+                    REPORTS.append(report)
+
+                def pytest_runtest_logfinish():
+                    setup, call, teardown = REPORTS[-3:]
+                    for other in (call, teardown):
+                        assert other.location is setup.location
+                        assert other.keywords == setup.keywords
+                        assert other.keywords is not setup.keywords
+                        assert {*map(id, other.keywords)} == {*map(id, setup.keywords)}
+                    # What a plugin adds to one is not in the others.
+                    setup.keywords["added"] = 1
+                    print("\\nshared")
+            """,
+            "test_it.py": "def test_1(): pass\ndef test_2(): pass\n",
+        },
+        "--isolate-imports=process",
+        "-s",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.output.count("shared") == 2
+
+
 # Beside xdist, coverage and others
 
 

@@ -322,12 +322,15 @@ class Replay:
 
     Args:
         config: the run.
-        hook: calls the hooks for the test.
+        item: the test.
+        hook: calls the hooks for it.
     """
 
-    def __init__(self, config: pytest.Config, hook: Any) -> None:
+    def __init__(self, config: pytest.Config, item: pytest.Item, hook: Any) -> None:
         self._config = config
         self._hook = hook
+        # What the reports of the test share.
+        self._same: tuple[Any, Any, Any] = item.nodeid, item.location, {}
         #: The phase that runs as far as it is known.
         self.phase = "setup"
         #: Whether the end of the test was told.
@@ -355,6 +358,14 @@ class Replay:
             self._log(report, failed_subtests)
 
     def _plain(self, values: tuple[Any, ...], extra: dict[str, Any], failed_subtests: int) -> None:
+        # Reports are kept: with each page of memory, each further fork takes longer.
+        nodeid, location, names = self._same
+        keywords = values[2]
+        if type(keywords) is dict and values[:2] == (nodeid, location):
+            if keywords.keys() != names.keys():
+                names = {sys.intern(name) if type(name) is str else name: 1 for name in keywords}
+                self._same = nodeid, location, names
+            values = nodeid, location, {**names, **keywords}, *values[3:]
         self._log(pytest.TestReport(*values, **extra), failed_subtests)
 
     def _log(self, report: Any, failed_subtests: int) -> None:

@@ -52,7 +52,7 @@ class Followed:
         self._seconds = mode.timeout
         child.limit(None if mode.kind == COLD else mode.timeout)
         #: Lets the plugins see the events.
-        self.replay = Replay(config, hook)
+        self.replay = Replay(config, item, hook)
         #: What ends the run: Ctrl-C, pytest.exit(), or the error of a plugin that saw an event.
         self.error: BaseException | None = None
         #: Why a cold process could not find the test, None if it could.
