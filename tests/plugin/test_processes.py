@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import os
+import random
 import re
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import TAKES_LONG
+
+from pytest_import_isolation.processes import randomness
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -750,6 +754,287 @@ def test_a_test_that_closes_the_pipe_to_its_parent_is_told(suite: Suite) -> None
     assert run.output.count(f"the process of this test ended in its call with {text}\n") == 4
     assert run.output.count(f"the process of this test ended in its teardown with {text}\n") == 1
     assert not (suite.root / "taken.txt").read_bytes()
+
+
+# How the parent waits, and what both processes keep
+
+
+_COUNTS_READS = """
+    from pytest_import_isolation.processes import child
+
+    READS = []
+    read_some = child.read_some
+
+    def counted(descriptor):
+        READS.append(descriptor)
+        return read_some(descriptor)
+
+    child.read_some = counted
+    child._REST = 100  # as if no test were long
+
+    def pytest_sessionfinish():
+        print(f"\\nread {len(READS)} times")
+"""
+
+
+@pytest.mark.parametrize("mode", ["process", "process-file"])
+def test_the_parent_of_a_short_test_wakes_once_at_its_end(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": _COUNTS_READS,
+            "test_it.py": "def test_1(): pass\ndef test_2(): assert 0\ndef test_3(): print('more')\n",
+        },
+        f"--isolate-imports={mode}",
+        "-rN",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    assert "read 3 times" in run.output
+
+
+def test_the_parent_is_woken_before_a_pipe_is_full(suite: Suite) -> None:
+    began = time.monotonic()
+    run = suite.run(
+        {
+            "conftest.py": _COUNTS_READS,
+            "test_it.py": """
+                import subprocess
+                import sys
+
+                def test_says_much(): print("much " * 100_000)
+
+                def test_crashes():
+                    import os
+                    os.abort()
+            """,
+        },
+        "--isolate-imports=process",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "died in its call by SIGABRT" in run.output
+    assert time.monotonic() - began < 50  # half of a rest
+
+
+def test_a_long_test_shows_its_phases_as_they_end(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import os
+
+                def pytest_runtest_logreport(report):
+                    if report.when == "setup":
+                        open("seen.txt", "w").close()
+            """,
+            "test_it.py": """
+                import os
+                import time
+
+                def test_waits_for_its_parent():
+                    end = time.monotonic() + 30
+                    while not os.path.exists("seen.txt"):
+                        assert time.monotonic() < end
+                        time.sleep(0.01)
+            """,
+        },
+        "--isolate-imports=process",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 1}
+
+
+@pytest.mark.parametrize("mode", ["process", "process-file"])
+def test_random_numbers_go_on_from_those_of_the_parent(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import os
+                import random
+
+                # A function that Python calls may use random numbers, in the parent and in a child.
+                os.register_at_fork(before=lambda: random.seed(5) or random.gauss(0, 1), after_in_child=random.random)
+
+                def numbers():
+                    return random.random(), random.gauss(0, 1), random.gauss(0, 1)
+
+                random.seed(5)
+                random.gauss(0, 1)
+                STATE = random.getstate()
+                NUMBERS = numbers()
+                random.setstate(STATE)
+
+                def pytest_sessionfinish():
+                    assert type(random._inst) is random.Random
+                    assert random.getstate() == STATE
+                    print("\\nas it was")
+            """,
+            "test_it.py": """
+                import random
+
+                from conftest import NUMBERS, STATE, numbers
+
+                def test_first():
+                    assert type(random._inst) is random.Random
+                    random.setstate(STATE)
+                    assert numbers() == NUMBERS
+
+                def test_seeds():
+                    random.seed(7)
+                    first = random.random()
+                    random.seed(7)
+                    assert random.random() == first
+            """,
+            "test_more.py": """
+                import random
+
+                from conftest import STATE
+
+                def test_state():
+                    random.random()  # the second of those that a function of a fork took the first of
+                    assert random.getstate()[1] != STATE[1]
+            """,
+        },
+        f"--isolate-imports={mode}",
+        "-s",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert "as it was" in run.output
+
+
+def test_a_child_has_the_random_numbers_that_one_process_has(suite: Suite) -> None:
+    runs = [
+        suite.run(
+            {
+                "conftest.py": "import random\n\nrandom.seed(5)\nrandom.gauss(0, 1)\n",
+                "test_it.py": """
+                    import random
+
+                    def test_numbers():
+                        print("numbers:", random.gauss(0, 1), random.gauss(0, 1), random.random())
+                """,
+            },
+            f"--isolate-imports={mode}",
+            "-rP",
+            report=False,
+        )
+        for mode in ("off", "process", "process-file")
+    ]
+    found = [re.findall("numbers: .*", run.output) for run in runs]
+    assert len(found[0]) == 1
+    assert found == [found[0]] * 3
+
+
+def test_random_numbers_are_kept_where_the_generator_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = random.getstate()
+    for generator in (randomness._generator, None):
+        monkeypatch.setattr(randomness, "_generator", generator)
+        kept = randomness.KeptRandomness()
+        kept.prepare()
+        if generator is not None:
+            monkeypatch.setattr(randomness.KeptRandomness, "process", -1)  # as in a child
+        random.seed()
+        kept.arrive()
+        assert random.getstate() == before
+        assert type(random._inst) is random.Random
+
+
+def test_a_child_has_the_filters_and_the_count_of_failures_that_one_process_has(suite: Suite) -> None:
+    told = []
+    for mode in ("off", "process", "process-file"):
+        run = suite.run(
+            {
+                "conftest.py": "import threading\n\nTHREAD = threading.Thread(target=threading.Event().wait, daemon=True)\n"
+                "THREAD.start()\n",
+                "test_it.py": """
+                    import warnings
+                    import pytest
+
+                    @pytest.fixture
+                    def counts(request):
+                        yield
+                        print("failed so far:", request.session.testsfailed)
+
+                    def test_filters(): print("filters:", warnings.filters)
+
+                    def test_fails(counts): assert 0
+
+                    def test_warns(): warnings.warn("told")
+
+                    def test_fails_again(counts): assert 0
+                """,
+            },
+            f"--isolate-imports={mode}",
+            "-rP",
+            report=False,
+        )
+        assert run.outcomes == {"passed": 2, "failed": 2, "warning": 1}
+        assert re.findall("failed so far: .*", run.output) == ["failed so far: 1", "failed so far: 2"]
+        told += re.findall("filters: .*", run.output)
+    assert told == [told[0]] * 3
+
+
+def test_lines_of_functions_are_found_before_the_first_fork(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                def pytest_runtest_logstart(nodeid):
+                    print("\\nknown:", [item.name for item in ITEMS if "location" in vars(item)])
+
+                def pytest_collection_modifyitems(items):
+                    ITEMS[:] = items
+
+                ITEMS = []
+            """,
+            "test_it.py": """
+                def test_1(): pass
+
+                class TestOfAnObject:
+                    def test_2(self): pass  # to know its line is to make an object
+
+                def test_3(): pass
+            """,
+        },
+        "--isolate-imports=process",
+        "-s",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 3}
+    known = re.findall("known: .*", run.output)
+    assert known[0] == "known: ['test_1', 'test_3']"
+
+
+def test_reports_of_a_test_share_the_texts_that_they_keep(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import pytest
+
+                REPORTS = []
+
+                @pytest.hookimpl(trylast=True)
+                def pytest_runtest_logreport(report):
+                    REPORTS.append(report)
+
+                def pytest_runtest_logfinish():
+                    setup, call, teardown = REPORTS[-3:]
+                    for other in (call, teardown):
+                        assert other.location is setup.location
+                        assert other.keywords == setup.keywords
+                        assert other.keywords is not setup.keywords
+                        assert {*map(id, other.keywords)} == {*map(id, setup.keywords)}
+                    # What a plugin adds to one is not in the others.
+                    setup.keywords["added"] = 1
+                    print("\\nshared")
+            """,
+            "test_it.py": "def test_1(): pass\ndef test_2(): pass\n",
+        },
+        "--isolate-imports=process",
+        "-s",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.output.count("shared") == 2
 
 
 # Beside xdist, coverage and others

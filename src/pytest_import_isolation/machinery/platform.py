@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 #: The name under which this package uses ``sys.monitoring``.
 TOOL: Final = "pytest-import-isolation"
@@ -29,6 +29,23 @@ def has_fork() -> bool:
 
 def fork() -> int:
     """Fork; the threads of this process are not in the child, which the documentation says."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    if sys.version_info < (3, 12):  # these warn of nothing
         return os.fork()
+    if sys.version_info >= (3, 14):  # the filters in force may be in another place
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return os.fork()
+    # All that is written here is written in the child too, and so copied: one entry in place of a new list.
+    filters: Any = warnings.filters
+    filters.insert(0, _NO_DEPRECATION)
+    try:
+        return os.fork()
+    finally:
+        for place, one in enumerate(filters):
+            if one is _NO_DEPRECATION:  # Python has an equal one among those that it starts with
+                del filters[place]
+                break
+
+
+#: A filter as :func:`warnings.simplefilter` makes it.
+_NO_DEPRECATION: Final = ("ignore", None, DeprecationWarning, None, 0)

@@ -24,6 +24,11 @@ except ImportError:  # not on this system
 #: How long a look at the pipe waits before it asks whether the process is still there. Another process, which
 #: the child started, may hold the pipe open.
 _LOOK: Final = 0.2
+#: How long a short test may take: its parent sleeps until it is over. What a process writes while another one
+#: that shares the page runs is copied, and most tests have told all by then.
+_REST: Final = 0.02
+#: So many bytes any pipe takes while nobody reads it.
+_FITS: Final = 4096
 #: The exit status of a process whose test closed the pipe to its parent: no other way is left to say so.
 CLOSED: Final = 113
 #: How long a process has to write its stacks after SIGABRT.
@@ -62,26 +67,47 @@ class Parent:
         events: the pipe to it.
         commands: the pipe from it.
         waits: whether to wait after each message until it was read and handled.
+        bell: the pipe that wakes it, which the end of this process does too; -1 if each message wakes it.
     """
 
-    def __init__(self, events: int, commands: int, *, waits: bool) -> None:
+    def __init__(self, events: int, commands: int, *, waits: bool, bell: int = -1) -> None:
         self._events = events
         self._commands = commands
         self._waits = waits
-        self._process = os.getpid()
-        self._unsent = b""
-        self._known = {pipe: _identity(pipe) for pipe in (events, commands) if pipe != -1}
+        self._bell = bell
+        #: The number of this process.
+        self.process = os.getpid()
+        self._unsent: list[tuple[object, ...]] = []
+        self._unread = 0
+        found = {pipe: os.fstat(pipe) for pipe in (events, commands, bell) if pipe != -1}
+        # What tells each from all other open files.
+        self._known = {pipe: (its.st_dev, its.st_ino) for pipe, its in found.items()}
 
     def tell(self, *message: object) -> None:
         """Send a message; a process that the child forked in its turn says nothing."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             return
-        data, self._unsent = self._unsent + encode(message), b""
+        self._unsent.append(message)
+        data = encode(self._unsent)
+        self._unsent.clear()
         self._leave_if_closed(self._events)
-        write_all(self._events, data)
+        self._unread += len(data)
+        if self._unread > _FITS:
+            self._ring()
+        written = os.write(self._events, data)
+        if written < len(data):
+            write_all(self._events, data[written:])
         if self._waits:
             self._leave_if_closed(self._commands)
             os.read(self._commands, 1)
+
+    def _ring(self) -> None:
+        """Wake the parent."""
+        self._unread = 0
+        if self._bell != -1:
+            self._leave_if_closed(self._bell)
+            with contextlib.suppress(BlockingIOError):  # it was rung so often that nothing more fits
+                os.write(self._bell, b".")
 
     def tell_soon(self, *message: object) -> None:
         """Send a message together with the next one: each wakes the parent, which is asked for memory then.
@@ -91,21 +117,26 @@ class Parent:
         if self._waits:
             self.tell(*message)
         else:
-            self._unsent += encode(message)
+            self._unsent.append(message)
 
     def _leave_if_closed(self, pipe: int) -> None:
         """End this process at once if a test closed a pipe; its number may belong to a file of the test."""
-        if _identity(pipe) != self._known[pipe]:
-            _exit(CLOSED)
+        try:
+            found = os.fstat(pipe)
+            if (found.st_dev, found.st_ino) == self._known[pipe]:
+                return
+        except OSError:  # its number belongs to none now
+            pass
+        _exit(CLOSED)
 
-    def leave_after(self, run: Callable[[], object]) -> NoReturn:
+    def leave_after(self, run: Callable[..., object], *given: object) -> NoReturn:
         """Do what this process is for, and end it at once: nothing goes on that the parent does as well.
 
         Nothing is called that is registered with :mod:`atexit`.
         """
         code = 0
         try:
-            run()
+            run(*given)
         except BrokenPipeError:  # the parent is gone
             code = 1
         except KeyboardInterrupt:  # the parent hears it too
@@ -127,19 +158,11 @@ class Parent:
 
     def ask(self) -> Any:
         """Wait for the next command; None means that there are no more, and none for its own forks."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             return None
+        self._ring()
         self._leave_if_closed(self._commands)
         return read_frame(self._commands)
-
-
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Return what tells an open file from all others, None if there is none."""
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class Child:
@@ -151,10 +174,18 @@ class Child:
         commands: the pipe to it.
         is_awaited: whether it waits after each message.
         is_own: false if it is the child of another process, which reports its end.
+        bell: the pipe that it rings if it must be heard, and at its end; -1 if it is heard at each message.
     """
 
     def __init__(
-        self, process: int, events: int, commands: int, *, is_awaited: bool, is_own: bool = True
+        self,
+        process: int,
+        events: int,
+        commands: int,
+        *,
+        is_awaited: bool,
+        is_own: bool = True,
+        bell: int = -1,
     ) -> None:
         #: Its number.
         self.process = process
@@ -163,8 +194,13 @@ class Child:
         self._is_awaited = is_awaited
         self._is_own = is_own
         self._frames = Frames()
+        # What was received, the next message last.
+        self._messages: list[tuple[Any, ...]] = []
+        self._bell = bell
+        # Whether this process sleeps until the bell rings.
+        self._rests = bell != -1
         self._poll = select.poll()
-        self._poll.register(events, select.POLLIN)
+        self._poll.register(bell if self._rests else events, select.POLLIN)
         # Signals that will be sent, each with the moment, the next one first.
         self._plan: list[tuple[float, int]] = []
         self._sent: list[int] = []
@@ -184,6 +220,10 @@ class Child:
 
     def command(self, *command: object) -> None:
         """Send a command; a process that is gone does not miss it."""
+        if self._bell != -1 and not self._rests:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._bell, _FITS)
+            self._look_at(self._bell, self._events)
         with contextlib.suppress(OSError):
             write_all(self._commands, encode(command))
 
@@ -197,10 +237,15 @@ class Child:
         """
         while True:
             check()
+            if self._messages:
+                return self._messages.pop()
             frame = self._frames.next()
             if frame is not None:
-                message: tuple[Any, ...] = decode(frame)
-                return message
+                self._messages = decode(frame)[::-1]
+                continue
+            if self._rests:
+                self._poll.poll(min(_REST, self._send_planned()) * 1000)
+                self._look_at(self._events, self._bell)
             if not self._poll.poll(self._send_planned() * 1000):
                 # What it wrote last is read before its end counts.
                 if self._is_gone() and not self._poll.poll(0):
@@ -210,6 +255,11 @@ class Child:
             if not part:
                 return None
             self._frames.add(part)
+
+    def _look_at(self, pipe: int, other: int) -> None:
+        self._poll.unregister(other)
+        self._poll.register(pipe, select.POLLIN)
+        self._rests = pipe == self._bell
 
     def handled(self) -> None:
         """Let a process go on that waits until its message was handled."""
@@ -259,6 +309,8 @@ class Child:
             raise
         finally:
             os.close(self._events)
+            if self._bell != -1:
+                os.close(self._bell)
         return Ending(self._status, bool(self._sent), tuple(self._sent))
 
     def _wait_for_end(self) -> None:
@@ -286,28 +338,50 @@ def _forbid_core(process: int) -> None:
         return
 
 
-def fork(*, commands: bool, waits: bool) -> Child | Parent:
-    """Start a process that goes on where this one is.
+class Fork:
+    """What is ready to be a child of this process.
+
+    All that the child needs is made before it is: what a process writes to after a fork is copied.
 
     Args:
         commands: whether it will be told what to do next.
         waits: whether it waits after each message until it was handled.
-
-    Returns:
-        In this process the child, in the new one its parent.
     """
-    events_in, events_out = os.pipe()
-    commands_in, commands_out = os.pipe() if commands or waits else (-1, -1)
-    process = platform.fork()
-    if process == 0:
-        # A collection would write to all that this process shares with its parent, and so copy it. The parent
-        # goes on to collect: frozen there and thawed, young garbage would be taken for old.
-        gc.freeze()
-        os.close(events_in)
-        if commands_out != -1:
-            os.close(commands_out)
-        return Parent(events_out, commands_in, waits=waits)
-    os.close(events_out)
-    if commands_in != -1:
-        os.close(commands_in)
-    return Child(process, events_in, commands_out, is_awaited=waits)
+
+    def __init__(self, *, commands: bool, waits: bool) -> None:
+        self._waits = waits
+        self._events, events = os.pipe()
+        commands_in, self._commands = os.pipe() if commands or waits else (-1, -1)
+        self._bell, bell = (-1, -1) if waits else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # The ends of the pipes that are this process's, and those that are the child's.
+        self._own = [pipe for pipe in (self._events, self._commands, self._bell) if pipe != -1]
+        self._its = [pipe for pipe in (events, commands_in, bell) if pipe != -1]
+        #: The parent, for the child.
+        self.parent = Parent(events, commands_in, waits=waits, bell=bell)
+
+    def start(self) -> Child | None:
+        """Start a process that goes on where this one is; return the child, or None in the child.
+
+        Raises:
+            OSError: there are too many processes, for example.
+        """
+        try:
+            process = platform.fork()
+        except OSError:
+            for pipe in (*self._own, *self._its):
+                os.close(pipe)
+            raise
+        if process == 0:
+            # A collection would write to all that this process shares with its parent, and so copy it. The
+            # parent goes on to collect: frozen there and thawed, young garbage would be taken for old.
+            gc.freeze()
+            self.parent.process = os.getpid()
+            try:
+                for pipe in self._own:
+                    os.close(pipe)
+            except OSError:  # a function that Python calls in a child closed it
+                pass
+            return None
+        for pipe in self._its:
+            os.close(pipe)
+        return Child(process, self._events, self._commands, is_awaited=self._waits, bell=self._bell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from signal import SIGINT
 from typing import Any
@@ -24,11 +23,13 @@ class HeldInterrupt:
     def __init__(self) -> None:
         self._before: Any = None
         self._hearing: Any = None
-        self._is_noted = False
+        #: Whether something was heard that is kept back. A child forgets what its parent heard before the
+        #: fork, and will handle.
+        self.is_noted = False
         self._is_let_through = False
 
     def __enter__(self) -> HeldInterrupt:
-        self._is_noted = self._is_let_through = False
+        self.is_noted = self._is_let_through = False
         before = getsignal(SIGINT)
         if callable(before):
             self._before, self._hearing = before, self._hear
@@ -52,15 +53,15 @@ class HeldInterrupt:
         self._before = None
 
     def _hear(self, number: int, frame: Any) -> None:
-        if self._is_let_through or self._is_noted:
+        if self._is_let_through or self.is_noted:
             self._before(number, frame)
         else:
-            self._is_noted = True
+            self.is_noted = True
 
     def check(self) -> None:
         """Let the process hear what was kept back."""
-        if self._is_noted:
-            self._is_noted = False
+        if self.is_noted:
+            self.is_noted = False
             self._before(SIGINT, sys._getframe())
 
     def let_through(self) -> None:
@@ -72,12 +73,10 @@ class HeldInterrupt:
         """Keep Ctrl-C back again."""
         self._is_let_through = False
 
-    def forget(self) -> None:
-        """Forget in a child what its parent heard before the fork, and will handle."""
-        self._is_noted = False
-
 
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C in a process that is about to end."""
-    with contextlib.suppress(ValueError):  # in another thread than the main one, which alone hears it
+    try:  # noqa: SIM105 - what suppress() needs is in pages of memory that nothing else here writes to
         signal(SIGINT, SIG_IGN)
+    except ValueError:  # in another thread than the main one, which alone hears it
+        pass

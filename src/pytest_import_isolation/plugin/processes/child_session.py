@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
-import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,56 +15,77 @@ from pytest_import_isolation.plugin.processes.gathering import ChildState
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
 from pytest_import_isolation.processes.interrupts import ignore_interrupts
+from pytest_import_isolation.processes.randomness import KeptRandomness
 
 
 class ChildSession:
     """Runs tests in a forked child.
 
+    What can be done before the fork is done there: all that a child writes to is copied.
+
     Args:
         session: the run, as the parent has it.
         forwarder: tells the events.
-        parent: the parent of this process.
         stacks: the file to which stacks go if this process crashes; -1 for none.
-        randomness: the state of :mod:`random` in the parent, which Python replaces in a child.
-        measured: what coverage measures here, if it was started here.
     """
 
-    def __init__(
-        self,
-        session: pytest.Session,
-        forwarder: Forwarder,
-        parent: Parent,
-        stacks: int,
-        randomness: Any,
-        measured: ChildCoverage | None = None,
-    ) -> None:
+    def __init__(self, session: pytest.Session, forwarder: Forwarder, stacks: int) -> None:
         self._session = session
         self._forwarder = forwarder
-        self._parent = parent
+        self._stacks = stacks
+        self._state = ChildState(session)
+        self._randomness = KeptRandomness()
+        # What else has to be done in the child that is made next.
+        self._to_do: list[Callable[[], object]] = []
         self._nodeids: set[str] = set()
-        if stacks != -1:
-            faulthandler.enable(stacks)
-        # Kept: to free its numbers is to write to all pages that hold them.
-        self._randomness = randomness
-        if randomness is not None:
-            random.setstate(randomness)
         #: The test after the one that runs.
         self.nextitem: pytest.Item | None = None
-        disinherit(session)
-        self._state = ChildState(session, measured)
-        forwarder.begin(parent)
 
-    def run_all(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        """Run a test and those that the parent names after it, and end.
+    def prepare(self, parent: Parent, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Be ready to be in a child.
 
         Args:
-            item: the first test.
+            parent: the parent of the child.
+            item: its first test.
             nextitem: the one after it, None if there is none.
         """
-        self.expect(item, nextitem)
-        self.go_on(self._run(item, nextitem))
+        self._parent = parent
+        self._nodeids.clear()
+        self._expect(item, nextitem)
+        self._state.prepare()
+        self._forwarder.prepare(parent)
+        stack = self._session._setupstate.stack
+        wanted = (
+            (stack, lambda: disinherit(self._session)),
+            (self._forwarder.junit is not None, self._forwarder.divert_junit),
+        )
+        self._to_do = [do for is_wanted, do in wanted if is_wanted]
+        self._randomness.prepare()
 
-    def expect(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    def stay(self) -> None:
+        """Be in the parent, after the fork."""
+        self._randomness.stay()
+        self._forwarder.stay()
+
+    def begin(self, measured: ChildCoverage | None = None) -> None:
+        """Be in the child.
+
+        Args:
+            measured: what coverage measures here, if it was started here.
+        """
+        if self._stacks != -1:
+            faulthandler.enable(self._stacks)
+        self._randomness.arrive()
+        for do in self._to_do:
+            do()
+        if measured is not None or "coverage" in sys.modules:
+            self._state.measure(measured)
+
+    def run_all(self, item: pytest.Item) -> None:
+        """Run the first test and those that the parent names after it, and end."""
+        self.go_on(self._run(item, self.nextitem))
+
+    def _expect(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Take note which test runs now, and which one then."""
         self._nodeids.add(item.nodeid)
         self._forwarder.expect(item.nodeid)
@@ -88,11 +109,11 @@ class ChildSession:
                 break
             number, next_number = command[1:]
             item, nextitem = items[number], None if next_number == -1 else items[next_number]
-            self.expect(item, nextitem)
+            self._expect(item, nextitem)
             error = self._run(item, nextitem)
         if error is not None:
             self._tell(error)
-        self._end()
+        self.end()
 
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> BaseException | None:
         """Run a test; return what ends the run: Ctrl-C, pytest.exit() or an internal error."""
@@ -105,10 +126,11 @@ class ChildSession:
     def _tell(self, error: BaseException) -> None:
         self._parent.tell("raised", *describe(error))
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Tear down what is still set up, and tell what only the end knows."""
         try:
-            self._session._setupstate.teardown_exact(None)
+            if self._session._setupstate.stack:
+                self._session._setupstate.teardown_exact(None)
         except BaseException as error:
             self._tell(error)
         ignore_interrupts()

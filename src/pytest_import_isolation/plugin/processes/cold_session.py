@@ -158,8 +158,10 @@ class _Loop:
             return True
         os.chdir(self._folder)
         self._parent.tell("begun")
-        child = ChildSession(
-            session, Forwarder(session.config), self._parent, self._stacks, None, self._measured
-        )
-        child.run_all(session.items[0], None)
+        forwarder = Forwarder(session.config)
+        forwarder.choose(session)
+        child = ChildSession(session, forwarder, self._stacks)
+        child.prepare(self._parent, session.items[0], None)
+        child.begin(self._measured)
+        child.run_all(session.items[0])
         return True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import pytest
@@ -30,8 +31,15 @@ _TOLD: Final = (
     "pytest_warning_recorded",
 )
 #: Plugins of pytest that take note of an event for what comes next in the same process: whether to stop with
-#: --stepwise, and which phase a live log belongs to. So does the session, with --maxfail.
+#: --stepwise, and which phase a live log belongs to.
 _NEED_THEM: Final = frozenset(("stepwiseplugin", "logging-plugin"))
+#: What is not extra in a report. pytest has the node id under another name too.
+_FIELDS: Final = frozenset(
+    (
+        *("nodeid", "_id", "location", "keywords", "outcome", "longrepr", "when", "sections"),
+        *("duration", "start", "stop", "user_properties"),
+    )
+)
 _OURS: Final = __name__.partition(".")[0] + "."
 
 
@@ -48,53 +56,76 @@ class Forwarder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._parent: Parent | None = None
+        self._session: pytest.Session | None = None
         self._is_begun = ""
-        self._names_told: frozenset[str] = frozenset()
-        self._kept: dict[str, list[Any]] = {}
-        self._old: list[Any] = []
+        self._names_told: Collection[str] = ()
+        self._kept: list[_Seen] = []
         self._writer: Any = None
-        self._junit: Any = None
+        self._diverted: Any = None
+        #: What writes the file of ``--junitxml``, if something does.
+        self.junit: Any = None
+        self._failed_subtests: dict[Any, int] = {}
         config.pluginmanager.register(self, "import-isolation-event-forwarder")
 
-    def begin(self, parent: Parent) -> None:
-        """Tell all events from now on, and let nobody else in this process see them."""
-        self._parent = parent
-        for name, kept in (self._kept or self.choose()).items():
-            caller = getattr(self._config.hook, name)
-            # Its own list: to unregister plugins would be events, and slow. The old one stays alive, since to
-            # free it is to write to all that is in it.
-            self._old.append(caller._hookimpls)
-            caller._hookimpls = kept
-        if self._writer is not None:
-            self._writer._file = _TerminalFile(self._writer._file, parent)
-        if self._junit is not None:
-            self._divert_junit(parent, self._junit)
+    def prepare(self, parent: Parent) -> None:
+        """Tell all events from now on, and let nobody else in this process see them.
 
-    def choose(self) -> dict[str, list[Any]]:
+        This is done before a fork, and undone in the parent: what a child writes to is copied.
+        """
+        self._parent = parent
+        # Not twice, if the parent did not undo it.
+        if self._writer is not None and self._writer._file is not self._diverted:
+            self._diverted.file = self._writer._file
+            self._writer._file = self._diverted
+        for seen in self._kept:
+            # Its own list: to unregister plugins would be events, and slow.
+            seen.all = seen.caller._hookimpls
+            seen.caller._hookimpls = seen.kept
+
+    def stay(self) -> None:
+        """Be in the parent, after a fork."""
+        self._parent = None
+        if self._writer is not None:
+            self._writer._file = self._diverted.file
+        for seen in self._kept:
+            seen.caller._hookimpls = seen.all
+
+    def divert_junit(self) -> None:
+        """Tell what a test adds to the file of ``--junitxml``, in the child."""
+        if self.junit is not None and self._parent is not None:
+            _divert_junit(self._parent, self.junit)
+
+    def choose(self, session: pytest.Session) -> None:
         """Choose who sees the events in a child, and find what is diverted there: in the parent, once."""
-        hook, manager = self._config.hook, self._config.pluginmanager
-        self._kept = {
-            name: [
-                one
-                for one in getattr(hook, name).get_hookimpls()
-                if isinstance(one.plugin, pytest.Session)
-                or type(one.plugin).__module__.startswith(_OURS)
-                or manager.get_name(one.plugin) in _NEED_THEM
-            ]
-            for name in _TOLD
-        }
-        writer = getattr(manager.get_plugin("terminalreporter"), "_tw", None)
-        self._writer = writer if hasattr(writer, "_file") else None
-        self._junit = junit_of(self._config)
-        return self._kept
+        self._session = session
+        for name in _TOLD:
+            caller: Any = getattr(self._config.hook, name)
+            kept = [one for one in caller.get_hookimpls() if self._needs(one.plugin)]
+            self._kept.append(_Seen(caller, kept))
+        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        writer: Any = getattr(terminal, "_tw", None)
+        if hasattr(writer, "_file"):
+            self._writer, self._diverted = writer, _TerminalFile(writer._file, self)
+        self.junit = junit_of(self._config)
+        self._failed_subtests = _failed_subtests(self._config)
+
+    def _needs(self, plugin: object) -> bool:
+        """Tell whether a plugin must see the events in a child."""
+        name = self._config.pluginmanager.get_name(plugin)
+        if name == "logging-plugin" and isinstance(
+            getattr(plugin, "log_cli_handler", None), logging.NullHandler
+        ):
+            return False  # no live log shows which phase a record belongs to
+        return type(plugin).__module__.startswith(_OURS) or name in _NEED_THEM
+
+    def tell(self, *message: object) -> None:
+        """Tell the parent something that is no event of a hook."""
+        if self._parent is not None:
+            self._parent.tell(*message)
 
     def expect(self, nodeid: str) -> None:
         """Let the next event be the begin of a test, which the parent has told already."""
         self._is_begun = nodeid
-
-    def _divert_junit(self, parent: Parent, junit: Any) -> None:
-        junit.add_global_property = lambda name, value: parent.tell("property", name, value)
-        junit.node_reporter = lambda report: _JunitReporter(parent, str(getattr(report, "nodeid", report)))
 
     # The hooks
 
@@ -112,18 +143,21 @@ class Forwarder:
         """Tell what a phase came to."""
         if self._parent is None:
             return
-        self._names_told = frozenset(vars(report))
+        if report.outcome == "failed" and self._session is not None:
+            self._session.pytest_runtest_logreport(report)  # it counts failures, and does nothing else
         if type(report) is pytest.TestReport and (report.longrepr is None or type(report.longrepr) is tuple):
             # As it is: most reports have nothing that pytest would have to make another form of.
-            fields = {**vars(report), "nodeid": report.nodeid}
-            fields.pop("_id", None)
+            extra = {name: value for name, value in vars(report).items() if name not in _FIELDS}
+            self._names_told = (*_FIELDS, *extra)
             # A crash after a setup or a call must be told as one of the next phase; after a teardown, nothing
             # but plugins could crash.
             tell = self._parent.tell_soon if report.when == "teardown" else self._parent.tell
-            tell("plain", fields, _failed_subtests(self._config).get(_key(report), 0))
+            subtests = self._failed_subtests
+            tell("plain", _values_of(report), extra, subtests.get(_key(report), 0) if subtests else 0)
         else:
+            self._names_told = frozenset(vars(report))
             data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-            failed = _failed_subtests(self._config).get(_key(report), 0)
+            failed = self._failed_subtests.get(_key(report), 0)
             self._parent.tell("report", data, _whole(report), failed)
 
     @pytest.hookimpl(trylast=True)
@@ -151,6 +185,23 @@ class Forwarder:
             self._parent.tell("warning", *_warning_as_builtins(warning_message), when, nodeid, location)
 
 
+def _values_of(report: Any) -> tuple[Any, ...]:
+    """Return what makes a report, in the order in which its type takes it. Names would cost more."""
+    return (
+        report.nodeid,
+        report.location,
+        report.keywords,
+        report.outcome,
+        report.longrepr,
+        report.when,
+        report.sections,
+        report.duration,
+        report.start,
+        report.stop,
+        report.user_properties,
+    )
+
+
 def _whole(report: Any) -> bytes:
     """Return a report as a whole, as far as that can be done, if pytest would make another one of it.
 
@@ -164,22 +215,42 @@ def _whole(report: Any) -> bytes:
     return b""
 
 
+class _Seen:
+    """Who sees an event.
+
+    Args:
+        caller: calls the hook.
+        kept: what it calls in a child.
+    """
+
+    def __init__(self, caller: Any, kept: list[Any]) -> None:
+        self.caller = caller
+        self.kept = kept
+        #: What it calls in the parent.
+        self.all: list[Any] = caller._hookimpls
+
+
 class _TerminalFile:
     """What the terminal of a child writes to; all else that is asked of the file is the file's."""
 
-    def __init__(self, file: Any, parent: Parent) -> None:
-        self._file = file
-        self._parent = parent
+    def __init__(self, file: Any, forwarder: Forwarder) -> None:
+        self.file = file
+        self._forwarder = forwarder
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+        return getattr(self.file, name)
 
     def write(self, text: str) -> int:
-        self._parent.tell("terminal", text)
+        self._forwarder.tell("terminal", text)
         return len(text)
 
     def flush(self) -> None:
         """Do nothing: what was told is on its way."""
+
+
+def _divert_junit(parent: Parent, junit: Any) -> None:
+    junit.add_global_property = lambda name, value: parent.tell("property", name, value)
+    junit.node_reporter = lambda report: _JunitReporter(parent, str(getattr(report, "nodeid", report)))
 
 
 class _JunitReporter:
@@ -252,12 +323,14 @@ class Replay:
     Args:
         config: the run.
         item: the test.
+        hook: calls the hooks for it.
     """
 
-    def __init__(self, config: pytest.Config, item: pytest.Item) -> None:
+    def __init__(self, config: pytest.Config, item: pytest.Item, hook: Any) -> None:
         self._config = config
-        self._item = item
-        self._hook = item.ihook
+        self._hook = hook
+        # What the reports of the test share.
+        self._same: tuple[Any, Any, Any] = item.nodeid, item.location, {}
         #: The phase that runs as far as it is known.
         self.phase = "setup"
         #: Whether the end of the test was told.
@@ -265,24 +338,13 @@ class Replay:
         #: What the terminal of the child printed.
         self.printed = ""
         self._report_told: Any = None
-        self._handlers: dict[str, Callable[..., None]] = {
-            "start": self._start,
-            "report": self._report,
-            "plain": self._plain,
-            "amended": self._amend,
-            "finish": self._finish,
-            "warning": self._warn,
-            "terminal": self._print,
-            "property": self._add_property,
-            "attribute": self._add_attribute,
-        }
 
     def handle(self, kind: str, values: tuple[Any, ...]) -> bool:
         """Take an event; tell whether it was one."""
-        handler = self._handlers.get(kind)
+        handler = _HANDLERS.get(kind)
         if handler is None:
             return False
-        handler(*values)
+        handler(self, *values)
         return True
 
     def _start(self, nodeid: str, location: Any) -> None:
@@ -295,8 +357,16 @@ class Replay:
         if report is not None:
             self._log(report, failed_subtests)
 
-    def _plain(self, fields: dict[str, Any], failed_subtests: int) -> None:
-        self._log(pytest.TestReport(**fields), failed_subtests)
+    def _plain(self, values: tuple[Any, ...], extra: dict[str, Any], failed_subtests: int) -> None:
+        # Reports are kept: with each page of memory, each further fork takes longer.
+        nodeid, location, names = self._same
+        keywords = values[2]
+        if type(keywords) is dict and values[:2] == (nodeid, location):
+            if keywords.keys() != names.keys():
+                names = {sys.intern(name) if type(name) is str else name: 1 for name in keywords}
+                self._same = nodeid, location, names
+            values = nodeid, location, {**names, **keywords}, *values[3:]
+        self._log(pytest.TestReport(*values, **extra), failed_subtests)
 
     def _log(self, report: Any, failed_subtests: int) -> None:
         vars(report).pop("$report_type", None)  # pytest leaves it there
@@ -351,3 +421,17 @@ class Replay:
         junit = junit_of(self._config)
         if junit is not None:
             junit.node_reporter(nodeid).add_attribute(name, value)
+
+
+#: What takes an event, by its kind.
+_HANDLERS: Final[dict[str, Callable[..., None]]] = {
+    "start": Replay._start,
+    "report": Replay._report,
+    "plain": Replay._plain,
+    "amended": Replay._amend,
+    "finish": Replay._finish,
+    "warning": Replay._warn,
+    "terminal": Replay._print,
+    "property": Replay._add_property,
+    "attribute": Replay._add_attribute,
+}

@@ -33,6 +33,7 @@ class Followed:
         state: takes what the child knows at its end.
         child: the process.
         item: the test.
+        hook: calls the hooks for it.
         mode: how it runs.
     """
 
@@ -42,6 +43,7 @@ class Followed:
         state: ParentState,
         child: Child,
         item: pytest.Item,
+        hook: Any,
         mode: Mode,
     ) -> None:
         self._state = state
@@ -50,7 +52,7 @@ class Followed:
         self._seconds = mode.timeout
         child.limit(None if mode.kind == COLD else mode.timeout)
         #: Lets the plugins see the events.
-        self.replay = Replay(config, item)
+        self.replay = Replay(config, item, hook)
         #: What ends the run: Ctrl-C, pytest.exit(), or the error of a plugin that saw an event.
         self.error: BaseException | None = None
         #: Why a cold process could not find the test, None if it could.

@@ -45,17 +45,30 @@ class ChildState:
 
     Args:
         session: the run.
-        measured: what coverage measures here, if it was started here.
     """
 
-    def __init__(self, session: pytest.Session, measured: ChildCoverage | None = None) -> None:
+    def __init__(self, session: pytest.Session) -> None:
         self._session = session
+        self._found = _found(session.config)
+        self._history = _history(session.config)
+        self._coverage: ChildCoverage | None = None
+        self._leaks = self._events = 0
+
+    def prepare(self) -> None:
+        """Take note of what there is, before the fork."""
+        if self._found is not None:
+            self._leaks = len(self._found.leaks)
+        if self._history is not None:
+            self._events = len(self._history.history.events)
+
+    def measure(self, measured: ChildCoverage | None) -> None:
+        """Keep what is measured from now on, in the child.
+
+        Args:
+            measured: what coverage measures here, if it was started here.
+        """
         running = None if measured else running_coverage()
         self._coverage = measured if running is None else ChildCoverage(running)
-        self._found = _found(session.config)
-        self._leaks = 0 if self._found is None else len(self._found.leaks)
-        self._history = _history(session.config)
-        self._events = 0 if self._history is None else len(self._history.history.events)
 
     def gather(self, nodeids: set[str]) -> dict[str, Any]:
         """Return what was added, as builtins.
@@ -116,10 +129,7 @@ class ParentState:
             history.add([Event(*values) for values in events], imports)
 
 
-def hand_over_errors(config: pytest.Config) -> None:
-    """Forget the errors of finalizers and threads that wait to be told: the new child tells them."""
-    for module, name in _WAITING:
-        key: Any = getattr(sys.modules.get(module), name, None)
-        waiting: Any = None if key is None else config.stash.get(key, None)
-        if waiting:
-            waiting.clear()
+def waiting_errors(config: pytest.Config) -> list[Any]:
+    """Return what holds, all the run long, the errors of finalizers and threads that wait to be told."""
+    keys = [getattr(sys.modules.get(module), name, None) for module, name in _WAITING]
+    return [config.stash[key] for key in keys if key is not None and key in config.stash]

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import sys
 import time
-from collections.abc import Generator
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_import_isolation.plugin.marker import parameters_of
 from pytest_import_isolation.plugin.options import Settings
-from pytest_import_isolation.plugin.processes.child_session import ChildSession
+from pytest_import_isolation.plugin.plugin_hooks import PluginHooks
 from pytest_import_isolation.plugin.processes.crashes import Crash
 from pytest_import_isolation.plugin.processes.errors import interrupted_in
-from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.plugin.processes.following import GONE, WAITS, Followed, follow_end
-from pytest_import_isolation.plugin.processes.gathering import ParentState, hand_over_errors
+from pytest_import_isolation.plugin.processes.forks import Forks
+from pytest_import_isolation.plugin.processes.gathering import ParentState
 from pytest_import_isolation.plugin.processes.modes import COLD, FILE, Mode, mode_key, mode_of
 from pytest_import_isolation.plugin.processes.refusals import (
     refuse_loaded_extensions,
     refuse_other_plugins,
     refuse_without_fork,
 )
-from pytest_import_isolation.processes.child import Child, Ending, Parent, fork
+from pytest_import_isolation.processes.child import Child, Ending
 from pytest_import_isolation.processes.endings import UNCOLLECTED, StacksFile, words_for
-from pytest_import_isolation.processes.interrupts import HeldInterrupt
 
 if TYPE_CHECKING:
     from pytest_import_isolation.plugin.file_runs import FileRuns
     from pytest_import_isolation.processes.cold import ColdServer
+
+
+#: For how many tests something is found out at once.
+_AHEAD: Final = 50
 
 
 class ProcessTests:
@@ -51,18 +51,14 @@ class ProcessTests:
         self._config = config
         self._settings = settings
         self._runs = runs
-        self._forwarder = Forwarder(config)
-        #: What a child runs, None in the parent.
-        self.child_session: ChildSession | None = None
-        self._parent: Parent | None = None
-        self._interrupt = HeldInterrupt()
-        # Whether processes are forked inside of the wrappers around a test.
-        self._forks_inside = False
+        #: Forks, and knows what runs here if this is a child.
+        self.forks = Forks(config, runs)
+        # The test that was asked about last, and how it runs.
+        self._asked: tuple[pytest.Item | None, Mode | None] = (None, None)
         # What a run of tests has, from its begin on.
         self._session: pytest.Session | None = None
         self._state: ParentState | None = None
         self._stacks: StacksFile | None = None
-        self._waits = False
         self._path = path
         self._cold: ColdServer | None = None
         self._numbers: dict[int, int] = {}
@@ -92,6 +88,7 @@ class ProcessTests:
         """Be the outermost of those around each test; bring what was measured home before plugins save it."""
         self._begin(session)
         protocol = _Protocol(self)
+        self.forks.run_here = protocol.run_here
         self._config.pluginmanager.register(protocol, "import-isolation-processes-protocol")
         try:
             return (yield)
@@ -104,9 +101,7 @@ class ProcessTests:
         self._state = ParentState(session)
         self._stacks = StacksFile()
         self._numbers = {id(item): number for number, item in enumerate(session.items)}
-        self._waits = _must_wait(self._config)
-        self._forwarder.choose()
-        self._forks_inside = are_simple(self._config)
+        self.forks.begin(session, self._stacks.descriptor)
         factory: Any = getattr(self._config, "_tmp_path_factory", None)
         if factory is not None:
             factory.getbasetemp()  # each child would make one of its own
@@ -119,19 +114,24 @@ class ProcessTests:
             self._cold.stop()
         if self._stacks is not None:
             self._stacks.close()
+        self.forks.end()
         self._session = self._state = self._stacks = self._cold = None
         self._numbers.clear()
 
     def wants(self, item: pytest.Item) -> Mode | None:
         """Return how a test runs elsewhere, or None."""
-        return None if self.child_session is not None else item.stash.get(mode_key, None)
+        if self.forks.child_session is not None:
+            return None
+        if item is not self._asked[0]:
+            self._asked = item, item.stash.get(mode_key, None)
+        return self._asked[1]
 
     def forks_inside(self, mode: Mode) -> bool:
         """Tell whether a test's process begins inside of the wrappers around the test.
 
         So it does if these wrappers are known not to mind that they begin in one process and end in two.
         """
-        return self._forks_inside and mode.kind != COLD and self._child is None
+        return self.forks.are_inside and mode.kind != COLD and self._child is None
 
     def run(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> None:
         """Run a test in another process."""
@@ -139,12 +139,15 @@ class ProcessTests:
         runs = None if self.forks_inside(mode) else self._runs  # its own wrapper is around this then
         if runs is not None:
             runs.begin_test(item)
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        if "location" not in vars(item):
+            self._look_ahead(item)
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         follower = nextitem if self._shares(item, mode, nextitem) else None
         began = time.time()
         try:
-            with self._interrupt:
-                followed, ending = self._follow(item, follower, mode)
+            with self.forks.interrupt:
+                followed, ending = self._follow(item, hook, follower, mode)
         except KeyboardInterrupt:
             raise interrupted_in(item) from None
         if followed is None:
@@ -158,13 +161,26 @@ class ProcessTests:
             self.end_file()
             raise followed.error
 
+    def _look_ahead(self, item: pytest.Item) -> None:
+        """Find the lines of the next tests too: after each fork, this process writes to all its memory anew.
+
+        Only where nobody's code but pytest's does that, and no other process may get these tests.
+        """
+        if self._session is None or hasattr(self._config, "workerinput"):
+            return
+        first = self._numbers.get(id(item), len(self._numbers))
+        for other in self._session.items[first : first + _AHEAD]:
+            if type(other) is pytest.Function and type(other.parent) is pytest.Module:
+                other.location  # noqa: B018 - it is kept
+
     def _follow(
-        self, item: pytest.Item, follower: pytest.Item | None, mode: Mode
+        self, item: pytest.Item, hook: Any, follower: pytest.Item | None, mode: Mode
     ) -> tuple[Followed | None, Ending | None]:
         """Run a test in another process.
 
         Args:
             item: the test.
+            hook: calls the hooks for it.
             follower: the test that runs in the same process afterwards, if there is one.
             mode: how it runs.
 
@@ -179,8 +195,8 @@ class ProcessTests:
         try:
             if started is not None:
                 child.command("run", self._numbers[id(item)], self._number_of(follower))
-            followed = Followed(self._config, self._state, child, item, mode)
-            outcome = followed.follow(self._interrupt)
+            followed = Followed(self._config, self._state, child, item, hook, mode)
+            outcome = followed.follow(self.forks.interrupt)
         except BaseException:  # Ctrl-C again and again
             follow_end(child, self._state, is_interrupted=True)
             raise
@@ -205,57 +221,10 @@ class ProcessTests:
         return -1 if item is None else self._numbers[id(item)]
 
     def _start(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
-        return self._start_cold(item) if mode.kind == COLD else self._fork(item, nextitem, mode)
-
-    def _fork(self, item: pytest.Item, nextitem: pytest.Item | None, mode: Mode) -> Child | None:
-        """Start a process; return None in that process if the test goes on there by itself."""
         self._flush()
-        randomness, is_inside = random.getstate(), self.forks_inside(mode)
-        there = fork(commands=nextitem is not None, waits=self._waits)
-        if isinstance(there, Child):
-            hand_over_errors(self._config)
-            return there
-        self._interrupt.forget()
-        if is_inside:
-            self._parent = there
-            try:
-                self._be_child(there, randomness).expect(item, nextitem)
-            except BaseException:
-                there.leave_with_traceback()
-            return None
-        there.leave_after(lambda: self._run_all(there, randomness, item, nextitem))
-
-    def _run_all(
-        self, parent: Parent, randomness: object, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> None:
-        session = self._be_child(parent, randomness)
-        try:
-            self._interrupt.leave()
-        except BaseException as error:
-            session.go_on(error)
-        else:
-            session.run_all(item, nextitem)
-
-    def _be_child(self, parent: Parent, randomness: object) -> ChildSession:
-        assert self._session is not None
-        assert self._stacks is not None
-        if self._runs is not None:
-            self._runs.is_child = True
-        self.child_session = ChildSession(
-            self._session, self._forwarder, parent, self._stacks.descriptor, randomness
-        )
-        return self.child_session
-
-    def leave_child(self, error: BaseException | None) -> None:
-        """Go on with other tests and end, if this is a child whose first test is over.
-
-        Args:
-            error: what it raised.
-        """
-        parent, self._parent = self._parent, None
-        session = self.child_session
-        if parent is not None and session is not None:
-            parent.leave_after(lambda: session.go_on(error))
+        if mode.kind == COLD:
+            return self._start_cold(item)
+        return self.forks.start(item, nextitem, is_inside=self.forks_inside(mode))
 
     def _start_cold(self, item: pytest.Item) -> Child:
         from pytest_import_isolation.plugin.processes.cold_request import modules_to_import, request_for
@@ -263,7 +232,6 @@ class ProcessTests:
 
         assert self._session is not None
         assert self._stacks is not None
-        self._flush()
         if self._cold is None:
             self._cold = ColdServer(
                 f"{__package__}.cold_session:run",
@@ -274,7 +242,7 @@ class ProcessTests:
             )
         before = self._session.items[: self._numbers.get(id(item), 0)]
         number = sum(other.nodeid == item.nodeid for other in before)
-        return self._cold.start(request_for(item, number), waits=self._waits)
+        return self._cold.start(request_for(item, number), waits=self.forks.waits)
 
     def _flush(self) -> None:
         """Print now what both processes would print."""
@@ -340,6 +308,11 @@ class _Protocol:
 
     def __init__(self, tests: ProcessTests) -> None:
         self._tests = tests
+        # How many implementations of the protocol there are, and those that run in the place of this one.
+        self._number = 0
+        self._others: list[tuple[Callable[..., object], Sequence[str]]] = []
+        # Those of them that only take note of a test: they do that before the fork.
+        self._notes: list[Callable[..., object]] = []
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_protocol")
     def pytest_runtest_protocol_1_middle(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
@@ -347,19 +320,39 @@ class _Protocol:
         mode = self._tests.wants(item)
         if mode is None:
             return None
-        self._tests.run(item, nextitem, mode)
-        child = self._tests.child_session
-        return True if child is None else self._run_here(item, child.nextitem)
+        tests = self._tests
+        self._find_others(item.config)
+        for note in self._notes:
+            note(item=item)
+        tests.run(item, nextitem, mode)
+        forks = tests.forks
+        if forks.child_session is None:
+            return True
+        if forks.error is not None:
+            raise forks.error
+        return forks.result
 
-    def _run_here(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    def run_here(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
         """Do what pytest does after this implementation, with another next test."""
         given = {"item": item, "nextitem": nextitem}
-        for one in reversed(item.config.hook.pytest_runtest_protocol.get_hookimpls()):
-            if one.plugin is not self and not one.wrapper and not one.hookwrapper:
-                result = one.function(*[given[name] for name in one.argnames])
-                if result is not None:
-                    return result
+        for function, names in self._others:
+            result = function(*[given[name] for name in names])
+            if result is not None:
+                return result
         return None
+
+    def _find_others(self, config: pytest.Config) -> None:
+        """Find the implementations after this one: in the parent, as long as none is added."""
+        caller: Any = config.hook.pytest_runtest_protocol
+        if len(caller._hookimpls) != self._number:
+            self._number = len(caller._hookimpls)
+            inner = [one for one in reversed(caller.get_hookimpls()) if not (one.wrapper or one.hookwrapper)]
+            self._notes = [one.function for one in inner if type(one.plugin) is PluginHooks]
+            self._others = [
+                (one.function, one.argnames)
+                for one in inner
+                if one.plugin is not self and type(one.plugin) is not PluginHooks
+            ]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
     def pytest_runtest_protocol_2_inner(
@@ -380,47 +373,11 @@ class _Protocol:
         except _Done:
             return True
         except BaseException as error:
-            self._tests.leave_child(error)
+            self._tests.forks.leave_child(error)
             raise
-        self._tests.leave_child(None)
+        self._tests.forks.leave_child(None)
         return result
 
 
 class _Done(Exception):  # noqa: N818 - it is no error
     """A test ran elsewhere: no other plugin of this process has anything to do for it."""
-
-
-def are_simple(config: pytest.Config) -> bool:
-    """Tell whether all that is around a test may begin in one process and end in its child too.
-
-    So it is for what pytest itself has there, unless it keeps an eye on the time.
-    """
-    try:
-        if float(config.getini("faulthandler_timeout") or 0) > 0:
-            return False
-    except ValueError:  # pytest has not this plugin
-        pass
-    return all(
-        _is_simple(one.plugin)
-        for one in config.hook.pytest_runtest_protocol.get_hookimpls()
-        if one.wrapper or one.hookwrapper
-    )
-
-
-def _is_simple(plugin: object) -> bool:
-    name = getattr(plugin, "__name__", "") if isinstance(plugin, ModuleType) else type(plugin).__module__
-    return name.startswith("_pytest.") or name == "pytest_import_isolation.plugin.suite"
-
-
-def _must_wait(config: pytest.Config) -> bool:
-    """Tell whether what children print directly must not come before what this process prints of them."""
-    option, live = (
-        config.option,
-        getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None),
-    )
-    return bool(
-        getattr(option, "usepdb", False)
-        or getattr(option, "trace", False)
-        or getattr(option, "capture", "") == "no"
-        or (live is not None and not isinstance(live, logging.NullHandler))
-    )
