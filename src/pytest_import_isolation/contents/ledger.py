@@ -259,19 +259,19 @@ class Contents:
         wants, has_names = self._watched.wants(), self._named.has_names
         for name, module in modules:
             is_wanted = wants(name)
-            if (is_wanted or has_names) and not is_unwatched(name):
-                self._named.look(name, module, self._finder_classes.spaces)
-                if is_wanted and not is_rewritten(module):
-                    self._note_one(name, module)
+            if not (is_wanted or has_names) or is_unwatched(name):
+                continue
+            self._named.look(name, module, self._finder_classes.spaces)
+            if is_wanted and not is_rewritten(module):
+                self._note_one(name, module)
 
     def _note_one(self, name: str, module: object) -> None:
         known = self._spaces.get(id(module))
-        if known is None or known[0].owner() is not module:
-            found = self._woken(module) or self._begin(name, module)
-            if found is not None:
-                self._spaces[id(module)] = found
-                self._watched.forget(id(module))
-                self._has_more = True
+        is_known = known is not None and known[0].owner() is module
+        if not is_known and (found := self._woken(module) or self._begin(name, module)) is not None:
+            self._spaces[id(module)] = found
+            self._watched.forget(id(module))
+            self._has_more = True
 
     def _begin(self, name: str, module: object) -> list[Space] | None:
         dictionary = namespace(module)

@@ -54,11 +54,11 @@ class PluginHooks:
         self._sources = Sources()
         # What is collected or run.
         self._file: Path | None = None
-        EXECUTED.guesses.append(self._guess)
+        EXECUTED.makers.guesses.append(self._guess)
         config.add_cleanup(self._stop)
 
     def _stop(self) -> None:
-        EXECUTED.guesses.remove(self._guess)
+        EXECUTED.makers.guesses.remove(self._guess)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_plugin_registered(self) -> None:

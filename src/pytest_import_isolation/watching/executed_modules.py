@@ -10,22 +10,21 @@ number is another one.
 from __future__ import annotations
 
 import sys
-import weakref
 from _thread import get_ident  # by this name, which a library that patches threads leaves alone
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, read_cells
 from pytest_import_isolation.machinery.modules import (
-    ABSENT,
     last_keys,
     missing_among,
 )
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_watch import ImportWatch, imports_can_be_watched
+from pytest_import_isolation.watching.known_makers import KnownMakers
 from pytest_import_isolation.watching.makers import (
     ClassChange,
     Maker,
@@ -80,8 +79,8 @@ class ExecutedModules:
         # Those of them that were finished since the keys were looked at.
         self._finished: list[str] = []
         self._executed: dict[str, None] = {}
-        # By what was changed: what is there since then, and who did it.
-        self._makers: dict[tuple[str, object], tuple[Callable[[], object], Maker]] = {}
+        #: Who made what.
+        self.makers = KnownMakers()
         #: The modules whose last import failed.
         self.failed: set[str] = set()
         #: What modules did to the classes of finders, in order.
@@ -96,10 +95,6 @@ class ExecutedModules:
         self._untold: list[tuple[str, object]] = []
         #: Told when a thread imports nothing any more.
         self.when_finished: list[Callable[[], object]] = []
-        #: Tell which changes the isolation made for itself: these are put down to nobody by inference.
-        self.own: list[Callable[[SingleChange], bool]] = []
-        #: Asked who made a change that nobody was seen to make.
-        self.guesses: list[Callable[[SingleChange], Maker | None]] = []
 
     def start(self) -> None:
         """Watch from now on; each user of it starts and stops it."""
@@ -196,7 +191,7 @@ class ExecutedModules:
         module = sys.modules.get(name)
         spec = module.__dict__.get("__spec__") if type(module) is ModuleType else None
         is_usual = type(spec) is ModuleSpec and spec.name == name
-        if not is_usual or ("entry", name) in self._makers:
+        if not is_usual or self.makers.has_entry(name):
             self._note_arrival(name, module, is_usual=is_usual)
         for told in self.when_executed:
             told(name, module)
@@ -237,13 +232,10 @@ class ExecutedModules:
 
     def _note_arrival(self, name: str, module: object, *, is_usual: bool) -> None:
         if is_usual:
-            known = self._makers.get(("entry", name))
-            if known is not None and known[0]() is ABSENT:
-                # Who took it out answers for the second copy too, and for the package that holds it now.
-                self._makers["entry", name] = self._makers["attribute", name] = (_held(module), known[1])
+            self.makers.note_another_copy(name, module)
             return
         maker = self._maker(name)._replace(is_import=True, finders=homes_of_finders())
-        self._makers["entry", name] = (_held(module), maker)
+        self.makers.note_entry(name, module, maker)
 
     # Looking
 
@@ -303,17 +295,17 @@ class ExecutedModules:
         if not seen.shows_same:
             self._seen = now = SeenState(seen)
             for what, key, after in seen.changes_to(now):
-                self._note(what, key, after, maker)
+                self.makers.note(what, key, after, maker)
             for cls, name, before, later in seen.class_changes():
                 self.class_changes.append(ClassChange(cls, name, before, later, maker))
 
     def _compare_entries(self, added: list[str], removed: list[str], maker: Maker) -> None:
-        modules, imported, makers = sys.modules, self._imported, self._makers
+        modules, imported, makers = sys.modules, self._imported, self.makers
         for name in added:
             # What took the place of something else may have done so before this module was begun.
             known = imported.get(name)
             if known != 0 and known != id(module := modules.get(name)):
-                makers["entry", name] = (_held(module), maker)
+                makers.note_entry(name, module, maker)
         gone = [name for name in removed if not (name in imported and name in self.failed)]
         for name in gone:
             imported.pop(name, None)
@@ -321,13 +313,14 @@ class ExecutedModules:
             gone += [name for name in missing_among(self._finished) if imported.pop(name, None)]
             self._finished.clear()
         if gone:
-            held = _held(ABSENT)
-            makers.update({("entry", name): (held, maker) for name in gone})
+            makers.note_removals(gone, maker)
 
     def _maker(self, name: str, file: str | None = None) -> Maker:
         running = [body.name for body in self._running.get(get_ident(), [])]
         around = running[: running.index(name)] if name in running else running
         return Maker(name, file or file_of_loaded(name), around=tuple(around))
+
+    # What is known
 
     def attribute(self, changes: Iterable[SingleChange], maker: Maker) -> None:
         """Put down to a maker what was seen elsewhere, unless somebody is known who made it.
@@ -336,21 +329,9 @@ class ExecutedModules:
             changes: what is different.
             maker: what made it.
         """
+        self._look_now()
         for change in changes:
-            if self._known_maker(change) is None and change.key != "order" and not self._is_own(change):
-                self._note(change.what, change.key, change.after, maker)
-
-    def _note(self, what: str, key: object, after: object, maker: Maker) -> None:
-        place = SingleChange(what, key, ABSENT, after).place
-        self._makers[place] = (_held(after), maker)
-
-    # What is known
-
-    @property
-    def made_entries(self) -> Set[str]:
-        """The entries that modules made, in place or not, in order."""
-        keys = (key for what, key in list(self._makers) if what == "entry" and type(key) is str)
-        return dict.fromkeys(keys).keys()
+            self.makers.attribute(change, maker)
 
     def maker(self, change: SingleChange) -> Maker | None:
         """Return the module that made a change while it was executed; None if none is known.
@@ -360,26 +341,8 @@ class ExecutedModules:
         Args:
             change: what is different now from some earlier moment.
         """
-        known = self._known_maker(change)
-        if known is not None or not self.guesses or self._is_own(change):
-            return known
-        guessed = next(filter(None, (guess(change) for guess in self.guesses)), None)
-        if guessed is not None:
-            self._note(change.what, change.key, change.after, guessed)
-        return guessed
-
-    def _is_own(self, change: SingleChange) -> bool:
-        return any(is_own(change) for is_own in self.own)
-
-    def _known_maker(self, change: SingleChange) -> Maker | None:
         self._look_now()
-        known = self._makers.get(change.place)
-        if known is None:
-            return None
-        after = known[0]()
-        if change.key == "order" or (type(after) is str and type(change.after) is str):
-            return known[1] if after == change.after else None
-        return known[1] if after is change.after else None
+        return self.makers.find(change)
 
     def _look_now(self) -> None:
         running = self._running.get(get_ident())
@@ -393,28 +356,6 @@ class ExecutedModules:
     def executed(self) -> list[str]:
         """The modules that were executed since it was on, in order."""
         return [*self._executed]
-
-
-# Stands for an object that is no more.
-_DEAD: Final = object()
-
-
-class _Held(weakref.ref[Any]):
-    """Gives an object as long as it is alive. One object, where a function and its variables were four."""
-
-    __slots__ = ()
-
-    def __call__(self) -> Any:
-        alive = super().__call__()
-        return _DEAD if alive is None else alive
-
-
-def _held(module: object) -> Callable[[], object]:
-    """Return what gives an object as long as it is alive; what can be held in no other way is kept alive."""
-    try:
-        return _Held(module)
-    except TypeError:
-        return lambda: module
 
 
 #: Of this process, which has one import state.

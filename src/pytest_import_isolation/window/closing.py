@@ -12,7 +12,7 @@ from pytest_import_isolation.errors import WindowOrderError
 from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.locks import quiet_import_lock
-from pytest_import_isolation.machinery.modules import is_initializing, namespace
+from pytest_import_isolation.machinery.modules import is_initializing
 from pytest_import_isolation.machinery.threads import namespaces_on_other_threads, runs_threads
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import lie_apart
@@ -144,7 +144,7 @@ def _wrong_order(window: Window) -> WindowOrderError:
 
 def _leave_the_others(window: Window) -> None:
     open_windows.remove(window)
-    EXECUTED.own.remove(window.has_made)
+    EXECUTED.makers.own.remove(window.has_made)
     if window.contents is not None:
         window.contents.stop()
     window.log.hear_no_ends(EXECUTED)
@@ -238,11 +238,7 @@ def _decide(
     if not new_modules:
         return {}
     survivors, second_copies = window.around.modules, _second_copies(new_modules)
-    referrers = {
-        name: module
-        for name, module in window.first_party_survivors().items()
-        if id(namespace(module)) not in window.disregarded
-    }
+    referrers = window.referrers()
     return decide(
         new_modules,
         Circumstances(

@@ -105,7 +105,7 @@ class Installations:
             outcomes: see :meth:`settle`.
         """
         returning: dict[Maker, tuple[str, ...]] = {}  # a module may make hundreds
-        for name in EXECUTED.made_entries:
+        for name in EXECUTED.makers.entries:
             if outcomes.get(name) is not Outcome.PARK:
                 continue
             maker = self._ownership.owner(SingleChange("entry", name, ABSENT, sys.modules.get(name)))
@@ -145,7 +145,7 @@ class Installations:
             The names of those whose libraries survive: they belong to the surrounding state now.
         """
         # All that nobody was seen to make, and that does not look so, was imported.
-        made = EXECUTED.made_entries | self._entries.note(entries, self._files).keys()
+        made = EXECUTED.makers.entries | self._entries.note(entries, self._files).keys()
         admitted = {}
         for name, module in entries.items():
             if type(name) is str and name in made:

@@ -79,7 +79,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
 
 def _join_the_others(window: Window) -> None:
     open_windows.append(window)
-    EXECUTED.own.append(window.has_made)
+    EXECUTED.makers.own.append(window.has_made)
     CODE.begin(window.recurs)
 
 

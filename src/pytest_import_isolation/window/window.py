@@ -311,6 +311,11 @@ class Window:
         """Return the first-party modules that were loaded when it was opened."""
         return self.around.derive((self.origins, "first-party"), self.origins.first_party)
 
+    def referrers(self) -> dict[Any, object]:
+        """Return those of them whose references are a reason to keep what was loaded in it."""
+        survivors = self.first_party_survivors().items()
+        return {name: module for name, module in survivors if id(namespace(module)) not in self.disregarded}
+
     def reason_to_stay(self, name: str, module: object) -> str | None:
         """Return why a module stays loaded at the end of this window, or None."""
         if top_level(name) == _OWN_PACKAGE:
