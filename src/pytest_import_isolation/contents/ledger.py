@@ -89,9 +89,9 @@ class Contents:
 
     def take(self) -> State:
         """Return what is there now: the same object as last time if nothing has changed."""
-        if self._moment.lasts_for(sys.modules) and not self._has_more and self._are_others_same:
-            if (now := self._versions.now()) and self._follow(now):
-                return self._state
+        is_here = self._moment.lasts_for(sys.modules) and not self._has_more and self._are_others_same
+        if is_here and (now := self._versions.now()) and self._follow(now):
+            return self._state
         return self._look()
 
     def _follow(self, now: bytes) -> bool:
