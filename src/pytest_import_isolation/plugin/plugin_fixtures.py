@@ -10,6 +10,7 @@ import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import single_changes
 from pytest_import_isolation.state.snapshot import ImportState
@@ -45,6 +46,9 @@ class PluginFixtures:
         self._last: ImportState | None = None
         # Whether the last that was seen was the end of the setup of a plugin's fixture.
         self._was_set_up = False
+        # The state since which the attributes of packages were not looked at, and the plugin that has set up
+        # a fixture last: several follow each other, and to look at them takes most of the time.
+        self._unread: tuple[ImportState, Maker] | None = None
 
     def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -70,6 +74,7 @@ class PluginFixtures:
         Unless a fixture of the users' own is set up in the midst of it.
         """
         if self.plugin_of(fixturedef) is None:
+            self._read()
             self._calls_users, self._last = True, None
             self._depth += 1
             yield
@@ -84,7 +89,7 @@ class PluginFixtures:
         finally:
             self._depth -= 1
             if not self._calls_users:
-                self._attribute(fixturedef, before)
+                self._attribute_setup(fixturedef, before)
             self._was_set_up = not self._depth
             self._calls_users = around or self._calls_users
             # Finalizers run in reverse order: this one before the fixture's own.
@@ -97,6 +102,7 @@ class PluginFixtures:
         was_set_up, self._was_set_up = self._was_set_up, False
         # Nothing but pytest runs after a setup, unless it is a part of another fixture's.
         if self._last is None or not (was_set_up or self._lasts(self._last)):
+            self._read()
             self._last = ImportState.capture()
             if not self._manager.has_plugin(_HOOKS_OF_TESTS):
                 self._manager.register(_Phases(self.forget_state), _HOOKS_OF_TESTS)
@@ -109,7 +115,22 @@ class PluginFixtures:
 
     def forget_state(self) -> None:
         """Keep no state: users' code runs."""
+        self._read()
         self._last = None
+
+    def _attribute_setup(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
+        maker = self.plugin_of(fixturedef)
+        if maker is None or not before.holds_still():
+            self._unread = None
+            self._attribute(maker, before.differences(is_own_finder))
+        else:
+            self._unread = before, maker
+
+    def _read(self) -> None:
+        """Look at the attributes of packages after the setups of plugins' fixtures."""
+        if self._unread is not None:
+            (before, maker), self._unread = self._unread, None
+            self._attribute(maker, NO_DIFFERENCE._replace(bindings=dict(before.changed_bindings())))
 
     # Before those who judge what the fixture left.
     @pytest.hookimpl(tryfirst=True)
@@ -119,13 +140,12 @@ class PluginFixtures:
         if before is None:
             self._last = None
         else:
-            self._attribute(fixturedef, before)
+            self._attribute(self.plugin_of(fixturedef), before.differences(is_own_finder))
 
-    def _attribute(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
-        difference = before.differences(is_own_finder)
+    def _attribute(self, maker: Maker | None, difference: Difference) -> None:
         if not difference:
             return
-        self._last, maker = None, self.plugin_of(fixturedef)
+        self._last = None
         if maker is not None:
             from pytest_import_isolation.leaks.entries import is_first_import  # most fixtures change nothing
 
