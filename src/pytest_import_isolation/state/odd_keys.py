@@ -12,7 +12,7 @@ from itertools import islice, repeat
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT, class_name
+from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, class_name
 
 # Their code is the interpreter's own. By identity: a class may have a metaclass that hashes it.
 _PLAIN_TYPES: Final = frozenset(map(id, (str, bytes, int, float, bool, complex, type(None), type(...))))
@@ -73,8 +73,11 @@ def copied(table: Any, strings: Identities | None) -> tuple[dict[Any, object], b
     if type(table) is dict:
         entries: dict[Any, object] = table.copy()  # ``dict()`` costs five times more once a key was deleted
     elif issubclass(type(table), dict):
-        # Its class may iterate over something else, and to hash the keys anew is their code's turn.
-        entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
+        if class_attribute(type(table), "__iter__") is dict.__iter__:
+            entries = dict.copy(table)  # takes over the hashes, as above
+        else:
+            # Its class may iterate over something else, and to hash the keys anew is their code's turn.
+            entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
     else:
         return {}, True
     keys: Iterable[object] = entries
