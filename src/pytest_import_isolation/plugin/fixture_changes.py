@@ -278,4 +278,4 @@ class FixtureChanges:
         leak = self._judge.leak(change, Polluter(living.decider or living.nodeid, phase), by_fixture=True)
         if leak is not None:
             users = None if living.decider is None or living.fakes is None else living.fakes.users
-            self._found.record_of_fixture(leak, change, users, ends_with_file=is_of_file)
+            self._found.record_lasting(leak, change, users, ends_with_file=is_of_file)
