@@ -183,6 +183,8 @@ class Observer:
         with self._leak_watch.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
                 report: pytest.CollectReport = yield
+                if report.failed:
+                    self._blame()
             finally:
                 self.boundaries.cut(here)
                 self._leak_watch.here = around
