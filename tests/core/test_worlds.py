@@ -202,6 +202,7 @@ def test_a_module_that_was_executed_in_one_world_is_lent_to_another(worlds: Worl
     assert aws.wd_app.db is sys.modules["wd_app.db"]
     assert aws.__spec__.origin == aws.__file__
     worlds.leave()
+    assert borrower.overlay.entries == {}  # nothing of it is its own
     assert loaded("wd_app", "wd_app.aws", "wd_app.db") == {}
     worlds.swap(borrower)
     assert loaded("wd_app", "wd_app.aws", "wd_app.db") == lender.overlay.entries

@@ -131,7 +131,8 @@ def _second_copies(window: Window, change: Difference) -> set[Any]:
     return {
         name
         for name, module in change.added.items()
-        if name in window.around.modules and window.origins.verdict(name, module).origin is not Origin.FAKE
+        if window.around.modules.get(name, module) is not module
+        and window.origins.verdict(name, module).origin is not Origin.FAKE
     }
 
 

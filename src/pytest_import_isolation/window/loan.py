@@ -75,11 +75,13 @@ class Borrowed:
             modules: what is borrowed.
             windows: that of the world, and those inside it: it leaves with these, as what they execute does.
         """
-        for window in windows[1:]:
+        own, *inner = windows
+        for window in inner:
             window.returned.begin_lent(modules)
-        self._inside.update(modules)
-        if len(windows) == 1:
-            self.settle(windows[0])
+        if inner:
+            self._inside.update(modules)
+        else:
+            self._take_over(own, modules)
 
     def settle(self, window: Window) -> None:
         """Let what is borrowed, and still there, belong to what surrounds a world.
@@ -87,10 +89,11 @@ class Borrowed:
         Args:
             window: that of the world; none inside it is open.
         """
-        if not self._inside:
-            return
-        borrowed, self._inside = self._inside, {}
-        now = entries_in(sys.modules)
-        stays = {name: parked for name, parked in borrowed.items() if now.get(name, ABSENT) is parked.module}
-        self.modules.update(stays)
-        window.around.admit({name: parked.module for name, parked in stays.items()})
+        if self._inside:
+            borrowed, self._inside = self._inside, {}
+            now = entries_in(sys.modules)
+            self._take_over(window, {n: p for n, p in borrowed.items() if now.get(n, ABSENT) is p.module})
+
+    def _take_over(self, window: Window, modules: Mapping[str, ParkedModule]) -> None:
+        self.modules.update(modules)
+        window.around.admit({name: parked.module for name, parked in modules.items()})
