@@ -304,3 +304,48 @@ def test_a_frozen_module_of_the_standard_library_is_no_place(suite: Suite) -> No
     assert _place(run.leak("tainted", "flag"))[:2] == ("app/__init__.py", 1)
     leaks = [leak for leak in run.report["leaks"] if leak["name"] == "app"]
     assert [_place(leak)[:2] for leak in leaks] == [("test_a.py", 6)]
+
+
+def test_who_meets_a_leak_through_a_decorator_is_told_the_decorator(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "LIMIT = 5\n",
+            "test_a.py": """
+                import sys, types, app.core
+
+                def test_a():
+                    app.core.LIMIT = 6
+                    sys.modules["app.other"] = types.ModuleType("app.other")
+                    sys.modules["app.other"].x = 1
+            """,
+            "test_b.py": """
+                from unittest import mock
+
+                @mock.patch("app.core.LIMIT", 7)
+                def test_contents(): assert 0
+
+                @mock.patch("app.other.x", 7)
+                def test_entry(): assert 0
+
+                unsaid = "app." + "other.x"
+
+                @mock.patch(unsaid, 7)
+                def test_unsaid(): assert 0
+
+                @mock.patch("app.other.x", 7)
+                class TestIt:
+                    def test_it(self): assert 0
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 4}
+    met = {one["nodeid"].rpartition("::")[2]: one for leak in run.leaks for one in leak["exposed"]}
+    lines = {name: (one["file"], one["line"]) for name, one in met.items()}
+    assert lines == {
+        "test_contents": ("test_b.py", 4),
+        "test_entry": ("test_b.py", 7),
+        "test_unsaid": ("test_b.py", 12),
+        "test_it": ("test_b.py", 17),
+    }
+    assert "imported here at test_b.py:4" in run.output
