@@ -349,3 +349,45 @@ def test_who_meets_a_leak_through_a_decorator_is_told_the_decorator(suite: Suite
         "test_it": ("test_b.py", 17),
     }
     assert "imported here at test_b.py:4" in run.output
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_line_is_not_claimed_for_code_that_is_called_too_often_to_be_watched(
+    suite: Suite, is_watched: bool
+) -> None:
+    run = suite.run(
+        {
+            "app.py": """
+                import sys
+
+                def load(extra):
+                    if extra:
+                        sys.path.insert(0, extra)
+
+                def late():
+                    return len(sys.path)
+
+                def run(extra=None):
+                    load(extra)
+                    if extra:
+                        late()
+            """,
+            "test_a.py": f"""
+                import app, sys
+
+                def test_often():
+                    for _ in range(300):
+                        app.run()
+
+                def test_path():
+                    app.run("/folder")
+                    {"assert sys.path" if is_watched else "assert app"}
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    leak = run.leak("path-added", "/folder")
+    assert (leak["location"]["file"], leak["location"]["line"]) == ("test_a.py", 9)
+    # The statement of a file that is watched was seen to begin.
+    assert leak["location"]["exact"] is is_watched
+    assert leak["chain"] == []
