@@ -199,8 +199,31 @@ def test_the_code_of_a_key_runs_neither_to_take_it_out_nor_to_put_it_back(
     assert sys.modules == before
 
 
-def test_a_key_with_code_of_its_own_is_told_by_its_class_or_its_text(armed: Callable[[], None]) -> None:
-    table = {Key(5): sys, Text("odd.text"): sys, ("odd", Key(6)): sys, Plugin.ONE: sys, "os": sys, 7: sys}
+class Forbidding(dict[Any, Any]):
+    """A dictionary whose class has code that copying must not run."""
+
+    def keys(self) -> Any:
+        raise SystemExit("keys")
+
+    copy = items = values = __getitem__ = __missing__ = keys  # type: ignore[assignment]
+
+
+class Table(dict[Any, Any]):
+    pass
+
+
+class Iterating(dict[Any, Any]):
+    def __iter__(self) -> Any:
+        raise SystemExit("iter")
+
+
+@pytest.mark.parametrize("kind", [dict, Forbidding])
+def test_a_key_with_code_of_its_own_is_told_by_its_class_or_its_text(
+    kind: type[dict[Any, Any]], armed: Callable[[], None]
+) -> None:
+    table = kind(
+        {Key(5): sys, Text("odd.text"): sys, ("odd", Key(6)): sys, Plugin.ONE: sys, "os": sys, 7: sys}
+    )
     armed()
     home = __name__
     assert [*map(str, entries_in(table))] == [
@@ -211,6 +234,14 @@ def test_a_key_with_code_of_its_own_is_told_by_its_class_or_its_text(armed: Call
         "os",
         "7",
     ]
+
+
+def test_keys_with_code_of_their_own_are_not_read_where_a_class_iterates_by_itself(
+    armed: Callable[[], None],
+) -> None:
+    table = Iterating({Key(5): sys, "os": sys})
+    armed()
+    assert entries_in(table) == {"os": sys}
 
 
 def test_a_module_that_a_member_of_an_enumeration_names_is_undone(tree: Tree, picture: Any) -> None:
@@ -366,6 +397,20 @@ def test_a_rebound_sys_modules_is_the_original_again(kind: str, run_script: Call
         assert context.changes.rebound == ("sys.modules",)
         """
     )
+
+
+def test_a_key_with_code_of_its_own_is_undone_in_a_subclass_of_dict(armed: Callable[[], None]) -> None:
+    found, key = sys.modules, Key(9)
+    sys.modules = table = Table(found)
+    dict.__setitem__(table, key, sys)
+    try:
+        before = [(id(name), id(module)) for name, module in dict.items(table)]
+        with IsolatedImportContext():
+            dict.__setitem__(table, Text("odd.text"), ModuleType("odd"))
+            armed()
+        assert [(id(name), id(module)) for name, module in dict.items(table)] == before
+    finally:
+        sys.modules = found
 
 
 @pytest.mark.parametrize("name", ["path", "meta_path", "path_hooks", "path_importer_cache"])

@@ -202,6 +202,7 @@ def test_a_module_that_was_executed_in_one_world_is_lent_to_another(worlds: Worl
     assert aws.wd_app.db is sys.modules["wd_app.db"]
     assert aws.__spec__.origin == aws.__file__
     worlds.leave()
+    assert borrower.overlay.entries == {}  # nothing of it is its own
     assert loaded("wd_app", "wd_app.aws", "wd_app.db") == {}
     worlds.swap(borrower)
     assert loaded("wd_app", "wd_app.aws", "wd_app.db") == lender.overlay.entries
@@ -315,6 +316,33 @@ def test_a_window_that_asks_for_fresh_or_faked_modules_borrows_nothing(worlds: W
         assert importlib.import_module("wd_app.aws") is not lent
     with IsolatedImportContext():
         assert importlib.import_module("wd_app.aws") is lent
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_what_is_borrowed_in_a_window_leaves_with_it_unless_that_made_a_reference(
+    worlds: Worlds, tree: Tree, holds: bool
+) -> None:
+    counting(tree)
+    tree({"wd_user.py": "def hold(what):\n    global also\n    also = what\n"})
+    user: Any = importlib.import_module("wd_user")
+    lent: Any = lender_of(worlds, "wd_app.aws").overlay.entries
+    user.app, user.Base = lent["wd_app"], lent["wd_app.db"].Base  # as a file that was collected there
+    borrower = make("the borrower", is_alone=False)
+    worlds.begin(borrower)
+    stay = {"wd_app", "wd_app.db"} if holds else set()
+    for _ in range(2):
+        with IsolatedImportContext() as context:
+            db = importlib.import_module("wd_app.db")
+            assert db is lent["wd_app.db"]
+            if holds:  # as a cache does
+                user.hold(db)
+        assert loaded("wd_app", "wd_app.db").keys() == stay
+        assert {*context.changes.forgotten} == (set() if holds else {"wd_app", "wd_app.db"})
+    worlds.leave()
+    assert loaded("wd_app", "wd_app.db") == {}
+    worlds.swap(borrower)
+    assert loaded("wd_app", "wd_app.db").keys() == stay
+    assert executed() == ["wd_app", "wd_app.aws", "wd_app.db"]
 
 
 def test_the_shared_world_takes_over_the_modules_of_a_harmless_one(worlds: Worlds, tree: Tree) -> None:

@@ -503,3 +503,58 @@ def test_what_a_conftest_decides_is_no_error_for_a_failure_that_says_nothing_of_
     leak = run.leak("attribute-left", "app.rates.rate")
     assert leak["severity"] == "warning"
     assert _failed_who_met(run, leak) == ["test_b"]
+
+
+_OF_COLLECTION = {
+    "app/__init__.py": "",
+    "app/settings.py": "import os\n\nLIMIT = int(os.environ.get('LIMIT_OF_TEST', '5'))\n\ndef limit(): return LIMIT\n",
+    "app/api.py": """
+        import app.settings as settings
+
+        class Api:
+            def get(self): return settings.LIMIT
+
+        def get(): return Api().get()
+    """,
+    "test_a.py": """
+        import importlib, os, app.settings
+
+        {0}
+
+        def test_a(): pass
+    """,
+}
+_RELOADS = (
+    "os.environ['LIMIT_OF_TEST'] = '9'; importlib.reload(app.settings); del os.environ['LIMIT_OF_TEST']"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [("app.settings.LIMIT = 9", "attribute-left"), (_RELOADS, "reloaded")],
+)
+@pytest.mark.parametrize(
+    ("body", "is_told"),
+    [
+        ("assert get() == 5", True),
+        ("assert Api().get() == 5", True),
+        ("class Holder:\n    assert [Api().get() for _ in 'a'] == [5]", True),
+        ("import app\nassert app.api.get() == 5", True),
+        ("assert len('abc') == 5", False),
+        ("def test_it(): assert get() == 5\n\nassert 1 == 5", False),
+    ],
+)
+def test_a_file_that_cannot_be_collected_is_told_what_its_top_level_calls_was_changed(
+    suite: Suite, change: str, kind: str, body: str, is_told: bool
+) -> None:
+    files = {name: text.replace("{0}", change) for name, text in _OF_COLLECTION.items()}
+    # Another file imports what it uses first, so that no import of its own meets the change.
+    files["test_0.py"] = "import app.api\n\ndef test_0(): pass\n"
+    files["test_b.py"] = f"from app.api import Api, get\n{body}\n"
+    run = suite.run(files, "--continue-on-collection-errors")
+    assert run.outcomes == {"passed": 2, "error": 1}
+    (leak,) = [one for one in run.leaks if one["kind"] == kind]
+    assert [met["nodeid"] for met in leak["exposed"]] == (["test_b.py"] if is_told else [])
+    assert (f"    {kind} by test_a.py (collect)" in run.output) is is_told
+    if is_told:
+        assert suite.run(files, "--isolate-imports=file").outcomes == {"passed": 2}

@@ -820,3 +820,31 @@ def test_who_throws_out_an_installed_package_does_not_get_the_second_copy_of_ano
         assert run.outcomes == {"failed": 1, "passed": 2}
     else:
         assert run.outcomes == {"passed": 3}
+
+
+@pytest.mark.parametrize("mode", ["--isolate-imports=test", "--isolate-imports=file"])
+def test_what_a_test_borrows_from_another_file_leaves_with_the_test_where_each_is_isolated(
+    suite: Suite, mode: str
+) -> None:
+    is_test = mode.endswith("test")
+    run = suite.run(
+        {
+            "app/__init__.py": "class Thing: pass",
+            "test_a.py": f"""
+                import sys
+                from unittest import mock
+
+                with mock.patch.dict(sys.modules):
+                    import app  # is gone with the block
+
+                def test_first(): assert "app" not in sys.modules
+
+                def test_second(): from app import Thing
+
+                def test_third(): assert ("app" in sys.modules) is {not is_test}
+            """,
+            "test_b.py": "import app\n\ndef test_b(): assert app.Thing\n",
+        },
+        mode,
+    )
+    assert run.outcomes == {"passed": 4}

@@ -603,3 +603,28 @@ def test_hot_loops_are_looked_at_a_bounded_number_of_times(suite: Suite) -> None
     assert _places(run) == {"hot": ("test_it.py", 7, True)}
     looks = int(run.output.partition("looks: ")[2].split()[0])
     assert 5 < looks < 3000
+
+
+@pytest.mark.parametrize("how", ["mark", "--isolate-imports=test", "--isolate-imports=file"])
+def test_who_imported_first_is_told_also_of_what_isolation_forgets(suite: Suite, how: str) -> None:
+    mark = "@pytest.mark.isolated_imports\n                " if how == "mark" else ""
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "",
+            "test_a.py": f"""
+                import pytest
+
+                {mark}def test_one(): import app.core
+
+                {mark}def test_two(): import app.core
+            """,
+        },
+        *([how] if how != "mark" else []),
+    )
+    assert run.outcomes == {"passed": 2}
+    first = [leak for leak in run.report["leaks"] if leak["name"] in ("app", "app.core")]
+    assert [(leak["name"], leak["polluter"]["nodeid"], leak["location"]["line"]) for leak in first] == [
+        ("app", "test_a.py::test_one", 5 if how == "mark" else 4),
+        ("app.core", "test_a.py::test_one", 5 if how == "mark" else 4),
+    ]

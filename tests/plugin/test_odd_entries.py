@@ -335,3 +335,28 @@ def test_none_is_a_key_like_any_other_that_is_no_string(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 3}
     assert run.blamed("attribute-left", "shop.RATE") == ("test_a.py::test_one", "call")
+
+
+def test_who_enters_a_key_of_its_own_class_into_another_table_is_named(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """
+                import sys, types
+
+                class Table(dict): pass
+
+                class Key(str):
+                    __eq__ = str.__eq__
+                    __hash__ = str.__hash__
+
+                sys.modules = Table(sys.modules)
+
+                def test_plants(): sys.modules[Key("fake")] = types.ModuleType("fake")
+
+                def test_exchanges(): sys.modules = dict(sys.modules)
+                """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.blamed("fake-left", "fake") == ("test_a.py::test_plants", "call")
+    assert run.leak("fake-left", "fake")["location"]["exact"]

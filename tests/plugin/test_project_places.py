@@ -304,3 +304,90 @@ def test_a_frozen_module_of_the_standard_library_is_no_place(suite: Suite) -> No
     assert _place(run.leak("tainted", "flag"))[:2] == ("app/__init__.py", 1)
     leaks = [leak for leak in run.report["leaks"] if leak["name"] == "app"]
     assert [_place(leak)[:2] for leak in leaks] == [("test_a.py", 6)]
+
+
+def test_who_meets_a_leak_through_a_decorator_is_told_the_decorator(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/core.py": "LIMIT = 5\n",
+            "test_a.py": """
+                import sys, types, app.core
+
+                def test_a():
+                    app.core.LIMIT = 6
+                    sys.modules["app.other"] = types.ModuleType("app.other")
+                    sys.modules["app.other"].x = 1
+            """,
+            "test_b.py": """
+                from unittest import mock
+
+                @mock.patch("app.core.LIMIT", 7)
+                def test_contents(): assert 0
+
+                @mock.patch("app.other.x", 7)
+                def test_entry(): assert 0
+
+                unsaid = "app." + "other.x"
+
+                @mock.patch(unsaid, 7)
+                def test_unsaid(): assert 0
+
+                @mock.patch("app.other.x", 7)
+                class TestIt:
+                    def test_it(self): assert 0
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 4}
+    met = {one["nodeid"].rpartition("::")[2]: one for leak in run.leaks for one in leak["exposed"]}
+    lines = {name: (one["file"], one["line"]) for name, one in met.items()}
+    assert lines == {
+        "test_contents": ("test_b.py", 4),
+        "test_entry": ("test_b.py", 7),
+        "test_unsaid": ("test_b.py", 12),
+        "test_it": ("test_b.py", 17),
+    }
+    assert "imported here at test_b.py:4" in run.output
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_line_is_not_claimed_for_code_that_is_called_too_often_to_be_watched(
+    suite: Suite, is_watched: bool
+) -> None:
+    run = suite.run(
+        {
+            "app.py": """
+                import sys
+
+                def load(extra):
+                    if extra:
+                        sys.path.insert(0, extra)
+
+                def late():
+                    return len(sys.path)
+
+                def run(extra=None):
+                    load(extra)
+                    if extra:
+                        late()
+            """,
+            "test_a.py": f"""
+                import app, sys
+
+                def test_often():
+                    for _ in range(300):
+                        app.run()
+
+                def test_path():
+                    app.run("/folder")
+                    {"assert sys.path" if is_watched else "assert app"}
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    leak = run.leak("path-added", "/folder")
+    assert (leak["location"]["file"], leak["location"]["line"]) == ("test_a.py", 9)
+    # The statement of a file that is watched was seen to begin.
+    assert leak["location"]["exact"] is is_watched
+    assert leak["chain"] == []

@@ -199,3 +199,85 @@ def test_who_puts_the_first_copy_back_has_thrown_nothing_out(suite: Suite) -> No
     run = suite.run({**_PROJECT, "test_a.py": polluter, "test_b.py": _VICTIMS}, "--import-leak-report")
     assert run.outcomes == {"passed": 3, "failed": 1}
     assert [leak["kind"] for leak in run.leaks if leak["kind"] != "loaded"] == []
+
+
+_HELD = {
+    "app/__init__.py": "",
+    "app/models.py": "class Order: pass\n",
+    "app/store.py": "from app.models import Order\n\ndef make(): return Order()\n",
+    "app/registry.py": "known = {}\n",
+    "app/items.py": """
+        from app.registry import known
+
+        class Item: pass
+
+        assert "item" not in known, "it is registered twice"
+        known["item"] = Item
+    """,
+}
+_THROWERS = {
+    "store": "import app.store, app.models\n{0}del sys.modules['app.models']\n",
+    "registry": "import app.items\n{0}del sys.modules['app.items']\n",
+}
+_METERS = {
+    "store": "from app.store import make\n{0}from app.models import Order\n{0}assert isinstance(make(), Order)\n",
+    "registry": "import app.items\n",
+}
+
+
+def _in_test(name: str, text: str) -> str:
+    return f"def {name}():\n    {text.format('    ')}"
+
+
+@pytest.mark.parametrize("held_by", _THROWERS)
+@pytest.mark.parametrize(
+    ("thrower", "victim", "is_held_before", "cure"),
+    [
+        ("test", "test", False, "file"),
+        ("test", "same file", False, "test"),
+        ("collection", "test", False, "file"),
+        ("collection", "collection", False, "file"),
+        ("wide fixture", "test", False, "file"),
+        ("wide fixture", "same file", False, None),
+        ("test", "test", True, None),
+        ("collection", "collection", True, None),
+    ],
+)
+def test_a_mode_is_named_where_it_ends_with_those_who_hold_the_first_copy(
+    suite: Suite, held_by: str, thrower: str, victim: str, is_held_before: bool, cure: str | None
+) -> None:
+    files = dict(_HELD)
+    throws, meets = _THROWERS[held_by], _METERS[held_by]
+    first = {
+        "test": _in_test("test_first", throws),
+        "collection": throws.format("") + "def test_first(): pass\n",
+        "wide fixture": '@pytest.fixture(scope="module", autouse=True)\n'
+        + _in_test("wide", throws)
+        + "def test_first(): pass\n",
+    }[thrower]
+    last = (
+        meets.format("") + "def test_last(): pass\n"
+        if victim == "collection"
+        else _in_test("test_last", meets)
+    )
+    files["test_a.py"] = f"import sys, pytest\n\n{first}\n" + (last if victim == "same file" else "")
+    if victim != "same file":
+        files["test_b.py"] = last
+    if is_held_before:
+        # What holds the first copy outlives every file.
+        if held_by == "store":
+            files["app/models.py"] = (
+                "from app.registry import known\n\nclass Order: pass\n\nknown.setdefault(1, Order)\n"
+            )
+            files["app/store.py"] = "from app.registry import known\n\ndef make(): return known[1]()\n"
+        files["conftest.py"] = "import app.registry\n"
+    run = suite.run(files, "--continue-on-collection-errors")
+    assert run.leak("evicted", "app.models" if held_by == "store" else "app.items")
+    assert ("To cure it:" in run.output) is (cure is None)
+    for mode in ("file", "test"):
+        isolated = suite.run(files, f"--isolate-imports={mode}", "--continue-on-collection-errors")
+        if mode == cure:
+            assert f"run pytest with --isolate-imports={mode}, or" in run.output
+            assert isolated.outcomes == {"passed": 2}
+        if cure is None:
+            assert isolated.outcomes != {"passed": 2}

@@ -823,3 +823,62 @@ def test_who_imports_what_a_wide_fixture_removed_with_its_fake_is_not_blamed(sui
     )
     assert run.outcomes == {"passed": 3}
     assert _blamed(run) == [("removed", "app.core", "test_a.py", "teardown")]
+
+
+@pytest.mark.parametrize("brings", ["import app", "pass"])
+def test_who_takes_out_what_the_teardown_of_a_wide_fixture_imports_again_answers_for_it(
+    suite: Suite, brings: str
+) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/late.py": "",
+            **({} if brings == "import app" else {"conftest.py": "import app"}),
+            "test_a.py": f"""
+                import pytest, sys, threading
+
+                @pytest.fixture(scope="module")
+                def wide():
+                    {brings}
+                    yield
+                    import app.late
+
+                def test_first(wide): pass
+
+                def test_last():
+                    thread = threading.Thread(target=lambda: sys.modules.pop("app"))
+                    thread.start()
+                    thread.join()
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _blamed(run) == [("replaced", "app", "test_a.py::test_last", "teardown")]
+    assert run.leak("loaded", "app.late")["polluter"]["nodeid"] == "test_a.py::test_last"
+
+
+def test_who_imports_what_another_wide_fixture_took_out_is_not_blamed(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app.py": "",
+            "conftest.py": "import app",
+            "test_a.py": """
+                import pytest, sys
+
+                @pytest.fixture(scope="module")
+                def outer():
+                    yield
+                    import app
+
+                @pytest.fixture(scope="module")
+                def inner(outer):
+                    yield
+                    del sys.modules["app"]
+
+                def test_first(inner): pass
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 1}
+    assert [who[2:] for who in _blamed(run) if who[2] != "test_a.py"] == []
+    assert ("removed", "app", "test_a.py", "teardown") in _blamed(run)

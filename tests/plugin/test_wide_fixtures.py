@@ -316,3 +316,39 @@ def test_a_second_copy_that_a_teardown_puts_into_the_place_of_what_a_test_import
     )
     assert run.kinds == [("replaced", "wave")]
     assert run.leak("replaced", "wave")["polluter"] == {"nodeid": "test_a.py", "phase": "teardown"}
+
+
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=test"])
+def test_what_a_test_took_out_and_a_teardown_imports_again_is_the_first_copy_after_the_test(
+    suite: Any, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/late.py": "",
+            "conftest.py": "import app",
+            "test_a.py": f"""
+                import pytest, sys
+
+                @pytest.fixture(scope="module")
+                def wide():
+                    yield
+                    import app.late
+
+                def test_first(wide): pass
+
+                {"" if mode else "@pytest.mark.isolated_imports"}
+                def test_last():
+                    del sys.modules["app"]
+            """,
+            "test_b.py": """
+                import app, sys
+
+                def test_other():
+                    assert sys.modules["app"] is app
+            """,
+        },
+        *filter(None, [mode]),
+    )
+    assert run.outcomes == {"passed": 3}
+    assert [(leak["kind"], leak["contained"]) for leak in run.leaks] == [("replaced", True)]

@@ -45,6 +45,7 @@ class Exposures:
         self._here = here
         self._find_importer = code.importer
         self._is_users = code.has
+        self._place = code.place
         self._is_of_the_run = is_of_the_run
         # By the names of their modules, those that were in place when that was asked last.
         self._in_place: dict[str, WatchedChange] = {}
@@ -252,7 +253,7 @@ class Exposures:
             self.taints.append(Taint(asker.module, wanted, watched, spec))
         if not watched.is_own(here.nodeid):
             importer = self._find_importer(asker)
-            exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, _UNKNOWN)
+            exposure = Exposure(here.nodeid, here.phase, *self._place(importer, wanted), _UNKNOWN)
             # Nobody's statement tells least: traceback imports what it looks for suggestions in, for pytest.
             rank = _telling(watched, wanted, bool(running)) if self._is_users(importer.file) else 0
             self.meet(watched, exposure, rank)

@@ -60,8 +60,8 @@ class FoundLeaks:
         self._exposes = exposes
         #: In order. An element may be replaced; none is taken out that others can meet.
         self.leaks: list[Leak] = []
-        # The numbers of those that a fixture of a wider scope left, and whether it ends with its file.
-        self._by_fixtures: dict[int, bool] = {}
+        # The numbers of those that outlast a test where each is isolated, and whether they end with its file.
+        self._lasting: dict[int, bool] = {}
         #: Who imported each module first.
         self.first_importers: dict[str, Polluter] = {}
         # The numbers of those that are errors only if somebody failed who met them.
@@ -138,21 +138,21 @@ class FoundLeaks:
             if watched.met:
                 self._exposures.add(watched)
         if ends_with_file is not None:
-            self._by_fixtures[len(self.leaks)] = ends_with_file
+            self._lasting[len(self.leaks)] = ends_with_file
         self.leaks.append(leak)
 
-    def record_of_fixture(
-        self, leak: Leak, change: SingleChange, users: Collection[str] | None, *, ends_with_file: bool
+    def record_lasting(
+        self, leak: Leak, change: SingleChange, users: Collection[str] | None = None, *, ends_with_file: bool
     ) -> None:
-        """Add a leak of a fixture of a wider scope.
+        """Add a leak that outlasts a test where each is isolated, as that of a fixture of a wider scope does.
 
         Args:
             leak: what was found.
             change: the change.
             users: the tests that had the fixture, if a conftest decided on what it does.
-            ends_with_file: whether the fixture ends with its file where files are isolated.
+            ends_with_file: whether it ends with its file where files are isolated.
         """
-        self._by_fixtures[len(self.leaks)] = ends_with_file
+        self._lasting[len(self.leaks)] = ends_with_file
         self.record(leak, change=change, users=users)
 
     def record_suspect(self, leak: Leak, change: SingleChange, *, contained: bool) -> None:
@@ -271,7 +271,7 @@ class FoundLeaks:
                 _state(leak, {holder.name: holder.space for holder in failure.holders}.items()),
                 _is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
-                self._by_fixtures.get(number),
+                self._lasting.get(number),
             )
             for watched, exposure in self._exposures.met_by(nodeid)
             for number in watched.leaks

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.report.records import MODULE_KINDS, SECOND_COPY, Exposure, Leak
+from pytest_import_isolation.report.records import MODULE_KINDS, Exposure, Leak
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 from pytest_import_isolation.state.origins import describe, describe_beside
 from pytest_import_isolation.state.submodule_attributes import bound_value
@@ -52,7 +52,7 @@ class Met(NamedTuple):
     touched: bool = False
     #: How many tests and files met it that failed.
     failures: int = 0
-    #: If a fixture of a wider scope left it: whether the fixture ends with its file.
+    #: If it outlasts the test that left it where each is isolated: whether it ends with the file.
     ends_with_file: bool | None = None
 
     def seen_from(self, relocate: Relocate | None) -> Met:
@@ -145,8 +145,6 @@ def hint(met: Sequence[Met]) -> str:
 def _containing(met: Met) -> str | None:
     """Return the option with which a test does not meet a leak any more; None if there is none."""
     leak, polluter, nodeid = met.leak, met.leak.polluter.nodeid, met.exposure.nodeid
-    if leak.detail == SECOND_COPY:
-        return None  # a module of the project is not put aside: the first copy does not come back
     if leak.kind == "name-clash" and _CONTAIN not in leak.advice:
         return None  # packages of one name clash there too
     # Nothing isolates a test from itself, or from what is there for the whole run.
@@ -154,7 +152,7 @@ def _containing(met: Met) -> str | None:
         return None
     if polluter.partition("::")[0] != nodeid.partition("::")[0]:
         return _CONTAIN
-    # What a fixture of the file leaves stays until the last test of the file.
+    # What a fixture of the file leaves, say, stays until the last test of the file.
     return _CONTAIN_IN_FILE if met.ends_with_file is None else None
 
 

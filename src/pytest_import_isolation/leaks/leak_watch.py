@@ -231,7 +231,7 @@ class LeakWatch:
             and not self._was_forgotten_by_a_window(name)
         ):
             importer = self._importer(asker)
-            exposure = Exposure(here.nodeid, here.phase, importer.file, importer.line, "unknown")
+            exposure = Exposure(here.nodeid, here.phase, *self.code.place(importer, name), "unknown")
             if self._was_thrown_out(name):  # a statement was seen to do that
                 self._evicted[name] = exposure, self.places.removal(name)
             else:

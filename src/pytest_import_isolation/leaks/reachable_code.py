@@ -12,11 +12,15 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.failed_statements import attribute_of, value_of
+from pytest_import_isolation.machinery.frames import CO_OPTIMIZED
+from pytest_import_isolation.machinery.import_bytecode import names_read
 from pytest_import_isolation.machinery.modules import ABSENT, class_home, is_instance_of_one, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _MOST_CODE: Final = 300
 _MOST_VALUES: Final = 500
+#: Code that runs where it stands, and is a code object of its own before Python 3.12 (the last one: always).
+_COMPREHENSIONS: Final = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 #: Types whose attributes lead to no code of the users', by their identities.
 _WITHOUT_ATTRIBUTES: Final = frozenset(
     map(
@@ -35,6 +39,21 @@ class ReachedCode(NamedTuple):
     #: What calls it; None where it began.
     caller: ReachedCode | None = None
 
+    @property
+    def is_top_level(self) -> bool:
+        """Whether it is the body of a module that was running, or of a class in that."""
+        frame = self.frame
+        return frame is not None and _is_body(frame.f_code) and not self.code.co_flags & CO_OPTIMIZED
+
+    def parts(self) -> Iterator[ReachedCode]:
+        """Yield the code inside of it; what a module defines has not run for that."""
+        is_top_level = self.is_top_level
+        for part in self.code.co_consts:
+            if type(part) is CodeType and (
+                not is_top_level or not part.co_flags & CO_OPTIMIZED or part.co_name in _COMPREHENSIONS
+            ):
+                yield ReachedCode(part, self.space, self.frame, self.caller)
+
     def value(self, name: str) -> object:
         """Return what a name stands for, or ABSENT."""
         return self.space.get(name, ABSENT) if self.frame is None else value_of(name, self.frame)
@@ -43,7 +62,7 @@ class ReachedCode(NamedTuple):
         """Yield what its names stand for, and what they do as attributes of that."""
         code = self.code
         local = () if self.frame is None else (*code.co_varnames, *code.co_freevars)
-        names = (*code.co_names, *local)
+        names = [*names_read(code)] if self.is_top_level else (*code.co_names, *local)
         found = {id(value): value for name in names if (value := self.value(name)) is not ABSENT}
         waiting = [*found.values()]
         for value in waiting:  # it grows: package.module.function, test.shop.total
@@ -59,15 +78,24 @@ class ReachedCode(NamedTuple):
         return (attribute for attribute in found if attribute is not ABSENT)
 
 
+def _is_body(code: CodeType) -> bool:
+    return code.co_name == "<module>"
+
+
 def reachable_code(
-    functions: Iterable[object], frames: Iterable[FrameType], is_user_code: Callable[[str], bool]
+    functions: Iterable[object],
+    frames: Iterable[FrameType],
+    is_user_code: Callable[[str], bool],
+    *,
+    with_bodies: bool = False,
 ) -> Iterator[ReachedCode]:
     """Yield the code of functions and frames and what that can call, the nearest first, each once.
 
     Args:
         functions: where to begin; what is no function of Python is passed over.
-        frames: code that was running, with the values that it had; the top level of a file is passed over.
+        frames: code that was running, with the values that it had.
         is_user_code: tells whether a file is the users' own; other code is not followed.
+        with_bodies: whether the top level of a file counts, as far as it reads names.
     """
     waiting = [ReachedCode(frame.f_code, frame.f_globals, frame) for frame in frames]
     waiting += (ReachedCode(f.__code__, f.__globals__) for f in filter(None, map(function_in, functions)))
@@ -79,10 +107,9 @@ def reachable_code(
         if id(one.code) in seen or type(one.space) is not dict or not is_user_code(one.code.co_filename):
             continue
         seen.add(id(one.code))
-        if one.code.co_name != "<module>":
+        if with_bodies or not _is_body(one.code):
             yield one
-            inner = (part for part in one.code.co_consts if type(part) is CodeType)
-            waiting += (ReachedCode(part, one.space, one.frame, one.caller) for part in inner)
+            waiting += one.parts()
             called = filter(None, map(function_in, one.values()))
             waiting += (ReachedCode(f.__code__, f.__globals__, None, one) for f in called)
 
@@ -117,7 +144,8 @@ class Reach:
         # By the identities of modules' namespaces, the code that is in them, or uses the module; by the names
         # of modules, what uses classes of theirs.
         self._by_module: dict[int | str, list[Use]] = {}
-        for number, code in enumerate(reachable_code(functions, frames, is_user_code)):
+        reached = reachable_code(functions, frames, is_user_code, with_bodies=True)
+        for number, code in enumerate(reached):
             self._by_module.setdefault(id(code.space), []).append(Use(number, code))
             for value in code.values():
                 self._note(value, Use(number, code, value))

@@ -7,7 +7,7 @@ while somebody holds something of the first one, is told of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
@@ -16,14 +16,17 @@ from pytest_import_isolation.leaks.watched_changes import WatchedChange
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
     class_dictionary,
+    file_of,
     home_of,
     namespace,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.report.records import Exposure, Leak, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.references import items_of_container
 from pytest_import_isolation.state.single_changes import SingleChange
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.statements import Trail
 
 
@@ -89,12 +92,43 @@ class ThrownOut:
         for name, removal in list(self._copied.items()):
             met = removal.meetings.met if removal.meetings is not None else {}
             is_met = removal.again is not None and removal.again.nodeid in above
-            if (is_met or any(nodeid in met for nodeid in above)) and _is_held_twice(name, self._origins):
+            if not (is_met or any(nodeid in met for nodeid in above)):
+                continue
+            holders = list(_holders_of_another_copy(name, self._origins))
+            if holders:
                 del self._copied[name]
                 watched = self._watch(name, removal)
                 if is_met and watched is not None and removal.again is not None:
                     self._exposures.meet(watched, removal.again)
-                self._found.record(self._leak(name, removal), change=_change(name))
+                self._record(name, removal, holders)
+
+    def _record(self, name: str, removal: _Removal, holders: Sequence[str]) -> None:
+        """Record a leak; where files or tests are isolated it ends with those that hold the first copy."""
+        leak, change = self._leak(name, removal), _change(name)
+        is_of_file = all(self._ends_with_file(holder, removal.by) for holder in holders)
+        # In a setup a fixture of a wider scope may have done it.
+        phases = {removal.by.phase, *(self._first_of(holder).phase for holder in holders)}
+        if is_of_file and phases == {"call"}:
+            self._found.record(leak, change=change)
+        else:
+            self._found.record_lasting(leak, change, ends_with_file=is_of_file)
+
+    def _first_of(self, name: str) -> Polluter:
+        return self._found.first_importers.get(name, Polluter("", ""))
+
+    def _ends_with_file(self, holder: str, by: Polluter) -> bool:
+        """Tell whether a module is there for the polluter's file alone where files are isolated."""
+        if self._is_test_file(holder):
+            return True  # no other file looks into it
+        first, file = self._first_of(holder), by.nodeid.partition("::")[0]
+        if is_conftest(file) or not file or first.nodeid.partition("::")[0] != file:
+            return False
+        # What files import that change nothing is there for all of them.
+        return first.phase != "collect" or by.phase == "collect"
+
+    def _is_test_file(self, name: str) -> bool:
+        file = file_of(sys.modules.get(name))
+        return file is not None and self._origins.is_test_file(file) and not is_conftest(file)
 
     def _watch(self, name: str, removal: _Removal) -> WatchedChange | None:
         return self._found.watch_importers(_change(name), self._leak(name, removal))
@@ -107,26 +141,36 @@ def _change(name: str) -> SingleChange:
     return SingleChange("entry", name, ABSENT, sys.modules.get(name))
 
 
-def _is_held_twice(name: str, origins: Origins) -> bool:
-    """Tell whether a module of the project, or a test file, holds something of another copy of a module."""
+def _holders_of_another_copy(name: str, origins: Origins) -> Iterator[str]:
+    """Yield the modules of the project, and test files, that hold something of another copy of a module."""
     module = sys.modules.get(name, ABSENT)
-    own = namespace(module) or {}
-    return any(
-        other is not module
-        and type(key) is str
-        and origins.is_first_party(key, other)
-        and any(_is_of_other_copy(value, name, own) for value in _values_in(namespace(other) or {}, key))
-        for key, other in sys.modules.copy().items()
-        if own
-    )
+    own = namespace(module)
+    if own is None and name not in EXECUTED.failed:
+        return
+    for key, other in sys.modules.copy().items():
+        if (
+            other is not module
+            and type(key) is str
+            and origins.is_first_party(key, other)
+            and any(_is_of_other_copy(value, name, own) for value in _values_in(namespace(other) or {}, key))
+        ):
+            yield key
 
 
-def _is_of_other_copy(value: object, name: str, own: dict[str, object]) -> bool:
-    """Tell whether a value, or its class, says that a module defined it which holds another one there."""
+def _is_of_other_copy(value: object, name: str, own: dict[str, object] | None) -> bool:
+    """Tell whether a value, or its class, says that a module defined it which holds another one there.
+
+    Args:
+        value: the value.
+        name: the module.
+        own: its namespace; None if its last execution failed, so that there is no such module.
+    """
     defined = value if home_of(value) is not None else type(value)
     home = home_of(defined)
     if home is None or home[0] != name:
         return False
+    if own is None:
+        return True
     there = own.get(home[1], ABSENT)
     return there is not defined and type(there) is type(defined)
 

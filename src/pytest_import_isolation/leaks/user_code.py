@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
@@ -22,6 +23,8 @@ class UserCode:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._known: dict[str, bool] = {}
+        #: Returns the file and line at which the running test, or file, says the name of a module.
+        self.place_in_test: Callable[[str], tuple[str, int] | None] = lambda name: None
 
     def has(self, file: str) -> bool:
         """Tell whether code is the users' own, by the name of its file, which may be no real one."""
@@ -46,3 +49,15 @@ class UserCode:
         if self.has(asker.file):
             return asker
         return next((by for by in chain(callers(), callers_beside()) if self.has_source(by.file)), asker)
+
+    def place(self, importer: Importer, name: str) -> tuple[str, int]:
+        """Return the file and line at which a module is imported, as users are told it.
+
+        A decorator such as ``mock.patch()`` imports what it is given: no line of the users' own runs then.
+
+        Args:
+            importer: what :meth:`importer` returned.
+            name: the module.
+        """
+        place = None if self.has(importer.file) else self.place_in_test(name)
+        return place or (importer.file, importer.line)

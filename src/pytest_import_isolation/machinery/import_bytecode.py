@@ -104,6 +104,12 @@ def name_used(code: CodeType, offset: int) -> Used | None:
     return None
 
 
+def names_read(code: CodeType) -> Iterator[str]:
+    """Yield the variables that the body of a module or class reads, without those of its functions."""
+    used = (name_used(code, offset) for offset in range(0, len(code.co_code), _SIZE))
+    yield from (one.name for one in used if one is not None and one.is_global)
+
+
 def imports_in(code: CodeType, package: str) -> Iterator[Asked]:
     """Yield what the import statements of some code ask for, without those of functions that it makes.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pytest_import_isolation.machinery.modules import namespace
@@ -50,6 +50,8 @@ class ReturnedModules:
         self._since = lot.clock
         #: The names that came back, whatever is loaded under them now.
         self.names: set[str] = set()
+        #: The names of modules that came from another world, which has them still.
+        self.lent: set[str] = set()
         #: What survivors held before the first of them came back. They may refer to it since an earlier
         #: window (or since before ``unloaded=``), and only a reference that is new is a reason to keep it.
         self.before: dict[Any, dict[str, Any]] = {}
@@ -61,15 +63,24 @@ class ReturnedModules:
 
     def begin(self, name: str) -> None:
         """Take note that a parked module, with its package, is about to come back."""
-        if not self.names:
-            images = self._images()
-            for survivor, module in self._survivors().items():
-                space = namespace(module) or {}
-                image = images.get(survivor)
-                if image is None or not image.is_of(space):
-                    image = images[survivor] = Image(space.copy(), [*space.values()])
-                self.before[survivor] = image.space
+        self._remember()
         self.names.update(self._lot.companions(name))
+
+    def begin_lent(self, names: Iterable[str]) -> None:
+        """Take note of modules that another world lends."""
+        self._remember()
+        self.lent.update(names)
+
+    def _remember(self) -> None:
+        if self.names or self.lent:
+            return
+        images = self._images()
+        for survivor, module in self._survivors().items():
+            space = namespace(module) or {}
+            image = images.get(survivor)
+            if image is None or not image.is_of(space):
+                image = images[survivor] = Image(space.copy(), [*space.values()])
+            self.before[survivor] = image.space
 
     def among(self, modules: Mapping[Any, object]) -> dict[str, object]:
         """Return those modules that were parked when the window was opened."""

@@ -28,7 +28,7 @@ from pytest_import_isolation.plugin.attribution import Attribution
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries, note_lines
 from pytest_import_isolation.plugin.restoring_fixtures import has_restoring_fixture
 from pytest_import_isolation.plugin.runner import Runner
-from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter
+from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
@@ -76,6 +76,8 @@ class Boundaries:
         self.originals = Originals(origins)
         # How many modules had been asked for at the last boundary.
         self._asked = 0
+        # The modules that were imported first in a window or world.
+        self._imported_inside: set[str] = set()
         #: Takes the leaks.
         self.found = leak_watch.found
         #: Records what asked for fakes.
@@ -225,6 +227,14 @@ class Boundaries:
                 leak = self._judge.leak(change, self._polluter_of(change, cause, polluter))
                 if leak is not None and leak.severity != INFO:
                     self.found.leaks.append(self.found.capped(leak)._replace(contained=True))
+                elif leak is not None and self._is_first_of_all(leak):
+                    self._imported_inside.add(leak.name)
+                    self.found.leaks.append(leak)
+
+    def _is_first_of_all(self, leak: Leak) -> bool:
+        """Tell whether a module was imported first in a window or world, which may forget it."""
+        is_known = leak.name in self.found.first_importers or leak.name in self._imported_inside
+        return leak.kind == "loaded" and not is_known
 
     def record_contained_contents(self, findings: Findings, polluter: Polluter | None = None) -> None:
         """Record what a window or world is about to undo in modules; see :meth:`record_contained`."""
@@ -250,6 +260,13 @@ class Boundaries:
         self.cut_between()
         yield
         self.rebase()
+
+    @contextmanager
+    def unjudged(self) -> Iterator[None]:
+        """Attribute to nobody what changes in the block, and judge later what had changed before."""
+        before = ImportState.capture()
+        yield
+        self.base.follow(before.differences(is_own_finder), before)
 
     def rebase(self) -> None:
         """Take what is there now as the state with which everything is compared."""

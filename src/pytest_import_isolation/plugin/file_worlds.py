@@ -114,7 +114,9 @@ class FileWorlds:
         if not is_harmful and not is_clashing and shared.absorb(trial):
             return
         if not is_apart:
-            trial.borrowed = shared.holdings()  # it was collected in the shared world, and saw what was there
+            trial.borrowed.modules = (
+                shared.holdings()
+            )  # it was collected in the shared world, and saw what was there
         if is_usable:
             trial.test_modules = [module for module in [getattr(file, "_obj", None)] if module is not None]
             suite.own[file.path] = trial

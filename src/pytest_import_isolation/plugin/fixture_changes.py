@@ -228,6 +228,8 @@ class FixtureChanges:
         places = set()
         for change in torn:
             places.add(change.place)
+            if self._is_only_import(change, living):
+                continue
             # Its entry is held no more: what nobody else holds is gone.
             self._ended.append(change._replace(before=ABSENT))
             if (now := left.get(change.place)) is not None:
@@ -244,6 +246,15 @@ class FixtureChanges:
                 self._ended.append(change)
             if now.same(change) or self._is_untold_copy(now, living.number):
                 self._report(now, living, "setup", is_of_file)
+
+    def _is_only_import(self, change: SingleChange, living: _Living) -> bool:
+        """Tell whether a teardown imported what no such fixture had taken out.
+
+        If it is a second copy, whoever took the first one out answers for it.
+        """
+        return is_first_import(change, self._origins) and not any(
+            change.place == other.place for other in (*living.changes, *self.explained)
+        )
 
     def _is_untold_copy(self, change: SingleChange, number: int) -> bool:
         """Tell whether a test put a real module into the place that a fixture changed, and was not blamed.
@@ -267,4 +278,4 @@ class FixtureChanges:
         leak = self._judge.leak(change, Polluter(living.decider or living.nodeid, phase), by_fixture=True)
         if leak is not None:
             users = None if living.decider is None or living.fakes is None else living.fakes.users
-            self._found.record_of_fixture(leak, change, users, ends_with_file=is_of_file)
+            self._found.record_lasting(leak, change, users, ends_with_file=is_of_file)

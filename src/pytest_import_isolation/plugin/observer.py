@@ -23,7 +23,7 @@ from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.blame_hint import BlameHint, explains_all_failures
 from pytest_import_isolation.plugin.boundaries import Boundaries
-from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
+from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries, note_lines
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.fixture_functions import fixture_functions
 from pytest_import_isolation.plugin.interruptions import Interruptions
@@ -110,6 +110,18 @@ class Observer:
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")
 
+    def _place_in_test(self, name: str) -> tuple[str, int] | None:
+        """Return where the running test, or file, says the name of a module, or else where it begins."""
+        here, places = self._leak_watch.here, self._leak_watch.places
+        if here is None or not here.nodeid:
+            return None
+        if self.boundaries.test is not None:
+            note_lines(places, self.boundaries.test)
+        said, lines = places.of_text(here, name), places.lines_of(here.nodeid)
+        if said is not None and (lines is None or said.line in lines):
+            return str(places.file_of(here)), said.line
+        return str(places.file_of(here)), 1 if lines is None else lines.start
+
     def _watch_contents(
         self, config: pytest.Config, settings: Settings, origins: Origins
     ) -> ContentBoundaries:
@@ -140,6 +152,7 @@ class Observer:
         return LeakSections(watch.found, loaded_before, lambda: self.boundaries.test, around, relocate)
 
     def _start(self, config: pytest.Config) -> None:
+        self._leak_watch.code.place_in_test = self._place_in_test
         FINDER.listen(self._log)
         EXECUTED.start()
         self._log.hear_ends(EXECUTED)
@@ -183,6 +196,8 @@ class Observer:
         with self._leak_watch.watching(collector.path / "conftest.py" if is_folder else collector.path):
             try:
                 report: pytest.CollectReport = yield
+                if report.failed:
+                    self._blame()
             finally:
                 self.boundaries.cut(here)
                 self._leak_watch.here = around

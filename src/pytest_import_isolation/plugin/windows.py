@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +199,8 @@ class ItemWindows:
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         """Put packages of the top level back, before plugins that measured them look where they lie."""
         result = yield
-        self._executions.put_packages_back()
+        with nullcontext() if self._boundaries is None else self._boundaries.unjudged():
+            self._executions.put_packages_back()
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.identities import Identities
-from pytest_import_isolation.machinery.modules import ABSENT, are_strings, class_name
+from pytest_import_isolation.machinery.modules import ABSENT, are_strings, class_attribute, class_name
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 # Their code is the interpreter's own. By identity: a class may have a metaclass that hashes it.
@@ -85,8 +85,11 @@ def copied(table: Any, strings: Identities | None = None) -> Copied:
     if type(table) is dict:
         entries: dict[Any, object] = table.copy()  # ``dict()`` costs five times more once a key was deleted
     elif issubclass(type(table), dict):
-        # Its class may iterate over something else, and to hash the keys anew is their code's turn.
-        entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
+        if class_attribute(type(table), "__iter__") is dict.__iter__:
+            entries = dict.copy(table)  # takes over the hashes, as above
+        else:
+            # Its class may iterate over something else, and to hash the keys anew is their code's turn.
+            entries = {key: value for key, value in [*dict.items(table)] if is_plain(key)}
     else:
         entries = {}
     keys = Identities(entries)

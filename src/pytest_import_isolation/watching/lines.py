@@ -7,7 +7,7 @@ and every tool has its own events. Below, by ``sys.settrace`` while nobody else 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
@@ -96,6 +96,44 @@ def _recurs(frame: FrameType) -> bool:
     return False
 
 
+def _certain(
+    frame: FrameType, line: int, files: Mapping[str, bool], lines: Mapping[int, int], loose: Set[int]
+) -> tuple[FrameType, int, bool]:
+    """Return in which frame and at which line a change was made that a look has found.
+
+    Code that is not looked at any more may have made it, and be over, or go on.
+
+    Args:
+        frame: the frame that was looked at.
+        line: the line of it that was executed; 0 if its execution has only begun.
+        files: which files are watched.
+        lines: the lines of the frames that are looked at, by identity.
+        loose: the code of which not all lines are looked at, by identity.
+
+    Returns:
+        The frame, the line, and whether that is certain.
+    """
+
+    def nearest(at: FrameType | None) -> FrameType | None:
+        while at is not None and not files.get(at.f_code.co_filename):
+            at = at.f_back
+        return at
+
+    def is_seen(at: FrameType) -> bool:
+        return id(at) in lines and id(at.f_code) not in loose
+
+    if line and id(frame.f_code) not in loose:
+        return frame, line, True
+    at, last = nearest(frame.f_back), None
+    if not line and (at is None or is_seen(at)):
+        return frame, line, True
+    while at is not None and not is_seen(at):
+        at, last = nearest(at.f_back), at
+    if at is not None:
+        return at, at.f_lineno, True
+    return (frame, line, True) if last is None else (last, last.f_lineno, False)
+
+
 class LineWatch:
     """Watches the thread that it is made in.
 
@@ -180,6 +218,10 @@ class LineWatch:
                 sys.settrace(None)
         self._watched.clear()
         self._lines.clear()
+
+    def certain(self, frame: FrameType, line: int) -> tuple[FrameType, int, bool]:
+        """Return in which frame and at which line a change was made; see :func:`_certain`."""
+        return _certain(frame, line, self._files, self._lines, self._loose)
 
     # What both ways share
 

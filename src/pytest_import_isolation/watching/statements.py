@@ -144,7 +144,12 @@ class Statements:
             return
         entries = Entries.of(getattr(sys, "modules", None), self._entries)  # held until they are taken over
         changes = self._changes(entries)
-        trail = self._trail(frame, line, exact=exact)
+        frame, line, is_certain = self._watch.certain(frame, line)
+        trail = self._trail(frame, line, exact=exact and is_certain)
+        if not is_certain and len(trail.steps) > 1:
+            trail = trail._replace(
+                steps=trail.steps[:-1]
+            )  # that frame may have gone on to another line since
         self.synchronize()
         self._is_ahead = True
         if changes and trail.steps:

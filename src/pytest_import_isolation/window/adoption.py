@@ -114,11 +114,26 @@ def follow_contents(window: Window, before: HeldThen) -> None:
 
 
 def follow_from(window: Window, before: ImportState) -> None:
-    """Let what changed since a snapshot belong to the state around a window and the windows inside it."""
+    """Let what changed since a snapshot belong to the state around a window and the windows inside it.
+
+    A second copy does not, which was imported since because the window's test had taken the first one out.
+    """
     change = before.differences(is_own_finder)
     if change:
         for inner in with_inner(window):
-            _follow(inner, change, before)
+            copies = _second_copies(inner, change)
+            added = {name: module for name, module in change.added.items() if name not in copies}
+            bindings = {name: binding for name, binding in change.bindings.items() if name not in copies}
+            _follow(inner, change._replace(added=added, bindings=bindings), before)
+
+
+def _second_copies(window: Window, change: Difference) -> set[Any]:
+    return {
+        name
+        for name, module in change.added.items()
+        if window.around.modules.get(name, module) is not module
+        and window.origins.verdict(name, module).origin is not Origin.FAKE
+    }
 
 
 def follow_decisions(window: Window, before: ImportState) -> None:

@@ -257,10 +257,9 @@ def _decide(
                 name in survivors or name in window.absent.aside or name in second_copies
             ),
             returned=window.returned.among(new_modules).keys(),
+            lent=window.returned.lent,
             before_return=window.returned.before,
-            importer_of=lambda name: (
-                None if (importer := window.log.importers.get(name)) is None else importer.module
-            ),
+            importer_of=lambda name: _importer_of(window, name),
             maker_of=Ownership(window.origins).owner_of_entry,
             is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
             installing=installing,
@@ -268,6 +267,11 @@ def _decide(
             is_alone=window.is_alone,
         ),
     )
+
+
+def _importer_of(window: Window, name: str) -> str | None:
+    importer = window.log.importers.get(name)
+    return None if importer is None else importer.module
 
 
 def _second_copies(modules: Mapping[Any, object]) -> set[Any]:

@@ -1,13 +1,16 @@
-"""A loan: the modules that one world offers to the others, with what each of them cannot do without."""
+"""A loan: the modules that one world offers to the others, and what another one has borrowed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ancestors, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, ancestors, namespace
 from pytest_import_isolation.parking.lot import ParkedModule
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.references import NewModules
+from pytest_import_isolation.window.window import Window
 
 
 class Loan:
@@ -54,3 +57,43 @@ class Loan:
                 if f"{name}.{key}" != home
             )
         return found
+
+
+class Borrowed:
+    """Modules of other worlds that are in place with one, with the attributes of their packages."""
+
+    def __init__(self) -> None:
+        #: Those that belong to what surrounds the world.
+        self.modules: dict[str, ParkedModule] = {}
+        # Those that windows inside it borrowed.
+        self._inside: dict[str, ParkedModule] = {}
+
+    def add(self, modules: Mapping[str, ParkedModule], windows: Sequence[Window]) -> None:
+        """Take note of modules that are in place now.
+
+        Args:
+            modules: what is borrowed.
+            windows: that of the world, and those inside it: it leaves with these, as what they execute does.
+        """
+        own, *inner = windows
+        for window in inner:
+            window.returned.begin_lent(modules)
+        if inner:
+            self._inside.update(modules)
+        else:
+            self._take_over(own, modules)
+
+    def settle(self, window: Window) -> None:
+        """Let what is borrowed, and still there, belong to what surrounds a world.
+
+        Args:
+            window: that of the world; none inside it is open.
+        """
+        if self._inside:
+            borrowed, self._inside = self._inside, {}
+            now = entries_in(sys.modules)
+            self._take_over(window, {n: p for n, p in borrowed.items() if now.get(n, ABSENT) is p.module})
+
+    def _take_over(self, window: Window, modules: Mapping[str, ParkedModule]) -> None:
+        self.modules.update(modules)
+        window.around.admit({name: parked.module for name, parked in modules.items()})

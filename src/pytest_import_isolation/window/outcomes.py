@@ -79,7 +79,9 @@ class Circumstances(NamedTuple):
     is_superseded: Callable[[Any], bool]
     #: Names of modules that came back from the parking lot in the window.
     returned: Set[str]
-    #: What first-party survivors held before the first of those came back.
+    #: Names of modules that came from another world, to which its own modules refer.
+    lent: Set[str]
+    #: What first-party survivors held before the first of those came.
     before_return: Mapping[Any, Mapping[str, object]]
     #: Returns the name of the module that imported an arrival, if that is known.
     importer_of: Callable[[str], str | None]
@@ -241,7 +243,7 @@ class _Deciding:
                     continue  # the attribute that importlib writes for a submodule
                 if lazy is None:
                     lazy = frozenset(self.given.lazy_names(name))
-                if home in self.given.returned and self._is_old(name, space, key.partition(".")[0]):
+                if self._was_elsewhere(home) and self._is_old(name, space, key.partition(".")[0]):
                     continue
                 if key not in lazy and home not in not_kept and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
@@ -251,7 +253,7 @@ class _Deciding:
     def _keep_what_holders_refer_to(self) -> None:
         for name, space in self.given.holders.items():
             for home, key in self.new_modules.references(space):
-                is_old_or_fake = home in self.given.returned or home in self.unclean
+                is_old_or_fake = self._was_elsewhere(home) or home in self.unclean
                 if not is_old_or_fake and not self._is_for_itself(home):
                     self._raise(home, Outcome.KEEP, f"{name}.{key} refers to it")
 
@@ -311,8 +313,12 @@ class _Deciding:
             self.verdicts[name].origin is not Origin.FOREIGN or name in self.given.tainted
         )
 
+    def _was_elsewhere(self, name: str) -> bool:
+        """Tell whether others may have referred to a module before it came."""
+        return name in self.given.returned or name in self.given.lent
+
     def _is_old(self, survivor: Any, space: Mapping[str, object], key: str) -> bool:
-        """Tell whether a name held the same before any parked module came back."""
+        """Tell whether a name held the same before any such module came."""
         return self.given.before_return.get(survivor, {}).get(key, ABSENT) is space.get(key, None)
 
     def _pin_extension_modules(self) -> None:

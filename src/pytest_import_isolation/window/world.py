@@ -27,7 +27,7 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.makers import ClassChange
 from pytest_import_isolation.window.closing import abandon_window, close_with_inner
-from pytest_import_isolation.window.loan import Loan
+from pytest_import_isolation.window.loan import Borrowed, Loan
 from pytest_import_isolation.window.open_windows import with_inner
 from pytest_import_isolation.window.opening import open_window
 from pytest_import_isolation.window.parameters import NOTHING_ASKED
@@ -81,7 +81,7 @@ class World:
         self.log = ImportLog(with_images=True)
         self.overlay = Overlay()
         #: Modules of other worlds that are in place with this one, with their packages' attributes.
-        self.borrowed: dict[str, ParkedModule] = {}
+        self.borrowed = Borrowed()
         #: Modules whose references are no reason to keep anything: those of the test files it is for.
         self.test_modules: list[object] = []
         self._origins = origins
@@ -192,6 +192,7 @@ class World:
         Returns:
             What is different beside that.
         """
+        self.borrowed.settle(self.window)
         self.window.admit_installed_later()
         difference = self.window.all_differences()
         staying = {
@@ -228,7 +229,7 @@ class World:
 
     def clear(self) -> None:
         """Let go of everything."""
-        self.overlay, self.borrowed, self.log = Overlay(), {}, ImportLog(with_images=True)
+        self.overlay, self.borrowed, self.log = Overlay(), Borrowed(), ImportLog(with_images=True)
         self._contents = Undone()
         self.forgotten_packages = {}
         self._loan = None
@@ -240,8 +241,8 @@ class World:
             Whether that could be done; both are as before if not.
         """
         mine, new = self.overlay, other.overlay
-        entries = {**{name: parked.module for name, parked in other.borrowed.items()}, **new.entries}
-        borrowed = {name: parked.binding for name, parked in other.borrowed.items()}
+        entries = {**{name: parked.module for name, parked in other.borrowed.modules.items()}, **new.entries}
+        borrowed = {name: parked.binding for name, parked in other.borrowed.modules.items()}
         if new.removed or new.import_function or new.lazy_imports:
             return False
         if any(mine.entries.get(name, module) is not module for name, module in entries.items()):
@@ -267,7 +268,7 @@ class World:
             name: ParkedModule(module, overlay.bindings.get(name, ABSENT))
             for name, module in overlay.entries.items()
         }
-        return {**self.borrowed, **own}
+        return {**self.borrowed.modules, **own}
 
     # Fakes
 
@@ -330,10 +331,8 @@ class World:
             modules: what is borrowed.
             importers: who imported them first, and others.
         """
-        self.borrowed.update(modules)
         self.log.importers.update({n: i for n, i in importers.items() if n in modules})
-        for window in with_inner(self.window):
-            window.around.admit({name: parked.module for name, parked in modules.items()})
+        self.borrowed.add(modules, with_inner(self.window))
 
 
 def _joined(

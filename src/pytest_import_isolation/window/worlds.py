@@ -74,7 +74,7 @@ class Worlds:
             world = self.chain[-1]
             left[world] = self.leave()
         for world in chain[common:]:
-            self._put_in(world.borrowed)
+            self._put_in(world.borrowed.modules)
             world.enter()
             self._set_chain(*self.chain, world)
         return left
@@ -93,7 +93,9 @@ class Worlds:
         *outer, world = self.chain
         self._set_chain(*outer)
         changes = world.leave()
-        take_out(name for name, parked in world.borrowed.items() if sys.modules.get(name) is parked.module)
+        take_out(
+            name for name, parked in world.borrowed.modules.items() if sys.modules.get(name) is parked.module
+        )
         return changes
 
     def dissolve(self) -> None:
