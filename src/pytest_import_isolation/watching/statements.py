@@ -147,9 +147,8 @@ class Statements:
         frame, line, is_certain = self._watch.certain(frame, line)
         trail = self._trail(frame, line, exact=exact and is_certain)
         if not is_certain and len(trail.steps) > 1:
-            trail = trail._replace(
-                steps=trail.steps[:-1]
-            )  # that frame may have gone on to another line since
+            # That frame may have gone on to another line since.
+            trail = trail._replace(steps=trail.steps[:-1])
         self.synchronize()
         self._is_ahead = True
         if changes and trail.steps:

@@ -55,10 +55,8 @@ def recorded_warnings() -> list[Any] | None:
 
 def must_wait(config: pytest.Config) -> bool:
     """Tell whether what children print directly must not come before what this process prints of them."""
-    option, live = (
-        config.option,
-        getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None),
-    )
+    option = config.option
+    live = getattr(config.pluginmanager.get_plugin("logging-plugin"), "log_cli_handler", None)
     return bool(
         getattr(option, "usepdb", False)
         or getattr(option, "trace", False)
