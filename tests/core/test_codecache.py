@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ import pytest
 from pytest_import_isolation import IsolatedImportContext, fresh_import
 from pytest_import_isolation.machinery import code_cache as codecache
 from pytest_import_isolation.machinery.code_cache import CodeCache
+from pytest_import_isolation.machinery.platform import TOOL
 from pytest_import_isolation.watching import lines as linewatch
 from pytest_import_isolation.watching.lines import LineWatch
 
@@ -235,6 +236,17 @@ def test_what_is_not_kept_is_not_read_ahead(
     cache.read_ahead(_NAME, str(source))
     cache.begin(_always)
     assert type(cache.find(SourceFileLoader(_NAME, str(source)), _NAME)) is tuple
+
+
+@pytest.mark.parametrize(
+    ("tools", "is_others"), [((), False), ((TOOL,), False), ((TOOL, TOOL), False), ((TOOL, "coverage"), True)]
+)
+def test_only_tools_of_others_are_in_the_way(
+    tools: tuple[str, ...], is_others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_number = dict(enumerate(tools))
+    monkeypatch.setattr(codecache, "_MONITORING", SimpleNamespace(get_tool=by_number.get))
+    assert codecache.is_monitored() is is_others
 
 
 class _Subclass(SourceFileLoader):

@@ -198,7 +198,7 @@ def is_monitored() -> bool:
     if _MONITORING is None:
         return False
     tools = [*filter(None, map(_MONITORING.get_tool, _TOOLS))]
-    return bool(tools) and tools != [TOOL]
+    return tools.count(TOOL) != len(tools)
 
 
 def _settings() -> tuple[object, ...]:
