@@ -205,7 +205,7 @@ class Forbidding(dict[Any, Any]):
     def keys(self) -> Any:
         raise SystemExit("keys")
 
-    copy = items = values = __getitem__ = __missing__ = keys  # type: ignore[assignment]
+    copy = items = values = __getitem__ = __missing__ = keys  # type: ignore[assignment]  # nobody may call them
 
 
 class Table(dict[Any, Any]):

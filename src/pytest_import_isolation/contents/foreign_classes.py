@@ -40,6 +40,11 @@ class ForeignClasses:
             self._names |= new
             self._look(new, modules(), known)
 
+    @property
+    def has_names(self) -> bool:
+        """Whether classes of any name are looked for."""
+        return bool(self._names)
+
     def look(self, modules: Iterable[object], known: Container[int]) -> None:
         """Look for classes in modules that were executed; see :meth:`name`."""
         self._look(self._names, modules, known)

@@ -21,8 +21,6 @@ class NamedSpaces:
 
     def __init__(self, on_death: Callable[[Space], object], on_find: Callable[[], object]) -> None:
         self._on_find = on_find
-        #: Whether anything is looked for.
-        self.has_names = False
         self._classes = ForeignClasses(on_death, on_find)
         self._paths = PackagePaths(on_death)
 
@@ -36,11 +34,15 @@ class NamedSpaces:
             entries: returns what is loaded: to copy the table costs, and most names are known.
             known: the identities of classes that are looked at anyway.
         """
-        self.has_names = self.has_names or bool(names)
         self._classes.name(names - {PATH}, lambda: entries().values(), known)
         if PATH in names and not self._paths.is_on:
             self._paths.is_on = True
             self.follow(entries())
+
+    @property
+    def has_names(self) -> bool:
+        """Whether anything is looked for."""
+        return self._classes.has_names or self._paths.is_on
 
     @property
     def are_same(self) -> bool:

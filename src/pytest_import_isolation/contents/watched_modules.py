@@ -54,18 +54,17 @@ class Wanting:
         self._files = files
         self._complete = complete
         self._origins = origins
-        # Each import asks: the files asked for last, how many notes of such there were, and their words.
-        self._known_files: Sequence[str] = ()
-        self._notes = 0
-        self._words: list[Set[str]] = []
+        # The words of the files asked for last, and how many files of tests there were.
+        self._known: tuple[Sequence[str], int, list[Set[str]]] = (), 0, []
 
     def words(self) -> list[Set[str]]:
         """Return the words that the test code says, file by file."""
-        files, notes = self._files(), self._origins.notes
-        if files != self._known_files or notes != self._notes:
-            self._words = [*map(self._words_of, self._complete(files))]
-            self._known_files, self._notes = [*files], notes
-        return self._words
+        files, origins = self._files(), self._origins
+        number = len(origins.test_files) + len(origins.plugin_files)
+        if files != self._known[0] or number != self._known[1]:
+            words = [*map(self._words_of, self._complete(files))]
+            self._known = [*files], number, words
+        return self._known[2]
 
 
 class WatchedModules:

@@ -18,8 +18,6 @@ from time import time
 from types import CodeType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, cell_of, read_cells
-from pytest_import_isolation.machinery.modules import class_dictionary
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.platform import TOOL
 
@@ -76,11 +74,6 @@ class CodeCache:
         self._recurring: list[Recurs] = []
         self._left_alone: set[str] = set()
         self._steps = _steps()
-        # Where the versions of the namespaces are read in which the steps stand, and what was read when these
-        # were found to be the same. By then our own method may be one of them, or not.
-        cells = [cell_of(class_dictionary(cls)) for cls in SourceFileLoader.__mro__] if HAS_NUMBERS else []
-        self._cells = [] if None in cells else cells
-        self._seen = b""
         self._replacement = _replacement(self)
 
     def begin(self, recurs: Recurs) -> None:
@@ -128,7 +121,7 @@ class CodeCache:
             return None
         kept = self._kept.get(path)
         if kept is None:  # as for nearly all: asked first, since each import comes here
-            for recurs in self._recurring.copy():
+            for recurs in tuple(self._recurring):
                 if recurs(name, path):
                     break
             else:
@@ -137,7 +130,7 @@ class CodeCache:
             return None
         if name != loader.name or path in self._left_alone:
             return None
-        if not self._are_steps_same() or is_monitored():
+        if _steps() != self._steps or is_monitored():
             return None
         source = _stamp(path)
         if (
@@ -148,16 +141,6 @@ class CodeCache:
         ):
             return kept.code
         return source
-
-    def _are_steps_same(self) -> bool:
-        """Tell whether nobody has replaced what leads from a file to its code."""
-        seen = read_cells(self._cells) if self._cells else b""
-        if seen and seen == self._seen:
-            return True
-        if _steps() != self._steps:
-            return False
-        self._seen = seen
-        return True
 
     def keep(self, path: str, source: _Stamp, code: CodeType) -> None:
         """Keep what has been read.
@@ -197,8 +180,7 @@ def is_monitored() -> bool:
     """Tell whether somebody else uses ``sys.monitoring``."""
     if _MONITORING is None:
         return False
-    tools = [*filter(None, map(_MONITORING.get_tool, _TOOLS))]
-    return tools.count(TOOL) != len(tools)
+    return any(tool is not None and tool != TOOL for tool in map(_MONITORING.get_tool, _TOOLS))
 
 
 def _settings() -> tuple[object, ...]:

@@ -42,17 +42,6 @@ def _version_cell(dictionary: dict[Any, Any]) -> Cell:
 _make_cell: Callable[[dict[Any, Any]], Cell] | None = _cell_type_here and _version_cell
 
 
-def size_cell(items: object) -> Cell | None:
-    """Return where the number of a list's items can be read, as long as the list lives.
-
-    Returns:
-        The cell, or None for what is no list. Ask only if :data:`HAS_NUMBERS`.
-    """
-    if not issubclass(type(items), list):
-        return None
-    return _cell_type_here.from_address(id(items) + object.__basicsize__)
-
-
 def _is_in_place() -> bool:
     """Try whether the version is where it should be: other for every change, and else the same."""
     probe: dict[str, object] = {}
@@ -71,8 +60,7 @@ def _is_in_place() -> bool:
         seen.append(cell.value)
         if probe.copy() != probe or cell.value != seen[-1]:
             return False
-    sizes = [(cell, items) for n in range(3) if (cell := size_cell(items := seen[:n])) is not None]
-    return len(set(seen)) == len(seen) and all(cell.value == len(items) for cell, items in sizes)
+    return len(set(seen)) == len(seen)
 
 
 def cell_of(dictionary: object) -> Cell | None:

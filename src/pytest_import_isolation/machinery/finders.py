@@ -121,13 +121,14 @@ def listed_path(entries: tuple[object, ...]) -> ListedPath:
     """Return a path with the directories as of when finders listed them last. No file system is asked."""
     if not are_strings(entries):
         return entries, ()
-    times: list[object] = []
-    for finder in map(_path_finders().get, entries, repeat(ABSENT)):
-        if type(finder) is FileFinder:
-            times.append(getattr(finder, _TIME, None))
-        else:
-            times.append(ABSENT if finder is None else None)  # where no finder is, there is nothing
-    return entries, tuple(times)
+    finders = map(_path_finders().get, entries, repeat(ABSENT))
+    return entries, tuple([_listed_at(finder) for finder in finders])
+
+
+def _listed_at(finder: object) -> object:
+    if finder is None:  # there is nothing at this entry
+        return ABSENT
+    return getattr(finder, _TIME, None) if type(finder) is FileFinder else None
 
 
 def is_as_listed(path: ListedPath, entries: tuple[object, ...]) -> bool:

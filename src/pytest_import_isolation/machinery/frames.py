@@ -19,15 +19,16 @@ from pytest_import_isolation.machinery.threads import frame_of_main_thread, fram
 #: Kept, because a test may take it away to try what happens without it.
 get_frame: Final = sys._getframe
 _PACKAGE_DIRECTORY: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_IMPORTLIB_FILES: Final = ("<frozen importlib", "<frozen zipimport")
+# A shell around importlib, up to Python 3.11; later ones may have a module of that name.
+_IMP_FILE: Final = os.path.join(os.path.dirname(os.__file__), "imp.py")
+_IMPORTLIB_FILES: Final = (
+    *("<frozen importlib", "<frozen zipimport"),
+    *((_IMP_FILE,) if sys.version_info < (3, 12) else ()),
+)
 _IMPORTLIB_MODULES: Final = ("importlib", "importlib.util")
 #: Calls the hooks of pytest: who called that asked for nothing.
 HOOK_CALLER: Final = "pluggy._callers"
-#: A shell around importlib, up to Python 3.11; later ones may have a module of that name.
-_IMP_FILES: Final = (
-    (os.path.join(os.path.dirname(os.__file__), "imp.py"),) if sys.version_info < (3, 12) else ()
-)
-_MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY, *_IMP_FILES)
+_MACHINERY_FILES: Final = (*_IMPORTLIB_FILES, _PACKAGE_DIRECTORY)
 _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType)
 #: Of a code's flags (``co_flags``): its variables are no mapping of the user's, as in the body of a class.
 CO_OPTIMIZED: Final = 1
@@ -87,7 +88,7 @@ def is_machinery(frame: FrameType) -> bool:
 def is_importlib(frame: FrameType) -> bool:
     """Tell whether a frame belongs to importlib, and its variables are what they are there."""
     return (
-        frame.f_code.co_filename.startswith((*_IMPORTLIB_FILES, *_IMP_FILES))
+        frame.f_code.co_filename.startswith(_IMPORTLIB_FILES)
         or frame.f_globals.get("__name__") in _IMPORTLIB_MODULES
     )
 

@@ -73,7 +73,8 @@ class PluginFixtures:
 
         Unless a fixture of the users' own is set up in the midst of it.
         """
-        if self.plugin_of(fixturedef) is None:
+        maker = self.plugin_of(fixturedef)
+        if maker is None:
             self._read()
             self._calls_users, self._last = True, None
             self._depth += 1
@@ -89,7 +90,7 @@ class PluginFixtures:
         finally:
             self._depth -= 1
             if not self._calls_users:
-                self._attribute_setup(fixturedef, before)
+                self._attribute_setup(maker, before)
             self._was_set_up = not self._depth
             self._calls_users = around or self._calls_users
             # Finalizers run in reverse order: this one before the fixture's own.
@@ -118,13 +119,12 @@ class PluginFixtures:
         self._read()
         self._last = None
 
-    def _attribute_setup(self, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
-        maker = self.plugin_of(fixturedef)
-        if maker is None or not before.holds_still():
+    def _attribute_setup(self, maker: Maker, before: ImportState) -> None:
+        if before.holds_still():
+            self._unread = before, maker
+        else:
             self._unread = None
             self._attribute(maker, before.differences(is_own_finder))
-        else:
-            self._unread = before, maker
 
     def _read(self) -> None:
         """Look at the attributes of packages after the setups of plugins' fixtures."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import _random
 import os
 import random
 from typing import Any
 
 _generator: Any = getattr(random, "_inst", None)
-_Base: Any = random.Random.__bases__[0]
 
 
-class _Unmoved(_Base):  # type: ignore[misc]
+class _Unmoved(_random.Random):
     """Stands behind :class:`random.Random`, whose method Python calls in a child."""
 
     def seed(self, *given: Any) -> None:

@@ -60,7 +60,8 @@ class Entries:
     ) -> None:
         self.contents = contents
         #: The keys, and what stands under them, in order.
-        self.keys, self.values = keys or Identities(contents), Identities(contents.values())
+        self.keys = Identities(contents) if keys is None else keys
+        self.values = Identities(contents.values())
         self._last_keys = self.keys.objects[: -_LAST - 1 : -1]
         # When the table was seen to be the same.
         self._moment = moment
@@ -81,16 +82,11 @@ class Entries:
         if last is not None and last is not before and last.are_of(table):
             return last
         moment = Moment(table)  # before it is looked at: another thread may change it
-        contents, keys = cls._copied(table)
-        found = cls._last[id(table)] = cls(contents, moment, keys)
-        return found
-
-    @classmethod
-    def _copied(cls, table: object) -> tuple[dict[Any, object], Identities]:
-        entries, keys, are_strings = copied(table, cls._strings)
+        contents, keys, are_strings = copied(table, cls._strings)
         if are_strings:
             cls._strings = keys
-        return entries, keys
+        found = cls._last[id(table)] = cls(contents, moment, keys)
+        return found
 
     def are_of(self, table: object) -> bool:
         """Tell whether a table holds the same keys with the very same objects.
@@ -113,11 +109,6 @@ class Entries:
             self._moment = moment
             Entries._last[id(table)] = self  # who looks next need not copy it
         return is_same
-
-    @classmethod
-    def copy_of(cls, table: object) -> dict[Any, object]:
-        """Return what :func:`.entries_in` copies, at less cost."""
-        return cls._copied(table)[0]
 
     def are_beginning_of(self, later: Entries) -> bool:
         """Tell whether other entries begin with these, in order."""

@@ -148,8 +148,6 @@ class Origins:
         self._folders: dict[str, Verdict] = {}
         #: The collected test files and the conftests, in order; there are never fewer.
         self.test_files: dict[str, None] = {}
-        #: Counts what was taken note of: test files, conftests and plugins.
-        self.notes = 0
         #: Those of them that are conftests.
         self.conftests: list[str] = []
         self._test_folders: set[str] = set()
@@ -207,7 +205,6 @@ class Origins:
         """Take note of a collected test file or a conftest: what lies beside it is test code too."""
         if file in self.test_files:
             return
-        self.notes += 1
         self.test_files[file] = None
         self._test_folders.add(os.path.dirname(file))
         if is_conftest(file):
@@ -215,7 +212,6 @@ class Origins:
 
     def note_plugin(self, file: str) -> None:
         """Take note of a module of the project that a conftest, or the command line, made a plugin."""
-        self.notes += 1
         self.plugin_files |= {file}
 
     def is_test_file(self, file: str | None) -> bool:

@@ -70,7 +70,7 @@ def restore(state: ImportState, leave: Leave = lambda leaving: None) -> Restored
 def _restore_containers(state: ImportState) -> bool:
     rebound = dict(state.rebound())
     if "sys.modules" in rebound:
-        now = Entries.copy_of(state.table)
+        now = Entries.of(state.table).contents
         for name, module in state.current_entries().contents.items():
             if now.get(name, ABSENT) is not module:
                 put_entry(state.table, name, module)

@@ -220,7 +220,7 @@ class ImportState:
         now = getattr(sys, "modules", None)
         if now is self.table:
             return Entries.of(self.table, self.index.entries)
-        return Entries({**Entries.copy_of(self.table), **entries_in(now)})
+        return Entries({**Entries.of(self.table).contents, **entries_in(now)})
 
     def changed_bindings(self) -> Iterator[tuple[str, Binding]]:
         """Yield the submodules that their packages hold something else for, with both values."""

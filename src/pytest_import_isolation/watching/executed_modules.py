@@ -16,7 +16,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
-from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, read_cells
 from pytest_import_isolation.machinery.modules import (
     last_keys,
     missing_among,
@@ -276,12 +275,7 @@ class ExecutedModules:
                 is_same = next(keys, None) is (body.behind if self._last is name else self._last)
         except RuntimeError:  # another thread entered something between two of these calls
             last, is_same = next(iter(last_keys(modules, 1)), None), False
-        if (
-            is_same
-            and len(modules) == self._number
-            # What SeenState.shows_same compares first, written out: each import comes here twice.
-            and ((HAS_NUMBERS and read_cells(seen.cells) == seen.signature) or seen.shows_same)
-        ):
+        if is_same and len(modules) == self._number and seen.shows_same:
             self._last = last
         else:
             self._compare(seen, body, wanted)

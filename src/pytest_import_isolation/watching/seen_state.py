@@ -16,7 +16,6 @@ from pytest_import_isolation.machinery.dict_versions import (
     Moment,
     cell_of,
     read_cells,
-    size_cell,
 )
 from pytest_import_isolation.machinery.finders import class_of, import_function, without_own_finder
 from pytest_import_isolation.machinery.lazy_settings import lazy_settings
@@ -29,9 +28,8 @@ from pytest_import_isolation.machinery.modules import (
 )
 from pytest_import_isolation.state.list_changes import LISTS, compare_lists, key_of
 
-#: So many keys more than those that are new are looked at first.
+#: So many keys more than those that are new are looked at first, and among so many what is gone.
 _FEW: Final = 8
-#: Among so many what is gone is looked for first.
 _YOUNG: Final = 16
 #: Hold what is looked at beside modules. As long as their numbers are the same, it is.
 _AROUND: Final = (vars(sys), vars(builtins)) if HAS_NUMBERS else ()
@@ -45,9 +43,10 @@ class SeenState:
     """
 
     __slots__ = (
-        "_around",
+        "_behind",
+        "_cells",
         "_numbers",
-        "cells",
+        "_signature",
         "classes",
         "containers",
         "function",
@@ -56,7 +55,6 @@ class SeenState:
         "lazy_imports",
         "lists",
         "moment",
-        "signature",
     )
 
     def __init__(self, before: SeenState | None = None) -> None:
@@ -70,7 +68,7 @@ class SeenState:
             self.moment = Moment(sys.modules)
             self.keys = _strings(sys.modules)
         #: The lists of ``sys`` themselves, then their items.
-        self.containers: tuple[Any, Any, Any] = sys.path, sys.meta_path, sys.path_hooks
+        self.containers = sys.path, sys.meta_path, sys.path_hooks
         self.lists: list[tuple[object, ...]] = [(*sys.path,), (*sys.meta_path,), (*sys.path_hooks,)]
         self._numbers = tuple(map(len, self.lists))
         self.import_found: object = builtins.__import__
@@ -80,43 +78,38 @@ class SeenState:
             (cls, class_namespace(cls), class_namespace(cls).copy()) for cls in map(class_of, self.lists[1])
         ]
         spaces = [dictionary for _, space, _ in self.classes for dictionary in gc.get_referents(space)]
-        cells = [*map(cell_of, spaces), *map(cell_of, _AROUND)]
-        if HAS_NUMBERS:
-            cells += map(size_cell, self.containers)
-        #: What is read of classes, then of ``sys`` and ``builtins``, and the sizes of the lists.
-        self.cells: list[Cell] = [] if None in cells else cells
-        # Where what is read of sys and builtins stands.
-        self._around = slice(len(spaces) * CELL_SIZE, (len(spaces) + len(_AROUND)) * CELL_SIZE)
-        #: What was read. If all cells hold the same, nothing has changed.
-        self.signature = self._sign()
+        cells = [cell_of(dictionary) for dictionary in (*_AROUND, *spaces)]
+        self._cells: list[Cell] = [] if None in cells else cells
+        # Behind what is read of sys and builtins stands what is read of classes.
+        self._behind = len(_AROUND) * CELL_SIZE if self._cells else 0
+        self._signature = self._sign()
 
     def _sign(self) -> Any:
-        if self.cells:
-            return read_cells(self.cells)
+        if self._cells:
+            return read_cells(self._cells)
         # Without versions. What was there is alive, so nothing else can have its identity.
         return [[*map(id, space.values())] for _, space, _ in self.classes]
 
     @property
     def shows_same(self) -> bool:
         """Whether, at a glance and beside modules, all is as it was."""
-        if HAS_NUMBERS and self.cells:
-            if read_cells(self.cells) == self.signature:
-                return True
-        elif tuple(map(len, self.containers)) != self._numbers:
-            return False
         path, meta_path, path_hooks = self.containers
-        now, around = self._sign(), self._around
+        if (len(path), len(meta_path), len(path_hooks)) != self._numbers:
+            return False
+        # This is asked twice for each import, and nearly always answered here.
+        if _AROUND and self._cells and read_cells(self._cells) == self._signature:
+            return True
+        now = self._sign()
         is_same = (
             path is sys.path
             and meta_path is sys.meta_path
             and path_hooks is sys.path_hooks
             and builtins.__import__ is self.import_found
             and lazy_settings() is self.lazy_imports
-            and now[: around.start] == self.signature[: around.start]
-            and now[around.stop :] == self.signature[around.stop :]
+            and now[self._behind :] == self._signature[self._behind :]
         )
         if is_same:
-            self.signature = now  # something else is different in sys
+            self._signature = now  # something else is different in sys
         return is_same
 
     def follow(self) -> None:
@@ -165,9 +158,8 @@ class SeenState:
             behind: so many others may stand behind them, since they were taken out and put in again.
         """
         number = len(sys.modules) - len(self.keys)
-        if number <= 0:
-            return []
-        known, among = self.keys, last_keys(sys.modules, number + behind)
+        among = last_keys(sys.modules, number + behind) if number > 0 else []
+        known = self.keys
         return [key for key in reversed(among) if type(key) is str and key not in known]
 
     def changes_to(self, now: SeenState) -> Iterator[tuple[str, object, object]]:

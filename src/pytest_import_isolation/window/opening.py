@@ -69,8 +69,7 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
         return False
     if window.contents is not None:
         window.contents.start()
-    if site is not None:
-        window.open_at(site)
+    window.opened_by = site or window.opened_by
     EXECUTED.start()
     window.log.hear_ends(EXECUTED)
     _join_the_others(window)

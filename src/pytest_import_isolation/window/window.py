@@ -132,14 +132,14 @@ class Window:
         self.is_alone = is_alone
         self.is_long = is_long
         frame = calling_frame()
-        # The files whose code runs in it in its own name, beside that which opened it.
-        self._test_files: list[str] = []
-        self.open_at(site or importer_at(frame))
+        #: Where it was opened.
+        self.opened_by = site or importer_at(frame)
         # A block at the top level of a module binds what it imports in that module: what the block
         # itself did there does not count as something that survives it.
         at_top_level = frame is not None and frame.f_code.co_name == "<module>"
         #: Identities of the namespaces whose references do not count.
         self.disregarded = {id(frame.f_globals)} if frame is not None and at_top_level else set()
+        self._test_files: list[str] = []
         #: What takes off the import system what blocks modules and watches who asks for them.
         self.undo: list[Callable[[], object]] = []
         self.absent = AbsentModules(origins)
@@ -165,12 +165,6 @@ class Window:
         if self.opened_by is None:
             return f"the {self.title}"
         return f"the {self.title} opened at {self.opened_by.file}:{self.opened_by.line}"
-
-    def open_at(self, site: Importer | None) -> None:
-        """Note where it is opened."""
-        #: The line that opened it.
-        self.opened_by = site
-        self._own_files = [*([] if site is None else [site.file]), *self._test_files]
 
     @property
     def is_plain(self) -> bool:
@@ -210,7 +204,7 @@ class Window:
 
     def writing_files(self) -> Sequence[str]:
         """Return the files of the test code that runs in it."""
-        return self._own_files if self.test_code is None else self.test_code
+        return self.test_files() if self.test_code is None else self.test_code
 
     def disregard(self, module: object) -> None:
         """Let references of a surviving module be no reason to keep what it refers to."""
@@ -218,11 +212,10 @@ class Window:
         file = (namespace(module) or {}).get("__file__")
         if type(file) is str:
             self._test_files.append(file)
-            self._own_files.append(file)
 
     def test_files(self) -> list[str]:
         """Return the files whose code runs in it in its own name."""
-        return self._own_files
+        return self._test_files if self.opened_by is None else [self.opened_by.file, *self._test_files]
 
     def is_test_code(self, module: object) -> bool:
         """Tell whether a module is a test file, a conftest, or the file that opened this window."""
