@@ -1363,6 +1363,123 @@ def test_what_the_fixture_of_a_plugin_did_before_it_asked_for_another_is_the_plu
     assert run.kinds == [("fake-left", "by_test"), ("fake-left", "late")]
 
 
+#: Where users' code runs beside the fixtures of a plugin, and rebinds an attribute or enters a fake.
+_BESIDE_PLUGINS: Final = {
+    "test that asks for them": """
+        def test_it(request):
+            request.getfixturevalue("first")
+            {change}
+            request.getfixturevalue("second")
+    """,
+    "fixture that asks for one": """
+        @pytest.fixture
+        def mine(request):
+            request.getfixturevalue("first")
+            {change}
+
+        def test_it(mine, second): pass
+    """,
+    "setup between them": """
+        @pytest.fixture
+        def mine(first):
+            {change}
+
+        def test_it(first, mine, second): pass
+    """,
+    "teardown between them": """
+        @pytest.fixture
+        def mine(first):
+            yield
+            {change}
+
+        @pytest.fixture
+        def last(mine, second): pass
+
+        def test_it(last): pass
+    """,
+    "teardown of a wider fixture": """
+        @pytest.fixture(scope="module")
+        def mine():
+            yield
+            {change}
+
+        def test_it(mine, first): pass
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("app.sub = types.ModuleType('app.sub')", ("stale-attribute", "app.sub")),
+        ("sys.modules['fake'] = types.ModuleType('fake')", ("fake-left", "fake")),
+    ],
+)
+@pytest.mark.parametrize("where", _BESIDE_PLUGINS)
+def test_what_users_code_does_beside_the_fixtures_of_a_plugin_is_its_own(
+    suite: Suite, where: str, change: str, kind: tuple[str, str]
+) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/sub.py": "",
+            "lib/site-packages/plug.py": """
+                import pytest
+
+                @pytest.fixture
+                def first(): yield
+
+                @pytest.fixture
+                def second(): yield
+
+                @pytest.fixture(autouse=True)
+                def everywhere(): yield
+            """,
+            "tests/test_a.py": "import sys, types, pytest, app.sub\n"
+            + dedent(_BESIDE_PLUGINS[where]).format(change=change),
+        },
+        "-p",
+        "plug",
+        env={
+            "PYTHONPATH": f"{suite.python_path}:{suite.root}:{suite.root / 'lib' / 'site-packages'}",
+        },
+    )
+    assert run.kinds == [kind]
+
+
+@pytest.mark.parametrize("when", ["setup", "teardown"])
+def test_what_one_of_several_fixtures_of_plugins_does_to_a_package_is_the_plugins(
+    suite: Suite, when: str
+) -> None:
+    change = "app.sub = types.ModuleType('app.sub')"
+    run = suite.run(
+        {
+            "lib/site-packages/app/__init__.py": "",
+            "lib/site-packages/app/sub.py": "",
+            "lib/site-packages/plug.py": f"""
+                import types, pytest, app.sub
+
+                @pytest.fixture
+                def first(): yield
+
+                @pytest.fixture
+                def second(first):
+                    {change if when == "setup" else "pass"}
+                    yield
+                    {change if when == "teardown" else "pass"}
+
+                @pytest.fixture
+                def third(second): yield
+            """,
+            "tests/test_a.py": "def test_it(third): pass",
+        },
+        "-p",
+        "plug",
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert not run.kinds
+
+
 _PLUGIN: Final = """
     import sys, types, pytest
     done = []

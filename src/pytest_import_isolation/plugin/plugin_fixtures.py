@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator
-from typing import Any, Final
+from collections.abc import Generator
+from typing import Any, Final, Protocol
 
 import pytest
 
@@ -44,11 +44,13 @@ class PluginFixtures:
         # The state of a moment ago: some plugins have a dozen for each test. Not kept while users' code runs,
         # since it holds modules.
         self._last: ImportState | None = None
-        # Whether the last that was seen was the end of the setup of a plugin's fixture.
-        self._was_set_up = False
-        # The state since which the attributes of packages were not looked at, and the plugin that has set up
-        # a fixture last: several follow each other, and to look at them takes most of the time.
+        # Whether the last that was seen was the end of the setup or teardown of a plugin's fixture.
+        self._is_fresh = False
+        # The state since which the attributes of packages were not looked at, and the plugin whose fixture
+        # was set up or torn down last: several follow each other, and to look at them takes most of the time.
         self._unread: tuple[ImportState, Maker] | None = None
+        # Whether tests are set up or torn down now: then nothing but pytest runs between two fixtures.
+        self._is_in_phase = False
 
     def plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
         """Return the module of an installed plugin that defines a fixture, None for any other fixture."""
@@ -81,6 +83,8 @@ class PluginFixtures:
             yield
             self._depth -= 1
             self._last = None
+            # Before the teardown: finalizers run in reverse order.
+            fixturedef.addfinalizer(self._read)
             return
         around, self._calls_users = self._calls_users, False
         before = self._take()
@@ -90,44 +94,46 @@ class PluginFixtures:
         finally:
             self._depth -= 1
             if not self._calls_users:
-                self._attribute_setup(maker, before)
-            self._was_set_up = not self._depth
+                self._compare(maker, before)
             self._calls_users = around or self._calls_users
-            # Finalizers run in reverse order: this one before the fixture's own.
+            self._end(fixturedef)
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         self._torn_down[id(fixturedef)] = self._take()
 
     def _take(self) -> ImportState:
-        was_set_up, self._was_set_up = self._was_set_up, False
-        # Nothing but pytest runs after a setup, unless it is a part of another fixture's.
-        if self._last is None or not (was_set_up or self._lasts(self._last)):
+        is_fresh, self._is_fresh = self._is_fresh, False
+        # Nothing but pytest runs after a fixture, unless that is a part of another one. In one that asks for
+        # another, anything may have run.
+        if self._last is None or not (is_fresh or self._last.is_unchanged()):
             self._read()
             self._last = ImportState.capture()
             if not self._manager.has_plugin(_HOOKS_OF_TESTS):
-                self._manager.register(_Phases(self.forget_state), _HOOKS_OF_TESTS)
+                self._manager.register(_Phases(self._begin_phase), _HOOKS_OF_TESTS)
         return self._last
 
-    def _lasts(self, state: ImportState) -> bool:
-        # Between two fixtures little runs: hooks, finalizers that belong to no fixture. In one that asks for
-        # another, anything may have run.
-        return state.is_unchanged() if self._depth else state.shows_same_entries()
-
-    def forget_state(self) -> None:
+    def _begin_phase(self, *, is_for_fixtures: bool) -> None:
         """Keep no state: users' code runs."""
         self._read()
         self._last = None
+        self._is_in_phase = is_for_fixtures
 
-    def _attribute_setup(self, maker: Maker, before: ImportState) -> None:
-        if before.holds_still():
+    def _end(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self._is_fresh = self._is_in_phase and not self._depth
+        if not self._is_fresh or fixturedef.scope != "function":  # which is judged at once
+            self._read()
+
+    def _compare(self, maker: Maker | None, before: ImportState) -> None:
+        """Let a plugin answer for what has changed in the setup or teardown of its fixture."""
+        if maker is not None and before.holds_still():
             self._unread = before, maker
         else:
             self._unread = None
             self._attribute(maker, before.differences(is_own_finder))
 
     def _read(self) -> None:
-        """Look at the attributes of packages after the setups of plugins' fixtures."""
+        """Look at the attributes of packages after plugins' fixtures."""
         if self._unread is not None:
             (before, maker), self._unread = self._unread, None
             self._attribute(maker, NO_DIFFERENCE._replace(bindings=dict(before.changed_bindings())))
@@ -139,8 +145,9 @@ class PluginFixtures:
         before = self._torn_down.pop(id(fixturedef), None)
         if before is None:
             self._last = None
-        else:
-            self._attribute(self.plugin_of(fixturedef), before.differences(is_own_finder))
+            return
+        self._compare(self.plugin_of(fixturedef), before)
+        self._end(fixturedef)
 
     def _attribute(self, maker: Maker | None, difference: Difference) -> None:
         if not difference:
@@ -154,27 +161,42 @@ class PluginFixtures:
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
 
 
+class _Begin(Protocol):
+    """What is called when a phase of a test begins or ends."""
+
+    def __call__(self, *, is_for_fixtures: bool) -> object:
+        """Take note of it.
+
+        Args:
+            is_for_fixtures: whether fixtures are set up or torn down from now on.
+        """
+
+
 class _Phases:
     """The hooks of the phases of tests.
 
     Args:
-        begin: called when one begins.
+        begin: called when one begins, and when the last is over.
     """
 
-    def __init__(self, begin: Callable[[], None]) -> None:
+    def __init__(self, begin: _Begin) -> None:
         self._begin = begin
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         """Tell of it."""
-        self._begin()
+        self._begin(is_for_fixtures=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
         """Tell of it."""
-        self._begin()
+        self._begin(is_for_fixtures=False)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self) -> None:
-        """Tell of it."""
-        self._begin()
+    # Within those who judge what the teardown has changed. Users' code may raise here: a wrapper of the new
+    # style is a frame in its traceback.
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None, Any, None]:
+        """Tell of it, and of its end."""
+        self._begin(is_for_fixtures=True)
+        yield
+        self._begin(is_for_fixtures=False)

@@ -98,10 +98,10 @@ def _with_contents(changes: Changes, window: Window) -> Changes:
 
 
 def close_untouched(window: Window) -> bool:
-    """Close a window if nothing at all happened in it, as in most tests; tell whether that was so."""
+    """Close a window if nothing in it has to be undone, as in most tests; tell whether that was so."""
     if innermost_window() is not window or not window.is_pristine or window.older is not None:
         return False
-    if window.all_differences() or not (window.contents is None or window.contents.holds_still()):
+    if window.all_differences() or not (window.contents is None or window.contents.is_left_alone()):
         return False
     window.stop_watching()
     _leave_the_others(window)

@@ -72,6 +72,18 @@ class WindowContents:
         """Look at what modules hold from now on."""
         CONTENTS.start(self._wanting)
 
+    def start_again(self) -> bool:
+        """Look from now on again, as long as the same test code runs, unless something was undone before.
+
+        Modules may have changed what is their own meanwhile: that is what there is around the window now.
+        """
+        if self._judged:
+            return False
+        self.start()
+        if not self.is_harmless:
+            self.around = CONTENTS.take()
+        return True
+
     def stop(self) -> None:
         """Look no more."""
         CONTENTS.stop(self._wanting)
@@ -86,9 +98,9 @@ class WindowContents:
         """Whether nobody needs to look: no text says anything that could write, and nothing was imported."""
         return self._is_harmless and not (self._log.importers or self._log.reloads)
 
-    def holds_still(self) -> bool:
-        """Tell whether nothing at all has changed since that test code could have changed."""
-        return self.is_harmless or CONTENTS.take() is self.around
+    def is_left_alone(self) -> bool:
+        """Tell whether nothing has to be undone: modules may have changed what is theirs, as caches are."""
+        return not self.find()
 
     def find(self) -> Findings:
         """Return what test code did up to now."""

@@ -52,7 +52,7 @@ def open_window(window: Window, after: ImportState | None = None) -> None:
 
 
 def reopen_window(window: Window, site: Importer | None) -> bool:
-    """Open a window again that was closed a moment ago, if nothing ever happened in it, or since.
+    """Open a window again that was closed a moment ago, if nothing was undone, and no import state is new.
 
     Args:
         window: the window.
@@ -64,11 +64,9 @@ def reopen_window(window: Window, site: Importer | None) -> bool:
     if not window.is_pristine:
         return False
     FINDER.listen(window.log)
-    if not window.around.holds_still() or (window.contents and not window.contents.holds_still()):
+    if not window.around.holds_still() or (window.contents and not window.contents.start_again()):
         FINDER.unlisten(window.log)
         return False
-    if window.contents is not None:
-        window.contents.start()
     window.opened_by = site or window.opened_by
     EXECUTED.start()
     window.log.hear_ends(EXECUTED)
