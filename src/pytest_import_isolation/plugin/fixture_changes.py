@@ -5,7 +5,7 @@ The setups of xunit and unittest, such as ``setUpClass``, are such fixtures, too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_functions import has_fixture
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
 from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.plugin.users_code import UsersCode
 from pytest_import_isolation.report.records import INFO, MODULE_KINDS, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
@@ -68,7 +69,7 @@ class FixtureChanges:
         tainted: records what was imported while such a fixture had something faked.
         contents: does the same for what modules hold.
         originals: knows what fakes were left in the place of.
-        is_plugins: tells whether a fixture is that of an installed plugin, which answers for itself.
+        users_code: is told which fixtures are set up and torn down, and knows those of plugins.
         isolates: whether what a file's tests leave goes when the last of them is over.
     """
 
@@ -81,15 +82,15 @@ class FixtureChanges:
         tainted: TaintedModules,
         contents: ContentBoundaries,
         originals: Originals,
+        users_code: UsersCode,
         *,
-        is_plugins: Callable[[pytest.FixtureDef[Any]], object],
         isolates: bool,
     ) -> None:
-        self._is_plugins = is_plugins
         self._isolates = isolates
         self._runner = runner
         self._contents = contents
         self._originals = originals
+        self._users_code = users_code
         self._origins = origins
         self._judge = judge
         self._found = found
@@ -122,13 +123,14 @@ class FixtureChanges:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, None]:
         """Attribute to a fixture of a wider scope what its setup changes, until it is torn down."""
+        self._users_code.begin_fixture(fixturedef)
         if fixturedef.scope == "function":
             yield
             return
         of_fixtures = self._contents.of_fixtures
         contents = of_fixtures.begin(fixturedef, is_looked_at=self._contents.looks_at_fixtures)
         try:
-            if self._is_plugins(fixturedef):
+            if self._users_code.is_plugins(fixturedef):
                 yield
             else:
                 yield from self._set_up(fixturedef, request)
@@ -202,6 +204,7 @@ class FixtureChanges:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Report what a fixture of a wider scope did not undo."""
+        self._users_code.end_fixture(fixturedef)
         self._contents.of_fixtures.finish(fixturedef, ends_with_file=ends_with_file(fixturedef))
         _, living = self._living.pop(id(fixturedef), (None, None))
         if living is None:

@@ -34,6 +34,7 @@ from pytest_import_isolation.plugin.phases import Phases
 from pytest_import_isolation.plugin.plugin_fixtures import PluginFixtures
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root
+from pytest_import_isolation.plugin.users_code import UsersCode
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Polluter, Report
 from pytest_import_isolation.report.seen_from import relocation
 from pytest_import_isolation.state.origins import Origins
@@ -90,21 +91,12 @@ class Observer:
         self.boundaries = Boundaries(
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
-        self._fixture_changes = fixture_changes = FixtureChanges(
-            runner,
-            origins,
-            watch.judge,
-            watch.found,
-            watch.tainted,
-            self.boundaries.contents,
-            self.boundaries.originals,
-            is_plugins=plugin_fixtures.plugin_of,
-            isolates=isolates,
-        )
+        self._users_code = users_code = UsersCode(config.pluginmanager, origins, plugin_fixtures.plugin_of)
+        fixture_changes = self._fixture_changes = self._follow_fixtures(origins, isolates=isolates)
         self._blame_hint = BlameHint(config)
         # The node id of the test that was reported first.
         self._first = ""
-        self._phases = Phases(sources, self.boundaries, watch, fixture_changes, isolates=isolates)
+        self._phases = Phases(sources, self.boundaries, watch, fixture_changes, users_code, isolates=isolates)
         self._sections = self._tell_failures(config, settings, origins)
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
@@ -135,6 +127,20 @@ class Observer:
             lambda: self._log.reloads,
             is_on=settings.contents != "off",
             is_undone=settings.isolate is not None and settings.contents == "undo",
+        )
+
+    def _follow_fixtures(self, origins: Origins, *, isolates: bool) -> FixtureChanges:
+        watch = self._leak_watch
+        return FixtureChanges(
+            self._runner,
+            origins,
+            watch.judge,
+            watch.found,
+            watch.tainted,
+            self.boundaries.contents,
+            self.boundaries.originals,
+            self._users_code,
+            isolates=isolates,
         )
 
     def _tell_failures(self, config: pytest.Config, settings: Settings, origins: Origins) -> LeakSections:
@@ -168,6 +174,7 @@ class Observer:
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Attribute what changed to a conftest that was just loaded."""
+        self._users_code.note_plugin()
         file = getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
         if file and is_conftest(file):
             self._expect(Path(file), file)
@@ -225,19 +232,19 @@ class Observer:
             self._phases.end_test(item)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Note what a test changed up to now that is run again."""
-        self._phases.begin_again()
+        self._phases.begin_again(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
         """Note what the setup of a test changed."""
-        self._phases.begin_phase("call")
+        self._phases.begin_call()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Note what the call of a test changed."""
-        self._phases.begin_phase("teardown")
+        self._phases.begin_teardown(item, nextitem)
         self._fixture_changes.begin_teardowns(item)
 
     @pytest.hookimpl(tryfirst=True)

@@ -13,6 +13,7 @@ from pytest_import_isolation.plugin.boundaries import Boundaries
 from pytest_import_isolation.plugin.content_boundaries import note_lines
 from pytest_import_isolation.plugin.fixture_changes import FixtureChanges
 from pytest_import_isolation.plugin.sources import Sources
+from pytest_import_isolation.plugin.users_code import UsersCode
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.single_changes import single_changes
 
@@ -25,6 +26,7 @@ class Phases:
         boundaries: judges what is different.
         leak_watch: is told which test runs, and its phase.
         fixture_changes: what fixtures of a wider scope answer for.
+        users_code: tells in which phases users' code runs.
         isolates: whether what a test leaves goes with the last test of its file.
     """
 
@@ -34,6 +36,7 @@ class Phases:
         boundaries: Boundaries,
         leak_watch: LeakWatch,
         fixture_changes: FixtureChanges,
+        users_code: UsersCode,
         *,
         isolates: bool,
     ) -> None:
@@ -42,7 +45,10 @@ class Phases:
         self._attribution = boundaries.attribution
         self._leak_watch = leak_watch
         self._fixture_changes = fixture_changes
+        self._users_code = users_code
         self._isolates = isolates
+        # The phase that answers for what the last look at the running test finds.
+        self._last_phase = "teardown"
         # The file whose tests run, and what statements in its text could do by themselves: change the import
         # state, or at least rebind an attribute for a submodule.
         self._file: Path | None = None
@@ -67,22 +73,46 @@ class Phases:
             self._boundaries.contents.begin_tests(item.path)
         self._attribution.begin_test()
         self._fixture_changes.begin_test()
+        self._users_code.begin_test(item)
+        self._last_phase = "teardown"
 
-    def begin_again(self) -> None:
+    def begin_again(self, item: pytest.Item) -> None:
         """Go back to the setup, if a test runs again within the same test protocol."""
         here = self._leak_watch.here
         if here is not None and here.phase != "setup":
-            self.begin_phase("setup")
+            self._end_phase(here, "setup")
+            self._users_code.begin_test(item)
+            self._last_phase = "teardown"
 
-    def begin_phase(self, phase: str) -> None:
-        """Take note of what the phase before changed.
-
-        Args:
-            phase: the phase that begins.
-        """
+    def begin_call(self) -> None:
+        """Take note of what the setup changed."""
         here = self._leak_watch.here
         if here is None:  # the hook was called for no test of this run
             return
+        if self._users_code.ran_in_setup or runs_threads():
+            self._end_phase(here, "call")
+        else:
+            self._attribution.end_phase("setup", (), has_attributes=True)
+            self._leak_watch.here = Polluter(here.nodeid, "call")
+        self._boundaries.contents.begin_call()
+
+    def begin_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Take note of what the call changed; later, if nothing of the users' own runs in the teardown.
+
+        Args:
+            item: the test.
+            nextitem: the one that runs next.
+        """
+        here = self._leak_watch.here
+        if here is None:
+            return
+        if here.phase != "call" or self._users_code.runs_in_teardown(item, nextitem) or runs_threads():
+            self._end_phase(here, "teardown")
+        else:
+            self._last_phase = "call"
+            self._leak_watch.here = Polluter(here.nodeid, "teardown")
+
+    def _end_phase(self, here: Polluter, following: str) -> None:
         if runs_threads():
             self._attribution.note_threads(here)
         base = self._boundaries.base
@@ -95,9 +125,7 @@ class Phases:
         contents = self._boundaries.contents
         if contents.may_be_written and (self._may_rebind or here.phase == "setup"):
             contents.end_phase(here.phase)
-        if phase == "call":
-            contents.begin_call()
-        self._leak_watch.here = Polluter(here.nodeid, phase)
+        self._leak_watch.here = Polluter(here.nodeid, following)
 
     def end_test(self, test: pytest.Item) -> None:
         """Judge what is different after a test."""
@@ -111,7 +139,7 @@ class Phases:
             self._end_with_changes(test)
         self._boundaries.take_patched_imports()
         if may_be_written:
-            self._boundaries.contents.cut(Polluter(test.nodeid, "teardown"))
+            self._boundaries.contents.cut(Polluter(test.nodeid, self._last_phase))
         self._boundaries.test = None
         self._leak_watch.here = None
 
@@ -128,9 +156,9 @@ class Phases:
     def _end_with_changes(self, test: pytest.Item) -> None:
         first = len(self._boundaries.found.leaks)
         note_lines(self._leak_watch.places, test)
-        # What the setup and the call left was noted; the rest is the teardown's.
+        # What the phases before left was noted; the rest is the last one's.
         self._boundaries.cut(
-            Polluter(test.nodeid, "teardown"),
+            Polluter(test.nodeid, self._last_phase),
             explained=self._fixture_changes.explained,
             taken_away=self._fixture_changes.taken_away,
         )
