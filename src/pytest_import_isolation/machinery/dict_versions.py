@@ -137,6 +137,10 @@ class Moment:
         """Whether the dictionary has versions."""
         return self._cell is not None
 
+    def is_of(self, dictionary: object) -> bool:
+        """Tell whether this is that dictionary, changed since or not."""
+        return dictionary is self._dictionary
+
     def lasts_for(self, dictionary: object) -> bool:
         """Tell whether this is that dictionary, and known to be unchanged since."""
         cell = self._cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from operator import is_, itemgetter
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar, Final
 
@@ -122,6 +122,11 @@ def _identities(values: Sequence[object]) -> tuple[int, ...]:
     return (*found, *map(id, anchors), *map(id, map(type, anchors)))
 
 
+def _each_identity(values: Sequence[object]) -> list[tuple[int, int]]:
+    """Return for each of some values what tells it from others. Nothing is kept alive."""
+    return [*zip(map(id, values), map(id, map(type, values)), strict=True)]
+
+
 def _anchor(function: Any) -> object:
     """Return what tells a function or method from another one that has taken its place in memory."""
     return function.__self__ if type(function) is MethodType else function.__globals__
@@ -205,13 +210,21 @@ class _Referrer:
         # What is in containers and instances, and how often something else was in them.
         self._picture: _Picture | None = None
         self._changes = 0
-        name = space.get("__name__")
-        for key, value in list(space.items()):
+        held = list(space.items())
+        # The names in it, and what tells apart what it holds under them.
+        self._names = [key for key, _ in held]
+        self._held = _each_identity([value for _, value in held])
+        for key, value in held:
             is_class = self._note(space, key, key, value)
-            if is_class and type(name) is str and class_home(value) == name:
+            if is_class and self._defines(space, value):
                 self._note_class(key, value)
         self._has_cells = None not in self._cells
         self._versions = read_cells(self._cells) if self._has_cells else b""
+
+    @staticmethod
+    def _defines(space: Mapping[str, Any], cls: type) -> bool:
+        name = space.get("__name__")
+        return type(name) is str and class_home(cls) == name
 
     def _note_class(self, where: str, cls: type) -> None:
         space = class_namespace(cls)
@@ -258,10 +271,47 @@ class _Referrer:
 
     def is_of(self, space: object) -> bool:
         """Tell whether this is that namespace, and nothing in it has changed but what is in containers."""
-        if not (self._has_cells and self._moment.lasts_for(space)):
+        return self._moment.lasts_for(space) and self._has_same_classes()
+
+    def _has_same_classes(self) -> bool:
+        if not self._has_cells:
             return False
         alive = [reference() for reference in self._classes]  # as long as their versions are read
         return None not in alive and read_cells(self._cells) == self._versions
+
+    def follow(self, space: dict[str, Any]) -> bool:
+        """Take note of what else the namespace holds now under the same names; tell whether that is all."""
+        moment = Moment(space)
+        if not self._moment.is_of(space) or not self._has_same_classes():
+            return False
+        names, values = [*space], [*space.values()]
+        if len(names) != len(values) or len(names) != len(self._names):
+            return False
+        identities = _each_identity(values)
+        changed = [at for at, one in enumerate(identities) if one != self._held[at]]
+        is_class = any(
+            issubclass(type(values[at]), type) and self._defines(space, values[at]) for at in changed
+        )
+        if is_class or not all(map(is_, names, self._names)):
+            return False
+        for at in changed:
+            self._forget(space, names[at])
+            before = len(self._waiting) + len(self._parts)
+            self._note(space, names[at], names[at], values[at])
+            if before != len(self._waiting) + len(self._parts):
+                self._picture = None
+        for value in values:  # of another module may be what has taken the place of something in memory
+            if not is_plain_value(value):
+                self._note_value(value)
+        self._held, self._moment = identities, moment
+        return True
+
+    def _forget(self, space: Mapping[str, Any], key: object) -> None:
+        before = len(self._waiting) + len(self._parts)
+        self._waiting = [one for one in self._waiting if one.holder is not space or one.key is not key]
+        self._parts = [one for one in self._parts if one.holder is not space or one.key is not key]
+        if before != len(self._waiting) + len(self._parts):
+            self._picture = None
 
     def references(self, space: Mapping[str, object], modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what :meth:`.NewModules.references` does."""
@@ -340,6 +390,6 @@ class Referrers:
             yield from modules.references(space)
             return
         known = self._known.get(name)
-        if known is None or not known.is_of(space):
+        if known is None or not (known.is_of(space) or known.follow(space)):
             known = self._known[name] = _Referrer(space, modules.is_holder)
         yield from known.references(space, modules)
