@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from pytest_import_isolation import IsolatedImportContext, fake_module, fresh_import, missing_modules
+from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.errors import (
     ExtensionModuleError,
     ParameterError,
@@ -202,7 +203,8 @@ def test_a_mistake_is_told_without_a_suggestion_where_difflib_is_missing() -> No
     ],
 )
 def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expected: bool) -> None:
-    assert Sources().may_rebind(_test_file(tmp_path, text)) is expected
+    for sources in (Sources(), Sources(SourceWrites())):
+        assert sources.may_rebind(_test_file(tmp_path, text)) is expected
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,8 @@ def test_texts_that_could_rebind_an_attribute(tmp_path: Path, text: str, expecte
     ],
 )
 def test_texts_that_could_change_the_import_state(tmp_path: Path, text: str, expected: bool) -> None:
-    assert Sources().may_write(_test_file(tmp_path, text)) is expected
+    for sources in (Sources(), Sources(SourceWrites())):
+        assert sources.may_write(_test_file(tmp_path, text)) is expected
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Observer:
         self._runner = runner
         self._interruptions = interruptions
         self._log = ImportLog()
-        sources, isolates = Sources(), settings.isolate is not None
+        sources, isolates = Sources(Writers.of(origins).sources), settings.isolate is not None
         self._leak_watch = watch = LeakWatch(
             config.rootpath,
             origins,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pytest_import_isolation.contents.source_writes import may_write_attributes
+from pytest_import_isolation.contents.source_writes import SourceWrites, may_write_attributes
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.machinery.syntax import called, parsed, walk
@@ -35,9 +35,14 @@ _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 class Sources:
-    """Reads files and directories once."""
+    """Reads files and directories once.
 
-    def __init__(self) -> None:
+    Args:
+        texts: has the texts of source files that others read, too.
+    """
+
+    def __init__(self, texts: SourceWrites | None = None) -> None:
+        self._texts = texts
         self._changing: dict[Path, bool] = {}
         self._mentioning: dict[Path, bool] = {}
         self._writing: dict[Path, bool] = {}
@@ -47,6 +52,8 @@ class Sources:
         self._last: tuple[Path | None, str] = None, ""
 
     def _text(self, path: Path) -> str:
+        if self._texts is not None and path.suffix == ".py":
+            return self._texts.text(str(path))
         if path is not self._last[0]:
             self._last = path, text_of(path)
         return self._last[1]
@@ -76,7 +83,10 @@ class Sources:
     def may_rebind(self, path: Path) -> bool:
         """Tell whether statements of a file could write to attributes of others by themselves."""
         if path not in self._rebinding:
-            self._rebinding[path] = may_write_attributes(self._text(path))
+            if self._texts is not None and path.suffix == ".py":
+                self._rebinding[path] = self._texts.may_write(str(path))
+            else:
+                self._rebinding[path] = may_write_attributes(self._text(path))
         return self._rebinding[path]
 
     def imports(self, path: Path, name: str) -> bool:

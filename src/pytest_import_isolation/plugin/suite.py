@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.paths import CONFTEST, is_conftest
 from pytest_import_isolation.plugin.conftest_worlds import ConftestWorlds
 from pytest_import_isolation.plugin.executions import Executions
@@ -53,7 +54,7 @@ class SuiteIsolation:
         interruptions: Interruptions,
     ) -> None:
         self._interruptions = interruptions
-        sources = Sources()
+        sources = Sources(Writers.of(origins).sources)
         finds_beside, puts_first = settings.finds_beside, settings.puts_first
         self._suite = suite = SuiteWorlds(settings, runner, origins, boundaries, executions, sources)
         self._files = FileWorlds(
