@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator
+from types import FunctionType, MethodType
 from typing import Any, Final, Protocol
 
 import pytest
@@ -61,11 +62,15 @@ class PluginFixtures:
         return maker
 
     def _find_plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
-        code = getattr(fixturedef.func, "__code__", None)
-        file = getattr(code, "co_filename", "")
-        if not self._origins.is_installed(file) or fixturedef.baseid:
+        function: Any = fixturedef.func
+        if type(function) is MethodType:
+            function = function.__func__
+        if type(function) is not FunctionType or fixturedef.baseid:
             return None
-        name = str(getattr(fixturedef.func, "__module__", ""))
+        file = function.__code__.co_filename
+        if not self._origins.is_installed(file):
+            return None
+        name = str(function.__module__)
         return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file, is_call=True)
 
     # Users' code may raise here: a wrapper of the new style is a frame in its traceback.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final
 
 import pytest
@@ -141,10 +142,12 @@ class UsersCode:
 
     def _is_quiet(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
         function: Any = fixturedef.func
-        home = getattr(function, "__module__", None)
+        if type(function) is not FunctionType:  # some object with attributes of its own
+            return False
+        home: object = function.__module__
         if type(home) is not str or top_level(home) != "_pytest":
             return False
-        return fixturedef.argname in _QUIET or getattr(function, "__name__", "") == _OF_PARAMETERS
+        return fixturedef.argname in _QUIET or function.__name__ == _OF_PARAMETERS
 
     def _is_users(self, kind: type) -> bool:
         """Tell whether a class of nodes is users' own."""
