@@ -294,24 +294,21 @@ class _Referrer:
         )
         if is_class or not all(map(is_, names, self._names)):
             return False
+        holders = self._holders()
         for at in changed:
-            self._forget(space, names[at])
-            before = len(self._waiting) + len(self._parts)
+            self._waiting = [one for one in self._waiting if one.where is not names[at]]
+            self._parts = [one for one in self._parts if one.where is not names[at]]
             self._note(space, names[at], names[at], values[at])
-            if before != len(self._waiting) + len(self._parts):
-                self._picture = None
+        if holders != self._holders():
+            self._picture = None
         for value in values:  # of another module may be what has taken the place of something in memory
             if not is_plain_value(value):
                 self._note_value(value)
         self._held, self._moment = identities, moment
         return True
 
-    def _forget(self, space: Mapping[str, Any], key: object) -> None:
-        before = len(self._waiting) + len(self._parts)
-        self._waiting = [one for one in self._waiting if one.holder is not space or one.key is not key]
-        self._parts = [one for one in self._parts if one.holder is not space or one.key is not key]
-        if before != len(self._waiting) + len(self._parts):
-            self._picture = None
+    def _holders(self) -> set[str]:
+        return {one.where for one in self._waiting} | {one.where for one in self._parts}
 
     def references(self, space: Mapping[str, object], modules: NewModules) -> Iterator[tuple[str, str]]:
         """Yield what :meth:`.NewModules.references` does."""
