@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -141,5 +142,73 @@ def test_a_module_that_was_renamed_is_executed_anew_under_its_old_name(
         import wave
 
         assert wave is not renamed
+        """
+    )
+
+
+_ENTERING = """
+    import sys
+    from types import ModuleType
+
+    for name in ("lib.made", "lib.made.deep", "apart"):
+        sys.modules[name] = ModuleType(name)
+    made, made.deep, apart = (sys.modules[name] for name in ("lib.made", "lib.made.deep", "apart"))
+"""
+
+
+@pytest.mark.parametrize("asked", ["lib", "lib.made", "lib.made.deep"])
+@pytest.mark.parametrize("thrown_out", [True, False])
+def test_what_a_module_had_entered_by_hand_comes_back_with_it(
+    run_script: Callable[..., str], tmp_path: Path, asked: str, thrown_out: bool
+) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "lib.py").write_text(textwrap.dedent(_ENTERING))
+    run_script(
+        f"""
+        import sys
+
+        from pytest_import_isolation import IsolatedImportContext
+
+        sys.path.append({str(folder)!r})
+        seen = set()
+        for _ in range(3):
+            with IsolatedImportContext():
+                before = dict(sys.modules)
+                import {asked}
+                import lib.made.deep, apart
+
+                seen.add((lib, lib.made, lib.made.deep, apart))
+                for name in set(sys.modules) - set(before) if {thrown_out} else ():
+                    del sys.modules[name]
+            assert not {{"lib", "lib.made", "lib.made.deep", "apart"}} & set(sys.modules)
+        import lib
+
+        assert lib.made is sys.modules["lib.made"] and lib.apart is sys.modules["apart"]
+        import lib.made.deep
+
+        assert len(seen) == 1
+        """
+    )
+
+
+@pytest.mark.neighbours("hypothesis._native")
+def test_what_an_extension_module_had_entered_comes_back_with_it(run_script: Callable[..., str]) -> None:
+    run_script(
+        """
+        import sys
+
+        from pytest_import_isolation import IsolatedImportContext
+
+        for _ in range(2):
+            with IsolatedImportContext():
+                before = dict(sys.modules)
+                for _ in range(2):  # also before the window ends
+                    import hypothesis._native.internal.floats
+
+                    for name in set(sys.modules) - set(before):
+                        del sys.modules[name]
+            assert "hypothesis._native" not in sys.modules
+        import hypothesis._native.internal.floats
         """
     )

@@ -97,18 +97,16 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         "    assert net.send() == 'real'\n", _MARK_FAKES,
     ),
     "replaced": _Case(
-        "net", 'sys.modules.pop("net")\nimport net', "import net", '(fresh="net")',
-        "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n",
-        '@pytest.mark.isolated_imports(fresh="net")',
+        "net", 'sys.modules.pop("net")\nimport net', 'sys.modules.pop("net")\nimport net', _MARKED,
+        "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n", _MARK,
     ),
     "replaced-by-fake": _Case(
         "net", _FAKE, "import net", '(fakes={"net": {...}})',
         "import net\n\ndef test_victim():\n    import net\n    assert net.send() == 'real'\n", _MARK_FAKES,
     ),
     "removed": _Case(
-        "net", 'del sys.modules["net"]', 'import net\ndel sys.modules["net"]', '(fresh="net")',
-        "import net as held\n\ndef test_victim():\n    import net\n    assert net is held\n",
-        '@pytest.mark.isolated_imports(fresh="net")',
+        "net", 'del sys.modules["net"]', 'import net\ndel sys.modules["net"]', _MARKED,
+        "import net as held\n\ndef test_victim():\n    import net\n    assert net is held\n", _MARK,
     ),
     "blocked-left": _Case(
         "net", 'sys.modules["net"] = None', "with pytest.raises(ImportError):\n    import net",
@@ -152,8 +150,7 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         "Leave wsgiref in sys.modules",
     ),
     "reloaded": _Case(
-        "net", "import net\nimportlib.reload(net)", "import net", '(fresh="net")',
-        mark='@pytest.mark.isolated_imports(fresh="net")',
+        "net", "import net\nimportlib.reload(net)", "import net\nimportlib.reload(net)", _MARKED, mark=_MARK
     ),
     "rebound-by-function": _Case(
         "builtins.__import__", _IMPORT_FUNCTION, f'{_IMPORTING}monkeypatch.setattr("builtins.__import__", fake)',
@@ -440,6 +437,28 @@ def test_an_advice_that_is_followed_cures(suite: Suite, kind: str, in_test: bool
     cured = suite.run({"test_b.py": _polluter(case, case.cured, case.mark, in_test=in_test)}, *case.options)
     assert cured.status == 0, cured.output
     assert [one for one in cured.leaks if not one["contained"]] == []
+
+
+@pytest.mark.parametrize("kind", ["replaced", "removed", "reloaded"])
+def test_a_fresh_copy_in_place_of_what_the_test_did_cures(suite: Suite, kind: str) -> None:
+    assert 'in place of throwing it out or reloading it, use fresh="{name}"' in FOR_TESTS[kind]
+    case = _IN_TESTS[kind]
+    for head, body in (('(fresh="net")', "import net"), ("", "get('fresh_import')('net')")):
+        mark = f"@pytest.mark.isolated_imports{head}" if head else ""
+        polluter = _polluter(case, body.replace("get(", "request.getfixturevalue("), mark, in_test=True)
+        files = {**_PROJECT, "test_a.py": "import net\n\ndef test_first(): pass\n", "test_c.py": case.victim}
+        run = suite.run({**files, "test_b.py": polluter.replace("(monkeypatch)", "(request)")})
+        assert run.status == 0, run.output
+        assert [one for one in run.leaks if not one["contained"]] == []
+
+
+def test_the_mark_alone_cures_a_reload_of_what_the_file_has_imported(suite: Suite) -> None:
+    text = (
+        "import importlib, net, pytest\n@pytest.mark.isolated_imports\ndef test_it(): importlib.reload(net)\n"
+    )
+    run = suite.run({**_PROJECT, "test_b.py": text, "test_c.py": _SEND})
+    assert run.status == 0, run.output
+    assert [one for one in run.leaks if not one["contained"]] == []
 
 
 @pytest.mark.parametrize(

@@ -873,6 +873,23 @@ def test_a_write_beside_a_reload_that_does_nothing_is_told(suite: Suite) -> None
     assert ("attribute-left", "math.tau") in run.kinds
 
 
+@pytest.mark.parametrize("name", ["sys", "builtins", "_json"])
+def test_a_reload_that_does_nothing_is_no_leak_though_others_write_to_the_module(
+    suite: Suite, name: str
+) -> None:
+    run = suite.run(
+        f"""
+        import importlib, {name}, sys
+        def test_it(capsys):
+            importlib.reload({name})
+            sys.{name}_counter = 1
+            del sys.{name}_counter
+        def test_more(): import {name}
+        """
+    )
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("value", ["1", "'http://live.example'", "[1]"])
 def test_who_puts_back_what_a_leak_had_changed_is_no_polluter(suite: Suite, value: str) -> None:
     run = suite.run(

@@ -61,8 +61,9 @@ def test_the_whole_report(suite: Suite) -> None:
         error: removed shop.db
             by test_shop.py::test_reload (call), at test_shop.py:6
             It was loaded, and its entry is gone: the next import loads a second copy.
-            Use @pytest.mark.isolated_imports(fresh="shop.db") or the fresh_import
-                fixture: the first copy comes back after the test.
+            Mark the test with @pytest.mark.isolated_imports: the first copy comes back
+                after it. Or, in place of throwing it out or reloading it, use
+                fresh="shop.db" in the mark or the fresh_import fixture.
         warning: path-added /vendor
             by conftest.py (conftest), at conftest.py:2
             It was added to sys.path.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from importlib.machinery import BuiltinImporter, ExtensionFileLoader
+from types import BuiltinFunctionType
 from typing import Final
 
 from pytest_import_isolation.contents.watched_modules import UNWATCHED
@@ -53,8 +54,14 @@ def is_of_c_code(reload: Reload) -> bool:
 
 
 def is_without_effect(reload: Reload) -> bool:
-    """Tell whether a module of C code was asked to be executed again, and was not."""
-    space = namespace(reload.module) or {}
+    """Tell whether a module of C code was asked to be executed again, and was not.
+
+    Then it would have made its functions and classes anew. Others write to it too: the test run to ``sys``.
+    """
+    space, before = namespace(reload.module) or {}, reload.before
     return is_of_c_code(reload) and all(
-        reload.before.get(name) is value for name, value in space.items() if not name.startswith("__")
+        before.get(name) is value
+        for name, value in space.items()
+        if (type(value) is BuiltinFunctionType or issubclass(type(value), type))
+        and type(before.get(name, value)) is type(value)
     )

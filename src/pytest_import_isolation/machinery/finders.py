@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import _bootstrap, _bootstrap_external
 from importlib.machinery import FileFinder
 from itertools import repeat
@@ -13,6 +13,7 @@ from itertools import repeat
 # By these names, which a test that patches the file system or the clock leaves alone, as importlib does.
 from os import stat as _stat
 from time import time as _now
+from types import FunctionType
 from typing import Any, Final
 from zipimport import zipimporter
 
@@ -21,7 +22,9 @@ from pytest_import_isolation.machinery.modules import (
     WRAPPED,
     are_strings,
     class_attribute,
+    class_namespace,
     location_in,
+    mro_of,
     namespace,
     top_level,
 )
@@ -88,17 +91,38 @@ def ask_finders(
     for finder in _finders():
         if ignore(finder):
             continue
-        try:
-            spec = finder.find_spec(name, path)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # a user's finder; importlib would let it pass on, but nobody asked it yet
-            if stops:
-                break
-            continue
-        if spec is not None:
+        spec = spec_from(finder, name, path)
+        if spec is ABSENT and stops:
+            break
+        if spec is not None and spec is not ABSENT:
             return finder, spec
     return None, None
+
+
+def spec_from(finder: Any, name: str, path: object) -> Any:
+    """Return the spec that a finder has for a module; None if it has none, ``ABSENT`` if it raises."""
+    try:
+        return finder.find_spec(name, path)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a user's finder; importlib would let it pass on, but nobody asked it yet
+        return ABSENT
+
+
+def delegating_finders() -> Iterator[object]:
+    """Yield the finders before that of the path which may ask all finders for what they are asked for."""
+    for finder in _finders():
+        if finder is _bootstrap_external.PathFinder:
+            return
+        if not is_own_finder(finder) and any(map(_asks_finders, mro_of(class_of(finder)))):
+            yield finder
+
+
+def _asks_finders(cls: type) -> bool:
+    return any(
+        type(value) is FunctionType and "find_spec" in value.__code__.co_names
+        for value in tuple(class_namespace(cls).values())
+    )
 
 
 def _finders() -> list[Any]:

@@ -149,8 +149,17 @@ def spec_value(spec: object, name: str) -> Any:
 
 
 def own_name_of(module: object) -> str:
-    """Return the name under which a module was imported, an empty text if it has none."""
-    name = spec_value(spec_of(module), "name")
+    """Return the name under which a module was imported, an empty text if it has none.
+
+    A loader may hand out a module that is loaded already, as one of its own: importlib writes another spec
+    into it, and leaves the name and the loader that it has.
+    """
+    spec = spec_of(module)
+    name = spec_value(spec, "name")
+    own = namespace(module) or {}
+    given, loader = own.get("__name__"), own.get("__loader__")
+    if type(given) is str and loader is not None and loader is not spec_value(spec, "loader"):
+        return given if spec is not None else ""
     return name if type(name) is str else ""
 
 

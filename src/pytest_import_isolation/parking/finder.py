@@ -12,11 +12,13 @@ from typing import Any, Final, Protocol
 from pytest_import_isolation.machinery.finders import (
     ListedPath,
     SearchedPath,
+    delegating_finders,
     find_spec,
     is_as_listed,
     is_own_finder,
     listed_path,
     searched_path,
+    spec_from,
 )
 from pytest_import_isolation.machinery.frames import loading_frame
 from pytest_import_isolation.machinery.modules import (
@@ -97,6 +99,8 @@ class ParkedModuleFinder:
         self._searched: dict[str, ListedPath] = {}
         self._listeners: list[Listener] = []
         self._lenders: list[Lender] = []
+        # The ready modules for which other finders are being asked, and whether one asked for it in turn.
+        self._handing: dict[str, bool] = {}
         # All finders as of when it went to the front of others that had been put before it.
         self._overtaking: tuple[object, ...] = ()
 
@@ -122,7 +126,7 @@ class ParkedModuleFinder:
         if is_waiting and self.lot.belongs_here(name) and self._is_meant(name, path):
             # The module now, under the import lock: when it is loaded, another thread may have been faster.
             loader = _ReadyLoader(name, self.lot.module(name), lambda: self.lot.bring_back(name))
-            return ModuleSpec(name, loader, origin="parked")  # type: ignore[arg-type]
+            return self._handed_on(ModuleSpec(name, loader, origin="parked"), path)  # type: ignore[arg-type]
         lenders = tuple(self._lenders)
         lent = next(filter(None, (lend(name) for lend in lenders)), None) if lenders else None
         if lent is None:
@@ -133,7 +137,27 @@ class ParkedModuleFinder:
                 self._searched[name] = listed_path(items_of("path"))
             return None
         loader = _ReadyLoader(name, lent.module, lambda: put_in(name, lent.module, lent.binding))
-        return ModuleSpec(name, loader, origin="lent")  # type: ignore[arg-type]
+        return self._handed_on(ModuleSpec(name, loader, origin="lent"), path)  # type: ignore[arg-type]
+
+    def _handed_on(self, ready: ModuleSpec, path: object) -> ModuleSpec:
+        """Return the spec that a finder behind this one makes of a ready module's, or that spec itself.
+
+        Libraries call functions when a module has been imported. Their finder asks all the others and wraps
+        the loader that it gets, so it asks this one again. The spec of one that did not ask loads another
+        module.
+        """
+        if ready.name in self._handing:
+            self._handing[ready.name] = True
+            return ready
+        self._handing[ready.name] = False
+        try:
+            for finder in delegating_finders():
+                spec = spec_from(finder, ready.name, path)
+                if spec is not None and spec is not ABSENT:
+                    return spec if self._handing[ready.name] else ready
+        finally:
+            del self._handing[ready.name]
+        return ready
 
     def _real_spec(self, name: str, path: object) -> ModuleSpec | None:
         """Return the spec that other finders have for a parked module; None if importlib is to ask them."""

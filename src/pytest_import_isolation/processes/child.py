@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import select
 import signal
@@ -14,6 +13,7 @@ from typing import Any, Final, NoReturn
 from pytest_import_isolation.machinery import platform
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.processes.frames import Frames, decode, encode, read_frame, read_some, write_all
+from pytest_import_isolation.processes.garbage import freeze_shared_objects
 
 try:
     # coverage.py may put another function in the place of os._exit, which writes a data file.
@@ -372,9 +372,8 @@ class Fork:
                 os.close(pipe)
             raise
         if process == 0:
-            # A collection would write to all that this process shares with its parent, and so copy it. The
-            # parent goes on to collect: frozen there and thawed, young garbage would be taken for old.
-            gc.freeze()
+            # Not in the parent, which goes on to collect: thawed, young garbage would be taken for old.
+            freeze_shared_objects()
             self.parent.process = os.getpid()
             try:
                 for pipe in self._own:

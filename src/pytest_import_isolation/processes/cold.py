@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.processes.child import Child, Ending, Parent
 from pytest_import_isolation.processes.frames import decode, encode
+from pytest_import_isolation.processes.garbage import freeze_shared_objects
 
 _HEAD: Final = 4
 #: What the server executes; its arguments are the socket, the file for stacks, and the modules to import.
@@ -157,6 +158,7 @@ def serve(target: str, connection: int, stacks: int, modules: Sequence[str]) -> 
                 return
             process = os.fork()
             if process == 0:
+                freeze_shared_objects()
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 asked.close()
                 request, waits = decode(body)

@@ -14,9 +14,12 @@ _FAKES: Final = (
     '@pytest.mark.isolated_imports(fakes={{"{name}": {{...}}}}), or use the fake_module fixture.'
 )
 _MISSING: Final = 'Use @pytest.mark.isolated_imports(missing="{name}") or the missing_modules fixture.'
+# The mark with fresh= fails a test that goes on to reload the copy which its file has imported, or to delete
+# the entry.
 _FRESH: Final = (
-    'Use @pytest.mark.isolated_imports(fresh="{name}") or the fresh_import fixture: '
-    "the first copy comes back after the test."
+    "Mark the test with @pytest.mark.isolated_imports: the first copy comes back after it. "
+    'Or, in place of throwing it out or reloading it, use fresh="{name}" in the mark '
+    "or the fresh_import fixture."
 )
 _PATH: Final = (
     'Use @pytest.mark.isolated_imports(path=["{name}"]) or monkeypatch.syspath_prepend(), '

@@ -19,6 +19,7 @@ from typing import Final
 from pytest_import_isolation.machinery.modules import (
     last_keys,
     missing_among,
+    spec_of,
 )
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
@@ -233,6 +234,8 @@ class ExecutedModules:
         if is_usual:
             self.makers.note_another_copy(name, module)
             return
+        if self.makers.is_made_by_another(name, module):
+            return
         maker = self._maker(name)._replace(is_import=True, finders=homes_of_finders())
         self.makers.note_entry(name, module, maker)
 
@@ -297,8 +300,10 @@ class ExecutedModules:
         modules, imported, makers = sys.modules, self._imported, self.makers
         for name in added:
             # What took the place of something else may have done so before this module was begun.
-            known = imported.get(name)
-            if known != 0 and known != id(module := modules.get(name)):
+            known, module = imported.get(name), modules.get(name)
+            # Of what is being imported, a package may enter a part by hand before importlib looks for that.
+            is_another = _is_entered_part(name, module, maker) if known == 0 else known != id(module)
+            if is_another:
                 makers.note_entry(name, module, maker)
         gone = [name for name in removed if not (name in imported and name in self.failed)]
         for name in gone:
@@ -350,6 +355,11 @@ class ExecutedModules:
     def executed(self) -> list[str]:
         """The modules that were executed since it was on, in order."""
         return [*self._executed]
+
+
+def _is_entered_part(name: str, module: object, maker: Maker) -> bool:
+    """Tell whether a package, while it was executed, entered by hand what no import system made."""
+    return name.startswith(f"{maker.module}.") and spec_of(module) is None
 
 
 #: Of this process, which has one import state.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Container, Iterable, Set
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -76,6 +76,24 @@ class KnownMakers:
         """The entries that modules made, in place or not, in order."""
         keys = (key for what, key in list(self._known) if what == "entry" and type(key) is str)
         return dict.fromkeys(keys).keys()
+
+    def entered_by(self, executed: Container[str]) -> dict[str, tuple[object, str]]:
+        """Return what some modules entered under other names while they were executed, as far as it is alive.
+
+        Returns:
+            By name, what was entered and the module that did so.
+        """
+        return {
+            name: (module, maker.module)
+            for (what, name), (held, maker) in self._known.copy().items()
+            if what == "entry" and type(name) is str and maker.module in executed and maker.module != name
+            if not maker.is_call and (module := held()) is not ABSENT and module is not _DEAD
+        }
+
+    def is_made_by_another(self, name: str, module: object) -> bool:
+        """Tell whether what is loaded under a name is known to have been entered by another module."""
+        known = self._known.get(("entry", name))
+        return known is not None and known[0]() is module and known[1].module != name
 
     def find(self, change: SingleChange) -> Maker | None:
         """Return who made a change; None if nobody is known."""

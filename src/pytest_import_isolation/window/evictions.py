@@ -15,11 +15,13 @@ from pytest_import_isolation.machinery.modules import (
     parent_of,
     top_level,
 )
+from pytest_import_isolation.parking.belongings import Belonging
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.state.origins import Origin
 from pytest_import_isolation.state.submodule_attributes import bind, bound_value
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.open_windows import home_of_copy, open_windows
 from pytest_import_isolation.window.removal import package_holding
 from pytest_import_isolation.window.window import Window
@@ -74,6 +76,24 @@ def bring_evicted_back(window: Window, name: str) -> None:
     evicted = evicted_modules(gone, window.log, window.origins)
     if any(window.origins.verdict(other, module).is_extension for other, module in evicted.items()):
         FINDER.lot.park({other: parked(window, other, module, evicted) for other, module in evicted.items()})
+        _park_entered(window, evicted)
+
+
+def _park_entered(window: Window, makers: Mapping[str, object]) -> None:
+    """Park what modules that were thrown out had entered when they were executed, and was thrown out, too.
+
+    Nobody imported it, and no import finds it: an extension module enters the modules that it consists of.
+    """
+    entered = {
+        name: found
+        for name, found in EXECUTED.makers.entered_by(makers).items()
+        if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules
+    }
+    together = {**makers, **{name: module for name, (module, _) in entered.items()}}
+    for name, (module, maker) in entered.items():
+        FINDER.lot.park({name: parked(window, name, module, together)})
+        if top_level(maker) != top_level(name):
+            FINDER.lot.entrust(top_level(maker), Belonging("entry", name))
 
 
 def covered_modules(window: Window) -> dict[str, object]:
@@ -110,6 +130,7 @@ def park_evicted(window: Window) -> None:
 
     Without this the next import would execute them a second time.
     """
+    makers: dict[str, object] = {}
     came: dict[str, object] = dict(evicted_modules(window.asked_for(), window.log, window.origins))
     for name in window.returned.names.copy():  # other threads add to it
         if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules:
@@ -117,6 +138,7 @@ def park_evicted(window: Window) -> None:
             if window.origins.verdict(name, module).origin is Origin.FOREIGN:
                 FINDER.lot.park_as_before(name)
                 came.pop(name, None)
+                makers[name] = module
     for name, module in came.items():
         verdict = window.origins.verdict(name, module)
         if verdict.origin is not Origin.FOREIGN:  # a first-party one may have come back after unloaded=
@@ -126,6 +148,9 @@ def park_evicted(window: Window) -> None:
             FINDER.lot.retire([module])
         else:
             FINDER.lot.park({name: parked(window, name, module, came)})
+            makers[name] = module
+    if makers:
+        _park_entered(window, makers)
 
 
 def _is_of_copy(window: Window, name: str, came: Mapping[str, object]) -> bool:
