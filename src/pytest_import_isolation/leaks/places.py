@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_import_isolation.leaks.failed_statements import tree_of
+from pytest_import_isolation.leaks.said_names import SaidNames
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -78,7 +79,8 @@ class Places:
         # The last file that was asked for, by its node id: a statement may throw out a thousand modules.
         self._file: tuple[str | None, Path] = None, root
         self._files: tuple[str | None, list[str]] = None, []
-        self._text: tuple[str | None, str] = None, ""
+        self._text: tuple[Path | None, str] = None, ""
+        self._said = SaidNames()
 
     def shorten(self, file: str) -> str:
         """Return a file's name, relative to the root where it lies below it."""
@@ -114,15 +116,10 @@ class Places:
         What a decorator such as ``mock.patch()`` makes imports it: no line of the users' own runs then.
         """
         path = self.file_of(polluter)
-        if path.suffix != ".py" or name not in self.text_of(polluter):
+        if path.suffix != ".py":
             return None
-        tree, lines = tree_of(str(path)), self._items.get(polluter.nodeid, range(0))
-        found = [
-            node.lineno
-            for node in (walk(tree) if tree is not None else ())
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            if f"{node.value}.".startswith(f"{name}.")
-        ]
+        found = self._said.lines(str(path), self.text_of(polluter), name)
+        lines = self._items.get(polluter.nodeid, range(0))
         line = next((line for line in found if line in lines), min(found, default=0))
         return Location(self.shorten(str(path)), line, exact=False) if line else None
 
@@ -175,8 +172,11 @@ class Places:
 
     def text_of(self, polluter: Polluter) -> str:
         """Return the text of a polluter's file."""
-        if self._text[0] != polluter.nodeid:  # each first import by a library asks
-            self._text = polluter.nodeid, text_of(self.file_of(polluter)) if polluter.nodeid else ""
+        if not polluter.nodeid:
+            return ""
+        file = self.file_of(polluter)
+        if self._text[0] != file:  # each first import by a library asks
+            self._text = file, text_of(file)
         return self._text[1]
 
     def file_that_says(self, change: SingleChange, word: str) -> str | None:
