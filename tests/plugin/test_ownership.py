@@ -1558,3 +1558,67 @@ def test_nor_is_what_a_world_has_in_front(suite: Suite) -> None:
         if line.startswith("test_z.py PATH")
     ]
     assert paths[0] == paths[1]
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "look",
+    [
+        # Each says the name in a string, in a text that could set what a string names.
+        "assert hasattr(colorsys, 'patched_yiq')",
+        "from patchlib import patch\n    assert getattr(colorsys, 'rgb_to_yiq').__module__ == 'patchlib'",
+        "import patchlib\n    patchlib.patch('rgb_to_yiq')\n    assert patchlib.is_patched('rgb_to_yiq')",
+    ],
+)
+def test_what_a_library_writes_to_another_module_when_it_is_called_is_the_librarys(
+    suite: Suite, look: str, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import colorsys
+        _done = set()
+
+        def rgb_to_yiq(r, g, b):
+            return 0, 0, 0
+
+        def patched_yiq():
+            return True
+
+        def is_patched(name):
+            return name in _done and getattr(colorsys, name) is globals()[name]
+
+        def patch(*names):
+            for name in names:
+                if name not in _done:
+                    _done.add(name)
+                    setattr(colorsys, name, globals()[name])
+    """
+    files = {
+        f"{_INSTALLED}patchlib.py": library,
+        "tests/test_a.py": f"""
+import colorsys, patchlib
+
+def test_patches():
+    patchlib.patch("rgb_to_yiq", *vars(patchlib).keys() & {{"patched" + "_yiq"}})
+
+def test_uses():
+    {look}
+""",
+        "tests/test_b.py": f"import colorsys, patchlib\n\ndef test_uses_too():\n    {look}\n",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_test_that_says_where_it_puts_a_librarys_function_answers_for_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = {
+        f"{_INSTALLED}patchlib.py": "def rgb_to_yiq(*_): return 0\ndef set_all(o, **m):\n    for n in m: setattr(o, n, m[n])\n",
+        "tests/test_a.py": "import colorsys, patchlib\n\ndef test_a(): colorsys.rgb_to_yiq = patchlib.rgb_to_yiq\n",
+        "tests/test_b.py": "import colorsys\n\ndef test_b(): assert colorsys.rgb_to_yiq(0, 0, 0)\n",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == ({"passed": 2} if mode else {"passed": 1, "failed": 1})
+    assert run.kinds == [("attribute-left", "colorsys.rgb_to_yiq")]
