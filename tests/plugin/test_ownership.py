@@ -1622,3 +1622,36 @@ def test_a_test_that_says_where_it_puts_a_librarys_function_answers_for_it(
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == ({"passed": 2} if mode else {"passed": 1, "failed": 1})
     assert run.kinds == [("attribute-left", "colorsys.rgb_to_yiq")]
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_what_a_library_put_into_another_package_stays_if_it_has_imported_something_below_that(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import logging, logging.config
+        _before = []
+
+        def _factory(*args, **more):
+            record = _before[0](*args, **more)
+            record.seen = True
+            return record
+
+        def instrument():
+            if not _before:
+                _before.append(logging.getLogRecordFactory())
+                logging.setLogRecordFactory(_factory)
+    """
+    test = """
+        import logging
+
+        def test_it(caplog):
+            import patchlib
+            patchlib.instrument()
+            logging.error("x")
+            assert caplog.records[0].seen
+    """
+    files = {f"{_INSTALLED}patchlib.py": library, **{f"tests/test_{name}.py": test for name in "abc"}}
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
