@@ -1655,3 +1655,26 @@ def test_what_a_library_put_into_another_package_stays_if_it_has_imported_someth
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 3}
     assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("at_top", [False, True])
+def test_a_library_that_adds_a_suffix_of_source_finds_such_files_when_it_has_returned(
+    suite: Suite, at_top: bool, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import importlib.machinery, sys
+        importlib.machinery.SOURCE_SUFFIXES.append(".sfx")
+        sys.path_importer_cache.clear()
+    """
+    head = "import suffixlib\n" if at_top else ""
+    files = {f"{_INSTALLED}suffixlib.py": library, "app/other.py": ""}
+    for name in "abc":
+        files[f"app/{name}_module.sfx"] = "VALUE = 1\n"
+        files[f"tests/test_{name}.py"] = (
+            f"{head}def test_it():\n    import other, suffixlib\n    import {name}_module\n"
+            f"    assert {name}_module.VALUE\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
