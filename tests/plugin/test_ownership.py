@@ -1678,3 +1678,41 @@ def test_a_library_that_adds_a_suffix_of_source_finds_such_files_when_it_has_ret
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 3}
     assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_library_that_reloads_a_module_of_its_own_when_it_is_called_left_nothing(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import reloadlib
+
+        def test_resets(): reloadlib.reset()
+
+        def test_uses(): assert reloadlib.routes.TIMES == reloadlib.expected()
+    """
+    files = {
+        f"{_INSTALLED}reloadlib/__init__.py": """
+            from importlib import reload
+            from reloadlib import routes
+            _count = 1
+
+            def reset():
+                global _count
+                _count += 1
+                reload(routes)
+
+            def expected():
+                return _count
+        """,
+        f"{_INSTALLED}reloadlib/routes.py": """
+            class Route: pass
+            TIMES = globals().get("TIMES", 0) + 1
+        """,
+        "app/shop.py": "from reloadlib.routes import Route\n",
+        "tests/test_a.py": f"import shop\n{dedent(test)}",
+        "tests/test_b.py": f"import shop\n{dedent(test)}",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []

@@ -882,3 +882,27 @@ def test_who_imports_what_another_wide_fixture_took_out_is_not_blamed(suite: Sui
     assert run.outcomes == {"passed": 1}
     assert [who[2:] for who in _blamed(run) if who[2] != "test_a.py"] == []
     assert ("removed", "app", "test_a.py", "teardown") in _blamed(run)
+
+
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_who_takes_the_patch_of_a_fixture_away_did_not_do_so_where_the_fixture_made_it(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import pytest, wave
+                from unittest import mock
+
+                @pytest.fixture(scope="session")
+                def patched():
+                    mock.patch("wave.open", lambda file: 5).start()
+            """,
+            "test_a.py": "def test_uses(patched): assert __import__('wave').open('') == 5\n",
+            "test_b.py": "from unittest import mock\n\ndef test_stops(patched): mock.patch.stopall()\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    leak = run.leak("attribute-left", "wave.open")
+    assert (leak["polluter"]["nodeid"], leak["location"]) == ("test_b.py::test_stops", None)
