@@ -1716,3 +1716,53 @@ def test_a_library_that_reloads_a_module_of_its_own_when_it_is_called_left_nothi
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 4}
     assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("item", ["Finder", "Finder()"])
+def test_a_library_may_put_what_it_derived_from_a_finder_into_its_place(
+    suite: Suite, item: str, home: str, mode: tuple[str, ...]
+) -> None:
+    library = f"""
+        import sys
+        from importlib.machinery import PathFinder
+        SEEN = []
+
+        class Finder(PathFinder):
+            @classmethod
+            def find_spec(cls, name, *rest, **more):
+                SEEN.append(name)
+                return super().find_spec(name, *rest, **more)
+
+        _ITEM = {item}
+
+        def activate():
+            if _ITEM not in sys.meta_path:
+                sys.meta_path[sys.meta_path.index(PathFinder)] = _ITEM
+
+        def deactivate():
+            sys.meta_path[sys.meta_path.index(_ITEM)] = PathFinder
+    """
+    test = """
+        from importlib.machinery import PathFinder
+        {first}
+        def test_uses():
+            import {name}, exchanging, sys
+            assert ("{name}" in exchanging.SEEN) is {is_on}
+            assert sys.meta_path.count(PathFinder) == {number}
+    """
+    files = {
+        f"{home}exchanging.py": library,
+        **{f"app/{name}.py": "" for name in ("first", "second", "third")},
+    }
+    on, off = (
+        f"import exchanging\n\n        def test_it(): exchanging.{name}()\n"
+        for name in ("activate", "deactivate")
+    )
+    files["tests/test_a.py"] = test.format(first=on, name="first", is_on=True, number=0)
+    files["tests/test_b.py"] = test.format(first="import exchanging", name="second", is_on=True, number=0)
+    files["tests/test_c.py"] = test.format(first=off, name="third", is_on=False, number=1)
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 5}
+    assert run.kinds == []
