@@ -11,6 +11,7 @@ import sys
 import threading
 import typing
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ import pytest
 
 from pytest_import_isolation import IsolatedImportContext, fake_module, missing_modules, trace_imports
 from pytest_import_isolation.machinery.finders import drop_finder_caches
+from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.state.origins import Origins, describe
 from pytest_import_isolation.watching.effects import Effects
 
@@ -165,3 +167,34 @@ def test_a_finder_is_told_to_drop_its_caches_if_it_has_any_and_may_raise_what_it
             importlib.import_module("other")
     assert Ends.dropped >= 2
     assert id(Ends) not in map(id, sys.meta_path)
+
+
+class _LikeProxyOfExtension:
+    """Has what C code made for a class in the place of its own namespace, as the proxies of extensions do."""
+
+    __slots__ = ()
+    __dict__ = vars(BaseException)["__dict__"]
+    __class__ = property(lambda self: int)  # type: ignore[assignment]
+
+
+class _Refuses:
+    """Has a namespace that is not given away, as a proxy of what has none."""
+
+    __slots__ = ()
+    __dict__ = vars(BaseException)["__dict__"]
+
+
+@pytest.mark.parametrize("kind", [_LikeProxyOfExtension, _Refuses])
+def test_of_a_namespace_that_only_c_code_could_give(kind: type) -> None:
+    assert namespace(kind()) is None
+
+
+def test_a_class_statement_gives_its_own_namespace_whatever_it_says_of_its_class() -> None:
+    class Odd:
+        __class__ = property(lambda self: int)  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            self.value = 1
+
+    assert namespace(Odd()) == {"value": 1}
+    assert namespace(OrderedDict()) == {}

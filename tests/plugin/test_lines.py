@@ -464,3 +464,49 @@ def test_a_fixture_of_a_wider_scope_that_leaves_a_fake_exposes_who_comes_after(s
     assert leak["location"] == {"file": "test_a.py", "line": 6, "exact": True}
     assert [(one["nodeid"], one["outcome"]) for one in leak["exposed"]] == [("test_b.py::test_b", "failed")]
     assert run.output.count("something imported here had been changed") == 1
+
+
+@pytest.mark.parametrize("where", ["fixture", "test"])
+def test_code_that_begins_did_not_do_what_its_caller_did_unwatched_before(suite: Suite, where: str) -> None:
+    # No line of these files says that it could change anything, so that they are not watched; tools.py is.
+    planting = """
+                plantlib.plant("left")
+                done = 1
+                tools.look()
+    """
+    test = (
+        f"\n            def test_a():{planting}"
+        if where == "test"
+        else "\n            def test_a(left): pass\n"
+    )
+    fixture = f'\n            @pytest.fixture(scope="session")\n            def left():{planting}'
+    run = suite.run(
+        {
+            "lib/site-packages/plantlib.py": """
+                import sys, types
+
+                def plant(name):
+                    sys.modules[name] = types.ModuleType(name)
+            """,
+            "app/tools.py": """
+                import sys
+
+                def look():
+                    return sys.modules.pop("never", None)
+            """,
+            "conftest.py": f"""
+            import plantlib, pytest, tools
+            {fixture}
+            """,
+            "test_a.py": f"""
+            import plantlib, tools
+            {test}
+            """,
+        },
+        ini="pythonpath = app lib/site-packages\n",
+    )
+    leak = run.leak("fake-left", "left")
+    file = "test_a.py" if where == "test" else "conftest.py"
+    lines = (suite.root / file).read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "plantlib.plant(" in text)
+    assert leak["location"] == {"file": file, "line": line, "exact": False}

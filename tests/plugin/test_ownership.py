@@ -1675,3 +1675,211 @@ def test_nor_is_what_a_world_has_in_front(suite: Suite) -> None:
         if line.startswith("test_z.py PATH")
     ]
     assert paths[0] == paths[1]
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "look",
+    [
+        # Each says the name in a string, in a text that could set what a string names.
+        "assert hasattr(colorsys, 'patched_yiq')",
+        "from patchlib import patch\n    assert getattr(colorsys, 'rgb_to_yiq').__module__ == 'patchlib'",
+        "import patchlib\n    patchlib.patch('rgb_to_yiq')\n    assert patchlib.is_patched('rgb_to_yiq')",
+    ],
+)
+def test_what_a_library_writes_to_another_module_when_it_is_called_is_the_librarys(
+    suite: Suite, look: str, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import colorsys
+        _done = set()
+
+        def rgb_to_yiq(r, g, b):
+            return 0, 0, 0
+
+        def patched_yiq():
+            return True
+
+        def is_patched(name):
+            return name in _done and getattr(colorsys, name) is globals()[name]
+
+        def patch(*names):
+            for name in names:
+                if name not in _done:
+                    _done.add(name)
+                    setattr(colorsys, name, globals()[name])
+    """
+    files = {
+        f"{_INSTALLED}patchlib.py": library,
+        "tests/test_a.py": f"""
+import colorsys, patchlib
+
+def test_patches():
+    patchlib.patch("rgb_to_yiq", *vars(patchlib).keys() & {{"patched" + "_yiq"}})
+
+def test_uses():
+    {look}
+""",
+        "tests/test_b.py": f"import colorsys, patchlib\n\ndef test_uses_too():\n    {look}\n",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_test_that_says_where_it_puts_a_librarys_function_answers_for_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = {
+        f"{_INSTALLED}patchlib.py": "def rgb_to_yiq(*_): return 0\ndef set_all(o, **m):\n    for n in m: setattr(o, n, m[n])\n",
+        "tests/test_a.py": "import colorsys, patchlib\n\ndef test_a(): colorsys.rgb_to_yiq = patchlib.rgb_to_yiq\n",
+        "tests/test_b.py": "import colorsys\n\ndef test_b(): assert colorsys.rgb_to_yiq(0, 0, 0)\n",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == ({"passed": 2} if mode else {"passed": 1, "failed": 1})
+    assert run.kinds == [("attribute-left", "colorsys.rgb_to_yiq")]
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_what_a_library_put_into_another_package_stays_if_it_has_imported_something_below_that(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import logging, logging.config
+        _before = []
+
+        def _factory(*args, **more):
+            record = _before[0](*args, **more)
+            record.seen = True
+            return record
+
+        def instrument():
+            if not _before:
+                _before.append(logging.getLogRecordFactory())
+                logging.setLogRecordFactory(_factory)
+    """
+    test = """
+        import logging
+
+        def test_it(caplog):
+            import patchlib
+            patchlib.instrument()
+            logging.error("x")
+            assert caplog.records[0].seen
+    """
+    files = {f"{_INSTALLED}patchlib.py": library, **{f"tests/test_{name}.py": test for name in "abc"}}
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("at_top", [False, True])
+def test_a_library_that_adds_a_suffix_of_source_finds_such_files_when_it_has_returned(
+    suite: Suite, at_top: bool, mode: tuple[str, ...]
+) -> None:
+    library = """
+        import importlib.machinery, sys
+        importlib.machinery.SOURCE_SUFFIXES.append(".sfx")
+        sys.path_importer_cache.clear()
+    """
+    head = "import suffixlib\n" if at_top else ""
+    files = {f"{_INSTALLED}suffixlib.py": library, "app/other.py": ""}
+    for name in "abc":
+        files[f"app/{name}_module.sfx"] = "VALUE = 1\n"
+        files[f"tests/test_{name}.py"] = (
+            f"{head}def test_it():\n    import other, suffixlib\n    import {name}_module\n"
+            f"    assert {name}_module.VALUE\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 3}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_library_that_reloads_a_module_of_its_own_when_it_is_called_left_nothing(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    test = """
+        import reloadlib
+
+        def test_resets(): reloadlib.reset()
+
+        def test_uses(): assert reloadlib.routes.TIMES == reloadlib.expected()
+    """
+    files = {
+        f"{_INSTALLED}reloadlib/__init__.py": """
+            from importlib import reload
+            from reloadlib import routes
+            _count = 1
+
+            def reset():
+                global _count
+                _count += 1
+                reload(routes)
+
+            def expected():
+                return _count
+        """,
+        f"{_INSTALLED}reloadlib/routes.py": """
+            class Route: pass
+            TIMES = globals().get("TIMES", 0) + 1
+        """,
+        "app/shop.py": "from reloadlib.routes import Route\n",
+        "tests/test_a.py": f"import shop\n{dedent(test)}",
+        "tests/test_b.py": f"import shop\n{dedent(test)}",
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("item", ["Finder", "Finder()"])
+def test_a_library_may_put_what_it_derived_from_a_finder_into_its_place(
+    suite: Suite, item: str, home: str, mode: tuple[str, ...]
+) -> None:
+    library = f"""
+        import sys
+        from importlib.machinery import PathFinder
+        SEEN = []
+
+        class Finder(PathFinder):
+            @classmethod
+            def find_spec(cls, name, *rest, **more):
+                SEEN.append(name)
+                return super().find_spec(name, *rest, **more)
+
+        _ITEM = {item}
+
+        def activate():
+            if _ITEM not in sys.meta_path:
+                sys.meta_path[sys.meta_path.index(PathFinder)] = _ITEM
+
+        def deactivate():
+            sys.meta_path[sys.meta_path.index(_ITEM)] = PathFinder
+    """
+    test = """
+        from importlib.machinery import PathFinder
+        {first}
+        def test_uses():
+            import {name}, exchanging, sys
+            assert ("{name}" in exchanging.SEEN) is {is_on}
+            assert sys.meta_path.count(PathFinder) == {number}
+    """
+    files = {
+        f"{home}exchanging.py": library,
+        **{f"app/{name}.py": "" for name in ("first", "second", "third")},
+    }
+    on, off = (
+        f"import exchanging\n\n        def test_it(): exchanging.{name}()\n"
+        for name in ("activate", "deactivate")
+    )
+    files["tests/test_a.py"] = test.format(first=on, name="first", is_on=True, number=0)
+    files["tests/test_b.py"] = test.format(first="import exchanging", name="second", is_on=True, number=0)
+    files["tests/test_c.py"] = test.format(first=off, name="third", is_on=False, number=1)
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 5}
+    assert run.kinds == []

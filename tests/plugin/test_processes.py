@@ -664,6 +664,46 @@ def test_ctrl_c_at_a_fork_is_not_lost(suite: Suite, mode: str) -> None:
     assert "nothing is left" in run.output
 
 
+@pytest.mark.parametrize("mode", ["process", "process-file", "process -s", "process --runxfail -x"])
+@pytest.mark.parametrize(
+    ("function", "reason"), [("fork", "Resource temporarily unavailable"), ("pipe", "Too many open files")]
+)
+def test_a_test_for_which_no_process_can_be_started_fails(
+    suite: Suite, mode: str, function: str, reason: str
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": _LEAVES_NOTHING
+            + f"""
+    import errno
+    from unittest import mock
+
+    def pytest_runtest_logstart(nodeid):
+        error = OSError(errno.{"EAGAIN" if function == "fork" else "EMFILE"}, {reason!r})
+        REFUSING.append(mock.patch("os.{function}", side_effect=error))
+        if "refused" in nodeid:
+            REFUSING[-1].start()
+
+    def pytest_runtest_logfinish(nodeid):
+        if "refused" in nodeid:
+            REFUSING[-1].stop()
+
+    REFUSING = []
+""",
+            "test_a.py": "def test_refused(): pass\n\ndef test_after(): pass\n",
+            "test_b.py": "def test_more(): pass\n",
+        },
+        *f"--isolate-imports={mode}".split(),
+        report=False,
+    )
+    stops = "-x" in mode
+    assert run.outcomes == ({"error": 1} if stops else {"passed": 2, "error": 1})
+    assert run.status == 1
+    assert f"no process could be started for this test: os.{function}: [Errno " in run.output
+    assert reason in run.output
+    assert "nothing is left" in run.output
+
+
 def test_an_error_of_a_finalizer_in_the_parent_is_told_once(suite: Suite) -> None:
     warned = []
     for mode in ("off", "process", "process-file"):

@@ -155,6 +155,63 @@ def test_crashes_and_timeouts_of_cold_processes_are_told(suite: Suite) -> None:
     assert "a cold process collected the file of this test and did not find the test" in run.output
 
 
+#: A plugin that is imported in the process from which the cold ones are forked too.
+_REFUSING = """
+import os
+
+FORK = os.fork
+
+def fork():
+    if os.path.exists("refuse"):
+        raise BlockingIOError(11, "no fork")
+    if os.path.exists("die"):
+        os._exit(3)
+    return FORK()
+
+os.fork = fork
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("refuse", "Resource temporarily unavailable"), ("die", "it would be forked from is gone")],
+)
+def test_a_test_for_which_no_cold_process_can_be_started_fails(suite: Suite, file: str, reason: str) -> None:
+    run = suite.run(
+        {
+            "refusing.py": _REFUSING,
+            "conftest.py": _LEAVES_NOTHING
+            + f"""
+    def pytest_runtest_logstart(nodeid):
+        if "refused" in nodeid:
+            open({file!r}, "w").close()
+
+    def pytest_runtest_logfinish(nodeid):
+        if "refused" in nodeid:
+            os.remove({file!r})
+""",
+            "test_it.py": """
+                import pytest
+
+                pytestmark = pytest.mark.isolated_imports(process="cold")
+
+                def test_before(): pass
+
+                def test_refused(): pass
+
+                def test_after(): pass
+            """,
+        },
+        "-p",
+        "refusing",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 2, "error": 1}
+    assert "no process could be started for this test: a cold process: " in run.output
+    assert reason in run.output
+    assert "nothing is left" in run.output
+
+
 def test_a_process_that_ends_the_run_ends_it(suite: Suite) -> None:
     run = suite.run(
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 from tests.plugin.conftest import Suite
 
@@ -281,3 +283,83 @@ def test_a_mode_is_named_where_it_ends_with_those_who_hold_the_first_copy(
             assert isolated.outcomes == {"passed": 2}
         if cure is None:
             assert isolated.outcomes != {"passed": 2}
+
+
+#: Loads what the next tests ask for, so that it waits outside of sys.modules.
+_LOADS_FIRST: Final = """
+    def test_loads():
+        import ftplib, statistics
+        import xml.etree.ElementTree
+"""
+_EXECUTES_WITH_ANOTHER: Final = """
+    import sys
+
+    def executed(name, others):
+        # As importlib's and eventlet's own tools do: what is not there need not be thrown out.
+        names = [one for one in sys.modules if one == name or one in others]
+        saved = {one: sys.modules.pop(one) for one in names}
+        sys.modules.update(others)
+        try:
+            __import__(name)
+            return sys.modules[name]
+        finally:
+            for one in (name, *others):
+                sys.modules.pop(one, None)
+            sys.modules.update(saved)
+"""
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_what_is_executed_with_another_module_is_not_the_copy_that_waits(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/executing.py": _EXECUTES_WITH_ANOTHER,
+            "test_a.py": _LOADS_FIRST,
+            "test_b.py": """
+                import socket, types
+                from executing import executed
+
+                def test_blocked():
+                    python = executed("statistics", {"_statistics": None})
+                    assert python._normal_dist_inv_cdf.__module__ == "statistics"
+
+                def test_blocked_below_a_package():
+                    python = executed("xml.etree.ElementTree", {"_elementtree": None})
+                    assert "_set_factories" not in vars(python)
+
+                def test_another():
+                    other = types.ModuleType("socket")
+                    vars(other).update(vars(socket))
+                    assert executed("ftplib", {"socket": other}).socket is other
+
+                def test_left(monkeypatch):
+                    other = types.ModuleType("socket")
+                    vars(other).update(vars(socket))
+                    monkeypatch.setitem(__import__("sys").modules, "socket", other)
+                    import ftplib
+            """,
+            "test_c.py": """
+                import socket, sys
+                SEEN = []
+
+                def test_the_first_copies_are_there():
+                    import ftplib, statistics
+                    import xml.etree.ElementTree  # its package holds the other copy, in one process too
+                    trees = sys.modules["xml.etree.ElementTree"]
+                    assert ftplib.socket is socket
+                    assert statistics._normal_dist_inv_cdf.__module__ == "_statistics"
+                    assert "_set_factories" in vars(trees)
+                    SEEN.extend((ftplib, statistics, trees))
+
+                def test_and_stay():
+                    import ftplib, statistics
+                    import xml.etree.ElementTree
+                    trees = sys.modules["xml.etree.ElementTree"]
+                    assert all(map(lambda a, b: a is b, SEEN, (ftplib, statistics, trees)))
+            """,
+        },
+        f"--isolate-imports={mode}",
+        ini="pythonpath = lib/site-packages\n",
+        report=False,
+    )
+    assert run.outcomes == {"passed": 7}

@@ -882,3 +882,113 @@ def test_who_imports_what_another_wide_fixture_took_out_is_not_blamed(suite: Sui
     assert run.outcomes == {"passed": 1}
     assert [who[2:] for who in _blamed(run) if who[2] != "test_a.py"] == []
     assert ("removed", "app", "test_a.py", "teardown") in _blamed(run)
+
+
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_who_takes_the_patch_of_a_fixture_away_did_not_do_so_where_the_fixture_made_it(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import pytest, wave
+                from unittest import mock
+
+                @pytest.fixture(scope="session")
+                def patched():
+                    mock.patch("wave.open", lambda file: 5).start()
+            """,
+            "test_a.py": "def test_uses(patched): assert __import__('wave').open('') == 5\n",
+            "test_b.py": "from unittest import mock\n\ndef test_stops(patched): mock.patch.stopall()\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    leak = run.leak("attribute-left", "wave.open")
+    assert (leak["polluter"]["nodeid"], leak["location"]) == ("test_b.py::test_stops", None)
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("scope", ["function", "class", "module", "session"])
+def test_who_puts_an_inherited_attribute_back_leaves_nothing(suite: Suite, scope: str, mode: str) -> None:
+    run = suite.run(
+        {
+            "conftest.py": f"""
+                import pytest
+                from importlib.machinery import SourceFileLoader
+
+                BEFORE = SourceFileLoader.exec_module
+                SEEN = []
+
+                def exec_module(self, module):
+                    SEEN.append(module.__name__)
+                    BEFORE(self, module)
+
+                def take_away():
+                    SourceFileLoader.exec_module = BEFORE
+
+                @pytest.fixture(scope={scope!r})
+                def seen():
+                    SourceFileLoader.exec_module = exec_module
+                    yield SEEN
+                    take_away()
+            """,
+            "first.py": "",
+            "second.py": "",
+            "test_a.py": "def test_a(seen):\n    import first\n    assert 'first' in seen\n",
+            "test_b.py": "def test_b(seen):\n    import second\n    assert 'second' in seen\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
+@pytest.mark.parametrize("undoes", [True, False])
+def test_the_import_function_of_a_fixture_is_there_until_its_teardown(
+    suite: Suite, undoes: bool, scope: str, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": f"""
+                import builtins, pytest
+
+                SEEN = []
+
+                @pytest.fixture
+                def seen(): return SEEN
+
+                @pytest.fixture(scope={scope!r})
+                def patched():
+                    before = builtins.__import__
+
+                    def __import__(name, *args, **more):
+                        SEEN.append(name)
+                        return before(name, *args, **more)
+
+                    builtins.__import__ = __import__
+                    yield
+                    {"builtins.__import__ = before" if undoes else ""}
+            """,
+            **{
+                f"test_{name}.py": f"""
+                    class TestIt:
+                        def test_{name}(self, patched, seen):
+                            import {module}
+                            assert {module!r} in seen
+
+                        def test_more(self, patched, seen):
+                            seen.clear()
+                            import {module}
+                            assert {module!r} in seen
+                """
+                for name, module in (("a", "wave"), ("b", "colorsys"))
+            },
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 4}
+    assert run.kinds == [] if undoes else {kind for kind, _ in run.kinds} <= {"rebound"}
+    assert not undoes or "builtins.__import__" not in run.output

@@ -18,9 +18,11 @@ from pytest_import_isolation.machinery.modules import (
     ABSENT,
     class_home,
     class_name,
+    class_namespace,
     class_qualname,
     differing_keys,
     is_module_named,
+    mro_of,
     top_level,
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -46,8 +48,19 @@ class ContentChange(NamedTuple):
 
     @property
     def is_none(self) -> bool:
-        """Whether what stands there does as well as what stood there."""
-        return is_same(self.before, self.after) if self.space.is_class else self.before is self.after
+        """Whether what stands there does as well as what stood there.
+
+        Who reads an inherited attribute of a class, and puts that back, leaves an attribute of its own.
+        """
+        if not self.space.is_class:
+            return self.before is self.after
+        if is_same(self.before, self.after):
+            return True
+        both = (self.before, self.after)
+        if all(value is not ABSENT for value in both):
+            return False
+        inherited = _inherited(self.space.owner(), self.name)
+        return is_same(*(inherited if value is ABSENT else value for value in both))
 
     @property
     def is_in_place(self) -> bool:
@@ -97,6 +110,12 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
                 yield change
         elif _counts(change):
             yield change
+
+
+def _inherited(cls: object, name: str) -> object:
+    """Return what classes above one hold under a name, ABSENT for nothing."""
+    above = mro_of(cls)[1:] if issubclass(type(cls), type) else ()  # type: ignore[arg-type]
+    return next((space[name] for each in above if name in (space := class_namespace(each))), ABSENT)
 
 
 def _counts(change: ContentChange) -> bool:

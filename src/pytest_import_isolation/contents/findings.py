@@ -14,7 +14,13 @@ from pytest_import_isolation.contents.restoring import Redo, put_back, redo_of, 
 from pytest_import_isolation.contents.spaces import Copy, Space, copy_of, value_of
 from pytest_import_isolation.contents.writers import Writers
 from pytest_import_isolation.machinery.frames import Importer
-from pytest_import_isolation.machinery.modules import ABSENT, is_instance_of_one, location_in, namespace
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    is_instance_of_one,
+    location_in,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.import_log import Reload
@@ -121,7 +127,7 @@ def _reloaded(
         seen.add(space)
         if is_taken_back(reload):
             continue
-        if is_by_application(reload, origins):
+        if is_by_application(reload, origins) or is_by_library(reload, origins):
             again[space] = None
             continue
         before = copy_of(reload.before)
@@ -141,6 +147,14 @@ def is_by_application(reload: Reload, origins: Origins) -> bool:
     if importer is None or origins.of_file(importer.module, importer.file) is not Origin.FIRST_PARTY:
         return False
     return not origins.is_test_code(importer.file) and bool(origins.test_files)
+
+
+def is_by_library(reload: Reload, origins: Origins) -> bool:
+    """Tell whether an installed package asked for the reload of a module of its own: that is its affair."""
+    importer = reload.importer
+    if importer is None or top_level(importer.module) != top_level(reload.name):
+        return False
+    return origins.is_installed(importer.file) and not origins.is_test_file(importer.file)
 
 
 def _by_space(changes: Iterable[ContentChange]) -> Mapping[Space, list[ContentChange]]:

@@ -159,6 +159,12 @@ class SourceWrites:
         """Tell whether a statement of a file can store an attribute of that name, be it its own."""
         return name in self.text(file) and name in self.of(file).attributes
 
+    def may_store_attribute(self, file: str, name: str) -> bool:
+        """Tell whether a file can store an attribute of that name, maybe by a name that it computes."""
+        return self.stores_attribute(file, name) or (
+            "setattr" in self.text(file) and self.of(file).targets.is_computed
+        )
+
     def patched(self, file: str) -> tuple[tuple[str, str], ...]:
         """Return the attributes that statements of a file may write to; see :func:`patched_in`."""
         found = self._patched.get(file)
@@ -224,6 +230,7 @@ def writes_of(source: str) -> Writes:
     of_others: set[str] = set()
     said: set[str] = set()
     sets_by_name = any(word in source for word in _SETTERS)
+    looked_up = {id(name) for node in nodes for name in _names_looked_up(node)} if sets_by_name else set()
     for node in nodes:
         if isinstance(node, ast.Global):
             own.update(node.names)
@@ -231,7 +238,7 @@ def writes_of(source: str) -> Writes:
         attributes.update(stored)
         if not is_own_attribute(node):
             of_others.update(stored)
-        if sets_by_name:
+        if sets_by_name and id(node) not in looked_up:
             said.update(names_said(node))
     packages = [*packages_changed(nodes)] if PATH in source else []
     if packages:
@@ -309,6 +316,12 @@ def names_said(node: ast.AST) -> Iterator[str]:
         yield from _last_parts(node)
     elif isinstance(node, ast.Call) and called(node) in _UPDATERS:
         yield from (keyword.arg for keyword in node.keywords if keyword.arg)
+
+
+def _names_looked_up(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the string with which a node reads an attribute: nothing is written by that."""
+    if isinstance(node, ast.Call) and called(node) in ("hasattr", "getattr") and len(node.args) > 1:
+        yield node.args[1]
 
 
 def _last_parts(node: ast.AST) -> Iterator[str]:

@@ -232,7 +232,7 @@ class Writers:
             if type(name) is str and top_level(name) == package
         )
         return any(
-            self.sources.stores_attribute(file, change.name)
+            self.sources.may_store_attribute(file, change.name)
             for file in (own, *loaded)  # it may be loaded no more
             if file is not None
         )

@@ -226,6 +226,9 @@ class ContentLeaks:
             self.places.lines_of(polluter.nodeid),
             is_teardown=polluter.phase == "teardown",
         )
+        is_original = change.after is change.space.first.value(change.name, ABSENT)
+        if writer is not None and is_original and writer.file != str(self.places.file_of(polluter)):
+            writer = None  # that statement writes what was taken away
         if writer is None:
             return None, ("unknown", change.full_name)
         statement = writer.statement

@@ -36,6 +36,9 @@ ABSENT: Final = _Absent()
 
 #: The types of what C code makes for a class: reading through it runs nothing else.
 _MADE_BY_THE_INTERPRETER: Final = (GetSetDescriptorType, MemberDescriptorType)
+_class_of_object: Final = object.__dict__["__class__"]
+#: What the interpreter says of the namespaces of objects whose classes a statement made.
+_OWN_NAMESPACE: Final = type("_Any", (), {}).__dict__["__dict__"].__doc__
 #: What the interpreter itself knows of classes and modules.
 class_namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
@@ -65,8 +68,20 @@ def namespace(module: object) -> dict[str, Any] | None:
         found = _namespace_of_module(module)
     else:
         getter: Any = class_attribute(kind, "__dict__")
-        found = getter.__get__(module) if is_instance_of_one(getter, _MADE_BY_THE_INTERPRETER) else None
+        is_own = is_instance_of_one(getter, _MADE_BY_THE_INTERPRETER) and not _is_of_proxy(kind, getter)
+        try:
+            found = getter.__get__(module) if is_own else None
+        except Exception:  # that of an extension may raise anything
+            return None
     return found if type(found) is dict else None
+
+
+def _is_of_proxy(kind: type, getter: Any) -> bool:
+    """Tell whether what C code made for a class may read another object's namespace, which can run its code.
+
+    A proxy in C gives the class of what is behind it too. What a class statement made is the object's own.
+    """
+    return getter.__doc__ != _OWN_NAMESPACE and class_attribute(kind, "__class__") is not _class_of_object
 
 
 def is_instance_of_one(value: object, kinds: tuple[type, ...]) -> bool:

@@ -12,6 +12,7 @@ from pytest_import_isolation.machinery.modules import (
     class_home,
     class_qualname,
     file_of,
+    mro_of,
     namespace,
     top_level,
 )
@@ -129,7 +130,13 @@ def _parts(part: Any) -> Iterator[object]:
 
 
 def holds(item: object, other: object) -> bool:
-    """Tell whether a finder or hook keeps another one, in whose place it stands and which it asks."""
+    """Tell whether a finder or hook keeps another one, in whose place it stands and which it asks.
+
+    So does a class that is derived from the other, and an object of such a class.
+    """
+    kind: Any = item if issubclass(type(item), type) else type(item)
+    if kind is not other and any(each is other for each in mro_of(kind)):
+        return True
     return any(part is other for part in (*_parts(item), *(namespace(item) or {}).values()))
 
 

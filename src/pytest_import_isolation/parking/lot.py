@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from pytest_import_isolation.machinery.locks import import_lock, names_being_imported
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
+    home_of,
     location_in,
     modules_among,
     namespace,
@@ -70,6 +71,8 @@ class ParkingLot:
         # Foreign modules that windows forgot: they may go, and nobody else has thrown them out.
         self._forgotten: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._told: dict[str, tuple[object, ModuleChange]] = {}
+        #: Returns the modules in whose places code has put others in ``sys.modules`` for now, by their names.
+        self.replaced: Callable[[], Mapping[str, object]] = dict
         #: Counts what is parked.
         self.clock = 0
         # For each package, when that was found out, and the other packages that its modules hold.
@@ -113,7 +116,7 @@ class ParkingLot:
         parked = self._packages.get(top_level(name), {}).get(name)
         if parked is None or top_level(name) in self._of_c:
             return True
-        if self._is_meant_elsewhere(top_level(name), parked):
+        if self._is_meant_elsewhere(top_level(name), parked) or _uses(parked.module, self.replaced()):
             return False
         above = sys.modules.get(parent_of(name)[0], ABSENT)
         return parked.package is ABSENT or above is ABSENT or original(above) is parked.package
@@ -269,6 +272,8 @@ class ParkingLot:
     def _bring_package_back(self, package: str, asked: str, busy: Container[str]) -> None:
         parked = self._packages.pop(package, {})  # it may have returned with what another one had installed
         later: dict[str, ParkedModule] = {}
+        # One that is alone was asked for, and belongs here.
+        replaced = self.replaced() if len(parked) > 1 and package not in self._of_c else {}
         spaces: dict[str, dict[str, Any] | None] = {}
         # A package is there before what is below it.
         for other in sorted(parked, key=depth):
@@ -279,6 +284,7 @@ class ParkingLot:
                 # Another copy of its package is there.
                 or (above is not ABSENT and sys.modules.get(parent, above) is not above)
                 or self._is_meant_elsewhere(package, returning)
+                or _uses(module, replaced)
             ):
                 later[other] = returning
                 continue
@@ -329,6 +335,21 @@ class ParkingLot:
         """Return the module that came back under this name earlier in the process, or ABSENT."""
         parked = self._returned.get(name)
         return ABSENT if parked is None else parked.module
+
+
+def _uses(module: object, others: Mapping[str, object]) -> bool:
+    """Tell whether a module holds one of some others, or a function or class of one.
+
+    Who puts something else into their places has it executed anew, to use that; before, such code throws it
+    out of ``sys.modules``, and does not see that it is not there.
+    """
+    if not others:
+        return False
+    values = list((namespace(module) or {}).values())
+    if not set(map(id, others.values())).isdisjoint(map(id, values)):
+        return True
+    homes = filter(None, map(home_of, values))
+    return any(home in others for home, _ in homes)
 
 
 def lie_apart(module: object, other: object) -> bool:

@@ -17,6 +17,7 @@ from pytest_import_isolation.contents.findings import (
     find,
     following,
     is_by_application,
+    is_by_library,
     is_taken_back,
 )
 from pytest_import_isolation.contents.ledger import CONTENTS
@@ -289,6 +290,8 @@ class ContentBoundaries:
             self._reloaded.add(id(dictionary))
         is_undone = id(dictionary) in self._undone
         if is_taken_back(reload) and not is_undone:  # the test has done that itself
+            return
+        if is_by_library(reload, self._origins):
             return
         found = self._of_reload(self.of_fixtures.reloads.as_a_whole(reload), polluter)
         if is_by_application(reload, self._origins):

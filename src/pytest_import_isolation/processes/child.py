@@ -338,6 +338,18 @@ def _forbid_core(process: int) -> None:
         return
 
 
+class NotStartedError(Exception):
+    """There is no process for a test.
+
+    Args:
+        what: the function that failed.
+        error: what it raised.
+    """
+
+    def __init__(self, what: str, error: OSError) -> None:
+        super().__init__(f"no process could be started for this test: {what}: {error}")
+
+
 class Fork:
     """What is ready to be a child of this process.
 
@@ -350,27 +362,43 @@ class Fork:
 
     def __init__(self, *, commands: bool, waits: bool) -> None:
         self._waits = waits
-        self._events, events = os.pipe()
-        commands_in, self._commands = os.pipe() if commands or waits else (-1, -1)
-        self._bell, bell = (-1, -1) if waits else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._commands = self._bell = commands_in = bell = -1
         # The ends of the pipes that are this process's, and those that are the child's.
-        self._own = [pipe for pipe in (self._events, self._commands, self._bell) if pipe != -1]
-        self._its = [pipe for pipe in (events, commands_in, bell) if pipe != -1]
+        self._own: list[int] = []
+        self._its: list[int] = []
+        try:
+            self._events, events = self._note(*os.pipe())
+            if commands or waits:
+                commands_in, self._commands = self._note(*os.pipe(), is_to_child=True)
+            if not waits:
+                self._bell, bell = self._note(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            self._close()
+            raise NotStartedError("os.pipe", error) from error
         #: The parent, for the child.
         self.parent = Parent(events, commands_in, waits=waits, bell=bell)
+
+    def _note(self, reads: int, writes: int, *, is_to_child: bool = False) -> tuple[int, int]:
+        """Note whose the ends of a pipe are, and return them."""
+        self._own.append(writes if is_to_child else reads)
+        self._its.append(reads if is_to_child else writes)
+        return reads, writes
+
+    def _close(self) -> None:
+        for pipe in (*self._own, *self._its):
+            os.close(pipe)
 
     def start(self) -> Child | None:
         """Start a process that goes on where this one is; return the child, or None in the child.
 
         Raises:
-            OSError: there are too many processes, for example.
+            NotStartedError: there are too many processes, for example.
         """
         try:
             process = platform.fork()
-        except OSError:
-            for pipe in (*self._own, *self._its):
-                os.close(pipe)
-            raise
+        except OSError as error:
+            self._close()
+            raise NotStartedError("os.fork", error) from error
         if process == 0:
             # Not in the parent, which goes on to collect: thawed, young garbage would be taken for old.
             freeze_shared_objects()

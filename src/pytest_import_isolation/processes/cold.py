@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -59,22 +60,28 @@ class ColdServer:
             waits: whether the process waits after each message until it was handled.
 
         Raises:
-            ChildProcessError: the server is gone.
+            OSError: the server is gone, or there are too many processes, for example.
         """
         events_in, events_out = os.pipe()
         commands_in, commands_out = os.pipe()
         message = encode((request, waits))
         try:
-            socket.send_fds(self._socket, [message[:_HEAD]], [events_out, commands_in])
-            self._socket.sendall(message[_HEAD:])
+            try:
+                socket.send_fds(self._socket, [message[:_HEAD]], [events_out, commands_in])
+                self._socket.sendall(message[_HEAD:])
+            finally:
+                os.close(events_out)
+                os.close(commands_in)
+            process = self._answer()
+            if process is None:
+                raise ChildProcessError("the process that it would be forked from is gone")
+            if process < 0:
+                raise OSError(-process, os.strerror(-process))
         except OSError:
             os.close(events_in)
             os.close(commands_out)
-            raise ChildProcessError from None
-        finally:
-            os.close(events_out)
-            os.close(commands_in)
-        return _ColdChild(self._answer() or 0, events_in, commands_out, self._answer, is_awaited=waits)
+            raise
+        return _ColdChild(process, events_in, commands_out, self._answer, is_awaited=waits)
 
     def _answer(self) -> int | None:
         with contextlib.suppress(OSError):
@@ -99,12 +106,8 @@ class _ColdChild(Child):
         super().__init__(process, events, commands, is_awaited=is_awaited)
         self._ask = ask
 
-    def send_signal(self, number: int) -> None:
-        if self.process:
-            super().send_signal(number)
-
     def _is_gone(self) -> bool:
-        return self._is_over or not self.process
+        return self._is_over
 
     def end(self) -> Ending:
         os.close(self._commands)
@@ -156,7 +159,10 @@ def serve(target: str, connection: int, stacks: int, modules: Sequence[str]) -> 
             body = _receive(asked, head) if head else None
             if body is None:
                 return
-            process = os.fork()
+            try:
+                process = os.fork()
+            except OSError as error:  # there are too many
+                process = -(error.errno or errno.EAGAIN)
             if process == 0:
                 freeze_shared_objects()
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -167,4 +173,5 @@ def serve(target: str, connection: int, stacks: int, modules: Sequence[str]) -> 
             for pipe in pipes:
                 os.close(pipe)
             asked.sendall(encode(process))
-            asked.sendall(encode(os.waitpid(process, 0)[1]))
+            if process > 0:
+                asked.sendall(encode(os.waitpid(process, 0)[1]))

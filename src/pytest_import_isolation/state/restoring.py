@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import drop_finder_caches
@@ -16,6 +17,7 @@ from pytest_import_isolation.machinery.modules import (
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.entries import Entries
+from pytest_import_isolation.state.odd_keys import entries_in
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.state.submodule_attributes import bind, depth
 from pytest_import_isolation.state.writing import (
@@ -55,6 +57,7 @@ def restore(state: ImportState, leave: Leave = lambda leaving: None) -> Restored
         changed |= refill(found, items)
     changed |= _restore_bindings(state, entries.stuck)
     if state.importer_cache_changed():
+        _leave_out_outdated(state)
         refill_table(state.importer_cache, state.finders.contents)
         changed = True
     if state.import_function_changed():
@@ -65,6 +68,33 @@ def restore(state: ImportState, leave: Leave = lambda leaving: None) -> Restored
         drop_finder_caches()
     state.remember()
     return entries
+
+
+def _leave_out_outdated(state: ImportState) -> None:
+    """Leave out finders that were thrown out since, and do not know which files are source any more.
+
+    A library that adds a suffix when it is executed has all finders made anew, and does not do so again when
+    it returns. The import system makes what is missing.
+    """
+    now = entries_in(state.importer_cache)
+    before = state.finders.contents
+    outdated = {
+        entry
+        for entry, finder in before.items()
+        if now.get(entry, ABSENT) is not finder and _is_outdated(finder)
+    }
+    if outdated:
+        state.finders = Entries({e: finder for e, finder in before.items() if e not in outdated})
+
+
+def _is_outdated(finder: object) -> bool:
+    if type(finder) is not FileFinder:
+        return False
+    loaders: object = (namespace(finder) or {}).get("_loaders")  # of importlib's own
+    known = (
+        [suffix for suffix, loader in loaders if loader is SourceFileLoader] if type(loaders) is list else []
+    )
+    return bool(known) and known != SOURCE_SUFFIXES
 
 
 def _restore_containers(state: ImportState) -> bool:

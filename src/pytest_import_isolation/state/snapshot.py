@@ -271,9 +271,8 @@ class ImportState:
 
     def admit(self, entries: Mapping[Any, object]) -> None:
         """Make entries part of this snapshot, as if they had been there, with their packages' attributes."""
-        if not entries:
-            return
-        self._hold({**self.modules, **entries}, entries)
+        if entries:
+            self._hold({**self.modules, **entries}, entries)
 
     def admit_item(self, list_name: str, item: object, place: Place) -> None:
         """Make a path entry, finder or hook part of this snapshot, where it stands now."""
@@ -316,6 +315,8 @@ class ImportState:
         self._follow_containers(before)
         if change.lazy_imports is not None:
             self.lazy_imports = change.lazy_imports[1]
+        if change.import_function and before.import_function is self.import_function:
+            self.admit_import_function()  # else it wraps what a window inside of this state will take away
         if change.added or change.replaced or change.removed or change.bindings:
             touched = {**change.added, **{name: now for name, (_, now) in change.replaced.items()}}
             modules = {n: m for n, m in {**self.modules, **touched}.items() if n not in change.removed}

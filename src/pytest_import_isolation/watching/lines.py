@@ -151,7 +151,8 @@ class LineWatch:
         self._lines: dict[int, int] = {}
         # Code objects go by their identities: equal ones, of two copies of a file, are different code.
         self._watched: dict[int, CodeType] = {}
-        self._files: dict[str, bool] = {}
+        #: Of the files whose code has run, whether it is watched.
+        self.files: dict[str, bool] = {}
         self._times: dict[tuple[int, int], int] = {}
         self._loose: set[int] = set()
         self._looks: dict[int, int] = {}
@@ -221,14 +222,14 @@ class LineWatch:
 
     def certain(self, frame: FrameType, line: int) -> tuple[FrameType, int, bool]:
         """Return in which frame and at which line a change was made; see :func:`_certain`."""
-        return _certain(frame, line, self._files, self._lines, self._loose)
+        return _certain(frame, line, self.files, self._lines, self._loose)
 
     # What both ways share
 
     def _watches(self, code: CodeType) -> bool:
-        watched = self._files.get(code.co_filename)
+        watched = self.files.get(code.co_filename)
         if watched is None:
-            watched = self._files[code.co_filename] = self._is_watched(code.co_filename)
+            watched = self.files[code.co_filename] = self._is_watched(code.co_filename)
             if watched:
                 # What was seen often enough in one execution of it has to be seen in the next.
                 CODE.leave_alone(code.co_filename)
@@ -318,7 +319,7 @@ class LineWatch:
             self._monitoring.set_events(self._tool, events.PY_START | events.PY_UNWIND)
 
     def _on_start(self, code: CodeType, offset: int) -> Any:
-        if self._files.get(code.co_filename) is False:  # as for nearly all, some two thousand in a small run
+        if self.files.get(code.co_filename) is False:  # as for nearly all, some two thousand in a small run
             return self._monitoring.DISABLE
         try:
             return self._start_of(code)

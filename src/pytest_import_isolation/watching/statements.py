@@ -149,10 +149,12 @@ class Statements:
         if not is_certain and len(trail.steps) > 1:
             # That frame may have gone on to another line since.
             trail = trail._replace(steps=trail.steps[:-1])
+        seen = trail.steps if line else self._seen(trail.steps)
         self.synchronize()
         self._is_ahead = True
         if changes and trail.steps:
-            for change in changes:
+            trail = trail._replace(steps=seen or trail.steps)
+            for change in changes if seen else ():
                 self._by[change.place] = (_identity(change), self._earlier(change) or trail)
                 if change.what == "entry" and type(change.key) is str and "." in change.key:
                     # Attributes are not looked at by themselves; here one failed to follow its entry.
@@ -160,6 +162,15 @@ class Statements:
                     if bound is not change.after:
                         self._by["attribute", change.key] = (id(bound), trail)
             self._on_change(changes, trail)
+
+    def _seen(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Return the statements that called code which has only begun, up to the first that is watched.
+
+        Code that is not watched may have made the change by an earlier statement.
+        """
+        while steps and not self._watch.files.get(steps[-1].file):
+            steps = steps[:-1]
+        return steps
 
     def _earlier(self, change: SingleChange) -> Trail | None:
         """Return the statement that entered a module which comes back, as when a table is filled again."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from operator import is_
 from typing import TYPE_CHECKING, Final
 
+from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import Origin
 
 if TYPE_CHECKING:  # the report asks for the open ones, and loads nothing else of this
@@ -38,6 +41,28 @@ def home_of_copy(name: str, module: object) -> Callable[[], bool] | None:
             log = window.log
             return lambda: any(one.log is log for one in open_windows)
     return None
+
+
+def _replaced() -> dict[str, object]:
+    """Return the modules in whose places code has put others in ``sys.modules``, by their names.
+
+    Those are what is there around the innermost window, or is parked. A window's own fakes are no code's.
+    """
+    modules, lot = sys.modules.copy(), FINDER.lot
+    around = open_windows[-1].around.modules if open_windows else {}
+    # Nearly always none is: at the speed of C.
+    if all(map(is_, around.values(), modules.values())) and modules.keys().isdisjoint(lot):
+        return {}
+    before = {**{name: lot.module(name) for name in lot}, **around}
+    return {
+        name: module
+        for name, module in before.items()
+        if modules.get(name, module) is not module
+        and not any(name in window.placed or name in window.absent.taken for window in open_windows)
+    }
+
+
+FINDER.lot.replaced = _replaced
 
 
 def with_inner(window: Window) -> list[Window]:

@@ -163,6 +163,8 @@ class Removal:
             if namespace(self._old.get(package)) is space:
                 leaving = leaving or NewModules({n: m for n, m in self.left.items() if type(n) is str})
                 for key, is_new in list(stale_names(space, before, leaving)):
+                    if not is_new and _is_of_parked(leaving.home_of(space.get(key)), package):
+                        continue
                     bind(space, key, ABSENT if is_new else before[key])
                     cleaned.append(f"{package}.{key}")
         return cleaned
@@ -249,6 +251,14 @@ def package_holding(name: str, module: object, *tables: Mapping[Any, object]) ->
     parent, child = parent_of(name)
     packages = (table.get(parent, ABSENT) for table in tables)
     return next((one for one in packages if (namespace(one) or {}).get(child, ABSENT) is module), ABSENT)
+
+
+def _is_of_parked(home: str | None, package: str) -> bool:
+    """Tell whether what a package holds in the place of something is of another one, which is parked.
+
+    That remembers what it did, and does not do it again when it returns.
+    """
+    return home is not None and top_level(home) != top_level(package) and home in FINDER.lot
 
 
 def _remove_young_bytecode(module: object) -> None:

@@ -23,7 +23,7 @@ from pytest_import_isolation.plugin.processes.refusals import (
     refuse_other_plugins,
     refuse_without_fork,
 )
-from pytest_import_isolation.processes.child import Child, Ending
+from pytest_import_isolation.processes.child import Child, Ending, NotStartedError
 from pytest_import_isolation.processes.endings import UNCOLLECTED, StacksFile, words_for
 
 if TYPE_CHECKING:
@@ -150,16 +150,21 @@ class ProcessTests:
                 followed, ending = self._follow(item, hook, follower, mode)
         except KeyboardInterrupt:
             raise interrupted_in(item) from None
-        if followed is None:
-            return
-        if ending is not None and followed.error is None:
-            self._report_crash(item, followed, ending, mode, began)
+        except NotStartedError as failure:
+            error = None
+            self._tell_end(item, Crash(item, "setup", began).reports(str(failure), ""))
+        else:
+            if followed is None:
+                return
+            error = followed.error
+            if ending is not None and error is None:
+                self._report_crash(item, followed, ending, mode, began)
         self._end_test(item, nextitem)
         if runs is not None:
             runs.end_test(item, nextitem)
-        if followed.error is not None:
+        if error is not None:
             self.end_file()
-            raise followed.error
+            raise error
 
     def _look_ahead(self, item: pytest.Item) -> None:
         """Find the lines of the next tests too: after each fork, this process writes to all its memory anew.
@@ -232,17 +237,25 @@ class ProcessTests:
 
         assert self._session is not None
         assert self._stacks is not None
-        if self._cold is None:
-            self._cold = ColdServer(
-                f"{__package__}.cold_session:run",
-                self._path,
-                modules_to_import(self._config),
-                self._stacks.descriptor,
-                str(self._config.invocation_params.dir),
-            )
         before = self._session.items[: self._numbers.get(id(item), 0)]
-        number = sum(other.nodeid == item.nodeid for other in before)
-        return self._cold.start(request_for(item, number), waits=self.forks.waits)
+        request = request_for(item, sum(other.nodeid == item.nodeid for other in before))
+        server, self._cold = self._cold, None
+        try:
+            if server is None:
+                server = ColdServer(
+                    f"{__package__}.cold_session:run",
+                    self._path,
+                    modules_to_import(self._config),
+                    self._stacks.descriptor,
+                    str(self._config.invocation_params.dir),
+                )
+            child = server.start(request, waits=self.forks.waits)
+        except OSError as error:
+            if server is not None:
+                server.stop()  # the next test gets another one
+            raise NotStartedError("a cold process", error) from error
+        self._cold = server
+        return child
 
     def _flush(self) -> None:
         """Print now what both processes would print."""
@@ -262,9 +275,15 @@ class ProcessTests:
             words, stacks = UNCOLLECTED, followed.uncollected
         else:
             words = words_for(ending, phase, mode.timeout, replay.printed)
-        for report in Crash(item, phase, began).reports(words, stacks):
+        self._tell_end(item, Crash(item, phase, began).reports(words, stacks), is_told=replay.is_finished)
+
+    def _tell_end(
+        self, item: pytest.Item, reports: list[pytest.TestReport], *, is_told: bool = False
+    ) -> None:
+        """Tell the reports of a test that did not end itself, and its end unless that was told."""
+        for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
-        if not replay.is_finished:
+        if not is_told:
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _end_test(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
