@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from textwrap import dedent
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -353,6 +353,38 @@ def test_a_line_during_which_another_thread_ran_is_not_exact(looks: Looks) -> No
     assert (exact[3], exact[5], exact[6], exact[7]) == (True, False, False, False)
     assert exact[9] is True
     assert "g" not in [name for name, _, _ in looks.seen]
+
+
+@pytest.mark.skipif(_MONITORING is None, reason="a trace function sees its own thread alone")
+def test_code_in_which_another_thread_runs_for_long_is_watched_no_more(
+    looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+    def f(times):
+        for _ in range(times):
+            pass
+    """
+    function, heard = _define(source), list[int]()
+    execute_often = linewatch._Threads.execute_often
+
+    def count(self: Any, code: CodeType, line: int) -> bool:
+        heard.append(line)
+        return execute_often(self, code, line)
+
+    monkeypatch.setattr(linewatch._Threads, "execute_often", count)
+    watch = LineWatch(_FILE.__eq__, looks)
+    watch.start()
+    try:
+        for times in (10, 100_000, 100_000):
+            thread = threading.Thread(target=function, args=(times,))
+            thread.start()
+            thread.join()
+            if times == 10:  # a few lines of another thread leave it watched
+                function(1)
+                assert ("f", 4) in looks.lines
+    finally:
+        watch.stop()
+    assert 1_000 < len(heard) < 2_100
 
 
 def test_a_debugger_that_traces_already_keeps_the_trace_function(

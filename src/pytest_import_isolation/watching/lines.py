@@ -21,6 +21,9 @@ from pytest_import_isolation.machinery.threads import count_threads, get_ident
 _OFTEN: Final = 40
 #: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
 _TOO_OFTEN: Final = 200
+#: After so many times a line in another thread lets its function be watched no more: nobody looks there, and
+#: each line costs all the same.
+_OFTEN_ELSEWHERE: Final = 1_000
 #: Among so many callers a function that calls itself through others is found.
 _CIRCLE: Final = 4
 #: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
@@ -53,6 +56,8 @@ class _Threads:
         self._others: set[int] = set()
         # How many threads there were at the start, and at the last look.
         self._at_start = self._before = 0
+        # How often others executed a line of watched code.
+        self._times: dict[tuple[int, int], int] = {}
 
     def begin(self) -> None:
         """Count the threads that are there."""
@@ -65,6 +70,11 @@ class _Threads:
             return True
         self._others.add(ident)
         return False
+
+    def execute_often(self, code: CodeType, line: int) -> bool:
+        """Count a line that another thread executes; tell whether that was often."""
+        times = self._times[id(code), line] = self._times.get((id(code), line), 0) + 1
+        return times >= _OFTEN_ELSEWHERE
 
     def were_silent(self, *, sees_all: bool) -> bool:
         """Tell whether no other thread can have made what changed since the last time.
@@ -159,16 +169,14 @@ class LineWatch:
         self._dropped: dict[int, CodeType] = {}
         # Whether the last look did not come to its end.
         self._has_missed = False
-        #: Why a look failed for the first time, if one did. What was missed for want of stack or memory is
-        #: not told.
+        #: Why a look failed for the first time, if not for want of stack or memory.
         self.failure: str | None = None
         #: How many looks failed so.
         self.failures = 0
         # For the whole life: a callback that raised would raise in every function of the process.
         self._monitoring = _MONITORING
         self._tool: int | None = None
-        self._is_tracing = False
-        self._calls = 0
+        self._is_tracing, self._calls = False, 0
 
     @property
     def is_always_on(self) -> bool:
@@ -260,6 +268,7 @@ class LineWatch:
         return False
 
     def _drop(self, code: CodeType) -> None:
+        self._loose.add(id(code))
         self._dropped[id(code)] = code
         if self._watched.pop(id(code), None) is not None and self._tool is not None:
             self._monitoring.set_local_events(self._tool, code, 0)
@@ -361,8 +370,10 @@ class LineWatch:
 
     def _on_line(self, code: CodeType, line: int) -> Any:
         try:
-            if self._threads.is_mine() and not self._line(get_frame(1), line):
-                return self._monitoring.DISABLE
+            if self._threads.is_mine():
+                return None if self._line(get_frame(1), line) else self._monitoring.DISABLE
+            if self._threads.execute_often(code, line):
+                self._drop(code)
         except (RecursionError, MemoryError):
             self._has_missed = True
         except BaseException as error:
