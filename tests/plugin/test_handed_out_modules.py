@@ -58,7 +58,7 @@ def test_a_module_keeps_its_name_though_a_loader_hands_it_out_under_another(
 ) -> None:
     run = suite.run({f"{home}moves.py": _MOVES, **_FILES}, *mode, ini=_INI)
     assert run.outcomes == {"passed": 3}
-    assert {kind for kind, _ in run.kinds} <= ({"finder-added"} if home == "app/" else set())
+    assert not run.kinds
 
 
 def test_it_is_the_same_module_for_the_next_test(suite: Suite) -> None:

@@ -849,6 +849,67 @@ def test_what_stays_because_a_library_may_have_installed_it_is_not_called_contai
     assert run.leak("finder-added", "own.Own")["contained"]
 
 
+_OWN_FINDERS: Final = {
+    "finder": """
+        import sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None): return None
+        sys.meta_path.append(Finder())
+    """,
+    "finder class first of all": """
+        import sys
+        class Finder:
+            @staticmethod
+            def find_spec(name, path=None, target=None): return None
+        sys.meta_path.insert(0, Finder)
+    """,
+    "hook": """
+        import sys
+        def hook(entry): raise ImportError
+        sys.path_hooks.append(hook)
+    """,
+}
+
+
+@pytest.mark.parametrize("where", ["tests/conftest.py", "tests/test_a.py", "in the test"])
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("what", _OWN_FINDERS)
+def test_an_application_may_install_a_finder_of_its_own_when_it_is_imported(
+    suite: Suite, what: str, mode: tuple[str, ...], where: str
+) -> None:
+    files = {
+        f"{_FIRST_PARTY}shop/__init__.py": "from shop import finding",
+        f"{_FIRST_PARTY}shop/finding.py": _OWN_FINDERS[what],
+        "tests/conftest.py": "",
+        "tests/test_a.py": "def test_it():\n    import shop",
+        "tests/test_b.py": "def test_it(): pass",
+    }
+    run = suite.run(
+        files | ({} if where == "in the test" else {where: "import shop\ndef test_it(): pass"}),
+        *mode,
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 2}
+    assert not run.kinds
+
+
+@pytest.mark.parametrize(
+    ("finding", "kind"),
+    [
+        ("from types import SimpleNamespace as Finder", "types.SimpleNamespace"),
+        ("from helpers import Finder", "helpers.Finder"),
+    ],
+)
+def test_but_it_answers_for_one_that_is_not_its_own(suite: Suite, finding: str, kind: str) -> None:
+    files = {
+        "tests/helpers.py": "class Finder:\n    def find_spec(self, *_): return None",
+        f"{_FIRST_PARTY}shop.py": f"import sys\n{finding}\nsys.meta_path.append(Finder())",
+        "tests/test_a.py": "import sys\ndef test_it():\n    import shop\n    sys.meta_path[-1].find_spec = lambda *_: None",
+    }
+    run = suite.run(files, ini=_INI)
+    assert [kind for kind, _ in run.kinds] == ["finder-added"]
+
+
 # What a library does when it is imported, and what a test can see of it.
 _AT_IMPORT: Final = {
     "an entry below it": (

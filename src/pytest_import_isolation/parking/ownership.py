@@ -35,6 +35,8 @@ IMPORT_SYSTEM: Final = (
     "zipimport",
 )
 _WORD: Final = regex(r"\w+")
+#: The lists of what finds modules.
+_FINDING: Final = ("meta_path", "path_hooks")
 #: By what is changed, sets of names: the code that can do it has all of one of them.
 _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
@@ -91,7 +93,7 @@ class Ownership:
         """Return the module that made a change when it was executed, if that is nobody's leak.
 
         What an installed package does then is its own affair, and so is what a first-party module does under
-        names of its own. Test code may do the latter, but for test files themselves.
+        names of its own, or lets a finder of its own do. Test code may do the former, but for test files.
 
         Args:
             change: what is different.
@@ -104,6 +106,8 @@ class Ownership:
             return None if by_tests or self._origins.is_test_file(maker.file) else maker
         if self.is_foreign(maker):
             return maker
+        if change.what in _FINDING:
+            return maker if self._is_own_finder(change, maker) else None
         if change.what != "entry" or type(change.key) is not str or self._origins.is_test_file(maker.file):
             return None
         if self._origins.is_test_code(maker.file):
@@ -111,6 +115,13 @@ class Ownership:
         own = top_level(maker.module)
         is_own = top_level(change.key) == own or (change.before is ABSENT and _is_of(own, change.after))
         return maker if is_own else None
+
+    def _is_own_finder(self, change: SingleChange, maker: Maker) -> bool:
+        """Tell whether an application installed a finder or path hook of its own when it was executed."""
+        if change.before is not ABSENT or maker.is_call or self._origins.is_test_code(maker.file):
+            return False
+        home = next(iter(homes_of(change.after)), "")
+        return top_level(home) == top_level(maker.module)
 
     def able_library(self, name: str) -> Maker | None:
         """Return a library whose text can put something into the place of an entry when it is executed."""
