@@ -76,6 +76,8 @@ class Clashes:
         self._names = NamesInFolders(self._is_from_elsewhere)
         # By directory: whether a file in it imports a name. Every file of a directory asks.
         self._imports: dict[str, dict[str, bool]] = {}
+        # By a file that added a directory: whether it imports a name itself.
+        self._imports_of: dict[str, dict[str, bool]] = {}
         self._candidates: set[str] = set()
         self._told_of: set[tuple[str, str, str]] = set()
         self._undo: Callable[[], None] | None = None
@@ -160,8 +162,11 @@ class Clashes:
             unknown -= found
             if not unknown:
                 break
-        own = text_of(Path(adder)) if names else ""
-        return {name for name in names if known[name] or imports_name(own, name)}
+        own = self._imports_of.setdefault(adder, {})
+        if unasked := names - own.keys():  # a file may insert a directory in each of its tests
+            text = text_of(Path(adder))
+            own.update((name, imports_name(text, name)) for name in unasked)
+        return {name for name in names if known[name] or own[name]}
 
     def _is_from_elsewhere(self, name: str, folder: str) -> bool:
         loaded = self._loaded_file(name)
