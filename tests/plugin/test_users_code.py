@@ -88,6 +88,23 @@ _CHANGING: Final = {
         def test_it(mine): pass
         """
     },
+    "teardown: fixture of a conftest": {
+        "conftest.py": """
+        @pytest.fixture
+        def mine():
+            yield
+            change()
+        """,
+        "test_a.py": "def test_it(mine): pass",
+    },
+    "call: helper beside a fixture of a conftest": {
+        "conftest.py": """
+        @pytest.fixture
+        def mine():
+            yield change
+        """,
+        "test_a.py": "def test_it(mine): mine()",
+    },
     "teardown: asked for in the call": {
         "test_a.py": """
         @pytest.fixture
@@ -152,8 +169,11 @@ def change():
 @pytest.mark.parametrize("what", _CHANGES)
 @pytest.mark.parametrize("case", _CHANGING)
 def test_the_phase_in_which_a_change_was_made_is_told(suite: Suite, case: str, what: str) -> None:
-    begin = _BEGIN.format(change=_CHANGES[what])
-    files = {f"tests/{file}": begin + dedent(text) for file, text in _CHANGING[case].items()}
+    begin, bare = _BEGIN.format(change=_CHANGES[what]), "of a conftest" in case
+    files = {
+        f"tests/{file}": dedent(text) if bare and file == "test_a.py" else begin + dedent(text)
+        for file, text in _CHANGING[case].items()
+    }
     run = suite.run({**files, "tests/test_b.py": "def test_later(): pass"})
     name = {"entry": "planted", "contents": "colorsys.ONE_THIRD"}[what]
     (leak,) = [leak for leak in run.leaks if leak["name"] == name]
