@@ -30,6 +30,11 @@ def test_all_lines_are_found_that_a_look_at_each_string_finds(said: list[str], p
     assert [*SaidNames().lines("test_a.py", text, name)] == expected
 
 
+def test_a_key_is_no_name_that_somebody_imports() -> None:
+    text = 'sys.modules["app.db"] = 1\ndel sys.modules["app"]\n\npatch(x["a"]["app.db"], "app.db.X")\n'
+    assert [[*SaidNames().lines("a.py", text, name)] for name in ("app", "app.db", "a")] == [[4], [4], []]
+
+
 def test_a_text_is_read_once_as_long_as_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 

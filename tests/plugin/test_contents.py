@@ -1267,3 +1267,33 @@ def test_a_module_that_was_first_imported_while_a_builtin_was_patched_is_tainted
     leak = run.leak("tainted", "conf")
     assert leak["detail"].startswith("It was first imported while builtins.open was patched")
     assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_b"]
+
+
+def test_what_sets_any_name_is_the_place_only_where_no_other_file_says_the_name(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import colorsys, pytest
+
+                def put(name):
+                    setattr(colorsys, name, 1)
+
+                @pytest.fixture
+                def mine():
+                    put("ONE_THIRD")
+            """,
+            "test_a.py": """
+                import pytest
+
+                @pytest.fixture
+                def other(request):
+                    setattr(request.node, "said_" + "here", 1)
+
+                def test_it(mine): pass
+                def test_other(other): pass
+            """,
+        }
+    )
+    (leak,) = [leak for leak in run.leaks if leak["name"] == "colorsys.ONE_THIRD"]
+    location = leak["location"]
+    assert (location["file"], location["line"], location["exact"]) == ("conftest.py", 9, False)

@@ -187,6 +187,54 @@ def test_start_and_stop_in_any_order_break_no_run(suite: Any, order: str, option
     assert run.outcomes["passed"] == 2, run.outcomes
 
 
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+@pytest.mark.parametrize("options", [(), ("--isolate-imports=test",), ("--isolate-imports=file",)])
+def test_a_test_that_stopped_its_isolation_may_fail_and_end_wider_fixtures(
+    suite: Any, options: tuple[str, ...], scope: str
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": f"""
+    import sys
+    import pytest
+
+    @pytest.fixture(scope="{scope}")
+    def asked_for():
+        sys.modules["late"] = object()
+        yield
+        del sys.modules["late"]
+
+    @pytest.fixture(scope="{scope}", autouse=True)
+    def wide():
+        yield
+        sys.modules.pop("wide", None)
+    """,
+            "test_fails.py": """
+    import sys
+    import pytest
+
+    def test_fails(isolated_imports, request):
+        isolated_imports.stop()
+        request.getfixturevalue("asked_for")
+        sys.modules["wide"] = object()
+        import absent
+
+    @pytest.mark.isolated_imports
+    def test_fails_marked(isolated_imports):
+        isolated_imports.stop()
+        assert False
+
+    def test_after():
+        pass
+    """,
+        },
+        *options,
+    )
+    assert "INTERNALERROR" not in run.output
+    assert "WindowOrderError" not in run.output
+    assert run.outcomes == {"failed": 2, "passed": 1}
+
+
 @pytest.mark.parametrize("error", ["raise SystemExit(3)", "pytest.skip('no')"])
 def test_a_module_that_ends_its_import_lets_other_plugins_begin_before_they_end(
     suite: Any, error: str

@@ -893,6 +893,32 @@ def test_an_application_may_install_a_finder_of_its_own_when_it_is_imported(
     assert not run.kinds
 
 
+_FINDING: Final = {
+    "raise ImportError(name)": True,
+    "raise ModuleNotFoundError(name)": True,
+    "if name in ('wave',): raise ImportError": True,
+    "try: import absent\n        except ImportError: return None": False,
+    "try: import csv\n        except ImportError: raise": False,
+    "raise KeyError(name)\n        __import__('csv')": False,
+}
+
+
+@pytest.mark.parametrize("finding", _FINDING)
+@pytest.mark.parametrize("kind", ["", "@staticmethod", "@classmethod"])
+def test_it_answers_for_a_finder_of_its_own_that_refuses_modules(
+    suite: Suite, kind: str, finding: str
+) -> None:
+    names = {"": "self, name", "@staticmethod": "name", "@classmethod": "cls, name"}[kind]
+    files = {
+        f"{_FIRST_PARTY}shop.py": "import sys\nclass Finder:\n"
+        f"    {kind}\n    def find_spec({names}, path=None, target=None):\n        {finding}\n"
+        f"sys.meta_path.append(Finder{'' if kind else '()'})",
+        "tests/test_a.py": "def test_it(): import shop",
+    }
+    run = suite.run(files, ini=_INI)
+    assert [told for told, _ in run.kinds] == ["finder-added"] * _FINDING[finding]
+
+
 @pytest.mark.parametrize(
     ("finding", "kind"),
     [

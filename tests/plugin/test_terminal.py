@@ -326,3 +326,71 @@ def test_the_page_promises_as_little_as_the_terminal(suite: Suite) -> None:
     suite.run("def test_it(): assert 0\n", "--import-leak-file=page.html", report=False)
     page = (suite.root / "page.html").read_text(encoding="utf-8")
     assert "<title>no import leaks seen (" in page
+
+
+_INSTALLING = """
+    import builtins, os, sys
+    DONE = {}
+
+    class Finder:
+        @classmethod
+        def find_spec(cls, name, path=None, target=None): pass
+
+    def into_meta_path():
+        if DONE.setdefault("finder", Finder) not in sys.meta_path:
+            sys.meta_path.append(Finder)
+
+    def into_path():
+        folder = os.path.join(os.path.dirname(__file__), "vendored")
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+    def around_import():
+        if "import" not in DONE:
+            known = DONE["import"] = builtins.__import__
+            def asked(name, *args, **kwargs):
+                return known(name, *args, **kwargs)
+            builtins.__import__ = asked
+"""
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+@pytest.mark.parametrize("folder", ["", "site-packages/"])
+@pytest.mark.parametrize("what", ["into_meta_path", "into_path", "around_import"])
+def test_what_the_called_code_under_test_installs_is_not_told_as_isolated(
+    suite: Suite, what: str, folder: str, mode: str
+) -> None:
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = . site-packages\n",
+        f"{folder}lib/__init__.py": _INSTALLING,
+        "tests/test_it.py": f"""
+            def use():
+                import lib
+                lib.{what}()
+
+            def test_one(): use()
+            def test_two(): use()
+        """,
+    }
+    run = suite.run(files, f"--isolate-imports={mode}", report=False)
+    assert run.outcomes == {"passed": 2}
+    assert "isolated" not in run.output
+    run = suite.run({"pytest.ini": files["pytest.ini"]}, f"--isolate-imports={mode}", "tests")
+    assert [leak for leak in run.leaks if leak["severity"] != "info"] == []
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_a_test_installs_with_a_class_of_the_code_under_test_is_told_as_isolated(
+    suite: Suite, mode: str
+) -> None:
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = .\n",
+        "lib/__init__.py": _INSTALLING,
+        "tests/test_it.py": """
+            def test_it():
+                import sys, lib
+                sys.meta_path.append(lib.Finder)
+        """,
+    }
+    run = suite.run(files, f"--isolate-imports={mode}", report=False)
+    assert "\n1 file was isolated: tests/test_it.py (sys.meta_path);" in run.output

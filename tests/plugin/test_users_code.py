@@ -88,6 +88,23 @@ _CHANGING: Final = {
         def test_it(mine): pass
         """
     },
+    "teardown: fixture of a conftest": {
+        "conftest.py": """
+        @pytest.fixture
+        def mine():
+            yield
+            change()
+        """,
+        "test_a.py": "def test_it(mine): pass",
+    },
+    "call: helper beside a fixture of a conftest": {
+        "conftest.py": """
+        @pytest.fixture
+        def mine():
+            yield change
+        """,
+        "test_a.py": "def test_it(mine): mine()",
+    },
     "teardown: asked for in the call": {
         "test_a.py": """
         @pytest.fixture
@@ -152,8 +169,11 @@ def change():
 @pytest.mark.parametrize("what", _CHANGES)
 @pytest.mark.parametrize("case", _CHANGING)
 def test_the_phase_in_which_a_change_was_made_is_told(suite: Suite, case: str, what: str) -> None:
-    begin = _BEGIN.format(change=_CHANGES[what])
-    files = {f"tests/{file}": begin + dedent(text) for file, text in _CHANGING[case].items()}
+    begin, bare = _BEGIN.format(change=_CHANGES[what]), "of a conftest" in case
+    files = {
+        f"tests/{file}": dedent(text) if bare and file == "test_a.py" else begin + dedent(text)
+        for file, text in _CHANGING[case].items()
+    }
     run = suite.run({**files, "tests/test_b.py": "def test_later(): pass"})
     name = {"entry": "planted", "contents": "colorsys.ONE_THIRD"}[what]
     (leak,) = [leak for leak in run.leaks if leak["name"] == name]
@@ -185,3 +205,72 @@ def test_a_test_that_is_run_again_is_looked_at_from_its_setup_on(suite: Suite) -
     )
     (leak,) = [leak for leak in run.leaks if leak["severity"] == "error"]
     assert (leak["name"], leak["polluter"]["phase"]) == ("planted", "call")
+
+
+_DECORATORS: Final = """
+    import functools
+
+    def said(function):
+        @functools.wraps(function)
+        def inner(*args, **kwargs):
+            return function(*args, **kwargs)
+        return inner
+
+    def unsaid(function):
+        def inner():
+            return function()
+        inner.__name__ = function.__name__
+        return inner
+
+    def made(function):
+        return unsaid(said(function))
+"""
+
+
+@pytest.mark.parametrize("scope", ["function", "module", "session"])
+@pytest.mark.parametrize("decorator", ["said", "unsaid", "made"])
+def test_a_fixture_in_a_decorator_of_a_library_is_that_of_its_conftest(
+    suite: Suite, decorator: str, scope: str
+) -> None:
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = site-packages\n",
+            "site-packages/decorators.py": _DECORATORS,
+            "conftest.py": f"""
+                import sys, types, pytest, decorators
+
+                @pytest.fixture(scope="{scope}")
+                @decorators.{decorator}
+                def mine():
+                    sys.modules["planted"] = types.ModuleType("planted")
+                    return lambda: None
+            """,
+            "test_a.py": "def test_it(mine): pass",
+            "test_b.py": "def test_later(): import planted",
+        }
+    )
+    (leak,) = [leak for leak in run.leaks if leak["name"] == "planted"]
+    whose = {"function": "test_a.py::test_it", "module": "test_a.py", "session": "conftest.py"}[scope]
+    assert (leak["polluter"]["nodeid"], leak["polluter"]["phase"]) == (whose, "setup")
+    assert leak["severity"] == ("warning" if scope == "session" else "error")  # a conftest decides for all
+
+
+@pytest.mark.parametrize("decorator", ["said", "made"])
+def test_a_hook_in_a_decorator_of_a_library_is_that_of_its_conftest(suite: Suite, decorator: str) -> None:
+    decorate = {"said": "decorators.said", "made": "functools.partial(decorators.said)"}[decorator]
+    run = suite.run(
+        {
+            "pytest.ini": "[pytest]\npythonpath = site-packages\n",
+            "site-packages/decorators.py": _DECORATORS,
+            "conftest.py": f"""
+                import functools, sys, types, decorators
+
+                @{decorate}
+                def pytest_runtest_setup(item):
+                    sys.modules["planted"] = types.ModuleType("planted")
+            """,
+            "test_a.py": "def test_it(): import planted",
+        }
+    )
+    (leak,) = [leak for leak in run.leaks if leak["name"] == "planted"]
+    assert leak["polluter"]["phase"] == "setup"

@@ -326,7 +326,7 @@ class Writers:
             lines: those of the first file to look at first.
             is_teardown: whether it was made in a teardown, which follows what was set up.
         """
-        others: list[Writer] = []
+        others: list[Writer] = []  # setters of any name: likelier where the file says this one
         for number, file in enumerate(files):
             text = self.sources.text(file)
             if number and change.name not in text:
@@ -340,7 +340,7 @@ class Writers:
             if near or direct:
                 return Writer(file, (near or direct)[-1 if is_teardown else 0])
             others += (Writer(file, one) for one in found[:1])
-        return others[0] if others else None
+        return min(others, key=lambda one: change.name not in self.sources.text(one.file), default=None)
 
 
 def _definition(value: object, file: str, lines: range | None) -> Statement | None:

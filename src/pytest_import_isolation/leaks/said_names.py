@@ -34,8 +34,12 @@ class SaidNames:
 def _lines_by_name(text: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     tree = parsed(text)
+    # sys.modules["app.db"] = ... imports neither of them.
+    keys: set[ast.expr] = set()
     for node in walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Subscript):  # comes before what is in it
+            keys.add(node.slice)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in keys:
             for name in _names_in(node.value):
                 found.setdefault(name, []).append(node.lineno)
     return found

@@ -16,7 +16,8 @@ from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
+from pytest_import_isolation.machinery.finders import class_of
+from pytest_import_isolation.machinery.modules import ABSENT, class_namespace, file_of, namespace, top_level
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.parking.text_writes import writes
@@ -51,6 +52,8 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
 _WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
 
 #: The instructions that write to some table.
+_RAISE: Final = opmap["RAISE_VARARGS"]
+_ERRORS: Final = frozenset(("ImportError", "ModuleNotFoundError"))
 _STORES: Final = frozenset((opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]))
 
 
@@ -121,7 +124,7 @@ class Ownership:
         if change.before is not ABSENT or maker.is_call or self._origins.is_test_code(maker.file):
             return False
         home = next(iter(homes_of(change.after)), "")
-        return top_level(home) == top_level(maker.module)
+        return top_level(home) == top_level(maker.module) and not _refuses(change.after)
 
     def able_library(self, name: str) -> Maker | None:
         """Return a library whose text can put something into the place of an entry when it is executed."""
@@ -322,6 +325,18 @@ def says(text: str, list_name: str) -> bool:
     if not any(all(word in text for word in words) for words in _WORDS[list_name]):
         return False
     return list_name in ("entry", "eviction") or writes(text, list_name)
+
+
+def _refuses(finder: object) -> bool:
+    """Tell whether a finder raises ``ImportError`` itself: then nobody finds what others have."""
+    finding = class_namespace(class_of(finder)).get("find_spec")
+    if type(finding) is staticmethod or type(finding) is classmethod:
+        finding = finding.__func__
+    if type(finding) is not FunctionType or _ERRORS.isdisjoint(finding.__code__.co_names):
+        return False
+    code = finding.__code__.co_code
+    # To raise nothing is to raise what was caught.
+    return any(code[at] == _RAISE and code[at + 1] for at in range(0, len(code), 2))
 
 
 def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:

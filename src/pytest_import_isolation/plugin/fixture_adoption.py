@@ -78,7 +78,7 @@ class FixtureAdoption:
     def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
         """Return the outermost window that ends before a fixture of a wider scope does."""
         window = self._runs.window_inside(fixturedef) if self._runs else None
-        return self._contexts[-1].window if window is None and self._contexts else window
+        return self._contexts[-1].innermost if window is None and self._contexts else window
 
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         window = self._window_inside(fixturedef)

@@ -23,6 +23,7 @@ from pytest_import_isolation.plugin.fixture_functions import has_fixture
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.users_code import UsersCode
+from pytest_import_isolation.plugin.wrapped_functions import users_file
 from pytest_import_isolation.report.records import INFO, MODULE_KINDS, Polluter
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
@@ -175,8 +176,8 @@ class FixtureChanges:
 
     def _decider_of(self, fixturedef: pytest.FixtureDef[Any]) -> str | None:
         """Return the file of a fixture that its project has for all tests of a folder, or for all."""
-        file = getattr(getattr(fixturedef.func, "__code__", None), "co_filename", None)
-        if type(file) is not str or not is_for_many(fixturedef) or self._origins.is_installed(file):
+        file = users_file(fixturedef.func, self._origins) if is_for_many(fixturedef) else None
+        if file is None:
             return None
         if self._origins.is_test_file(file) and not is_conftest(file):
             return None

@@ -121,9 +121,9 @@ class Phases:
         changes = [] if is_same else single_changes(base.differences(is_own_finder))
         has_attributes = self._may_rebind or not is_same
         self._attribution.end_phase(here.phase, changes, has_attributes=has_attributes)
-        # What a conftest leaves it wrote in the setup, if the file itself cannot have done it.
+        # Or a conftest, if the file itself cannot have done it: in a fixture, before or after the call.
         contents = self._boundaries.contents
-        if contents.may_be_written and (self._may_rebind or here.phase == "setup"):
+        if contents.may_be_written:
             contents.end_phase(here.phase)
         self._leak_watch.here = Polluter(here.nodeid, following)
 

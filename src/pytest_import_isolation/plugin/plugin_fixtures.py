@@ -11,6 +11,7 @@ import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.plugin.wrapped_functions import users_file
 from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import single_changes
@@ -67,11 +68,13 @@ class PluginFixtures:
             function = function.__func__
         if type(function) is not FunctionType or fixturedef.baseid:
             return None
-        file = function.__code__.co_filename
-        if not self._origins.is_installed(file):
+        # A conftest of the root directory has no other base than a plugin.
+        if users_file(function, self._origins) is not None:
             return None
         name = str(function.__module__)
-        return None if top_level(name) in _SAYS_WHAT_TESTS_SAY else Maker(name, file, is_call=True)
+        if top_level(name) in _SAYS_WHAT_TESTS_SAY:
+            return None
+        return Maker(name, function.__code__.co_filename, is_call=True)
 
     # Users' code may raise here: a wrapper of the new style is a frame in its traceback.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 import pytest
 
 from pytest_import_isolation.machinery.modules import class_home, file_of, top_level
+from pytest_import_isolation.plugin.wrapped_functions import users_file
 from pytest_import_isolation.state.origins import Origins
 
 #: Hooks that pytest calls before and after each phase.
@@ -130,8 +131,9 @@ class UsersCode:
     def _is_of_users(self, home: object, function: object) -> bool:
         if type(home) is str and top_level(home) in _OWN:
             return False
-        file = getattr(getattr(function, "__code__", None), "co_filename", None)
-        return type(file) is not str or not self._origins.is_installed(file)
+        if type(function) is MethodType:
+            function = function.__func__
+        return type(function) is not FunctionType or users_file(function, self._origins) is not None
 
     def _runs_users_code(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
         known, runs = self._fixtures.get(id(fixturedef), (None, True))

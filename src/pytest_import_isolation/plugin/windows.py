@@ -94,6 +94,11 @@ class ItemContext(IsolatedImportContext):
         """The window that was opened first; None if the test itself has closed all of them."""
         return self._windows[0] if self._windows else None
 
+    @property
+    def innermost(self) -> Window | None:
+        """The window that was opened last; None if the test itself has closed all of them."""
+        return self._windows[-1] if self._windows else None
+
     def stop_untouched(self) -> bool:
         """Close the window if nothing at all happened in it; tell whether that was so."""
         if len(self._windows) != 1 or not close_untouched(self._windows[0]):
@@ -267,8 +272,9 @@ class ItemWindows:
             failure: what was raised.
         """
         context = item.stash.get(context_key, None)
-        if context is not None:
-            self._executions.explain_fresh(report, failure, context.window)
+        window = context.innermost if context is not None else None
+        if window is not None:
+            self._executions.explain_fresh(report, failure, window)
 
     def _enter(self, item: pytest.Item, parameters: Parameters) -> None:
         (file, last), self._last = self._last, (None, None)

@@ -177,7 +177,8 @@ def _put_back(window: Window, difference: Difference) -> tuple[Changes, dict[Any
         window.around.admit({n: new_modules[n] for n, o in outcomes.items() if o is Outcome.KEEP})
         outcomes = {**dict.fromkeys(leaving_again, Outcome.PARK), **outcomes}
         seen = window.without_own(difference)
-        window.blameless = blameless(seen, outcomes, Ownership(window.origins))
+        installed = window.installations.installed_by_themselves(seen, new_modules)
+        window.blameless = blameless(seen, outcomes, Ownership(window.origins), installed)
         window.installations.settle(difference, outcomes)
         window.installations.settle_entries(outcomes)
         window.installations.settle_classes(outcomes)

@@ -98,6 +98,14 @@ class Installations:
                 found.add(top_level(name))
         return frozenset(found)
 
+    def installed_by_themselves(
+        self, difference: Difference, modules: Mapping[Any, object]
+    ) -> Iterator[SingleChange]:
+        """Yield what modules installed when called, and no test did; see :meth:`packages_installing`."""
+        for list_name, item in _installed(difference, self._own_items):
+            if self._installer(list_name, item, modules) is not None:
+                yield _change(list_name, item)
+
     def settle_entries(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Let the entries that a module made outside of its package return with it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT
@@ -91,9 +91,12 @@ class Summary(NamedTuple):
 
 
 def blameless(
-    difference: Difference, outcomes: Mapping[Any, Outcome], ownership: Ownership
+    difference: Difference,
+    outcomes: Mapping[Any, Outcome],
+    ownership: Ownership,
+    installed: Iterable[SingleChange],
 ) -> frozenset[tuple[str, str]]:
-    """Return what modules did when they were executed that is nobody's leak, in the words of the summary.
+    """Return what modules did themselves that is nobody's leak, in the words of the summary.
 
     An entry that they may have replaced is called ``replaced``: it is, if no test file can have done it.
 
@@ -101,6 +104,7 @@ def blameless(
         difference: what is different, and still in place.
         outcomes: what becomes of the modules that were loaded.
         ownership: tells whose a change is.
+        installed: what they installed when they were called.
     """
     # A first import is no leak at all.
     fakes = {
@@ -115,7 +119,7 @@ def blameless(
     found = {words for change, words in told if ownership.blameless_maker(change)}
     # Who put something into the place of a module was not seen. The text of a library may be able to do it.
     able = (name for name in difference.replaced if type(name) is str and ownership.able_library(name))
-    return frozenset((*found, *(("replaced", name) for name in able)))
+    return frozenset((*found, *map(_words_of, installed), *(("replaced", name) for name in able)))
 
 
 def _words_of(change: SingleChange) -> tuple[str, str]:

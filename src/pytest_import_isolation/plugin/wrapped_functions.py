@@ -1,0 +1,41 @@
+"""Whose a function is that may be decorated: a decorator of a library returns a function of its own."""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+from typing import Final
+
+from pytest_import_isolation.state.origins import Origins
+
+#: How many functions are looked at; decorators wrap a few.
+_MOST: Final = 20
+
+
+def users_file(function: object, origins: Origins) -> str | None:
+    """Return the file of the users' own of a function or what it wraps, None if all is installed."""
+    waiting: list[object] = [function]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST:
+        value = waiting.pop()
+        if type(value) is MethodType:
+            value = value.__func__
+        if type(value) is not FunctionType or id(value) in seen:
+            continue
+        seen.add(id(value))
+        file = value.__code__.co_filename
+        if not origins.is_installed(file):
+            return file
+        # Not every decorator says what it wraps, and all of them hold it.
+        waiting.append(value.__dict__.get("__wrapped__"))
+        waiting += _held_by(value)
+    return None
+
+
+def _held_by(function: FunctionType) -> list[object]:
+    held: list[object] = []
+    for cell in function.__closure__ or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:  # nothing is in it yet
+            continue
+    return held
