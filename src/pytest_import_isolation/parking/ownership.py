@@ -51,9 +51,9 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
 #: Methods with which entries are written.
 _WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
 
-#: The instructions that write to some table.
 _RAISE: Final = opmap["RAISE_VARARGS"]
 _ERRORS: Final = frozenset(("ImportError", "ModuleNotFoundError"))
+#: The instructions that write to some table.
 _STORES: Final = frozenset((opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]))
 
 
