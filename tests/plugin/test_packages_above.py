@@ -46,9 +46,12 @@ _FILES = {
         {"app/tests/test_a.py": _PATH + "raise KeyError"},
     ],
 )
-def test_the_package_keeps_its_submodules_for_each_file_in_it(suite: Suite, files: dict[str, str]) -> None:
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_the_package_keeps_its_submodules_for_each_file_in_it(
+    suite: Suite, files: dict[str, str], mode: str
+) -> None:
     files = {**_FILES, **files}
-    arguments = ("-p", "no:cacheprovider", "--continue-on-collection-errors")
+    arguments = (f"--import-mode={mode}", "--continue-on-collection-errors")
     plain = suite.run(files, *arguments).outcomes
     assert plain["passed"] >= 1
     assert suite.run(files, *arguments, "--isolate-imports=file").outcomes == plain

@@ -162,6 +162,9 @@ class FileWorlds:
 
     def importing(self, name: str, _: FrameType) -> None:
         """Give a package its layer, if importing it changed something, before what is in it is imported."""
+        self._begin_below_packages(name)
+
+    def _begin_below_packages(self, name: str) -> None:
         names = [expected for expected, _ in self._expected]
         if name not in names[1:]:
             return
@@ -200,6 +203,10 @@ class FileWorlds:
         if not is_to_be_kept_apart:
             suite.worlds.dissolve()
         return not is_to_be_kept_apart
+
+    def seeking(self, name: str) -> None:
+        """Do the same where pytest executes test files itself, with ``--import-mode=importlib``."""
+        self._begin_below_packages(name)
 
     def reloading(self, name: str, module: object) -> None:
         """A reload imports no test file."""
