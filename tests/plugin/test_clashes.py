@@ -437,3 +437,59 @@ def test_each_test_that_gets_the_module_of_another_directory_is_exposed(suite: S
     assert [met["nodeid"] for met in leak["exposed"]] == [f"b/test_b.py::test_{name}" for name in names]
     assert run.output.count("name-clash by a/test_a.py (collect), at a/test_a.py:1") == 4
     assert "modules that were executed before" not in run.output
+
+
+def test_a_function_that_imports_at_each_call_has_the_finders_asked_once(suite: Suite) -> None:
+    conftest = """
+        import sys
+        asked = []
+        class Finder:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                asked.append(name)
+        sys.meta_path.insert(0, Finder)
+        import pytest
+        @pytest.fixture
+        def count():
+            return lambda: asked.count("utils")
+    """
+    orders = """
+        import utils
+        def use():
+            import utils
+            return utils.name
+        def test_orders(count):
+            use()
+            before = count()
+            assert {use() for _ in range(50)} == {"orders"}
+            assert count() <= before + 1
+    """
+    payments = {
+        "payments/utils.py": "",
+        "payments/test_payments.py": "def test_payments():\n    import utils",
+    }
+    run = suite.run({**_ORDERS, "conftest.py": conftest, "orders/test_orders.py": orders, **payments})
+    assert run.outcomes == {"passed": 2}
+    assert ("name-clash", "utils") in run.kinds
+
+
+def test_the_same_import_is_told_if_the_module_was_changed_since_it_was_well(suite: Suite) -> None:
+    orders = """
+        import os, sys
+        def use():
+            import utils
+            return utils.name
+        def test_orders():
+            assert use() == "orders"
+            del sys.modules["utils"]
+            sys.path.insert(0, os.path.abspath("payments"))
+            assert use() == "payments"
+            assert use() == "payments"
+            del sys.path[0], sys.modules["utils"]
+    """
+    payments = {
+        "payments/utils.py": "name = 'payments'",
+        "payments/test_payments.py": "def test_payments():\n    import utils",
+    }
+    run = suite.run({**_ORDERS, "orders/test_orders.py": orders, **payments})
+    assert ("name-clash", "utils") in run.kinds

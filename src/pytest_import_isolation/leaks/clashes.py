@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.finders import find_location, is_own_find
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import executed_file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.paths import absolute, is_conftest
+from pytest_import_isolation.machinery.paths import absolute, is_conftest, working_directory
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
@@ -80,6 +80,9 @@ class Clashes:
         self._imports_of: dict[str, dict[str, bool]] = {}
         self._candidates: set[str] = set()
         self._told_of: set[tuple[str, str, str]] = set()
+        # Who asked last, and the states in which all was well for it: a function imports at each call.
+        self._asking = ""
+        self._well: set[tuple[object, ...]] = set()
         self._undo: Callable[[], None] | None = None
 
     def expect(self, root: Path, adder: str, *, is_kept: bool = False) -> None:
@@ -91,6 +94,7 @@ class Clashes:
             is_kept: whether it stays where it is if it is on the path.
         """
         folder = absolute(root)
+        self._well.clear()
         is_known = folder in self._roots and folder in sys.path
         if not (is_known and is_kept):
             self._roots.pop(folder, None)  # the last one is found first
@@ -187,9 +191,20 @@ class Clashes:
         name, asker = top_level(wanted), caller()
         if asker is None:
             return
-        importer = self._find_importer(asker)
-        if (name, importer.file, self._who()) in self._told_of:
+        importer, who = self._find_importer(asker), self._who()
+        if (name, importer.file, who) in self._told_of:
             return
+        if who != self._asking:
+            self._asking, self._well = who, set()
+        state = (name, importer.file, executed_file_of(sys.modules.get(name)), *_path())
+        # What is not loaded yet may be written at any time.
+        if name not in sys.modules or state not in self._well:
+            told = len(self._told_of)
+            self._look(name, importer)
+            if len(self._told_of) == told:
+                self._well.add(state)
+
+    def _look(self, name: str, importer: Importer) -> None:
         file = absolute(importer.file)
         package = own_package(file)
         is_own = package is not None and package[0] == name
@@ -290,6 +305,11 @@ def own_package(file: str) -> tuple[str, str] | None:
         found = (os.path.basename(folder), init)
         folder = os.path.dirname(folder)
     return found
+
+
+def _path() -> list[str]:
+    """Return the working directory and the path, without what is no text: that may compare itself."""
+    return [working_directory(), *(entry for entry in items_of("path") if type(entry) is str)]
 
 
 def _root_of(file: str) -> str:

@@ -119,6 +119,8 @@ class ParkedModuleFinder:
         # importlib.util.find_spec() must get the real spec, and is no import.
         loading = loading_frame(name)
         if loading is None:
+            for listener in tuple(self._listeners):
+                listener.seeking(name)
             return self._real_spec(name, path)
         for listener in tuple(self._listeners):
             listener.importing(name, loading)
@@ -271,6 +273,9 @@ class Listener(Protocol):
             name: the module.
             loading: the frame of importlib that loads it.
         """
+
+    def seeking(self, name: str) -> None:
+        """Note that somebody asks where a module is, and may execute it without an import."""
 
     def reloading(self, name: str, module: object) -> None:
         """Note that ``importlib.reload`` is about to execute a module again."""

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from pytest_import_isolation.machinery.modules import namespace
+from pytest_import_isolation.machinery.modules import is_initializing, namespace
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
@@ -19,6 +19,7 @@ from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.window.executions import WindowExecutions
+from pytest_import_isolation.window.world import World
 
 
 class FileWorlds:
@@ -53,6 +54,8 @@ class FileWorlds:
         self._expected: list[tuple[str, Path]] = []
         # What that executes.
         self._executions = WindowExecutions(origins)
+        # The packages above test files whose modules are there for each file below them.
+        self._given: set[Path] = set()
         # The names in the directories from which test files were imported.
         self._names = NamesInFolders(self._is_from_elsewhere)
 
@@ -63,12 +66,11 @@ class FileWorlds:
         self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
         # What is collected for its doctests alone is none: nothing runs but the body of the module.
         is_test_file = self._origins.is_test_file(str(path))
+        is_clashing = self._has_clashing_names(path)
+        is_apart = is_clashing or self._is_to_be_apart()
+        suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
         if is_test_file:
             suite.common_files.update(str(expected) for _, expected in self._expected)
-        is_apart = any(self._sources.changes_imports(expected) for _, expected in self._expected)
-        is_clashing = self._has_clashing_names(path)
-        is_apart = is_apart or is_clashing
-        suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
         trial = suite.new(file.nodeid, is_watchful=is_apart)
         trial.test_code = [str(path)] if is_test_file else []
         suite.worlds.begin(trial)
@@ -124,6 +126,14 @@ class FileWorlds:
             if not contents and not has_copies:
                 suite.lend_if_harmless(trial, harmful)
 
+    def _is_to_be_apart(self) -> bool:
+        """Tell whether what is imported with the file may differ from what others should see."""
+        new = [expected for _, expected in self._expected if expected not in self._given]
+        # A package that imports something binds it, and stays bound for the files that come later.
+        return any(self._sources.changes_imports(file) for file in new) or any(
+            self._sources.imports_something(file) for file in new[:-1]
+        )
+
     def _has_clashing_names(self, path: Path) -> bool:
         """Tell whether beside a file lie modules with the names of other modules of the shared world."""
         if not self._finds_beside:
@@ -152,19 +162,51 @@ class FileWorlds:
 
     def importing(self, name: str, _: FrameType) -> None:
         """Give a package its layer, if importing it changed something, before what is in it is imported."""
+        self._begin_below_packages(name)
+
+    def _begin_below_packages(self, name: str) -> None:
         names = [expected for expected, _ in self._expected]
         if name not in names[1:]:
             return
+        above = self._expected[: names.index(name)]
+        if all(file in self._given for _, file in above):
+            return
+        if any(is_initializing(sys.modules.get(package)) for package, _ in above):
+            return  # it imports what is in it itself, and is not done
+        trial = self._suite.worlds.chain[-1]
+        if self._give(trial, above[-1][1]):
+            self._given.update(file for _, file in above)
+            inner = self._suite.new(trial.name, is_watchful=True)
+            inner.test_code = trial.test_code
+            self._suite.worlds.begin(inner)
+            self._executions.begin(inner.window)
+
+    def _give(self, trial: World, file: Path) -> bool:
+        """Let what a package did when it was imported be there for all files below it.
+
+        Returns:
+            Whether that could be done; everything is part of the file's own world if not.
+        """
         suite = self._suite
-        trial = suite.worlds.chain[-1]
-        file = self._expected[names.index(name) - 1][1]
         difference, harmful = suite.judge(trial, file)
         if harmful and file.parent not in suite.layers:
             suite.record(difference, Polluter(str(file), "collect"), stays=True)
             suite.layers[file.parent] = trial
-            inner = suite.new(trial.name, is_watchful=True)
-            suite.worlds.begin(inner)
-            self._executions.begin(inner.window)
+            return True
+        is_to_be_kept_apart = (
+            harmful
+            or trial.window.own_items.items
+            or suite.replaces_import(difference)
+            or self._executions.have_thrown_out()
+            or trial.window.written()
+        )
+        if not is_to_be_kept_apart:
+            suite.worlds.dissolve()
+        return not is_to_be_kept_apart
+
+    def seeking(self, name: str) -> None:
+        """Do the same where pytest executes test files itself, with ``--import-mode=importlib``."""
+        self._begin_below_packages(name)
 
     def reloading(self, name: str, module: object) -> None:
         """A reload imports no test file."""

@@ -70,6 +70,10 @@ class Sources:
             self._mentioning[path] = mentions_imports(self._text(path))
         return self._mentioning[path]
 
+    def imports_something(self, path: Path) -> bool:
+        """Tell whether a file seems to import anything."""
+        return "import" in self._text(path)
+
     def may_write(self, path: Path) -> bool:
         """Tell whether statements of a file could change the import state by themselves."""
         if path not in self._writing:

@@ -238,6 +238,9 @@ class ImportLog:
                 self.images[ancestor] = (space, space.copy())
             ancestor = ancestor.rpartition(".")[0]  # those above one that is known were looked at then
 
+    def seeking(self, name: str) -> None:
+        """To ask where a module is, is no import."""
+
     def reloading(self, name: str, module: object) -> None:
         """Note a reload in place."""
         before = (namespace(module) or {}).copy()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
+from weakref import ref
 
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, missing_among
 from pytest_import_isolation.parking.ownership import Ownership
@@ -29,10 +31,12 @@ class WindowExecutions:
         # By the names of the modules, their files.
         self._files: dict[str, str | None] = {}
         self._again: set[str] = set()
+        # What was loaded under them: its number alone can be that of another one, once it is gone.
+        self._modules: dict[str, ref[ModuleType] | None] = {}
 
     def begin(self, window: Window) -> None:
         """Note what is executed from now on in a window that is open; what was noted is forgotten."""
-        self._files, self._again = {}, set()
+        self._files, self._again, self._modules = {}, set(), {}
         if self._window is None:
             EXECUTED.when_executed.append(self._note)
         self._window = window
@@ -63,6 +67,9 @@ class WindowExecutions:
     def _note(self, name: str, module: object) -> None:
         if not open_windows or open_windows[-1] is not self._window:
             return
-        if name in self._files:
+        earlier = self._modules.get(name)
+        # A package that imports what is asked for in it ends both imports with the same module.
+        if name in self._files and (earlier is None or earlier() is not module):
             self._again.add(name)
         self._files[name] = file_of(module)
+        self._modules[name] = ref(module) if type(module) is ModuleType else None
