@@ -25,7 +25,7 @@ from pytest_import_isolation.contents.write_statements import (
     statements_executing,
     statements_writing,
 )
-from pytest_import_isolation.machinery.modules import file_of, home_of, is_rewritten, top_level
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, home_of, is_rewritten, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
@@ -221,8 +221,8 @@ class Writers:
     def _is_of_library(self, change: ContentChange) -> bool:
         """Tell whether a new value is an installed library's, in which a text can write to the name."""
         value = change.after
-        own = file_of_code(value) or file_of_code(type(value))
-        if own is None or not self._origins.is_installed(own) or self._origins.is_test_file(own):
+        own = value is not ABSENT and (file_of_code(value) or file_of_code(type(value)))  # that is ours
+        if not own or not self._origins.is_installed(own) or self._origins.is_test_file(own):
             return False
         home = home_of(value) or home_of(type(value))
         package = top_level(home[0]) if home is not None else ""
