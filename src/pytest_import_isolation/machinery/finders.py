@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from importlib import _bootstrap, _bootstrap_external
 from importlib.machinery import FileFinder
@@ -119,10 +120,20 @@ def delegating_finders() -> Iterator[object]:
 
 
 def _asks_finders(cls: type) -> bool:
-    return any(
+    space = class_namespace(cls)
+    known = _ASKING.get(id(cls))  # each module that returns asks
+    if known is not None and known[0]() is cls and known[1] == len(space):
+        return known[2]
+    asks = any(
         type(value) is FunctionType and "find_spec" in value.__code__.co_names
-        for value in tuple(class_namespace(cls).values())
+        for value in tuple(space.values())
     )
+    _ASKING[id(cls)] = weakref.ref(cls), len(space), asks
+    return asks
+
+
+# By the identity of a class: how much was in its namespace, and whether it asks all finders.
+_ASKING: Final[dict[int, tuple[weakref.ref[type], int, bool]]] = {}
 
 
 def _finders() -> list[Any]:

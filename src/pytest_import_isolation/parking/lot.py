@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, KeysView, Mapping
 from contextlib import suppress
 from importlib.machinery import ExtensionFileLoader
 from typing import Any
@@ -95,6 +95,10 @@ class ParkingLot:
     def __iter__(self) -> Iterator[str]:
         # Copies: another thread may be parking.
         return (name for package in list(self._packages.values()) for name in list(package))
+
+    def names_among(self, loaded: KeysView[Any]) -> list[str]:
+        """Return those of some names under which modules are parked."""
+        return [name for package in list(self._packages.values()) for name in package.keys() & loaded]
 
     def module(self, name: object) -> object:
         """Return the parked module, or ABSENT."""

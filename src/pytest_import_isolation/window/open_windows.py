@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from operator import is_
 from typing import TYPE_CHECKING, Final
 
+from pytest_import_isolation.machinery.identities import Identities
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.state.origins import Origin
 
@@ -48,12 +48,15 @@ def _replaced() -> dict[str, object]:
 
     Those are what is there around the innermost window, or is parked. A window's own fakes are no code's.
     """
-    modules, lot = sys.modules.copy(), FINDER.lot
-    around = open_windows[-1].around.modules if open_windows else {}
+    lot, around = FINDER.lot, open_windows[-1].around if open_windows else None
+    beside = lot.names_among(sys.modules.keys())
     # Nearly always none is: at the speed of C.
-    if all(map(is_, around.values(), modules.values())) and modules.keys().isdisjoint(lot):
+    if not beside and (
+        around is None or around.index.entries.values.are_first_of(Identities(sys.modules.values()))
+    ):
         return {}
-    before = {**{name: lot.module(name) for name in lot}, **around}
+    modules = sys.modules.copy()
+    before = {name: lot.module(name) for name in beside} | (around.modules if around is not None else {})
     return {
         name: module
         for name, module in before.items()
