@@ -174,7 +174,7 @@ class _LikeProxyOfExtension:
 
     __slots__ = ()
     __dict__ = vars(BaseException)["__dict__"]
-    __class__ = property(lambda self: int)  # type: ignore[assignment]
+    __class__ = property(lambda self: int)  # type: ignore[assignment]  # as proxies lie
 
 
 class _Refuses:
@@ -191,7 +191,7 @@ def test_of_a_namespace_that_only_c_code_could_give(kind: type) -> None:
 
 def test_a_class_statement_gives_its_own_namespace_whatever_it_says_of_its_class() -> None:
     class Odd:
-        __class__ = property(lambda self: int)  # type: ignore[assignment]
+        __class__ = property(lambda self: int)  # type: ignore[assignment]  # as proxies lie
 
         def __init__(self) -> None:
             self.value = 1

@@ -112,9 +112,9 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
             yield change
 
 
-def _inherited(cls: object, name: str) -> object:
+def _inherited(cls: Any, name: str) -> object:
     """Return what classes above one hold under a name, ABSENT for nothing."""
-    above = mro_of(cls)[1:] if issubclass(type(cls), type) else ()  # type: ignore[arg-type]
+    above = mro_of(cls)[1:] if issubclass(type(cls), type) else ()
     return next((space[name] for each in above if name in (space := class_namespace(each))), ABSENT)
 
 

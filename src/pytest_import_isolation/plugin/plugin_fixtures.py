@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator
-from types import FunctionType, MethodType
 from typing import Any, Final, Protocol
 
 import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
-from pytest_import_isolation.plugin.wrapped_functions import users_file
+from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
 from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import single_changes
@@ -63,10 +62,8 @@ class PluginFixtures:
         return maker
 
     def _find_plugin_of(self, fixturedef: pytest.FixtureDef[Any]) -> Maker | None:
-        function: Any = fixturedef.func
-        if type(function) is MethodType:
-            function = function.__func__
-        if type(function) is not FunctionType or fixturedef.baseid:
+        function = function_of(fixturedef.func)
+        if function is None or fixturedef.baseid:
             return None
         # A conftest of the root directory has no other base than a plugin.
         if users_file(function, self._origins) is not None:

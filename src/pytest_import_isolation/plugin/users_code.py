@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FunctionType, MethodType
 from typing import Any, Final
 
 import pytest
 
 from pytest_import_isolation.machinery.modules import class_home, file_of, top_level
-from pytest_import_isolation.plugin.wrapped_functions import users_file
+from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
 from pytest_import_isolation.state.origins import Origins
 
 #: Hooks that pytest calls before and after each phase.
@@ -55,10 +54,9 @@ class UsersCode:
         self._origins = origins
         #: Tells whether a fixture is that of an installed plugin.
         self.is_plugins = is_plugins
-        # By the identity of a fixture: whether it runs users' code.
-        self._fixtures: dict[int, tuple[pytest.FixtureDef[Any], bool]] = {}
-        # By a class of nodes: whether it is users' own.
-        self._classes: dict[type, bool] = {}
+        # By the identity of a class of nodes, which may have a metaclass that compares it: whether it is
+        # users' own.
+        self._classes: dict[int, tuple[type, bool]] = {}
         # Whether users have some hooks, as far as somebody looked since there is another plugin.
         self._have_users: dict[tuple[str, ...], bool] = {}
         # The node above the running test, whether that or one above it is of a users' class, and whether the
@@ -131,32 +129,25 @@ class UsersCode:
     def _is_of_users(self, home: object, function: object) -> bool:
         if type(home) is str and top_level(home) in _OWN:
             return False
-        if type(function) is MethodType:
-            function = function.__func__
-        return type(function) is not FunctionType or users_file(function, self._origins) is not None
+        return function_of(function) is None or users_file(function, self._origins) is not None
 
     def _runs_users_code(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
-        known, runs = self._fixtures.get(id(fixturedef), (None, True))
-        if known is not fixturedef:
-            runs = not (self._is_quiet(fixturedef) or self.is_plugins(fixturedef))
-            self._fixtures[id(fixturedef)] = fixturedef, runs
-        return runs
+        return not (self.is_plugins(fixturedef) or self._is_quiet(fixturedef))
 
-    def _is_quiet(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
-        function: Any = fixturedef.func
-        if type(function) is not FunctionType:  # some object with attributes of its own
-            return False
-        home: object = function.__module__
-        if type(home) is not str or top_level(home) != "_pytest":
+    @staticmethod
+    def _is_quiet(fixturedef: pytest.FixtureDef[Any]) -> bool:
+        function = function_of(fixturedef.func)
+        home: object = None if function is None else function.__module__
+        if function is None or type(home) is not str or top_level(home) != "_pytest":
             return False
         return fixturedef.argname in _QUIET or function.__name__ == _OF_PARAMETERS
 
     def _is_users(self, kind: type) -> bool:
         """Tell whether a class of nodes is users' own."""
-        known = self._classes.get(kind)
+        known = self._classes.get(id(kind))
         if known is None:
-            home = class_home(kind) or ""
+            home = class_home(kind)
             file = file_of(sys.modules.get(home))
-            known = top_level(home) not in _OWN and (file is None or not self._origins.is_installed(file))
-            self._classes[kind] = known
-        return known
+            is_users = top_level(home) not in _OWN and (file is None or not self._origins.is_installed(file))
+            known = self._classes[id(kind)] = kind, is_users
+        return known[1]

@@ -11,15 +11,20 @@ from pytest_import_isolation.state.origins import Origins
 _MOST: Final = 20
 
 
+def function_of(value: object) -> FunctionType | None:
+    """Return a function, or that of a method; None for any other object, whose attributes may do anything."""
+    if type(value) is MethodType:
+        value = value.__func__
+    return value if type(value) is FunctionType else None
+
+
 def users_file(function: object, origins: Origins) -> str | None:
     """Return the file of the users' own of a function or what it wraps, None if all is installed."""
     waiting: list[object] = [function]
     seen: set[int] = set()
     while waiting and len(seen) < _MOST:
-        value = waiting.pop()
-        if type(value) is MethodType:
-            value = value.__func__
-        if type(value) is not FunctionType or id(value) in seen:
+        value = function_of(waiting.pop())
+        if value is None or id(value) in seen:
             continue
         seen.add(id(value))
         file = value.__code__.co_filename
