@@ -24,6 +24,7 @@ from pytest_import_isolation.contents.read_names import (
     names_read_at_import,
     taken_at_import,
 )
+from pytest_import_isolation.contents.restoring import put_back
 from pytest_import_isolation.contents.source_writes import (
     copies_attribute,
     may_write_attributes,
@@ -320,6 +321,15 @@ def test_texts_say_whose_attributes_they_write() -> None:
         "patch.multiple(app, limit = 1)",
         "vars(app).update(limit=1)",
         "vars(app)['limit'] = 1",
+        "app.limit **= 2",
+        "app.limit \\\n = 1",
+        "(\n    app.limit,\n    app.other,\n) = 1, 2",
+        "for app.other, app.limit in things: pass",
+        "for (app.limit) in things: pass",
+        "with opened() as app.limit, opened(): pass",
+        "with opened() as (app.other, app.limit): pass",
+        "del app.other, app.limit",
+        "del (app.limit)",
     ],
 )
 def test_what_writes_to_a_name_is_seen_before_the_text_is_parsed(text: str) -> None:
@@ -336,10 +346,34 @@ def test_what_writes_to_a_name_is_seen_before_the_text_is_parsed(text: str) -> N
         "app.limit.of = 1",
         "app.limit[0] = 1",
         "if app == limit: x",
+        "x = app.limit",
+        "f(app.limit)",
+        "f(app.limit, 1)",
+        "f(default_limit=1)",
+        "f('default_limit')",
+        "from app.limit import x",
+        "# What app.limit, or its kin, says.",
     ],
 )
 def test_what_only_reads_a_name_need_not_be_parsed(text: str) -> None:
     assert not may_write_to(text, "limit")
+
+
+def test_what_a_module_stores_itself_is_not_copied_any_more(shop: Any) -> None:
+    shop.load()
+    before = CONTENTS.take()
+    space = next(each for each in before if each.owner() is shop)
+    space.leave_out("_cache")
+    shop._cache = None
+    without = CONTENTS.take()
+    shop._cache = object()
+    assert CONTENTS.take()[space] is without[space]
+    shop.RATE = 6
+    changes = CONTENTS.changes(without)
+    assert [(change.name, change.before, change.after) for change in changes] == [("RATE", 5, 6)]
+    kept = shop._cache
+    assert put_back(space, without[space])
+    assert (shop.RATE, shop._cache) == (5, kept)
 
 
 @pytest.mark.parametrize(

@@ -769,3 +769,42 @@ def test_what_an_isolated_test_does_is_listed_as_contained(suite: Suite) -> None
     assert (summary["error"], summary["warning"], summary["contained"]) == (0, 0, 4)
     assert "contained: 4 changes undone by isolation (" in run.section
     assert "no import leaks (" in run.section
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("sys.modules['fake'] = types.ModuleType('fake')", ("fake-left", "fake")),
+        ("app.sub = types.ModuleType('app.sub')", ("stale-attribute", "app.sub")),
+        ("app.LIMIT = 2", ("attribute-left", "app.LIMIT")),
+        ("import wsgiref", ("loaded", "wsgiref")),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 2])
+def test_what_happens_when_a_class_is_collected_is_its_files_doing(
+    suite: Suite, change: str, kind: tuple[str, str], others: int
+) -> None:
+    more = "".join(f"class Test{number}:\n    def test_it(self): pass\n" for number in range(others))
+    named = f"""
+import sys, types, pytest, app.sub
+
+def name(value):
+    {change}
+    return str(value)
+
+class TestNamed:
+    @pytest.mark.parametrize("value", [1], ids=name)
+    def test_it(self, value): pass
+"""
+    run = suite.run(
+        {
+            "app/__init__.py": "LIMIT = 1",
+            "app/sub.py": "",
+            "tests/test_a.py": named + more,
+            "tests/test_b.py": "import app\nclass TestOther:\n    def test_it(self): pass\n",
+        },
+        ini="pythonpath = .\n",
+    )
+    assert run.outcomes == {"passed": 2 + others}
+    nodeid, phase = run.blamed(*kind)
+    assert (nodeid.partition("::")[0], phase) == ("tests/test_a.py", "collect")

@@ -1503,11 +1503,18 @@ _BESIDE_PLUGINS: Final = {
     ],
 )
 @pytest.mark.parametrize("where", _BESIDE_PLUGINS)
+@pytest.mark.parametrize("used_before", [0, 10])
 def test_what_users_code_does_beside_the_fixtures_of_a_plugin_is_its_own(
-    suite: Suite, where: str, change: str, kind: tuple[str, str]
+    suite: Suite, where: str, change: str, kind: tuple[str, str], used_before: int
 ) -> None:
     run = suite.run(
         {
+            "tests/test_0.py": f"""
+                import pytest
+
+                @pytest.mark.parametrize("number", range({used_before}))
+                def test_it(number, first, second): pass
+            """,
             "app/__init__.py": "",
             "app/sub.py": "",
             "lib/site-packages/plug.py": """
@@ -1565,6 +1572,43 @@ def test_what_one_of_several_fixtures_of_plugins_does_to_a_package_is_the_plugin
         env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
     )
     assert not run.kinds
+
+
+@pytest.mark.parametrize("when", ["setup", "teardown"])
+@pytest.mark.parametrize("mode", _MODES)
+def test_also_what_it_does_after_many_tests_in_which_it_did_nothing(
+    suite: Suite, when: str, mode: tuple[str, ...]
+) -> None:
+    change = "number == 9 and sys.modules.update(one=types.ModuleType('one'))"
+    run = suite.run(
+        {
+            "lib/site-packages/plug.py": f"""
+                import sys, types, pytest
+                sys.modules["one"] = types.ModuleType("one")
+
+                @pytest.fixture(autouse=True)
+                def everywhere(number):
+                    {change if when == "setup" else "pass"}
+                    yield
+                    {change if when == "teardown" else "pass"}
+            """,
+            "tests/test_a.py": """
+                import sys, types, pytest
+
+                @pytest.mark.parametrize("number", range(10))
+                def test_it(number): pass
+
+                @pytest.mark.parametrize("number", [10])
+                def test_own(number): sys.modules["two"] = types.ModuleType("two")
+            """,
+        },
+        "-p",
+        "plug",
+        *mode,
+        env={"PYTHONPATH": f"{suite.python_path}:{suite.root / 'lib' / 'site-packages'}"},
+    )
+    assert run.outcomes == {"passed": 11}
+    assert run.kinds == [("fake-left", "two")]
 
 
 _PLUGIN: Final = """

@@ -52,6 +52,15 @@ _SETTING: Final = regex(r"setattr\(\s*([\w.]+)\s*,\s*['\"](\w+)['\"]")
 _OWN_ATTRIBUTE: Final = regex(r"(?<![\w.])(?:self|cls)\.\w+(?![\w.\[(])")
 # What calls for a copy of an attribute, up to its name.
 _COPYING: Final = regex(r"\b(?:copy|deepcopy|dict|list|set)\(\s*[\w.]+\.\Z")
+#: The kinds of nodes that say what is written to, or by what name something is known.
+_TELLING: Final = frozenset(
+    (
+        *(ast.Global, ast.Attribute, ast.Subscript, ast.Call),
+        *(ast.Import, ast.ImportFrom, ast.Assign, ast.arg),
+    )
+)
+# What follows an attribute that a statement stores, be it one of several, or in several lines.
+_STORED: Final = r"[ \t]*(?:[-+*/%&|^@<>]*=(?!=)|[:\\]|in\b|,[ \t]*(?:\n|#)|[,)\]][^\n]*(?:=(?!=)|\bin\b|:))"
 # What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
 _SIGN: Final = r"\.\w+[ \t]*(?:[^\w\s.=()]{0,2}=(?!=)|['\"])"
 _OWNERS: Final = tuple(
@@ -224,7 +233,8 @@ def writes_of(source: str) -> Writes:
     tree = parsed(source)
     if tree is None:
         return _NOTHING
-    nodes = [*nodes_of([tree])]
+    everything = [*nodes_of([tree])]
+    nodes = [*filter(_tells, everything)]
     own: set[str] = set()
     attributes: set[str] = set()
     of_others: set[str] = set()
@@ -240,11 +250,11 @@ def writes_of(source: str) -> Writes:
             of_others.update(stored)
         if sets_by_name and id(node) not in looked_up:
             said.update(names_said(node))
-    packages = [*packages_changed(nodes)] if PATH in source else []
+    packages = [*packages_changed(everything)] if PATH in source else []
     if packages:
         attributes.add(PATH)
         of_others.add(PATH)
-    if PATH in source and changes_own_path(nodes):
+    if PATH in source and changes_own_path(everything):
         own.add(PATH)
     return Writes(
         frozenset(own),
@@ -258,6 +268,14 @@ def writes_of(source: str) -> Writes:
     )
 
 
+def _tells(node: ast.AST) -> bool:
+    """Tell whether a node can say what is written to; most cannot."""
+    kind = type(node)
+    if kind is ast.Constant:
+        return type(node.value) is str  # type: ignore[attr-defined]
+    return kind in _TELLING and type(getattr(node, "ctx", None)) is not ast.Load
+
+
 def may_write_to(source: str, name: str) -> bool:
     """Tell whether a text could write to an attribute of a name, before it is parsed.
 
@@ -268,7 +286,10 @@ def may_write_to(source: str, name: str) -> bool:
         return name in source
     word = re.escape(name)
     # It begins with the word: see above.
-    return re.search(rf"{word}(?:['\"{{]|\s*=(?!=)|(?<=\.{word})(?![\w(.\[]))", source) is not None
+    is_said = rf"{word}(?<!\w{word})(?:['\"{{]|\s*=(?!=)|(?<=\.{word})(?!\w){_STORED})"
+    if re.search(is_said, source) is not None:
+        return True
+    return "del" in source and re.search(rf"\bdel\b[^\n]*\.{word}(?![\w(.\[])", source) is not None
 
 
 def patched_in(source: str) -> Iterator[tuple[str, str]]:
@@ -289,7 +310,7 @@ def nodes_of(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
     for root in roots:
         for node in walk(root):
             yield node
-            if called(node) == "exec" and isinstance(node, ast.Call) and node.args:
+            if isinstance(node, ast.Call) and called(node) == "exec" and node.args:
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     tree = parsed(text.value)

@@ -152,6 +152,7 @@ class Space:
         "_identities",
         "_on_death",
         "_told",
+        "_untold",
         "_version",
         "cell",
         "copy",
@@ -189,6 +190,7 @@ class Space:
         self.cell: Cell | None = cell_of(dictionary)
         #: Whether the interpreter or pytest set names in it again and again that are never looked at.
         self.has_untold = name in _UNTOLD
+        self._untold = _UNTOLD.get(name, frozenset())
         self._version: object = None
         self._identities: tuple[int, ...] | None = None
         # What was copied last, where there are untold names.
@@ -238,13 +240,26 @@ class Space:
         self.refresh()
         self.first = self.copy
 
+    def leave_out(self, name: str) -> None:
+        """Look at a name no more: its module writes there itself, again and again.
+
+        A copy for each of its states would be made and compared in each test.
+        """
+        self._untold |= {name}
+        self._told = None
+
+    @property
+    def left_out(self) -> Set[str]:
+        """The names that are never looked at: no copy knows what stands there."""
+        return self._untold
+
     def refresh(self) -> bool:
         """Copy what it holds now, if that is not what was copied last; tell whether it was copied."""
         dictionary = self.dictionary
         if dictionary is None or self._is_unchanged(dictionary):
             return False
-        untold = _UNTOLD.get(self.name, frozenset())
-        # For each test pytest puts streams of its own into sys.
+        untold = self._untold
+        # For each test pytest puts streams of its own into sys, and modules count or clear what is theirs.
         if untold and self._told is not None and self._told.is_held_by(dictionary):
             return False
         copy = copy_of(dictionary, untold, self.copy)

@@ -12,11 +12,12 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Set
 from types import FunctionType
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
+from pytest_import_isolation.contents.own_state import OwnState, home_file
 from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
@@ -29,9 +30,6 @@ from pytest_import_isolation.machinery.modules import ABSENT, file_of, home_of, 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.process_effects import ENVIRONMENT
-
-#: Who changes a name of a library's module so often may be the module itself.
-_OFTEN: Final = 8
 
 
 class Writer(NamedTuple):
@@ -60,10 +58,7 @@ class Writers:
         self._code = LoadedFiles(origins)
         #: Returns the file of the users' statement that made a module be imported, as far as that was seen.
         self.file_of_import: Callable[[str], str | None] = lambda name: None
-        # Names that were changed, each with the file of its module and whether a class has it: whether the
-        # code of the module stores it itself, and before that was asked how often it changed.
-        self._own_state: dict[tuple[str | None, bool, str], bool] = {}
-        self._times: dict[tuple[str | None, bool, str], int] = {}
+        self._own_state = OwnState(origins, self._is_own_state)
 
     @classmethod
     def of(cls, origins: Origins) -> Writers:
@@ -92,7 +87,7 @@ class Writers:
         by_home: dict[str, tuple[str, ...]] = {}
         found: list[ContentChange] = []
         for change in changes:
-            if self._is_known_own_state(change):
+            if self._own_state.is_known(change):
                 continue
             home = change.space.home
             if home not in by_home:
@@ -102,27 +97,6 @@ class Writers:
             if not is_for_all and self._is_of_tests(change, by_home[home]):
                 found.append(change)
         return found
-
-    def _is_known_own_state(self, change: ContentChange) -> bool:
-        """Tell whether a module stores a name itself that was changed before, as caches are in each test.
-
-        The text of the module may be long: for a single change it is read last.
-        """
-        if change.submodule is not None:
-            return False
-        place = _home_file(change), change.space.is_class, change.name
-        known = self._own_state.get(place)
-        if known is not None:
-            return known
-        times = self._times[place] = self._times.get(place, 0) + 1
-        if times == 1:
-            return False
-        home = change.space.home
-        # What patches a library's module does so a few times, and its text is not read for that.
-        if times < _OFTEN and not self._origins.is_first_party(home, sys.modules.get(home)):
-            return False
-        known = self._own_state[place] = self._is_own_state(change)
-        return known
 
     def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
@@ -181,14 +155,14 @@ class Writers:
 
     def _is_in_a_test(self, change: ContentChange) -> bool:
         """Tell whether a namespace is test code's own: tests may do with it what they like."""
-        file = _home_file(change)
+        file = home_file(change)
         if is_rewritten(sys.modules.get(change.space.home)) or self._origins.is_test_file(file):
             return True
         return self._origins.is_test_code(file) and self._code.is_apart(str(file))
 
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
-        file = _home_file(change)
+        file = home_file(change)
         if file is None or change.submodule is not None or change.name not in self.sources.text(file):
             return False
         writes = self.sources.of(file)
@@ -196,7 +170,7 @@ class Writers:
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""
-        file = _home_file(change)
+        file = home_file(change)
         return file is not None and not change.space.is_class and self.sources.of(file).is_dynamic
 
     def _others(self, home: str, files: Collection[str]) -> list[str]:
@@ -207,7 +181,7 @@ class Writers:
 
     def _has_other_writer(self, change: ContentChange, others: Iterable[str]) -> bool:
         """Tell whether another file of the application's can write to an attribute of that name."""
-        home = _home_file(change)
+        home = home_file(change)
         return any(self.sources.stores_attribute(file, change.name) for file in others if file != home)
 
     def _may_be_computed(self, others: Iterable[str]) -> bool:
@@ -369,11 +343,6 @@ def _sort_of_container(value: object) -> type | None:
     if kind is ENVIRONMENT:
         return dict
     return next((sort for sort in (dict, list, set) if issubclass(kind, sort)), None)
-
-
-def _home_file(change: ContentChange) -> str | None:
-    """Return the file of the module that was written to, or whose class was."""
-    return file_of(sys.modules.get(change.space.home))
 
 
 def _imports(text: str, submodule: str) -> bool:

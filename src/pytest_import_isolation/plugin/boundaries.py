@@ -36,6 +36,11 @@ from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
+def _whole(polluter: Polluter) -> Polluter:
+    """Return the file that a part of it belongs to."""
+    return polluter._replace(nodeid=polluter.nodeid.partition("::")[0])
+
+
 def _without(taken_away: Collection[str], change: SingleChange) -> SingleChange:
     """Return a change as it is for those who do not have what a fixture brought and took away."""
     if change.what != "entry" or change.after is ABSENT or type(change.key) is not str:
@@ -88,6 +93,10 @@ class Boundaries:
         self.test: pytest.Item | None = None
         #: The import state at the last boundary.
         self.base = ImportState.capture()
+        # The file of which something was collected last, if nothing else was looked at since, and whether
+        # parts of it were collected at which nobody has looked closely.
+        self._collected: Polluter | None = None
+        self._has_parts = False
 
     def cut(
         self,
@@ -105,6 +114,7 @@ class Boundaries:
             explained: changes that somebody else answers for; these do not count.
             taken_away: entries that somebody else brought and took away, which counts if it is an eviction.
         """
+        self._judge_parts(polluter)
         if self.test is None:
             self.look_closer()
             self.contents.cut(polluter, worst)
@@ -140,6 +150,41 @@ class Boundaries:
     def cut_between(self, explained: Collection[SingleChange] = ()) -> None:
         """Judge what pytest and its plugins did between two files or tests; see :meth:`cut`."""
         self.cut(Polluter("", "session"), worst=WARNING, explained=explained)
+
+    # Suites of classes have many more of these than files, and the code that runs when one is collected
+    # changes next to never anything.
+
+    def _judge_parts(self, polluter: Polluter) -> None:
+        """Judge what parts of a file changed at which nobody has looked closely, unless it is this one."""
+        collected, self._collected = self._collected, None
+        has_parts, self._has_parts = self._has_parts, False
+        if has_parts and collected is not None and collected != _whole(polluter):
+            self.cut(collected)
+
+    def begin_part(self, polluter: Polluter) -> bool:
+        """Take note that a class of a file is about to be collected.
+
+        Args:
+            polluter: the class.
+
+        Returns:
+            Whether nothing has to be judged before: a part of the same file was collected last.
+        """
+        return self._collected == _whole(polluter) and self.base.holds_still()
+
+    def end_part(self, polluter: Polluter) -> bool:
+        """Take note that it was collected; tell whether nothing has to be judged now.
+
+        What only a closer look can see is judged at the next boundary.
+        """
+        if self.has_imports or self.tainted.has_ended or not self.base.holds_still():
+            return False
+        self._has_parts = True
+        return True
+
+    def note_collected(self, polluter: Polluter) -> None:
+        """Take note that a file, or a part of it, was collected and judged."""
+        self._collected = _whole(polluter)
 
     @property
     def has_imports(self) -> bool:

@@ -91,6 +91,7 @@ class Observer:
         self.boundaries = Boundaries(
             runner, origins, self._log, watch, self._watch_contents(config, settings, origins)
         )
+        plugin_fixtures.kept = lambda: self.boundaries.base
         self._users_code = users_code = UsersCode(config.pluginmanager, origins, plugin_fixtures.plugin_of)
         fixture_changes = self._fixture_changes = self._follow_fixtures(origins, isolates=isolates)
         self._blame_hint = BlameHint(config)
@@ -188,10 +189,14 @@ class Observer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """Attribute to a file what its collection changes."""
-        self.boundaries.cut_between()
-        around = self._leak_watch.here
-        here = self._leak_watch.here = Polluter(collector.nodeid, "collect")
-        self.boundaries.contents.begin_file()
+        boundaries, around = self.boundaries, self._leak_watch.here
+        here = Polluter(collector.nodeid, "collect")
+        is_part = isinstance(collector, pytest.Class) and boundaries.begin_part(here)
+        if not is_part:
+            boundaries.cut_between()
+        self._leak_watch.here = here
+        if not is_part:
+            boundaries.contents.begin_file()
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._expect(collector.path, str(collector.path))
             mode = collector.config.getoption("importmode", "prepend")
@@ -206,7 +211,9 @@ class Observer:
                 if report.failed:
                     self._blame()
             finally:
-                self.boundaries.cut(here)
+                if not (is_part and boundaries.end_part(here)):
+                    boundaries.cut(here)
+                    boundaries.note_collected(here)
                 self._leak_watch.here = around
         self._sections.note_collection(report)
         return report

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
 import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
 from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
@@ -17,10 +18,25 @@ from pytest_import_isolation.state.single_changes import single_changes
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.makers import Maker
+from pytest_import_isolation.window.open_windows import innermost_window
 
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
 _HOOKS_OF_TESTS: Final = "import-leaks-of-plugin-fixtures-in-tests"
+#: After so many looks that found nothing, nobody looks any more whether a fixture has given a package another
+#: attribute for a submodule, unless ``sys.modules`` changed too.
+_LOOKS: Final = 4
+
+
+class _Unread(NamedTuple):
+    """A chain of plugins' fixtures after which nobody has looked at the attributes of packages yet."""
+
+    #: What there was before.
+    before: ImportState
+    #: The plugin of the last.
+    maker: Maker
+    #: The identities of the fixtures.
+    fixtures: tuple[int, ...]
 
 
 class PluginFixtures:
@@ -45,11 +61,14 @@ class PluginFixtures:
         # The state of a moment ago: some plugins have a dozen for each test. Not kept while users' code runs,
         # since it holds modules.
         self._last: ImportState | None = None
-        # Whether the last that was seen was the end of the setup or teardown of a plugin's fixture.
-        self._is_fresh = False
-        # The state since which the attributes of packages were not looked at, and the plugin whose fixture
-        # was set up or torn down last: several follow each other, and to look at them takes most of the time.
-        self._unread: tuple[ImportState, Maker] | None = None
+        # What there is after the setup or teardown of a plugin's fixture, until anything else is seen.
+        self._fresh: ImportState | None = None
+        # Several follow each other, and to look at the attributes of packages takes most of the time.
+        self._unread: _Unread | None = None
+        # By the identity of a fixture, how many looks at these have found nothing, or None if one has.
+        self._looks: dict[int, int | None] = {}
+        #: Returns a state that somebody keeps anyway, and that may still be that of now.
+        self.kept: Callable[[], ImportState | None] = _around_window
         # Whether tests are set up or torn down now: then nothing but pytest runs between two fixtures.
         self._is_in_phase = False
 
@@ -83,65 +102,88 @@ class PluginFixtures:
         maker = self.plugin_of(fixturedef)
         if maker is None:
             self._read()
-            self._calls_users, self._last = True, None
+            self._calls_users = True
+            self._forget()
             self._depth += 1
             yield
             self._depth -= 1
-            self._last = None
+            self._forget()
             # Before the teardown: finalizers run in reverse order.
             fixturedef.addfinalizer(self._read)
             return
         around, self._calls_users = self._calls_users, False
-        before = self._take()
+        before = self._take(fixturedef)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
             if not self._calls_users:
-                self._compare(maker, before)
+                self._compare(fixturedef, maker, before)
             self._calls_users = around or self._calls_users
             self._end(fixturedef)
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._torn_down[id(fixturedef)] = self._take()
+        self._torn_down[id(fixturedef)] = self._take(fixturedef)
 
-    def _take(self) -> ImportState:
-        is_fresh, self._is_fresh = self._is_fresh, False
+    def _take(self, fixturedef: pytest.FixtureDef[Any]) -> ImportState:
+        fresh, self._fresh = self._fresh, None
+        if not self._manager.has_plugin(_HOOKS_OF_TESTS):
+            self._manager.register(_Phases(self._begin_phase), _HOOKS_OF_TESTS)
+        if self._last is None and fixturedef.scope == "function" and self._is_steady(fixturedef):
+            kept = fresh or self.kept()
+            if kept is not None and (kept is fresh or kept.holds_still()):
+                return kept
         # Nothing but pytest runs after a fixture, unless that is a part of another one. In one that asks for
         # another, anything may have run.
-        if self._last is None or not (is_fresh or self._last.is_unchanged()):
+        if self._last is None or not (self._last is fresh or self._last.is_unchanged()):
             self._read()
             self._last = ImportState.capture()
-            if not self._manager.has_plugin(_HOOKS_OF_TESTS):
-                self._manager.register(_Phases(self._begin_phase), _HOOKS_OF_TESTS)
         return self._last
+
+    def _forget(self) -> None:
+        self._last = self._fresh = None
+
+    def _is_steady(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
+        """Tell whether the attributes of packages are not looked at around a fixture."""
+        return (self._looks.get(id(fixturedef)) or 0) >= _LOOKS
 
     def _begin_phase(self, *, is_for_fixtures: bool) -> None:
         """Keep no state: users' code runs."""
         self._read()
-        self._last = None
+        self._forget()
         self._is_in_phase = is_for_fixtures
 
     def _end(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        self._is_fresh = self._is_in_phase and not self._depth
-        if not self._is_fresh or fixturedef.scope != "function":  # which is judged at once
+        if not self._is_in_phase or self._depth:
+            self._fresh = None
+        if self._fresh is None or fixturedef.scope != "function":  # which is judged at once
             self._read()
 
-    def _compare(self, maker: Maker | None, before: ImportState) -> None:
+    def _compare(self, fixturedef: pytest.FixtureDef[Any], maker: Maker | None, before: ImportState) -> None:
         """Let a plugin answer for what has changed in the setup or teardown of its fixture."""
-        if maker is not None and before.holds_still():
-            self._unread = before, maker
-        else:
+        is_steady, is_same = self._is_steady(fixturedef), before.holds_still()
+        self._fresh = before if is_same else None
+        if maker is None or not is_same:
             self._unread = None
-            self._attribute(maker, before.differences(is_own_finder))
+            difference = before.differences(is_own_finder)
+            # What users had bound before that may be among it, and is not the plugin's.
+            self._attribute(maker, difference._replace(bindings={}) if is_steady else difference)
+        elif not is_steady:
+            earlier = () if self._unread is None else self._unread.fixtures
+            self._unread = _Unread(before, maker, (*earlier, id(fixturedef)))
 
     def _read(self) -> None:
         """Look at the attributes of packages after plugins' fixtures."""
-        if self._unread is not None:
-            (before, maker), self._unread = self._unread, None
-            self._attribute(maker, NO_DIFFERENCE._replace(bindings=dict(before.changed_bindings())))
+        if self._unread is None:
+            return
+        (before, maker, fixtures), self._unread = self._unread, None
+        bindings = dict(before.changed_bindings())
+        for identity in fixtures:
+            known = self._looks.get(identity, 0)
+            self._looks[identity] = None if bindings or known is None else known + 1
+        self._attribute(maker, NO_DIFFERENCE._replace(bindings=bindings))
 
     # Before those who judge what the fixture left.
     @pytest.hookimpl(tryfirst=True)
@@ -149,21 +191,26 @@ class PluginFixtures:
         """Let a plugin answer for what its teardown did."""
         before = self._torn_down.pop(id(fixturedef), None)
         if before is None:
-            self._last = None
+            self._forget()
             return
-        self._compare(self.plugin_of(fixturedef), before)
+        self._compare(fixturedef, self.plugin_of(fixturedef), before)
         self._end(fixturedef)
 
     def _attribute(self, maker: Maker | None, difference: Difference) -> None:
         if not difference:
             return
-        self._last = None
+        self._forget()
         if maker is not None:
             from pytest_import_isolation.leaks.entries import is_first_import  # most fixtures change nothing
 
             changes = single_changes(difference)
             # A real module is that of who asked for it: first-party ones are executed anew.
             EXECUTED.attribute((one for one in changes if not is_first_import(one, self._origins)), maker)
+
+
+def _around_window() -> ImportState | None:
+    window = innermost_window()
+    return None if window is None else window.around
 
 
 class _Begin(Protocol):

@@ -171,20 +171,28 @@ class ImportState:
         return self.shows_same_entries() and bindings.are(bindings.index.read())
 
     def holds_still(self) -> bool:
-        """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look."""
-        return self.shows_same_entries() and self._rest_is_same()
+        """Tell whether a state of a moment ago is still that of now, as far as :meth:`capture` would look.
+
+        At attributes of packages nobody looks.
+        """
+        # Written out, the quickest first: plugins' fixtures ask a dozen times in each test.
+        try:
+            return (
+                sys.modules is self.table
+                and builtins.__import__ is self.import_as_found
+                and sys.path_importer_cache is self.importer_cache
+                and self._bindings.index.entries.are_of(self.table)
+                and self.finders.are_of(self.importer_cache)
+                and (self._compared or self._looks()).are_same()
+                and lazy_settings() is self.lazy_imports
+            )
+        except Exception:  # a test deleted one of the lists; another thread is adding to a table
+            return False
 
     def is_unchanged(self) -> bool:
         """Tell whether nothing has changed. Most windows end with this answer."""
-        return self.looks_same() and self._rest_is_same()
-
-    def _rest_is_same(self) -> bool:
-        return (
-            builtins.__import__ is self.import_as_found
-            and lazy_settings() is self.lazy_imports
-            and getattr(sys, "path_importer_cache", None) is self.importer_cache
-            and self.finders.are_of(self.importer_cache)
-        )
+        bindings = self._bindings
+        return self.holds_still() and bindings.are(bindings.index.read())
 
     def differences(self, ignore: Callable[[object], bool] = lambda finder: False) -> Difference:
         """Compare the import state of now with this one.
@@ -200,7 +208,7 @@ class ImportState:
             removed=entries.removed,
             replaced=entries.replaced,
             bindings=dict(self.changed_bindings()),
-            lists=dict(self._changed_lists(ignore)),
+            lists=dict(_changed_lists(self.lists, ignore)),
             rebound=tuple(name for name, _ in self.rebound()),
             import_function=self.import_function_changed(),
             importer_cache=self.importer_cache_changed(),
@@ -231,20 +239,6 @@ class ImportState:
         for name, before, after in zip(bindings.index.names, bindings.values, now, strict=True):
             if before is not after:
                 yield name, Binding(before, after)
-
-    def _changed_lists(self, ignore: Callable[[object], bool]) -> Iterator[tuple[str, ListChange]]:
-        for name, (_, items) in self.lists.items():
-            found = getattr(sys, name, None)
-            if same_items(found, items):
-                continue
-            now = items_in(found)
-            before: Sequence[object] = items
-            if name == "meta_path":
-                before = [finder for finder in before if not ignore(finder)]
-                now = tuple(finder for finder in now if not ignore(finder))
-            change = compare_lists(before, now)
-            if change:
-                yield name, change
 
     def rebound(self) -> Iterator[tuple[str, object]]:
         """Yield the containers that another object has taken the place of, each with its name."""
@@ -363,6 +357,24 @@ class ImportState:
         """Let the next capture begin with what this one knows. What the last one knew kept modules alive."""
         BindingIndex.remember(self.index)
         ImportState._last_finders = self.finders
+
+
+def _changed_lists(
+    lists: Mapping[str, tuple[object, tuple[object, ...]]], ignore: Callable[[object], bool]
+) -> Iterator[tuple[str, ListChange]]:
+    """Yield the lists of ``sys`` that hold other items than in a snapshot, without the finders to ignore."""
+    for name, (_, items) in lists.items():
+        found = getattr(sys, name, None)
+        if same_items(found, items):
+            continue
+        now = items_in(found)
+        before: Sequence[object] = items
+        if name == "meta_path":
+            before = [finder for finder in before if not ignore(finder)]
+            now = tuple(finder for finder in now if not ignore(finder))
+        change = compare_lists(before, now)
+        if change:
+            yield name, change
 
 
 def _followed(contents: Entries, before: Entries) -> Entries:
