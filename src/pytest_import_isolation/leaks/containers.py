@@ -33,8 +33,12 @@ def judge_rebinding(change: SingleChange) -> Finding:
     same = change.before is SAME_CONTENTS
     what = "another object than before, with the same contents" if same else "another object than before"
     # Of all these, the interpreter remembers where its modules are alone; the rest is read from sys.
-    holders = ", as the interpreter does," if change.key == "sys.modules" else ""
-    detail = f"{change.key} is {what}; code that holds the old one{holders} sees no changes."
+    if change.key == "sys.modules":
+        detail = (
+            f"{change.key} is {what}; code that holds the old one, as the interpreter does, sees no changes."
+        )
+    else:
+        detail = f"{change.key} is {what}; code that holds the old one sees no changes."
     is_mild = same or change.key == "sys.path_importer_cache"
     return Finding("rebound", detail, severity=WARNING if is_mild else None)
 
