@@ -1297,3 +1297,29 @@ def test_what_sets_any_name_is_the_place_only_where_no_other_file_says_the_name(
     (leak,) = [leak for leak in run.leaks if leak["name"] == "colorsys.ONE_THIRD"]
     location = leak["location"]
     assert (location["file"], location["line"], location["exact"]) == ("conftest.py", 9, False)
+
+
+def test_what_a_test_only_deletes_was_put_there_by_another(suite: Suite) -> None:
+    """A module of astroid's tests counts its executions in ``sys``, and the test clears that away."""
+    run = suite.run(
+        {
+            "shop/__init__.py": "",
+            "shop/once.py": "import sys\nif not hasattr(sys, 'just_once'):\n    sys.just_once = []\n"
+            "sys.just_once.append(1)\n",
+            "shop/flags.py": "import sys\nFLAG = getattr(sys, 'flag_of_shop', None)\n",
+            "test_a.py": """\
+                import sys
+
+                def test_deleted():
+                    from shop import once
+                    assert sys.just_once == [1]
+                    del sys.just_once
+
+                def test_set():
+                    sys.flag_of_shop = []
+                    from shop import flags
+                    del sys.flag_of_shop
+                """,
+        }
+    )
+    assert [(leak["kind"], leak["name"]) for leak in run.leaks] == [("tainted", "shop.flags")]

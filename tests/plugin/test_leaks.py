@@ -405,11 +405,40 @@ def test_containers_that_are_another_object(suite: Suite) -> None:
     leak = run.leak("rebound", "sys.modules")
     assert leak["severity"] == "error"
     assert leak["detail"] == (
-        "sys.modules is another object than before; code that holds the old one sees no changes."
+        "sys.modules is another object than before; code that holds the old one, as the interpreter does, "
+        "sees no changes."
     )
-    assert leak["advice"] == (
-        "Change the contents of sys.modules and leave the object in place; C code keeps using the old one."
+    assert leak["advice"] == "Change the contents of sys.modules and leave the object in place."
+
+
+def test_another_cache_of_finders_is_a_warning_with_the_line_of_the_helper(suite: Suite) -> None:
+    """astroid's tests copy the cache and put the copy into its place, in a helper of theirs."""
+    run = suite.run(
+        """\
+        import sys
+        from contextlib import contextmanager
+
+        @contextmanager
+        def restored(folder):
+            cache = sys.path_importer_cache.copy()
+            sys.path.insert(0, folder)
+            yield
+            sys.path.remove(folder)
+            sys.path_importer_cache = cache
+
+        def test_it(tmp_path):
+            (tmp_path / "found.py").write_text("")
+            with restored(str(tmp_path)):
+                import found
+        """
     )
+    leak = run.leak("rebound", "sys.path_importer_cache")
+    assert leak["severity"] == "warning"
+    assert leak["detail"] == (
+        "sys.path_importer_cache is another object than before; code that holds the old one sees no changes."
+    )
+    assert leak["location"] == {"file": "test_it.py", "line": 10, "exact": False}
+    assert [other["kind"] for other in run.leaks] == ["rebound"]
 
 
 def test_path_entries_finders_and_hooks(suite: Suite) -> None:

@@ -93,3 +93,10 @@ def test_of_several_statements_that_name_it_the_first_is_told() -> None:
 @pytest.mark.parametrize("source", ["", "def broken(:", "x = '\0'", "pass"])
 def test_a_text_without_an_answer_gives_none(source: str) -> None:
     assert guess_line(source, "modules", "boto") is None
+
+
+def test_only_an_assignment_puts_another_object_there() -> None:
+    source = "import sys\n\ndel sys.path_importer_cache['a']\n"
+    assert guess_line(source, "path_importer_cache", "sys.path_importer_cache") is None
+    source += "sys.path_importer_cache = {}\n"
+    assert guess_line(source, "path_importer_cache", "sys.path_importer_cache") == 4

@@ -86,6 +86,8 @@ class Writes(NamedTuple):
     attributes: frozenset[str]
     #: Those of them that are not only stored by a class for itself.
     of_others: frozenset[str]
+    #: Those of them that statements delete, and do nothing else with.
+    deleted: frozenset[str]
     #: Names that strings and keywords say, in a text that can set what a string names.
     said: frozenset[str]
     #: Whether it can write to globals whose names it does not say.
@@ -99,8 +101,9 @@ class Writes(NamedTuple):
         return self.of_others | self.said
 
 
+_NO_NAMES: Final = frozenset[str]()
 _NOTHING: Final = Writes(
-    frozenset(), frozenset(), frozenset(), frozenset(), is_dynamic=False, targets=NO_TARGETS
+    _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, is_dynamic=False, targets=NO_TARGETS
 )
 
 
@@ -114,7 +117,7 @@ class SourceWrites:
         self._patched: dict[str, tuple[tuple[str, str], ...]] = {}
         self._owners: dict[str, frozenset[str]] = {}
         # By some files and a name: many tests make the same change.
-        self._writing: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+        self._writing: dict[tuple[tuple[str, ...], str, bool], tuple[str, ...]] = {}
         self._copies: dict[tuple[str, str], bool] = {}
         # Of the latest files only: there are many.
         self._words: dict[str, Set[str]] = {}
@@ -181,14 +184,24 @@ class SourceWrites:
             found = self._patched[file] = tuple(dict.fromkeys(patched_in(self.text(file))))
         return found
 
-    def writing(self, files: tuple[str, ...], name: str) -> tuple[str, ...]:
-        """Return those of some files that can write to an attribute of that name."""
-        found = self._writing.get((files, name))
+    def writing(self, files: tuple[str, ...], name: str, *, puts: bool = False) -> tuple[str, ...]:
+        """Return those of some files that can write to an attribute of that name.
+
+        Args:
+            files: the files.
+            name: the name of the attribute.
+            puts: whether something stands there, so that it was somebody else where a file only deletes it.
+        """
+        found = self._writing.get((files, name, puts))
         if found is None:
             found = tuple(
-                file for file in files if may_write_to(self.text(file), name) and name in self.of(file).any
+                file
+                for file in files
+                if may_write_to(self.text(file), name)
+                and name in self.of(file).any
+                and not (puts and name in self.of(file).deleted)
             )
-            self._writing[files, name] = found
+            self._writing[files, name, puts] = found
         return found
 
     def copies(self, file: str, name: str) -> bool:
@@ -238,6 +251,7 @@ def writes_of(source: str) -> Writes:
     own: set[str] = set()
     attributes: set[str] = set()
     of_others: set[str] = set()
+    put: set[str] = set()
     said: set[str] = set()
     sets_by_name = any(word in source for word in _SETTERS)
     looked_up = {id(name) for node in nodes for name in _names_looked_up(node)} if sets_by_name else set()
@@ -246,6 +260,8 @@ def writes_of(source: str) -> Writes:
             own.update(node.names)
         stored = [*names_stored(node)]
         attributes.update(stored)
+        if not isinstance(getattr(node, "ctx", None), ast.Del):
+            put.update(stored)
         if not is_own_attribute(node):
             of_others.update(stored)
         if sets_by_name and id(node) not in looked_up:
@@ -260,6 +276,7 @@ def writes_of(source: str) -> Writes:
         frozenset(own),
         frozenset(attributes),
         frozenset(of_others),
+        frozenset(of_others - put - said),
         frozenset(said),
         is_dynamic=any(word in source for word in _DYNAMIC),
         targets=targets_of(

@@ -28,11 +28,19 @@ def items_of_lists() -> frozenset[tuple[str, str]]:
 
 def judge_rebinding(change: SingleChange) -> Finding:
     """Return what it is that a container of ``sys`` is another object."""
-    # A list with the same contents harms only those who hold the old one; nltk does it when imported.
+    # A list with the same contents harms only those who hold the old one; nltk does it when imported. So
+    # does another cache: what is missing there is made again.
     same = change.before is SAME_CONTENTS
     what = "another object than before, with the same contents" if same else "another object than before"
-    detail = f"{change.key} is {what}; code that holds the old one sees no changes."
-    return Finding("rebound", detail, severity=WARNING if same else None)
+    # Of all these, the interpreter remembers where its modules are alone; the rest is read from sys.
+    if change.key == "sys.modules":
+        detail = (
+            f"{change.key} is {what}; code that holds the old one, as the interpreter does, sees no changes."
+        )
+    else:
+        detail = f"{change.key} is {what}; code that holds the old one sees no changes."
+    is_mild = same or change.key == "sys.path_importer_cache"
+    return Finding("rebound", detail, severity=WARNING if is_mild else None)
 
 
 def judge_import_function(change: SingleChange) -> Finding:

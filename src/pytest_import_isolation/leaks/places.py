@@ -290,6 +290,8 @@ def guess_line(source: str, container: str, name: str, lines: range | None = Non
             found = [statement.lineno for statement in candidates if naming(statement)]
             if found:
                 return found[0]
+    if name == f"sys.{container}" and container != "path":  # the object itself; the path may only be sorted
+        near = writes = [node for node in writes if _assigns(node, container) or _names(node, name)]
     # A helper writes under a variable; one candidate alone is worth telling, unless it says another name.
     if len(near) == 1 and not (container == "modules" and _says_a_key(near[0])):
         return near[0].lineno
@@ -432,6 +434,11 @@ def _writes(statement: _Node) -> bool:
             isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITERS
         ),
     )
+
+
+def _assigns(statement: _Node, container: str) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return any(ast.unparse(target) == f"sys.{container}" for target in targets)
 
 
 def _names(statement: _Node, name: str) -> bool:

@@ -58,9 +58,7 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Give the two modules different names, put each into a package, or run with --isolate-imports=file."
     ),
     "stale-attribute": _CONTEXT,
-    "rebound": (
-        "Change the contents of {name} and leave the object in place; C code keeps using the old one."
-    ),
+    "rebound": "Change the contents of {name} and leave the object in place.",
     "tainted": (
         "Import {name} before the fake is there, or make the fake with "
         "@pytest.mark.isolated_imports(fakes=...), which "
