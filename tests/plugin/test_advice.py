@@ -396,7 +396,7 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
 #: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, or a
 #: conftest's, what other code holds of a fake of a mark, no advice at all.
 _ELSEWHERE: Final = {
-    *("name-clash", "reloaded-by-path", "loaded"),
+    *("name-clash", "name-clash-by-path", "reloaded-by-path", "loaded"),
     *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
 }
 #: What must have been loaded before for a leak of that kind.

@@ -57,6 +57,7 @@ FOR_TESTS: Final[Mapping[str, str]] = {
     "name-clash": (
         "Give the two modules different names, put each into a package, or run with --isolate-imports=file."
     ),
+    "name-clash-by-path": "Give the two modules different names, or put each into a package.",
     "stale-attribute": _CONTEXT,
     "rebound": (
         "Change the contents of {name} and leave the object in place; C code keeps using the old one."
