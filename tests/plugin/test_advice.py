@@ -393,10 +393,10 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
     ),
 }  # fmt: skip
 
-#: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, or a
+#: What other tests show: a name clash, a key that is no string, a reload of another file, a module that another file's fake tainted, or a
 #: conftest's, what other code holds of a fake of a mark, no advice at all.
 _ELSEWHERE: Final = {
-    *("name-clash", "name-clash-by-path", "reloaded-by-path", "loaded"),
+    *("name-clash", "name-clash-by-path", "fake-left-by-key", "reloaded-by-path", "loaded"),
     *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
 }
 #: What must have been loaded before for a leak of that kind.

@@ -172,9 +172,8 @@ class Exposures:
         """Arm a leak again that is back in its place."""
         back = None if name in self._in_place else self._covered.pop(name)
         if back is not None:
-            watched, by_way = back
-            self._in_place[name] = watched
-            self._by_way_of.update(dict.fromkeys((n for n in by_way if n in sys.modules), watched))
+            self._in_place[name], by_way = back
+            self._by_way_of.update(dict.fromkeys((n for n in by_way if n in sys.modules), back[0]))
 
     def stop(self) -> None:
         """Watch no more; what was met stays known."""

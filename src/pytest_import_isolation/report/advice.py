@@ -50,6 +50,7 @@ _CONTEXT: Final = "Mark the test with @pytest.mark.isolated_imports: the change 
 #: For what a test did, by kind. A text may name the leak with ``{name}``.
 FOR_TESTS: Final[Mapping[str, str]] = {
     "fake-left": _FAKES,
+    "fake-left-by-key": _CONTEXT,
     "replaced": _FRESH,
     "replaced-by-fake": _FAKES,
     "removed": _FRESH,
@@ -149,6 +150,7 @@ _ATTRIBUTE_REMOVED_IN_FILE: Final = (
 #: For what is done outside of all tests, where a mark cannot help: what differs.
 _FOR_FILES: Final[Mapping[str, str]] = {
     "fake-left": _FAKES_IN_FILE,
+    "fake-left-by-key": _CONTEXT_IN_FILE,
     "replaced": _FRESH_IN_FILE,
     "replaced-by-fake": _FAKES_IN_FILE,
     "removed": _FRESH_IN_FILE,
@@ -204,6 +206,7 @@ _ATTRIBUTE_REMOVED_IN_FIXTURE: Final = f'{_PATCH}delattr("{{name}}").'
 #: For what a fixture of a wider scope does: what differs from :data:`FOR_FILES`.
 _FOR_FIXTURES: Final[Mapping[str, str]] = {
     "fake-left": _FAKES_IN_FIXTURE,
+    "fake-left-by-key": _CONTEXT_IN_FIXTURE,
     "replaced": _FRESH_IN_FIXTURE,
     "replaced-by-fake": _FAKES_IN_FIXTURE,
     "removed": _FRESH_IN_FIXTURE,
