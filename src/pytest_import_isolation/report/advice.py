@@ -195,6 +195,11 @@ _YIELD: Final = (
 _FAKES_IN_FIXTURE: Final = f'{_YIELD}fakes={{{{"{{name}}": {{{{...}}}}}}}}):".'
 _FRESH_IN_FIXTURE: Final = f'{_YIELD}fresh="{{name}}"):".'
 _CONTEXT_IN_FIXTURE: Final = f'{_YIELD}):".'
+# To reload once more gives no old object back that somebody holds.
+_RELOADED_IN_FIXTURE: Final = (
+    'Reload it in "with IsolatedImportContext():", and let the fixture yield there: '
+    "what the module held comes back after the block."
+)
 _PATCH: Final = (
     "Undo it in the teardown of the fixture, or let the fixture yield in "
     '"with pytest.MonkeyPatch.context() as patch:", after patch.'
@@ -211,6 +216,7 @@ _FOR_FIXTURES: Final[Mapping[str, str]] = {
     "replaced-by-fake": _FAKES_IN_FIXTURE,
     "removed": _FRESH_IN_FIXTURE,
     "blocked-left": f'{_YIELD}missing="{{name}}"):".',
+    "reloaded": _RELOADED_IN_FIXTURE,
     "stale-attribute": _CONTEXT_IN_FIXTURE,
     "path-added": f'{_YIELD}path=["{{name}}"]):".',
     "path-removed": _CONTEXT_IN_FIXTURE,
