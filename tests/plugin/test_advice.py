@@ -398,8 +398,8 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
     ),
 }  # fmt: skip
 
-#: What other tests show: a name clash, a key that is no string, a reload of another file, a module that another file's fake tainted, or a
-#: conftest's, what other code holds of a fake of a mark, no advice at all.
+#: What other tests show: a name clash, a key that is no string, a reload of another file, a module that another
+#: file's fake tainted, or a conftest's, what other code holds of a fake of a mark, no advice at all.
 _ELSEWHERE: Final = {
     *("name-clash", "name-clash-by-path", "fake-left-by-key", "reloaded-by-path", "loaded"),
     *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
@@ -530,9 +530,10 @@ def test_what_a_file_needs_at_its_import_is_cured_by_a_block(suite: Suite) -> No
 
 def test_every_advice_is_tried() -> None:
     assert {*_IN_TESTS} | _ELSEWHERE == {*FOR_TESTS}
-    differing = {kind for kind in FOR_FILES if FOR_FIXTURES[kind] != FOR_FILES[kind]}
-    assert {*_IN_FIXTURES} == differing - _ELSEWHERE
-    assert {*_IN_FILES} == {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
+    in_fixtures = {kind for kind in FOR_FILES if FOR_FIXTURES[kind] != FOR_FILES[kind]}
+    assert {*_IN_FIXTURES} == in_fixtures - _ELSEWHERE
+    in_files = {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
+    assert {*_IN_FILES} == in_files - _ELSEWHERE
 
 
 def test_a_module_that_the_fake_of_another_file_tainted_is_cured_there(suite: Suite) -> None:
