@@ -323,6 +323,11 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
         '"with IsolatedImportContext(fresh="net"):"',
         "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n",
     ),
+    "reloaded": _Case(
+        "net", "import net\nimportlib.reload(net)\nyield",
+        f"{_OPEN}\n    import net\n    importlib.reload(net)\n    yield", f'"{_OPEN}"',
+        "import net\nimport sys\n\ndef test_victim():\n    assert sys.modules['net'] is net\n",
+    ),
     "replaced-by-fake": _Case(
         "net", f"{_FAKE}\nyield", 'with IsolatedImportContext(fakes={"net": {}}):\n    yield',
         '"with IsolatedImportContext(fakes={"net": {...}}):"',
@@ -393,10 +398,10 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
     ),
 }  # fmt: skip
 
-#: What other tests show: a name clash, a reload of another file, a module that another file's fake tainted, or a
-#: conftest's, what other code holds of a fake of a mark, no advice at all.
+#: What other tests show: a name clash, a key that is no string, a reload of another file, a module that another
+#: file's fake tainted, or a conftest's, what other code holds of a fake of a mark, no advice at all.
 _ELSEWHERE: Final = {
-    *("name-clash", "reloaded-by-path", "loaded"),
+    *("name-clash", "name-clash-by-path", "fake-left-by-key", "reloaded-by-path", "loaded"),
     *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
 }
 #: What must have been loaded before for a leak of that kind.
@@ -472,7 +477,7 @@ def test_the_mark_alone_cures_a_reload_of_what_the_file_has_imported(suite: Suit
 def test_also_in_a_fixture_of_a_wider_scope(suite: Suite, kind: str, scope: str) -> None:
     case = _IN_FIXTURES[kind]
     files = {**_PROJECT, "test_c.py": case.victim}
-    if kind in _LOADED | {"stale-attribute"}:
+    if kind in _LOADED | {"stale-attribute", "reloaded"}:
         files["test_a.py"] = "import net, shop.cart\n\ndef test_first(): pass\n"
     head = dedent(_HEAD)
 
@@ -487,6 +492,8 @@ def test_also_in_a_fixture_of_a_wider_scope(suite: Suite, kind: str, scope: str)
     found = kind.partition("-by-")[0]
     [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]
     by = {"class": "test_b.py::TestIt", "module": "test_b.py", "session": ""}[scope]
+    if kind == "reloaded":  # of a reload that test is told in whose setup it was
+        by = "test_b.py::TestIt::test_polluter"
     assert leak["polluter"] == {"nodeid": by, "phase": "setup"}
     assert leak["advice"] == FOR_FIXTURES[kind].format(name=leak["name"])
     assert case.advised in leak["advice"]
@@ -523,8 +530,10 @@ def test_what_a_file_needs_at_its_import_is_cured_by_a_block(suite: Suite) -> No
 
 def test_every_advice_is_tried() -> None:
     assert {*_IN_TESTS} | _ELSEWHERE == {*FOR_TESTS}
-    assert {*_IN_FIXTURES} == {kind for kind in FOR_FILES if FOR_FIXTURES[kind] != FOR_FILES[kind]}
-    assert {*_IN_FILES} == {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
+    in_fixtures = {kind for kind in FOR_FILES if FOR_FIXTURES[kind] != FOR_FILES[kind]}
+    assert {*_IN_FIXTURES} == in_fixtures - _ELSEWHERE
+    in_files = {kind for kind in FOR_TESTS if FOR_FILES[kind] != FOR_TESTS[kind]}
+    assert {*_IN_FILES} == in_files - _ELSEWHERE
 
 
 def test_a_module_that_the_fake_of_another_file_tainted_is_cured_there(suite: Suite) -> None:

@@ -493,3 +493,93 @@ def test_the_same_import_is_told_if_the_module_was_changed_since_it_was_well(sui
     }
     run = suite.run({**_ORDERS, "orders/test_orders.py": orders, **payments})
     assert ("name-clash", "utils") in run.kinds
+
+
+_WITHOUT_OPTION = "Give the two modules different names, or put each into a package."
+_ABOVE = {
+    "tests/conftest.py": "",
+    "tests/helpers.py": "A = 1\n",
+    "tests/other/helpers.py": "B = 1\n",
+    "tests/other/test_other.py": "import helpers\n\ndef test_other(): pass\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "polluter"),
+    [
+        # Pytest keeps the directory of the other file on the path, before the one above this file.
+        (
+            {**_ABOVE, "tests/zeta/test_z.py": "def test_z():\n    import os, helpers\n    helpers.A\n"},
+            "other",
+        ),
+        (
+            {
+                **_ABOVE,
+                "tests/zeta/test_z.py": """\
+                    def test_z():
+                        import pkgutil
+                        pkgutil.resolve_name("helpers:A")
+                """,
+            },
+            "other",
+        ),
+        # A conftest above the file loaded the other one: it is there for the file alone, too.
+        (
+            {
+                "conftest.py": """\
+                    import sys, pathlib
+                    sys.path.insert(0, str(pathlib.Path(__file__).parent / "vendor"))
+                    import helpers
+                """,
+                "vendor/helpers.py": "",
+                "tests/helpers.py": "A = 1\n",
+                "tests/test_z.py": "def test_z():\n    from helpers import A\n",
+            },
+            "conftest.py",
+        ),
+    ],
+)
+def test_no_option_is_advised_that_does_not_cure(suite: Suite, files: dict[str, str], polluter: str) -> None:
+    run = suite.run(files)
+    assert run.outcomes["failed"] == 1
+    leak = run.leak("name-clash", "helpers")
+    assert polluter in leak["polluter"]["nodeid"]
+    assert leak["advice"] == _WITHOUT_OPTION
+    assert f"To cure it:\n    {_WITHOUT_OPTION}" in run.output
+    assert suite.run({}, "--isolate-imports=file").outcomes["failed"] == 1
+    # What it says cures.
+    renamed = {name: text.replace("helpers", "of_tests") for name, text in files.items() if "_z" in name}
+    run = suite.run({**renamed, "tests/of_tests.py": "A = 1\n"})
+    assert "failed" not in run.outcomes
+    assert ("name-clash", "helpers") not in run.kinds
+
+
+@pytest.mark.parametrize("folder", ["tests/alpha", "tests/zeta"])
+def test_a_conftest_above_that_is_imported_in_a_test_alone(suite: Suite, folder: str) -> None:
+    of_test = "tests" if folder == "tests/zeta" else "tests/beta"
+    files = {
+        "tests/conftest.py": "A = 1\n",
+        f"{folder}/conftest.py": "B = 1\n",
+        f"{folder}/test_other.py": "def test_other(): pass\n",
+        f"{of_test}/test_above.py": "def test_above():\n    from conftest import A\n",
+    }
+    run = suite.run(files)
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    leak = run.leak("name-clash", "conftest")
+    assert leak["polluter"] == {"nodeid": f"{folder}/conftest.py", "phase": "conftest"}
+    assert leak["detail"] == (
+        f"The import at {of_test}/test_above.py:2 means tests/conftest.py and gets {folder}/conftest.py, "
+        "which is loaded already."
+    )
+    assert "something imported here had been changed" in run.output
+    assert suite.run({}, "--isolate-imports=file").outcomes == {"passed": 2}
+
+
+def test_a_package_of_tests_is_imported_by_the_files_in_it(suite: Suite) -> None:
+    files = {f"{name}/tests/__init__.py": "" for name in ("first", "second")}
+    files |= {"first/tests/test_a.py": "def test_a(): pass\n", "second/tests/sub/__init__.py": ""}
+    run = suite.run({**files, "second/tests/sub/test_b.py": "def test_b(): pass\n"})
+    assert run.outcomes == {"error": 1}
+    leak = run.leak("name-clash", "tests")
+    assert "The import at second/tests/sub/test_b.py:1 means second/tests/__init__.py" in leak["detail"]
+    assert [one["file"] for one in leak["exposed"]] == ["second/tests/sub/test_b.py"]

@@ -715,6 +715,55 @@ def test_a_leak_is_armed_again_when_what_was_laid_over_it_is_gone(suite: Suite) 
     assert "replaced by test_1_polluter.py::test_polluter (call)" in run.output
 
 
+def test_a_leak_that_the_ends_of_two_fixtures_bring_back_is_met_again(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "store.py": "LIMIT = 1",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+            "test_1.py": """\
+                import sys
+                import store
+
+                def test_polluter():
+                    sys.modules["store"] = type("Fake", (), {"LIMIT": 99})()
+            """,
+            "test_2.py": """\
+                import sys
+                import types
+                from unittest import mock
+                import pytest
+
+                @pytest.fixture(scope="module")
+                def covered():
+                    with mock.patch.dict(sys.modules, {"store": types.SimpleNamespace(LIMIT=1)}):
+                        yield
+
+                @pytest.fixture(scope="class")
+                def gone():
+                    taken = sys.modules.pop("store")
+                    yield
+                    sys.modules["store"] = taken
+
+                def test_covered(covered):
+                    pass
+
+                class TestGone:
+                    def test_gone(self, gone):
+                        pass
+            """,
+            "test_3.py": """\
+                def test_victim():
+                    import store
+                    assert store.LIMIT == 1
+            """,
+        }
+    )
+    assert run.outcomes == {"passed": 3, "failed": 1}
+    assert run.kinds == [("replaced", "store")]
+    assert [one["nodeid"] for one in run.leaks[0]["exposed"]] == ["test_3.py::test_victim"]
+    assert "replaced by test_1.py::test_polluter (call)" in run.output
+
+
 _OWN_VICTIM = """
     import sys
     from unittest import mock

@@ -104,6 +104,47 @@ def test_odd_entries_are_reported_and_break_nothing(suite: Suite, mark: str) -> 
     assert all(leak["contained"] is bool(mark) for leak in run.leaks)
 
 
+_CONTEXT = "from pytest_import_isolation import IsolatedImportContext\nwith IsolatedImportContext():\n    "
+_KEY = "sys.modules[7] = None\n"
+_FIXTURE = '@pytest.fixture(scope="module", autouse=True)\ndef wide():\n    '
+
+
+@pytest.mark.parametrize(
+    ("left", "cured", "advice"),
+    [
+        (
+            f"def test_it():\n    {_KEY}",
+            f"@pytest.mark.isolated_imports\ndef test_it():\n    {_KEY}",
+            "Mark the",
+        ),
+        (
+            f"{_KEY}def test_it(): pass\n",
+            f"{_CONTEXT}{_KEY}def test_it(): pass\n",
+            "IsolatedImportContext():",
+        ),
+        (
+            f"{_FIXTURE}{_KEY}    yield\ndef test_it(): pass\n",
+            f"{_FIXTURE}{_CONTEXT.replace('    ', '        ').replace('with', '    with')}{_KEY}"
+            "        yield\ndef test_it(): pass\n",
+            'yield in "with IsolatedImportContext():',
+        ),
+    ],
+)
+def test_what_is_advised_for_a_key_that_is_no_string_cures(
+    suite: Suite, left: str, cured: str, advice: str
+) -> None:
+    head = "import sys\nimport pytest\n"
+    run = suite.run({"test_it.py": f"{head}{left}"})
+    (leak,) = run.leaks
+    assert (leak["kind"], leak["name"]) == ("fake-left", "7")
+    assert leak["detail"].startswith("Its key in sys.modules is no string:")
+    assert advice in leak["advice"]
+    assert "fakes=" not in leak["advice"]
+    run = suite.run({"test_it.py": f"{head}{cured}"})
+    assert run.outcomes == {"passed": 1}
+    assert [one for one in run.leaks if not one["contained"]] == []
+
+
 _LISTS = """
 import sys
 import pytest

@@ -241,3 +241,32 @@ def test_a_second_reload_in_the_teardown_does_not_bring_back_what_others_hold(
     }
     assert [met["nodeid"] for met in leaks["teardown"]["exposed"]] == ["test_b.py::test_victim"]
     assert "held by user.Conf" in " ".join(run.output.split("test_victim ___")[1].split())
+
+
+def test_what_is_advised_for_a_reload_in_a_wide_fixture_brings_back_what_others_hold(suite: Suite) -> None:
+    fixture = """\
+        import importlib, pytest
+        import conf
+        from pytest_import_isolation import IsolatedImportContext
+
+        @pytest.fixture(scope="module")
+        def again():
+            {}importlib.reload(conf)
+            {}yield
+
+        MARK
+        def test_a(again): pass
+    """
+    victim = "import conf, user\ndef test_victim(): assert conf.Conf is user.Conf\n"
+    files = {**_CONF, "test_b.py": victim, "test_0.py": "import user\ndef test_0(): pass\n"}
+    for mark in ("", "@pytest.mark.isolated_imports"):  # which is no cure
+        run = suite.run({**files, "test_a.py": fixture.format("", "").replace("MARK", mark)})
+        assert run.outcomes == {"passed": 2, "failed": 1}
+        advice = run.leak("reloaded", "conf")["advice"]
+        assert advice.startswith(
+            'Reload it in "with IsolatedImportContext():", and let the fixture yield there'
+        )
+    cured = fixture.format("with IsolatedImportContext():\n                ", "    ").replace("MARK", "")
+    run = suite.run({"test_a.py": cured})
+    assert run.outcomes == {"passed": 3}
+    assert [leak for leak in run.leaks if not leak["contained"]] == []

@@ -22,6 +22,7 @@ from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.watching.asked_imports import ASKED
 
+_CONFTEST: Final = "conftest"
 _CONFTEST_ADVICE: Final = (
     "Move what is imported from it into a module of another name, or run with --isolate-imports=file."
 )
@@ -79,6 +80,8 @@ class Clashes:
         # By a file that added a directory: whether it imports a name itself.
         self._imports_of: dict[str, dict[str, bool]] = {}
         self._candidates: set[str] = set()
+        # Whether the files that were there before the second conftest were asked if they import one.
+        self._asked_for_conftests = False
         self._told_of: set[tuple[str, str, str]] = set()
         # Who asked last, and the states in which all was well for it: a function imports at each call.
         self._asking = ""
@@ -111,6 +114,8 @@ class Clashes:
         if package is not None and not _is_same(_location(package[0]), package[1]):
             shared.add(package[0])
         new = self._imported_among(shared - self._candidates, folder, adder)
+        if _CONFTEST not in self._candidates and self._names.lie_in_several(_CONFTEST):
+            new |= self._conftest_among(folder, adder)
         self._candidates |= new
         if new and self._undo is None:
             self._undo = ASKED.observe(lambda wanted: top_level(wanted) in self._candidates, self._ask, new)
@@ -172,6 +177,23 @@ class Clashes:
             own.update((name, imports_name(text, name)) for name in unasked)
         return {name for name in names if known[name] or own[name]}
 
+    def _conftest_among(self, folder: str, adder: str) -> set[str]:
+        """Return the name of all conftests if somebody imports it.
+
+        Pytest loads them, whether a file imports one or not, and a file may mean one that lies above it.
+
+        Args:
+            folder: a directory that came to the others.
+            adder: the file for which it did.
+        """
+        name = {_CONFTEST}
+        if self._asked_for_conftests:
+            return self._imported_among(name, folder, adder)
+        self._asked_for_conftests = True
+        of_folders = (self._imported_among(name, each, adder) for each in list(self._modules))
+        of_adders = (self._imported_among(name, folder, each) for each in [adder, *self._imports_of])
+        return name if any(of_folders) or any(of_adders) else set()
+
     def _is_from_elsewhere(self, name: str, folder: str) -> bool:
         loaded = self._loaded_file(name)
         return loaded is not None and loaded != self._modules[folder][name]
@@ -232,6 +254,20 @@ class Clashes:
             return True
         return is_conftest(adder) and importer.startswith(os.path.dirname(absolute(adder)) + os.sep)
 
+    def ends_apart(self, clash: Clash, file: str) -> bool:
+        """Tell whether a test file gets the module that it means when it is isolated from the others.
+
+        What pytest puts on the path for other files stays there, before what lies above the file.
+
+        Args:
+            clash: what was found.
+            file: the test file.
+        """
+        got, meant = _root_of(clash.got), _root_of(clash.meant)
+        if meant == _import_root(file) or self._roots.get(meant) == file:
+            return True
+        return got in self._inserted and not is_conftest(self._roots.get(got, ""))
+
     def _tell(self, clash: Clash) -> None:
         self._told_of.add((clash.name, clash.importer.file, self._who()))
         self._found(clash)
@@ -257,7 +293,9 @@ class Clashes:
         return next((modules[name] for modules in self._others_on_path() if name in modules), None)
 
 
-def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_imports: FirstImports) -> Leak:
+def leak_of_clash(
+    clash: Clash, polluter: Polluter, places: Places, first_imports: FirstImports, *, ends_apart: bool
+) -> Leak:
     """Return the record of an import that got a module of the same name from another directory.
 
     Args:
@@ -265,6 +303,7 @@ def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_import
         polluter: who loaded the other module, or put its directory on the path.
         places: shortens file names.
         first_imports: tells where the other module was imported.
+        ends_apart: whether the file gets the module that it means when it is isolated from the others.
     """
     got, meant = (places.shorten(file) for file in (clash.got, clash.meant))
     how = "is loaded already" if clash.adder is None else "lies before it on sys.path"
@@ -280,6 +319,7 @@ def leak_of_clash(clash: Clash, polluter: Polluter, places: Places, first_import
         location=first_imports.location_in_tests(clash.name),
         chain=first.chain,
         severity=severity,
+        case=None if ends_apart else "name-clash-by-path",
     )
     if clash.is_own_package:
         return leak._replace(advice=_advice_for_packages(clash.name, got, meant))
@@ -305,6 +345,12 @@ def own_package(file: str) -> tuple[str, str] | None:
         found = (os.path.basename(folder), init)
         folder = os.path.dirname(folder)
     return found
+
+
+def _import_root(file: str) -> str:
+    """Return the directory from which pytest imports a test file."""
+    package = own_package(file)
+    return os.path.dirname(absolute(file)) if package is None else _root_of(package[1])
 
 
 def _path() -> list[str]:

@@ -6,10 +6,12 @@ import os
 import sys
 import weakref
 from types import ModuleType
+from typing import Final
 
 from pytest_import_isolation.leaks.findings import Finding
 from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, own_name_of, top_level
 from pytest_import_isolation.parking.ownership import can_be_imported
+from pytest_import_isolation.state.odd_keys import is_text
 from pytest_import_isolation.state.origins import Origin, Origins, describe, describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
 
@@ -54,6 +56,10 @@ def is_first_import(change: SingleChange, origins: Origins) -> bool:
     return is_real(change.key, change.after, origins)
 
 
+# To fake it with the mark is impossible: there is no name.
+_NO_STRING: Final = "Its key in sys.modules is no string: code that reads the names of all modules may fail."
+
+
 def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
     """Return what a change of an entry is, or None if it harms nobody.
 
@@ -64,6 +70,8 @@ def judge_entry(change: SingleChange, origins: Origins) -> Finding | None:
     name, before, after = change.key, change.before, change.after
     if type(name) is str and not can_be_imported(name):
         return None  # coverage keeps an object there, $coverage.debug..., to have it once in a process
+    if not is_text(name):
+        return None if after is ABSENT else Finding("fake-left", _NO_STRING, case="fake-left-by-key")
     was_real = before is not ABSENT and is_real(name, before, origins)
     if after is ABSENT:
         if not was_real or type(before) is weakref.ProxyType:

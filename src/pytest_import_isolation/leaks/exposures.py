@@ -12,7 +12,7 @@ from typing import Any
 from pytest_import_isolation.leaks.holders import Failure, held
 from pytest_import_isolation.leaks.module_contents import WatchedContents
 from pytest_import_isolation.leaks.user_code import UserCode
-from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
+from pytest_import_isolation.leaks.watched_changes import CoveredLeaks, Taint, WatchedChange
 from pytest_import_isolation.machinery.frames import caller, modules_in_execution
 from pytest_import_isolation.machinery.locks import is_importing
 from pytest_import_isolation.machinery.modules import ancestors, is_initializing, spec_of, top_level
@@ -53,10 +53,8 @@ class Exposures:
         self._contents: dict[str, list[WatchedContents]] = {}
         # Modules that imported something tainted or faked, by way of which others meet it.
         self._by_way_of: dict[str, WatchedChange] = {}
-        # Leaks over which something else is laid, by name, the latest last, each with those modules.
-        self._covered: dict[str, list[tuple[WatchedChange, list[str]]]] = {}
-        # The names of those that were covered since the last boundary: nothing may look changed there.
-        self._covered_lately: set[str] = set()
+        # Leaks over which something else is laid.
+        self._covered = CoveredLeaks()
         # The first parts of their names, or None if they have to be gathered: most imports are of others.
         self._tops: set[str] | None = None
         # By their identity: there may be thousands, and each is dropped by itself.
@@ -84,8 +82,12 @@ class Exposures:
             polluter: who made it.
             taints: see :class:`WatchedChange`.
         """
-        known = self._in_place.get(str(change.key))
-        if known is not None and known.change.what == change.what and known.change.after is change.after:
+        name = str(change.key)
+        known = self._in_place.get(name)
+        if known is None or not known.is_of(change):
+            self._let_go(name)  # somebody laid something over a leak, maybe, and the leak is back
+            known = self._in_place.get(name)
+        if known is not None and known.is_of(change):
             return known
         watched = WatchedChange(change, polluter, taints=taints)
         if known is not None:
@@ -124,13 +126,9 @@ class Exposures:
         if not self._all:
             return
         if changed is None:
-            changed = [*self._in_place, *self._by_way_of, *self._covered]
+            changed = [*self._in_place, *self._by_way_of, *self._covered.names]
         for name in changed:
-            watched = self._in_place.get(name)
-            if watched is not None and not watched.is_in_place:
-                del self._in_place[name]
-                self._cover(watched)
-            self._uncover(name)
+            self._let_go(name)
             if name in self._by_way_of and name not in sys.modules:
                 del self._by_way_of[name]
         for name, several in list(self._contents.items()):
@@ -149,10 +147,18 @@ class Exposures:
         Args:
             changed: what differs from the last boundary; by default anything may.
         """
-        if changed is not None and self._covered_lately:
-            changed = [*changed, *self._covered_lately]
+        if changed is not None and self._covered.lately:
+            changed = [*changed, *self._covered.lately]
         self.drop_undone(changed)
-        self._covered_lately.clear()
+        self._covered.lately.clear()
+
+    def _let_go(self, name: str) -> None:
+        """Let what is out of its place make room for what is back in it."""
+        watched = self._in_place.get(name)
+        if watched is not None and not watched.is_in_place:
+            del self._in_place[name]
+            self._cover(watched)
+        self._uncover(name)
 
     def _cover(self, watched: WatchedChange) -> None:
         """Keep a leak that is out of its place: what is laid over it may go."""
@@ -160,20 +166,14 @@ class Exposures:
         for name in by_way:
             del self._by_way_of[name]
         if watched.leaks:
-            self._covered.setdefault(watched.name, []).append((watched, by_way))
-            self._covered_lately.add(watched.name)
+            self._covered.add(watched, by_way)
 
     def _uncover(self, name: str) -> None:
         """Arm a leak again that is back in its place."""
-        covered = self._covered.get(name)
-        if not covered or name in self._in_place:
-            return
-        back = next((one for one in reversed(covered) if one[0].is_in_place), None)
+        back = None if name in self._in_place else self._covered.pop(name)
         if back is not None:
-            covered.remove(back)
-            watched, by_way = back
-            self._in_place[name] = watched
-            self._by_way_of.update(dict.fromkeys((n for n in by_way if n in sys.modules), watched))
+            self._in_place[name], by_way = back
+            self._by_way_of.update(dict.fromkeys((n for n in by_way if n in sys.modules), back[0]))
 
     def stop(self) -> None:
         """Watch no more; what was met stays known."""

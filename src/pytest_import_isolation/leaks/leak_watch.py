@@ -136,8 +136,8 @@ class LeakWatch:
         # The modules that were executed before and asked for again since the last boundary, with the phase.
         self._asked_again: dict[str, str] = {}
         # Those of them that were not there at the last boundary, with the statement that asks, and that which
-        # was seen to throw it out.
-        self._evicted: dict[str, tuple[Exposure, Trail | None]] = {}
+        # was seen to throw it out, and the phase in which it was.
+        self._evicted: dict[str, tuple[Exposure, Trail | None, str]] = {}
         # The modules that were asked for in windows since then, with the window: it forgets them on purpose.
         self._in_windows: dict[str, weakref.ref[Window]] = {}
         log.beforehand = self._ask
@@ -233,7 +233,7 @@ class LeakWatch:
             importer = self._importer(asker)
             exposure = Exposure(here.nodeid, here.phase, *self.code.place(importer, name), "unknown")
             if self._was_thrown_out(name):  # a statement was seen to do that
-                self._evicted[name] = exposure, self.places.removal(name)
+                self._evicted[name] = exposure, self.places.removal(name), self._seen["entry", name][1]
             else:
                 self._thrown_out.note_import(name, exposure)
 
@@ -248,11 +248,11 @@ class LeakWatch:
         self._evicted.clear()
         if here is None:
             return
-        for name, (exposure, trail) in evicted.items():
+        for name, (exposure, trail, phase) in evicted.items():
             module = sys.modules.get(name)
             if FINDER.lot.returned(name) is module:
                 continue  # it was put aside, and is the same again
-            leak = self._evictions.of_own_victim(name, here._replace(phase=exposure.phase), trail)
+            leak = self._evictions.of_own_victim(name, here._replace(phase=phase), trail)
             change = SingleChange("entry", name, ABSENT, module)
             self.found.record_met(leak, change, exposure)
         self._thrown_out.blame(here)
@@ -304,12 +304,22 @@ class LeakWatch:
         if polluter.nodeid in (here.nodeid, here.nodeid.partition("::")[0]):
             return  # two directories of one file's own
         exposure = Exposure(here.nodeid, here.phase, clash.importer.file, clash.importer.line, "unknown")
+        file = str(self._root / here.nodeid.partition("::")[0])
+        is_there_alone = polluter.phase == "configure" or (
+            polluter.phase == "conftest" and (self._root / polluter.nodeid).parent in Path(file).parents
+        )
         told = self._clashes_met.get((clash.name, clash.importer.file))
         if told is not None and told.polluter == polluter:
             self.exposures.meet(told, exposure)
             return
         self._clashes_met[clash.name, clash.importer.file] = self.found.record_met(
-            leak_of_clash(clash, polluter, self.places, self.first_imports),
+            leak_of_clash(
+                clash,
+                polluter,
+                self.places,
+                self.first_imports,
+                ends_apart=not is_there_alone and self.clashes.ends_apart(clash, file),
+            ),
             SingleChange("entry", clash.name, ABSENT, sys.modules.get(clash.name)),
             exposure,
         )

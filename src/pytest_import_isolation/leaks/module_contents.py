@@ -192,9 +192,8 @@ class ContentLeaks:
         for reloaded in findings.reloaded:
             if reloaded.importer is None:  # the others are told by what heard of them
                 polluter = by(_first_change(reloaded))
-                yield _leak_of(
-                    reloaded, polluter, self.places, None, self.execution(polluter, reloaded.space.name)
-                )
+                guess = self.execution(polluter, reloaded.space.name)
+                yield _leak_of(reloaded, polluter, self.places, None, guess, by_fixture=by_fixture)
         groups: dict[tuple[object, ...], list[tuple[ContentChange, Location | None]]] = {}
         for change in findings.written:
             if self._originals.takes_back(change):
@@ -331,6 +330,8 @@ def leak_of_reload(
     places: Places,
     adder: Callable[[str], str | None] = lambda file: None,
     guess: Callable[[], Location | None] = lambda: None,
+    *,
+    by_fixture: bool = False,
 ) -> ContentLeak:
     """Return the leak that a reload in place is.
 
@@ -340,13 +341,14 @@ def leak_of_reload(
         places: shortens file names.
         adder: returns who put the directory of a file on the path.
         guess: returns the statement that probably did it, for where no users' own statement was running.
+        by_fixture: whether a fixture of a wider scope did it.
     """
     dictionary = namespace(reload.module)
     space = Space(reload.name, reload.name, reload.module, {} if dictionary is None else dictionary, _nothing)
     reloaded = Reloaded(space, space.hold(copy_of(reload.before)), reload.importer)
     because = adder(str(reloaded.files[1])) if reloaded.is_from_elsewhere else None
     location = places.of_way(reload.way, exact=True) or guess() or places.of_way(reload.beside, exact=False)
-    return _leak_of(reloaded, polluter, places, because, location)
+    return _leak_of(reloaded, polluter, places, because, location, by_fixture=by_fixture)
 
 
 def _nothing(space: Space) -> None:
@@ -368,6 +370,8 @@ def _leak_of(
     places: Places,
     because: str | None,
     location: Location | None,
+    *,
+    by_fixture: bool,
 ) -> ContentLeak:
     space = reloaded.space
     now = dict(space.dictionary or {})
@@ -388,6 +392,7 @@ def _leak_of(
         location=location,
         severity=ERROR if holders or files else None,
         case="reloaded-by-path" if files else None,
+        by_fixture=by_fixture,
     )
     new = [(name, value) for name, value in now.items() if before.get(name, ABSENT) is not value]
     # By identity: to hold it could hold a module alive.

@@ -131,7 +131,10 @@ class ThrownOut:
         return file is not None and self._origins.is_test_file(file) and not is_conftest(file)
 
     def _watch(self, name: str, removal: _Removal) -> WatchedChange | None:
-        return self._found.watch_importers(_change(name), self._leak(name, removal))
+        watched = self._found.watch_importers(_change(name), self._leak(name, removal))
+        if watched is not None and "::" not in removal.by.nodeid and not is_conftest(removal.by.nodeid):
+            watched.meets_polluter = True  # what a test file keeps of the first copy fails its own tests
+        return watched
 
     def _leak(self, name: str, removal: _Removal) -> Leak:
         return self._evictions.of_other_victim(name, removal.by, removal.trail)

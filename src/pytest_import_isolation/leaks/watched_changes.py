@@ -44,6 +44,10 @@ class WatchedChange:
         """The module."""
         return str(self.change.key)
 
+    def is_of(self, change: SingleChange) -> bool:
+        """Tell whether a change leaves the same as this one did."""
+        return self.change.what == change.what and self.change.after is change.after
+
     @property
     def is_in_place(self) -> bool:
         """Whether it is still there to be met; what was removed is met until it is back itself."""
@@ -94,6 +98,43 @@ class WatchedChange:
         if exposure.nodeid not in self.met or rank > self._ranks.get(exposure.nodeid, 0):
             self.met[exposure.nodeid] = exposure
             self._ranks[exposure.nodeid] = rank
+
+
+class CoveredLeaks:
+    """Leaks that are out of their places because something else was laid over them, which may go."""
+
+    def __init__(self) -> None:
+        # By name, the latest last, each with the modules by way of which others met it.
+        self._leaks: dict[str, list[tuple[WatchedChange, list[str]]]] = {}
+        #: The names of those that came since the last boundary: nothing may look changed there.
+        self.lately: set[str] = set()
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of them all."""
+        return self._leaks.keys()
+
+    def add(self, watched: WatchedChange, by_way: list[str]) -> None:
+        """Keep a leak.
+
+        Args:
+            watched: the leak.
+            by_way: the modules by way of which others met it.
+        """
+        self._leaks.setdefault(watched.name, []).append((watched, by_way))
+        self.lately.add(watched.name)
+
+    def pop(self, name: str) -> tuple[WatchedChange, list[str]] | None:
+        """Hand out the leak of a name that is back in its place, if there is one."""
+        several = self._leaks.get(name, [])
+        back = next((one for one in reversed(several) if one[0].is_in_place), None)
+        if back is not None:
+            several.remove(back)
+        return back
+
+    def clear(self) -> None:
+        """Keep none of them."""
+        self._leaks.clear()
 
 
 class Taint(NamedTuple):

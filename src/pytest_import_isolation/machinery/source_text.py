@@ -84,5 +84,8 @@ def _is_there(path: str) -> bool:
 
 def imports_name(source: str, name: str) -> bool:
     """Tell whether a text has an import statement for a name of the top level, or the name as a text."""
+    if name not in source:
+        return False
     word = re.escape(name)
-    return re.search(rf"\b(?:import|from)\s+{word}\b|[\"']{word}[.\"']", source) is not None
+    statement = rf"\b(?:from\s+|import\s+(?:[\w. \t]+,)*[ \t]*){word}\b"
+    return re.search(rf"{statement}|[\"']{word}[.:\"']", source) is not None

@@ -293,7 +293,10 @@ class ContentBoundaries:
             return
         if is_by_library(reload, self._origins):
             return
-        found = self._of_reload(self.of_fixtures.reloads.as_a_whole(reload), polluter)
+        ends_with_file = self.of_fixtures.reloads.ends_with_file(reload)
+        found = self._of_reload(
+            self.of_fixtures.reloads.as_a_whole(reload), polluter, by_fixture=ends_with_file is not None
+        )
         if is_by_application(reload, self._origins):
             # It stays. What nobody holds of the old execution nobody misses.
             if found.leak.severity == ERROR:
@@ -301,18 +304,18 @@ class ContentBoundaries:
             return
         number = len(self._found.leaks)
         contained = is_undone or (self._is_undone and "::" in polluter.nodeid)
-        ends_with_file = self.of_fixtures.reloads.ends_with_file(reload)
         self._found.record_contents(found, worst, contained=contained, ends_with_file=ends_with_file)
         if len(self._found.leaks) > number:
             self.of_fixtures.reloads.note_leak(reload, number)
 
-    def _of_reload(self, reload: Reload, polluter: Polluter) -> ContentLeak:
+    def _of_reload(self, reload: Reload, polluter: Polluter, *, by_fixture: bool = False) -> ContentLeak:
         return leak_of_reload(
             reload,
             polluter,
             self._leaks.places,
             lambda file: path_adder(self._found.leaks, file, self._root),
             lambda: self._leaks.execution(polluter, reload.name),
+            by_fixture=by_fixture,
         )
 
     def blame_for_reloads(self, reloads: Iterable[Reload], polluter: Polluter) -> None:

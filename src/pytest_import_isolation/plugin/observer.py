@@ -200,7 +200,8 @@ class Observer:
         if isinstance(collector, (pytest.Module, pytest.Package)):
             self._expect(collector.path, str(collector.path))
             mode = collector.config.getoption("importmode", "prepend")
-            if mode != "importlib":  # that imports a test file under a name of its own
+            # A package is not imported when it is collected, and a test file under a name of its own then.
+            if isinstance(collector, pytest.Module) and mode != "importlib":
                 self._leak_watch.clashes.expect_package(collector.path, comes_first=mode == "prepend")
         is_folder = isinstance(collector, pytest.Directory)
         if is_folder and (conftest := collector.path / "conftest.py").is_file():

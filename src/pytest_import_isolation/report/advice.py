@@ -50,6 +50,7 @@ _CONTEXT: Final = "Mark the test with @pytest.mark.isolated_imports: the change 
 #: For what a test did, by kind. A text may name the leak with ``{name}``.
 FOR_TESTS: Final[Mapping[str, str]] = {
     "fake-left": _FAKES,
+    "fake-left-by-key": _CONTEXT,
     "replaced": _FRESH,
     "replaced-by-fake": _FAKES,
     "removed": _FRESH,
@@ -57,6 +58,7 @@ FOR_TESTS: Final[Mapping[str, str]] = {
     "name-clash": (
         "Give the two modules different names, put each into a package, or run with --isolate-imports=file."
     ),
+    "name-clash-by-path": "Give the two modules different names, or put each into a package.",
     "stale-attribute": _CONTEXT,
     "rebound": "Change the contents of {name} and leave the object in place.",
     "tainted": (
@@ -146,6 +148,7 @@ _ATTRIBUTE_REMOVED_IN_FILE: Final = (
 #: For what is done outside of all tests, where a mark cannot help: what differs.
 _FOR_FILES: Final[Mapping[str, str]] = {
     "fake-left": _FAKES_IN_FILE,
+    "fake-left-by-key": _CONTEXT_IN_FILE,
     "replaced": _FRESH_IN_FILE,
     "replaced-by-fake": _FAKES_IN_FILE,
     "removed": _FRESH_IN_FILE,
@@ -190,6 +193,11 @@ _YIELD: Final = (
 _FAKES_IN_FIXTURE: Final = f'{_YIELD}fakes={{{{"{{name}}": {{{{...}}}}}}}}):".'
 _FRESH_IN_FIXTURE: Final = f'{_YIELD}fresh="{{name}}"):".'
 _CONTEXT_IN_FIXTURE: Final = f'{_YIELD}):".'
+# To reload once more gives no old object back that somebody holds.
+_RELOADED_IN_FIXTURE: Final = (
+    'Reload it in "with IsolatedImportContext():", and let the fixture yield there: '
+    "what the module held comes back after the block."
+)
 _PATCH: Final = (
     "Undo it in the teardown of the fixture, or let the fixture yield in "
     '"with pytest.MonkeyPatch.context() as patch:", after patch.'
@@ -201,10 +209,12 @@ _ATTRIBUTE_REMOVED_IN_FIXTURE: Final = f'{_PATCH}delattr("{{name}}").'
 #: For what a fixture of a wider scope does: what differs from :data:`FOR_FILES`.
 _FOR_FIXTURES: Final[Mapping[str, str]] = {
     "fake-left": _FAKES_IN_FIXTURE,
+    "fake-left-by-key": _CONTEXT_IN_FIXTURE,
     "replaced": _FRESH_IN_FIXTURE,
     "replaced-by-fake": _FAKES_IN_FIXTURE,
     "removed": _FRESH_IN_FIXTURE,
     "blocked-left": f'{_YIELD}missing="{{name}}"):".',
+    "reloaded": _RELOADED_IN_FIXTURE,
     "stale-attribute": _CONTEXT_IN_FIXTURE,
     "path-added": f'{_YIELD}path=["{{name}}"]):".',
     "path-removed": _CONTEXT_IN_FIXTURE,

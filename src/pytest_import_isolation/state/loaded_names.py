@@ -118,6 +118,10 @@ class NamesInFolders:
                     self._shared[each].add(name)
             self._judge(name, folder)
 
+    def lie_in_several(self, name: str) -> bool:
+        """Tell whether several directories have modules of a name."""
+        return len(self._folders.get(name, ())) > 1
+
     def shared(self, folder: str) -> set[str]:
         """Return the names in a directory that lie in another one, too."""
         return self._shared[folder]

@@ -49,6 +49,11 @@ class OddKey:
         return dict.fromkeys(self._single, value)
 
 
+def is_text(key: object) -> bool:
+    """Tell whether a key of a copied table is a string, or stands for one of some kind."""
+    return type(key) is str or (type(key) is OddKey and key.text is not None)
+
+
 def is_plain(key: object) -> bool:
     """Tell whether the code of a key, for ``hash()`` and ``==``, is the interpreter's own."""
     if type(key) is tuple:
