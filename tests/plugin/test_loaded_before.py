@@ -102,6 +102,17 @@ def test_a_registry_that_was_filled_before_is_told_with_what_executes_it_anew(
     assert suite.run(_plug(), "test_b_registry.py", *options, plugins=("xdist",)).outcomes == {"passed": 1}
 
 
+def test_a_test_of_which_nothing_ran_misses_no_module(suite: Suite) -> None:
+    files = _plug()
+    files["test_b_registry.py"] += """
+        def test_misspelt(unkown):
+            assert registry.get("sums").__name__ == "Sums"
+    """
+    run = suite.run(files)
+    assert run.outcomes == {"passed": 1, "failed": 1, "error": 1}
+    assert len(_sections(run, _EXECUTED)) == 1
+
+
 _SHOP = {
     "shop/__init__.py": """\
         routes = None

@@ -102,9 +102,11 @@ class LoadedBefore:
             for name in reachable_imports(functions, frames, self._code.has_source)
             if self._is_older(name, nodeid)
         ]
-        if names:
-            alone = imported_at_top(file, self._code.has_source)
-            names = [name for name in names if name not in alone and not self._must_stay(name)]
+        # Asked first: what is executed with the file takes a look at all texts of the application.
+        if not self._first_imports(names, nodeid):
+            return []
+        alone = imported_at_top(file, self._code.has_source)
+        names = [name for name in names if name not in alone and not self._must_stay(name)]
         return self._first_imports(_to_be_executed(names), nodeid)
 
     def _first_imports(self, names: Iterable[str], nodeid: str) -> list[Leak]:

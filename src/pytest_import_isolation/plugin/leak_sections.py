@@ -135,7 +135,7 @@ class LeakSections:
         if error is None:
             return sections
         sections += self._guards(report, error)
-        if not sections:
+        if not sections and not issubclass(type(error), pytest.FixtureLookupError):  # nothing of it ran
             executed = self._loaded_before.wanted_executed(error, _functions_of(test), name, report.nodeid)
             if executed:
                 sections.append((EXECUTED_TITLE, executed_hint(leaks_seen_from(executed, self._relocate))))
