@@ -402,7 +402,7 @@ _IN_FIXTURES: Final[Mapping[str, _Case]] = {
 #: file's fake tainted, or a conftest's, what other code holds of a fake of a mark, no advice at all.
 _ELSEWHERE: Final = {
     *("name-clash", "name-clash-by-path", "fake-left-by-key", "reloaded-by-path", "loaded"),
-    *("tainted-by-others", "tainted-by-decision", "tainted-by-mark"),
+    *("tainted-by-others", "tainted-by-decision", "tainted-by-mark", "path-added-by-temporary"),
 }
 #: What must have been loaded before for a leak of that kind.
 _LOADED: Final = {"replaced", "replaced-by-fake", "removed"}
@@ -455,6 +455,43 @@ def test_a_fresh_copy_in_place_of_what_the_test_did_cures(suite: Suite, kind: st
         run = suite.run({**files, "test_b.py": polluter.replace("(monkeypatch)", "(request)")})
         assert run.status == 0, run.output
         assert [one for one in run.leaks if not one["contained"]] == []
+
+
+@pytest.mark.parametrize("where", ["test", "fixture", "file"])
+def test_no_mark_is_advised_for_a_temporary_directory(suite: Suite, where: str) -> None:
+    case = "path-added-by-temporary"
+    advice = {"test": FOR_TESTS, "fixture": FOR_FIXTURES, "file": FOR_FILES}[where][case]
+    text = """
+        import sys, tempfile, pytest
+        from pytest_import_isolation import IsolatedImportContext
+
+        @pytest.fixture(scope="module")
+        def added(tmp_path_factory):
+            {in_fixture}
+
+        def test_it(tmp_path, monkeypatch, added):
+            {in_test}
+
+        {in_file}
+    """
+    nothing = {"in_fixture": "yield", "in_test": "pass", "in_file": ""}
+    leaks = {
+        "test": "sys.path.append(str(tmp_path))",
+        "fixture": "sys.path.append(str(tmp_path_factory.mktemp('x'))); yield",
+        "file": "sys.path.append(tempfile.mkdtemp())",
+    }[where]
+    cured = {
+        "test": "monkeypatch.syspath_prepend(tmp_path)",
+        "fixture": "with pytest.MonkeyPatch.context() as patch: "
+        "patch.syspath_prepend(tmp_path_factory.mktemp('x')); yield",
+        "file": "with IsolatedImportContext(): sys.path.append(tempfile.mkdtemp())",
+    }[where]
+    run = suite.run({"test_a.py": dedent(text).format(**nothing | {f"in_{where}": leaks})})
+    [leak] = [one for one in run.leaks if one["severity"] != "info"]
+    assert (leak["kind"], leak["advice"]) == ("path-added", advice)
+    run = suite.run({"test_a.py": dedent(text).format(**nothing | {f"in_{where}": cured})})
+    assert run.outcomes == {"passed": 1}
+    assert not run.leaks
 
 
 def test_the_mark_alone_cures_a_reload_of_what_the_file_has_imported(suite: Suite) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from typing import Final
 
 from pytest_import_isolation.contents.values import kind_of
 from pytest_import_isolation.leaks.findings import Finding
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.parking.belongings import item_text
 from pytest_import_isolation.report.records import WARNING
 from pytest_import_isolation.state.differences import items_of
@@ -49,16 +52,32 @@ def judge_import_function(change: SingleChange) -> Finding:
     return Finding("rebound", detail, IMPORT_FUNCTION, case="rebound-by-function")
 
 
-def judge_item(change: SingleChange) -> Finding | None:
-    """Return what a change of a list of ``sys`` is, or None if it harms nobody."""
+def judge_item(change: SingleChange, is_of_project: Callable[[str], bool]) -> Finding | None:
+    """Return what a change of a list of ``sys`` is, or None if it harms nobody.
+
+    Args:
+        change: the change.
+        is_of_project: tells whether a directory lies in the project.
+    """
     if change.key == "order":
         if change.what != "path":
             return None
         return Finding("path-moved", "sys.path holds the same entries in another order.", "sys.path")
     added = change.before is ABSENT
     item = change.after if added else change.before
+    is_temporary = change.what == "path" and _is_temporary(item) and not is_of_project(item_text(item))
     return Finding(
         f"{_LIST_KINDS[change.what]}-{'added' if added else 'removed'}",
         f"It was {'added to' if added else 'removed from'} sys.{change.what}.",
         item_text(item),
+        case="path-added-by-temporary" if added and is_temporary else None,
     )
+
+
+def _is_temporary(entry: object) -> bool:
+    """Tell whether an entry of ``sys.path`` is a directory that another run will not have."""
+    # Nothing is called: a test may have patched it. It is known once somebody has asked for such a directory.
+    home = (namespace(sys.modules.get("tempfile")) or {}).get("tempdir")
+    if type(entry) is not str or type(home) is not str or not os.path.isabs(home):
+        return False
+    return any(entry.startswith(os.path.join(each, "")) for each in (home, os.path.realpath(home)))

@@ -220,4 +220,4 @@ class Judge:
             return judge_rebinding(change)
         if change.what == "import_function":
             return judge_import_function(change)
-        return judge_item(change)
+        return judge_item(change, self._places.is_of_project)

@@ -87,6 +87,10 @@ class Places:
         # Path.relative_to() takes thirty times as long, and every first import has a file.
         return file[len(self._prefix) :].replace(os.sep, "/") if file.startswith(self._prefix) else file
 
+    def is_of_project(self, path: str) -> bool:
+        """Tell whether a file or directory lies below the root."""
+        return path.startswith(self._prefix)
+
     def note_lines(self, nodeid: str, lines: range) -> None:
         """Take note of the lines of a test, among which its statements are looked for first."""
         self._items[nodeid] = lines

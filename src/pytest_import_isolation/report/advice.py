@@ -87,6 +87,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "then both are executed anew, and both are forgotten after the test."
     ),
     "path-added": _PATH,
+    "path-added-by-temporary": (
+        "Use monkeypatch.syspath_prepend(), which takes it away after the test. "
+        "No mark can name the directory: in each run it is another one."
+    ),
     "path-removed": _CONTEXT,
     "path-moved": _CONTEXT,
     "finder-added": _CONTEXT,
@@ -165,6 +169,7 @@ _FOR_FILES: Final[Mapping[str, str]] = {
         "Import {name} before anything is blocked, or block it with "
         '"with IsolatedImportContext(missing=...):", which forgets {name} after the block.'
     ),
+    "path-added-by-temporary": _CONTEXT_IN_FILE,
     "path-removed": _CONTEXT_IN_FILE,
     "path-moved": _CONTEXT_IN_FILE,
     "finder-added": _CONTEXT_IN_FILE,
@@ -217,6 +222,7 @@ _FOR_FIXTURES: Final[Mapping[str, str]] = {
     "reloaded": _RELOADED_IN_FIXTURE,
     "stale-attribute": _CONTEXT_IN_FIXTURE,
     "path-added": f'{_YIELD}path=["{{name}}"]):".',
+    "path-added-by-temporary": f"{_PATCH}syspath_prepend(...).",
     "path-removed": _CONTEXT_IN_FIXTURE,
     "path-moved": _CONTEXT_IN_FIXTURE,
     "finder-added": _CONTEXT_IN_FIXTURE,
