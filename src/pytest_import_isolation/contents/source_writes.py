@@ -268,8 +268,8 @@ def writes_of(source: str) -> Writes:
             said.update(names_said(node))
     packages = [*packages_changed(everything)] if PATH in source else []
     if packages:
-        attributes.add(PATH)
-        of_others.add(PATH)
+        for names in (attributes, of_others, put):
+            names.add(PATH)
     if PATH in source and changes_own_path(everything):
         own.add(PATH)
     return Writes(
