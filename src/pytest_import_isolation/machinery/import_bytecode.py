@@ -117,9 +117,18 @@ def imports_in(code: CodeType, package: str) -> Iterator[Asked]:
         code: the code.
         package: the package from which relative names count (``__package__``).
     """
-    for offset in range(0, len(code.co_code), _SIZE):
-        if code.co_code[offset] == _IMPORT_NAME:
-            yield names_asked_for(code, offset, package)
+    for offset in import_offsets(code):
+        yield names_asked_for(code, offset, package)
+
+
+def import_offsets(code: CodeType) -> Iterator[int]:
+    """Yield where the instructions of some code are that import, without those of functions that it makes."""
+    # At the speed of C: most instructions do something else.
+    operations = code.co_code[::_SIZE]
+    at = operations.find(_IMPORT_NAME)
+    while at >= 0:
+        yield at * _SIZE
+        at = operations.find(_IMPORT_NAME, at + 1)
 
 
 def lazy_statements(code: CodeType, package: str) -> Iterator[tuple[Asked, int | None]]:

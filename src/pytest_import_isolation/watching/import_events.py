@@ -23,7 +23,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.frames import get_frame
-from pytest_import_isolation.machinery.import_bytecode import names_asked_for
+from pytest_import_isolation.machinery.import_bytecode import import_offsets, names_asked_for
 from pytest_import_isolation.machinery.modules import namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
@@ -166,11 +166,9 @@ class ImportEvents:
         package = frame.f_globals.get("__package__")
         package = package if type(package) is str else ""
         statements: dict[int, tuple[str, ...]] = {}
-        instructions = code.co_code
-        for offset in range(0, len(instructions), 2):
-            if instructions[offset] == _IMPORT:
-                module, names = names_asked_for(code, offset, package)
-                statements[offset] = (module, *(f"{module}.{name}" for name in names if name != "*"))
+        for offset in import_offsets(code):
+            module, names = names_asked_for(code, offset, package)
+            statements[offset] = (module, *(f"{module}.{name}" for name in names if name != "*"))
         if not statements:
             return
         self._importers[ident] = _Importer(weakref.ref(code, lambda _: self._forget(ident)), statements)
