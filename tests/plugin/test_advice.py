@@ -640,5 +640,5 @@ def test_what_a_fixture_of_a_class_left_is_contained_by_no_option(suite: Suite, 
         f"--isolate-imports={mode}",
     )
     assert run.outcomes == {"passed": 1, "failed": 1}
-    assert mode == "test" or "To cure it:\n    Undo it in the teardown of the fixture" in run.output
+    assert mode == "test" or "To cure it:\n    Undo it in the teardown, or do it in a fixture" in run.output
     assert "To contain it" not in run.output

@@ -263,9 +263,7 @@ def test_what_is_advised_for_a_reload_in_a_wide_fixture_brings_back_what_others_
         run = suite.run({**files, "test_a.py": fixture.format("", "").replace("MARK", mark)})
         assert run.outcomes == {"passed": 2, "failed": 1}
         advice = run.leak("reloaded", "conf")["advice"]
-        assert advice.startswith(
-            'Reload it in "with IsolatedImportContext():", and let the fixture yield there'
-        )
+        assert advice.startswith('Reload it in a fixture that yields in "with IsolatedImportContext():"')
     cured = fixture.format("with IsolatedImportContext():\n                ", "    ").replace("MARK", "")
     run = suite.run({"test_a.py": cured})
     assert run.outcomes == {"passed": 3}

@@ -130,6 +130,8 @@ def names(tmp_path: Path) -> Callable[..., list[str]]:
         'assert ("heavy_one" not in sys.modules) is True',
         'assert sys.modules.get("heavy_one", Odd) is Odd',
         'assert "heavy_one" not in getattr(sys, "modules")',
+        'assert "heavy_one" not in vars(sys)["modules"]',
+        'assert "heavy_one" not in sys.__dict__["modules"]',
         'assert "heavy_one" not in everything_sorted()',
         'assert not [n for n in sys.modules if n.startswith(("heavy_one", "nothing"))]',
         'assert f"heavy_{given0}" not in sys.modules',

@@ -118,6 +118,8 @@ class TableReads:
     def _is_table(self, node: ast.AST) -> bool:
         if isinstance(node, (ast.Name, ast.Attribute)):
             return is_listing(self._value(node))
+        if isinstance(node, ast.Subscript) and _is_namespace(node.value):
+            return isinstance(node.slice, ast.Constant) and node.slice.value == "modules"
         return called(node) == "getattr" and any(
             isinstance(part, ast.Constant) and part.value == "modules"
             for part in node.args  # type: ignore[attr-defined]
@@ -156,6 +158,10 @@ class TableReads:
             known = known.union(*(bound for _, bound, *_ in new))
             is_new = bool(new)
         return found
+
+
+def _is_namespace(node: ast.AST) -> bool:
+    return called(node) == "vars" or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
 
 
 def _is_reader(value: object, known: dict[int, bool], depth: int = 0) -> bool:

@@ -168,8 +168,10 @@ class PluginFixtures:
         if maker is None or not is_same:
             self._unread = None
             difference = before.differences(is_own_finder)
-            # What users had bound before that may be among it, and is not the plugin's.
-            self._attribute(maker, difference._replace(bindings={}) if is_steady else difference)
+            if is_steady and before is not self._last:
+                # What users had bound before that may be among it, and is not the plugin's.
+                difference = difference._replace(bindings={})
+            self._attribute(maker, difference)
         elif not is_steady:
             earlier = () if self._unread is None else self._unread.fixtures
             self._unread = _Unread(before, maker, (*earlier, id(fixturedef)))

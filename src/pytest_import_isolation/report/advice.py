@@ -192,19 +192,18 @@ _FOR_FILES: Final[Mapping[str, str]] = {
 #: For what is done outside of all tests, by kind.
 FOR_FILES: Final[Mapping[str, str]] = {**FOR_TESTS, **_FOR_FILES}
 
-_YIELD: Final = (
-    'Undo it in the teardown of the fixture, or let the fixture yield in "with IsolatedImportContext('
-)
+# The teardown may be that of a fixture, or tearDownClass() and its like.
+_YIELD: Final = 'Undo it in the teardown, or do it in a fixture that yields in "with IsolatedImportContext('
 _FAKES_IN_FIXTURE: Final = f'{_YIELD}fakes={{{{"{{name}}": {{{{...}}}}}}}}):".'
 _FRESH_IN_FIXTURE: Final = f'{_YIELD}fresh="{{name}}"):".'
 _CONTEXT_IN_FIXTURE: Final = f'{_YIELD}):".'
 # To reload once more gives no old object back that somebody holds.
 _RELOADED_IN_FIXTURE: Final = (
-    'Reload it in "with IsolatedImportContext():", and let the fixture yield there: '
+    'Reload it in a fixture that yields in "with IsolatedImportContext():": '
     "what the module held comes back after the block."
 )
 _PATCH: Final = (
-    "Undo it in the teardown of the fixture, or let the fixture yield in "
+    "Undo it in the teardown, or do it in a fixture that yields in "
     '"with pytest.MonkeyPatch.context() as patch:", after patch.'
 )
 _ATTRIBUTE_IN_FIXTURE: Final = f'{_PATCH}setattr("{{name}}", ...).'
@@ -237,8 +236,8 @@ _FOR_FIXTURES: Final[Mapping[str, str]] = {
     "class-attribute-left-by-adding": _ATTRIBUTE_ADDED_IN_FIXTURE,
     "class-attribute-left-by-removing": _ATTRIBUTE_REMOVED_IN_FIXTURE,
     "effect": (
-        "Isolation does not undo this. Undo it in the teardown of the fixture, which can use "
-        "pytest.MonkeyPatch.context()."
+        "Isolation does not undo this. Undo it in the teardown; "
+        "a fixture can use pytest.MonkeyPatch.context()."
     ),
 }
 
