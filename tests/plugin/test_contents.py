@@ -1323,3 +1323,34 @@ def test_what_a_test_only_deletes_was_put_there_by_another(suite: Suite) -> None
         }
     )
     assert [(leak["kind"], leak["name"]) for leak in run.leaks] == [("tainted", "shop.flags")]
+
+
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_a_module_that_a_test_executes_again_is_put_back_with_what_it_stores_itself(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/conf.py": """
+                class Config: pass
+                _config = Config()
+                def reset():
+                    global _config
+                    _config = Config()
+                def is_config(): return isinstance(_config, Config)
+            """,
+            "tests/test_a.py": """
+                import pytest, app.conf
+
+                @pytest.mark.parametrize("number", range(3))
+                def test_reset(number): app.conf.reset()
+                def test_again(): app.conf.__spec__.loader.exec_module(app.conf)
+                def test_it(): assert app.conf.is_config()
+            """,
+            "tests/test_b.py": "import app.conf\ndef test_it(): assert app.conf.is_config()\n",
+        },
+        f"--isolate-imports={mode}",
+        ini="pythonpath = .\n",
+    )
+    assert run.outcomes == {"passed": 6}

@@ -837,3 +837,34 @@ class TestNamed:
     assert run.outcomes == {"passed": 2 + others}
     nodeid, phase = run.blamed(*kind)
     assert (nodeid.partition("::")[0], phase) == ("tests/test_a.py", "collect")
+
+
+def test_the_class_that_changed_something_is_told_with_its_victims_in_the_file(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "value = 1\ndef get(): return value\n",
+            "tests/test_0.py": "def test_it(): pass\n",
+            "tests/test_a.py": """
+                import pytest, app
+
+                def name(value):
+                    app.value = value
+                    return str(value)
+
+                class TestBefore:
+                    def test_it(self): pass
+
+                class TestNamed:
+                    @pytest.mark.parametrize("value", [5], ids=name)
+                    def test_it(self, value): pass
+
+                class TestVictim:
+                    def test_it(self): assert app.get() == 1
+            """,
+        },
+        ini="pythonpath = .\n",
+    )
+    assert run.outcomes == {"passed": 3, "failed": 1}
+    assert run.blamed("attribute-left", "app.value") == ("tests/test_a.py::TestNamed", "collect")
+    exposed = run.leak("attribute-left", "app.value")["exposed"]
+    assert [one["nodeid"] for one in exposed] == ["tests/test_a.py::TestVictim::test_it"]

@@ -1576,14 +1576,20 @@ def test_what_one_of_several_fixtures_of_plugins_does_to_a_package_is_the_plugin
 
 @pytest.mark.parametrize("when", ["setup", "teardown"])
 @pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "what",
+    ["sys.modules.update(one=types.ModuleType('one'))", "setattr(app, 'sub', types.ModuleType('app.sub'))"],
+)
 def test_also_what_it_does_after_many_tests_in_which_it_did_nothing(
-    suite: Suite, when: str, mode: tuple[str, ...]
+    suite: Suite, when: str, mode: tuple[str, ...], what: str
 ) -> None:
-    change = "number == 9 and sys.modules.update(one=types.ModuleType('one'))"
+    change = f"number == 9 and {what}"
     run = suite.run(
         {
+            "lib/site-packages/app/__init__.py": "",
+            "lib/site-packages/app/sub.py": "",
             "lib/site-packages/plug.py": f"""
-                import sys, types, pytest
+                import sys, types, pytest, app.sub
                 sys.modules["one"] = types.ModuleType("one")
 
                 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ class OwnState:
         if known is None:
             known = self._find_out(change, place)
         if known:
-            change.space.leave_out(change.name)
+            change.space.overlook(change.name)
         return known
 
     def _find_out(self, change: ContentChange, place: _Place) -> bool:

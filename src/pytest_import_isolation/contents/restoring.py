@@ -71,8 +71,6 @@ def undo(changes: Iterable[ContentChange]) -> list[ContentChange]:
 def put_back(space: Space, contents: Mapping[str, object]) -> bool:
     """Make a whole namespace what it was, in place; submodules that were bound since stay bound.
 
-    So does what its module writes again and again: see :meth:`.Space.leave_out`.
-
     Args:
         space: the namespace of a module.
         contents: what it shall hold.
@@ -84,9 +82,7 @@ def put_back(space: Space, contents: Mapping[str, object]) -> bool:
     if dictionary is None:
         return False
     for name in [name for name in list(dictionary) if name not in contents]:
-        if type(name) is not str or name in space.left_out:
-            continue
-        if not is_module_named(dictionary[name], f"{space.name}.{name}"):
+        if type(name) is str and not is_module_named(dictionary[name], f"{space.name}.{name}"):
             del dictionary[name]
     for name, kept in contents.items():
         value = value_of(kept)

@@ -61,6 +61,10 @@ _TELLING: Final = frozenset(
 )
 # What follows an attribute that a statement stores, be it one of several, or in several lines.
 _STORED: Final = r"[ \t]*(?:[-+*/%&|^@<>]*=(?!=)|[:\\]|in\b|,[ \t]*(?:\n|#)|[,)\]][^\n]*(?:=(?!=)|\bin\b|:))"
+# One that stands alone in a line, or at its end: the statement goes on in others.
+_ALONE: Final = (
+    r"(?m)(?:^[ \t(\[*]*[\w.]*\.{word}(?!\w)[ \t]*(?:,.*|[)\]]*)|\b(?:as|for)\b.*\.{word}[ \t]*)(?:#.*)?$"
+)
 # What may be written to. Each begins with what is rare: to look at each word takes ten times as long.
 _SIGN: Final = r"\.\w+[ \t]*(?:[^\w\s.=()]{0,2}=(?!=)|['\"])"
 _OWNERS: Final = tuple(
@@ -304,7 +308,7 @@ def may_write_to(source: str, name: str) -> bool:
     word = re.escape(name)
     # It begins with the word: see above.
     is_said = rf"{word}(?<!\w{word})(?:['\"{{]|\s*=(?!=)|(?<=\.{word})(?!\w){_STORED})"
-    if re.search(is_said, source) is not None:
+    if re.search(is_said, source) is not None or re.search(_ALONE.format(word=word), source) is not None:
         return True
     return "del" in source and re.search(rf"\bdel\b[^\n]*\.{word}(?![\w(.\[])", source) is not None
 

@@ -108,13 +108,16 @@ class _Told:
     """What a namespace with untold names held, but for these, so that it is compared at the speed of C.
 
     Args:
-        copy: a copy of it, without the untold names.
-        untold: those.
+        copy: a copy of it.
+        untold: the names.
     """
 
     __slots__ = ("_modules", "_number", "_read", "_untold", "_values")
 
     def __init__(self, copy: Copy, untold: Set[str]) -> None:
+        copy = Copy(copy)
+        for name in untold:
+            copy.pop(name, None)
         self._untold = untold
         self._number = len(copy)
         self._modules = [(name, kept) for name, kept in copy.items() if type(kept) is _Held]
@@ -151,8 +154,8 @@ class Space:
         "_copies",
         "_identities",
         "_on_death",
+        "_overlooked",
         "_told",
-        "_untold",
         "_version",
         "cell",
         "copy",
@@ -190,7 +193,8 @@ class Space:
         self.cell: Cell | None = cell_of(dictionary)
         #: Whether the interpreter or pytest set names in it again and again that are never looked at.
         self.has_untold = name in _UNTOLD
-        self._untold = _UNTOLD.get(name, frozenset())
+        # The names that make no other copy of it.
+        self._overlooked = _UNTOLD.get(name, frozenset())
         self._version: object = None
         self._identities: tuple[int, ...] | None = None
         # What was copied last, where there are untold names.
@@ -240,31 +244,26 @@ class Space:
         self.refresh()
         self.first = self.copy
 
-    def leave_out(self, name: str) -> None:
+    def overlook(self, name: str) -> None:
         """Look at a name no more: its module writes there itself, again and again.
 
-        A copy for each of its states would be made and compared in each test.
+        A copy for each of its states would be made and compared in each test. Copies that are made for other
+        names have it, so that what is put back of them belongs together.
         """
-        self._untold |= {name}
+        self._overlooked |= {name}
         self._told = None
-
-    @property
-    def left_out(self) -> Set[str]:
-        """The names that are never looked at: no copy knows what stands there."""
-        return self._untold
 
     def refresh(self) -> bool:
         """Copy what it holds now, if that is not what was copied last; tell whether it was copied."""
         dictionary = self.dictionary
         if dictionary is None or self._is_unchanged(dictionary):
             return False
-        untold = self._untold
         # For each test pytest puts streams of its own into sys, and modules count or clear what is theirs.
-        if untold and self._told is not None and self._told.is_held_by(dictionary):
+        if self._overlooked and self._told is not None and self._told.is_held_by(dictionary):
             return False
-        copy = copy_of(dictionary, untold, self.copy)
-        if untold:
-            self._told = _Told(copy, untold)
+        copy = copy_of(dictionary, _UNTOLD.get(self.name, ()), self.copy)
+        if self._overlooked:
+            self._told = _Told(copy, self._overlooked)
         if copy.holds_same(self.copy):  # what was written is untold, or was taken back
             return False
         self.copy = copy

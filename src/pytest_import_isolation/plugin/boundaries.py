@@ -93,10 +93,8 @@ class Boundaries:
         self.test: pytest.Item | None = None
         #: The import state at the last boundary.
         self.base = ImportState.capture()
-        # The file of which something was collected last, if nothing else was looked at since, and whether
-        # parts of it were collected at which nobody has looked closely.
+        # The file of which something was collected last, if nothing else was judged since.
         self._collected: Polluter | None = None
-        self._has_parts = False
 
     def cut(
         self,
@@ -114,7 +112,7 @@ class Boundaries:
             explained: changes that somebody else answers for; these do not count.
             taken_away: entries that somebody else brought and took away, which counts if it is an eviction.
         """
-        self._judge_parts(polluter)
+        self._collected = None
         if self.test is None:
             self.look_closer()
             self.contents.cut(polluter, worst)
@@ -154,13 +152,6 @@ class Boundaries:
     # Suites of classes have many more of these than files, and the code that runs when one is collected
     # changes next to never anything.
 
-    def _judge_parts(self, polluter: Polluter) -> None:
-        """Judge what parts of a file changed at which nobody has looked closely, unless it is this one."""
-        collected, self._collected = self._collected, None
-        has_parts, self._has_parts = self._has_parts, False
-        if has_parts and collected is not None and collected != _whole(polluter):
-            self.cut(collected)
-
     def begin_part(self, polluter: Polluter) -> bool:
         """Take note that a class of a file is about to be collected.
 
@@ -172,15 +163,10 @@ class Boundaries:
         """
         return self._collected == _whole(polluter) and self.base.holds_still()
 
-    def end_part(self, polluter: Polluter) -> bool:
-        """Take note that it was collected; tell whether nothing has to be judged now.
-
-        What only a closer look can see is judged at the next boundary.
-        """
-        if self.has_imports or self.tainted.has_ended or not self.base.holds_still():
-            return False
-        self._has_parts = True
-        return True
+    def has_changes(self) -> bool:
+        """Tell whether there is anything to judge."""
+        has_ended = self.has_imports or self.tainted.has_ended or runs_threads()
+        return has_ended or not (self.base.is_unchanged() and self.contents.is_unchanged())
 
     def note_collected(self, polluter: Polluter) -> None:
         """Take note that a file, or a part of it, was collected and judged."""

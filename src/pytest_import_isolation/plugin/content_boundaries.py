@@ -104,8 +104,7 @@ class ContentBoundaries:
             config.add_cleanup(partial(CONTENTS.stop, wanting))
         self._undone = set[int]()  # those that isolation undid
         self._base: State = CONTENTS.take() if is_on else {}
-        # The state at the end of the last phase that was looked at.
-        self._last: State = self._base
+        self._last: State = self._base  # at the end of the last phase that was looked at
         #: Finds the modules that were first imported while something was patched.
         self._patched = PatchedImports(origins, here, self._written_now, self._setters)
         if is_on:
@@ -231,6 +230,10 @@ class ContentBoundaries:
             self._found.record_suspect(leak, change, contained=self._is_undone)
             if len(self._found.leaks) > number:
                 self._environments.note(number, patched)
+
+    def is_unchanged(self) -> bool:
+        """Tell whether nothing was written since the last boundary."""
+        return not self.is_on or CONTENTS.take() is self._base
 
     def end_phase(self, phase: str) -> None:
         """Take note of what was written in a phase of a test."""

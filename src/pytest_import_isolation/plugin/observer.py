@@ -212,7 +212,7 @@ class Observer:
                 if report.failed:
                     self._blame()
             finally:
-                if not (is_part and boundaries.end_part(here)):
+                if not is_part or boundaries.has_changes():
                     boundaries.cut(here)
                     boundaries.note_collected(here)
                 self._leak_watch.here = around

@@ -10,7 +10,6 @@ import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
 from pytest_import_isolation.machinery.modules import top_level
-from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
 from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
@@ -23,20 +22,6 @@ from pytest_import_isolation.window.open_windows import innermost_window
 # Their fixtures change nothing before a test tells them to, and undo it at the end.
 _SAYS_WHAT_TESTS_SAY: Final = frozenset(("_pytest", "pytest_import_isolation"))
 _HOOKS_OF_TESTS: Final = "import-leaks-of-plugin-fixtures-in-tests"
-#: After so many looks that found nothing, nobody looks any more whether a fixture has given a package another
-#: attribute for a submodule, unless ``sys.modules`` changed too.
-_LOOKS: Final = 4
-
-
-class _Unread(NamedTuple):
-    """A chain of plugins' fixtures after which nobody has looked at the attributes of packages yet."""
-
-    #: What there was before.
-    before: ImportState
-    #: The plugin of the last.
-    maker: Maker
-    #: The identities of the fixtures.
-    fixtures: tuple[int, ...]
 
 
 class PluginFixtures:
@@ -63,10 +48,9 @@ class PluginFixtures:
         self._last: ImportState | None = None
         # What there is after the setup or teardown of a plugin's fixture, until anything else is seen.
         self._fresh: ImportState | None = None
-        # Several follow each other, and to look at the attributes of packages takes most of the time.
-        self._unread: _Unread | None = None
-        # By the identity of a fixture, how many looks at these have found nothing, or None if one has.
-        self._looks: dict[int, int | None] = {}
+        # The state since which the attributes of packages were not looked at, and the plugin whose fixture
+        # was set up or torn down last: several follow each other, and to look at them takes most of the time.
+        self._unread: tuple[ImportState, Maker] | None = None
         #: Returns a state that somebody keeps anyway, and that may still be that of now.
         self.kept: Callable[[], ImportState | None] = _around_window
         # Whether tests are set up or torn down now: then nothing but pytest runs between two fixtures.
@@ -119,7 +103,7 @@ class PluginFixtures:
         finally:
             self._depth -= 1
             if not self._calls_users:
-                self._compare(fixturedef, maker, before)
+                self._compare(maker, before)
             self._calls_users = around or self._calls_users
             self._end(fixturedef)
             fixturedef.addfinalizer(functools.partial(self._begin_teardown, fixturedef))
@@ -131,9 +115,9 @@ class PluginFixtures:
         fresh, self._fresh = self._fresh, None
         if not self._manager.has_plugin(_HOOKS_OF_TESTS):
             self._manager.register(_Phases(self._begin_phase), _HOOKS_OF_TESTS)
-        if self._last is None and fixturedef.scope == "function" and self._is_steady(fixturedef):
+        if self._last is None and fixturedef.scope == "function":  # around a wider one it may be changed
             kept = fresh or self.kept()
-            if kept is not None and (kept is fresh or kept.holds_still()):
+            if kept is not None and (kept is fresh or kept.is_unchanged()):
                 return kept
         # Nothing but pytest runs after a fixture, unless that is a part of another one. In one that asks for
         # another, anything may have run.
@@ -144,10 +128,6 @@ class PluginFixtures:
 
     def _forget(self) -> None:
         self._last = self._fresh = None
-
-    def _is_steady(self, fixturedef: pytest.FixtureDef[Any]) -> bool:
-        """Tell whether the attributes of packages are not looked at around a fixture."""
-        return (self._looks.get(id(fixturedef)) or 0) >= _LOOKS
 
     def _begin_phase(self, *, is_for_fixtures: bool) -> None:
         """Keep no state: users' code runs."""
@@ -161,31 +141,21 @@ class PluginFixtures:
         if self._fresh is None or fixturedef.scope != "function":  # which is judged at once
             self._read()
 
-    def _compare(self, fixturedef: pytest.FixtureDef[Any], maker: Maker | None, before: ImportState) -> None:
+    def _compare(self, maker: Maker | None, before: ImportState) -> None:
         """Let a plugin answer for what has changed in the setup or teardown of its fixture."""
-        is_steady, is_same = self._is_steady(fixturedef), before.holds_still()
+        is_same = before.holds_still()
         self._fresh = before if is_same else None
-        if maker is None or not is_same:
+        if maker is not None and is_same:
+            self._unread = before, maker
+        else:
             self._unread = None
-            difference = before.differences(is_own_finder)
-            if is_steady and before is not self._last:
-                # What users had bound before that may be among it, and is not the plugin's.
-                difference = difference._replace(bindings={})
-            self._attribute(maker, difference)
-        elif not is_steady:
-            earlier = () if self._unread is None else self._unread.fixtures
-            self._unread = _Unread(before, maker, (*earlier, id(fixturedef)))
+            self._attribute(maker, before.differences(is_own_finder))
 
     def _read(self) -> None:
         """Look at the attributes of packages after plugins' fixtures."""
-        if self._unread is None:
-            return
-        (before, maker, fixtures), self._unread = self._unread, None
-        bindings = dict(before.changed_bindings())
-        for identity in fixtures:
-            known = self._looks.get(identity, 0)
-            self._looks[identity] = None if bindings or known is None else known + 1
-        self._attribute(maker, NO_DIFFERENCE._replace(bindings=bindings))
+        if self._unread is not None:
+            (before, maker), self._unread = self._unread, None
+            self._attribute(maker, NO_DIFFERENCE._replace(bindings=dict(before.changed_bindings())))
 
     # Before those who judge what the fixture left.
     @pytest.hookimpl(tryfirst=True)
@@ -195,7 +165,7 @@ class PluginFixtures:
         if before is None:
             self._forget()
             return
-        self._compare(fixturedef, self.plugin_of(fixturedef), before)
+        self._compare(self.plugin_of(fixturedef), before)
         self._end(fixturedef)
 
     def _attribute(self, maker: Maker | None, difference: Difference) -> None:
