@@ -126,7 +126,7 @@ _FIXTURE = '@pytest.fixture(scope="module", autouse=True)\ndef wide():\n    '
             f"{_FIXTURE}{_KEY}    yield\ndef test_it(): pass\n",
             f"{_FIXTURE}{_CONTEXT.replace('    ', '        ').replace('with', '    with')}{_KEY}"
             "        yield\ndef test_it(): pass\n",
-            'yield in "with IsolatedImportContext():',
+            'yields in "with IsolatedImportContext():',
         ),
     ],
 )
