@@ -291,10 +291,9 @@ def writes_of(source: str) -> Writes:
 
 def _tells(node: ast.AST) -> bool:
     """Tell whether a node can say what is written to; most cannot."""
-    kind = type(node)
-    if kind is ast.Constant:
-        return type(node.value) is str  # type: ignore[attr-defined]
-    return kind in _TELLING and type(getattr(node, "ctx", None)) is not ast.Load
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str)
+    return type(node) in _TELLING and type(getattr(node, "ctx", None)) is not ast.Load
 
 
 def may_write_to(source: str, name: str) -> bool:

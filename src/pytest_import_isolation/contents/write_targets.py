@@ -8,7 +8,7 @@ from typing import Final
 
 from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.syntax import called
+from pytest_import_isolation.machinery.syntax import called, owner_of_namespace
 
 _SETTERS: Final = ("setattr", "delattr", "__setattr__", "__delattr__")
 _UPDATERS: Final = ("update", "setdefault", "pop", "__setitem__", "__delitem__")
@@ -89,7 +89,7 @@ def _written(node: ast.AST, *, keeps_patches: bool) -> Iterator[tuple[ast.expr |
     if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
         if isinstance(node, ast.Attribute):
             yield node.value, node.attr
-        elif (owner := _owner_of_namespace(node.value)) is not None:
+        elif (owner := owner_of_namespace(node.value)) is not None:
             yield owner, _text(node.slice)
     elif isinstance(node, ast.Call):
         name, arguments = called(node), node.args
@@ -97,18 +97,11 @@ def _written(node: ast.AST, *, keeps_patches: bool) -> Iterator[tuple[ast.expr |
         if name in _SETTERS and is_plain and len(arguments) > 1:
             yield arguments[0], _text(arguments[1])
         elif name in _UPDATERS and isinstance(node.func, ast.Attribute):
-            owner = _owner_of_namespace(node.func.value)
+            owner = owner_of_namespace(node.func.value)
             if owner is not None:
                 yield owner, None
         if name in ("start", *(("setattr", "delattr") if keeps_patches else ())):
             yield from _named_by_strings(node)
-
-
-def _owner_of_namespace(node: ast.expr) -> ast.expr | None:
-    """Return the object whose namespace an expression is."""
-    if isinstance(node, ast.Attribute) and node.attr == "__dict__":
-        return node.value
-    return node.args[0] if isinstance(node, ast.Call) and called(node) == "vars" and node.args else None
 
 
 def _named_by_strings(node: ast.Call) -> Iterator[tuple[str, str]]:

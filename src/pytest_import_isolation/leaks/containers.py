@@ -65,12 +65,13 @@ def judge_item(change: SingleChange, is_of_project: Callable[[str], bool]) -> Fi
         return Finding("path-moved", "sys.path holds the same entries in another order.", "sys.path")
     added = change.before is ABSENT
     item = change.after if added else change.before
-    is_temporary = change.what == "path" and _is_temporary(item) and not is_of_project(item_text(item))
+    name = item_text(item)
+    is_temporary = added and change.what == "path" and _is_temporary(item) and not is_of_project(name)
     return Finding(
         f"{_LIST_KINDS[change.what]}-{'added' if added else 'removed'}",
         f"It was {'added to' if added else 'removed from'} sys.{change.what}.",
-        item_text(item),
-        case="path-added-by-temporary" if added and is_temporary else None,
+        name,
+        case="path-added-by-temporary" if is_temporary else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
-from pytest_import_isolation.machinery.syntax import called, walk
+from pytest_import_isolation.machinery.syntax import called, owner_of_namespace, walk
 
 _CONTAINERS: Final = (set, frozenset, list, tuple, dict)
 #: What every listing of the loaded modules has.
@@ -118,7 +118,7 @@ class TableReads:
     def _is_table(self, node: ast.AST) -> bool:
         if isinstance(node, (ast.Name, ast.Attribute)):
             return is_listing(self._value(node))
-        if isinstance(node, ast.Subscript) and _is_namespace(node.value):
+        if isinstance(node, ast.Subscript) and owner_of_namespace(node.value) is not None:
             return isinstance(node.slice, ast.Constant) and node.slice.value == "modules"
         return called(node) == "getattr" and any(
             isinstance(part, ast.Constant) and part.value == "modules"
@@ -158,10 +158,6 @@ class TableReads:
             known = known.union(*(bound for _, bound, *_ in new))
             is_new = bool(new)
         return found
-
-
-def _is_namespace(node: ast.AST) -> bool:
-    return called(node) == "vars" or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
 
 
 def _is_reader(value: object, known: dict[int, bool], depth: int = 0) -> bool:

@@ -31,3 +31,10 @@ def called(node: ast.AST) -> str:
     if isinstance(function, ast.Name):
         return function.id
     return function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def owner_of_namespace(node: ast.AST) -> ast.expr | None:
+    """Return the object whose namespace an expression is: ``vars(owner)``, or ``owner.__dict__``."""
+    if isinstance(node, ast.Attribute) and node.attr == "__dict__":
+        return node.value
+    return node.args[0] if isinstance(node, ast.Call) and called(node) == "vars" and node.args else None

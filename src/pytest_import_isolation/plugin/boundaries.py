@@ -165,8 +165,9 @@ class Boundaries:
 
     def has_changes(self) -> bool:
         """Tell whether there is anything to judge."""
-        has_ended = self.has_imports or self.tainted.has_ended or runs_threads()
-        return has_ended or not (self.base.is_unchanged() and self.contents.is_unchanged())
+        if self.has_imports or self.tainted.has_ended or runs_threads():
+            return True
+        return not (self.base.is_unchanged() and self.contents.is_unchanged())
 
     def note_collected(self, polluter: Polluter) -> None:
         """Take note that a file, or a part of it, was collected and judged."""
