@@ -26,6 +26,7 @@ from pytest_import_isolation.errors import (
     NotReplaceableError,
     ParameterError,
 )
+from pytest_import_isolation.machinery.threads import pause
 
 Tree = Callable[[dict[str, str]], Path]
 
@@ -323,6 +324,26 @@ def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
     real = importlib.import_module("fk_lazy")
     assert len(real.RUNS) == 2 * loaded
     assert isinstance(real.Thing, type)
+
+
+def test_who_imports_a_fake_waits_for_a_slow_answer_of_the_real_module(tree: Tree) -> None:
+    lines = ["import fk_note, time", "def __getattr__(name):", "    fk_note.asked.append(name)"]
+    lines += ["    time.sleep(0.02)"] * 70
+    tree({"fk_note.py": "asked = []", "fk_slow.py": "\n".join([*lines, "    return 1"])})
+    note = importlib.import_module("fk_note")
+    answers: list[object] = []
+    with fake_module("fk_slow", autospec=True) as fake:
+        threads = [
+            threading.Thread(target=lambda: fake.answer),
+            threading.Thread(target=lambda: answers.append(importlib.import_module("fk_slow"))),
+        ]
+        threads[0].start()
+        while "answer" not in note.asked:
+            pause(0.002)
+        threads[1].start()
+        for thread in threads:
+            thread.join()
+        assert answers == [fake]
 
 
 @pytest.mark.neighbours("numpy", "pandas")

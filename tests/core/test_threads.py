@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from importlib import _bootstrap
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -228,6 +228,36 @@ def test_a_thread_that_imports_makes_its_names_busy(tree: Tree) -> None:
         gate.go.set()
         thread.join(600)
     assert "thr_pkg.slow" in sys.modules
+
+
+@pytest.mark.parametrize(
+    "statement", ["import thr_asked.part", "from thr_asked import part", "from .thr_asked import part"]
+)
+def test_a_thread_at_an_import_statement_asks_for_a_module_though_it_is_loaded(statement: str) -> None:
+    at_it, may_go = threading.Event(), threading.Event()
+
+    def __import__(*_: object) -> SimpleNamespace:
+        at_it.set()
+        may_go.wait(600)
+        return SimpleNamespace(part=1)
+
+    space = {"__builtins__": {"__import__": __import__}, "__package__": "thr_top"}
+    thread = threading.Thread(target=exec, args=(statement, space))
+    thread.start()
+    at_it.wait(600)
+    name = "thr_top.thr_asked.part" if ".thr" in statement else "thr_asked.part"
+    waiting: set[int | None] = set()
+    try:
+        with quiet_import_lock(lambda: [name, "json"], 0.01, waiting=waiting) as busy:
+            assert list(busy) == [name]
+        with quiet_import_lock(lambda: [name], 60) as busy:
+            assert busy == {}  # it is not in the middle of the module's import
+        waiting.add(thread.ident)
+        with quiet_import_lock(lambda: [name], 60, waiting=waiting) as busy:
+            assert busy == {}
+    finally:
+        may_go.set()
+        thread.join(600)
 
 
 def test_a_lock_that_nobody_will_take_makes_nothing_busy(tree: Tree) -> None:

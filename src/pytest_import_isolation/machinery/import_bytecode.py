@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from opcode import EXTENDED_ARG, opmap
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Final
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
@@ -92,6 +92,23 @@ def names_asked_for(code: CodeType, offset: int, package: str = "") -> Asked:
     above = package.rsplit(".", level - 1)[0] if type(level) is int and level else ""
     base = ".".join(filter(None, (above, code.co_names[index >> _FLAGS])))
     return Asked(base, names if type(names) is tuple else ())
+
+
+def names_of_statement(frame: FrameType) -> tuple[str, ...]:
+    """Return the absolute names that the import statement asks for at which a frame is; none for a call.
+
+    Args:
+        frame: any frame; what it calls may be on the way.
+
+    Returns:
+        ``("m", "m.x", "m.y")`` for ``from m import x, y``.
+    """
+    code, offset = frame.f_code, frame.f_lasti
+    if offset < 0:
+        return ()
+    package = frame.f_globals.get("__package__")
+    module, names = names_asked_for(code, offset, package if type(package) is str else "")
+    return (module, *(f"{module}.{name}" for name in names)) if module else ()
 
 
 def name_used(code: CodeType, offset: int) -> Used | None:

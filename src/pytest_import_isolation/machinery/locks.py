@@ -11,6 +11,7 @@ from importlib import _bootstrap
 from importlib.machinery import ModuleSpec
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.import_bytecode import names_of_statement
 from pytest_import_isolation.machinery.modules import ancestors, namespace, spec_value, top_level
 from pytest_import_isolation.machinery.threads import (
     known_threads,
@@ -141,6 +142,16 @@ def _names_asked_for(waiting: Container[int] = ()) -> set[str]:
     return names
 
 
+def _names_in_statements(waiting: Container[int]) -> Iterator[str]:
+    """Yield what the import statements ask for at which other threads are.
+
+    For a loaded module no code of importlib runs, but what listens to imports may.
+    """
+    for ident, frame in stacks_of_other_threads():
+        for name in () if ident in waiting else names_of_statement(frame):
+            yield from (name, *ancestors(name))
+
+
 def _owner_of(name: str) -> int | None:
     reference = getattr(_bootstrap, "_module_locks", {}).get(name)
     return None if reference is None else getattr(reference(), "owner", None)
@@ -208,7 +219,8 @@ def quiet_import_lock(
             with _known_to_leave(wanted):
                 importing = names_being_imported(about_to=not is_over)
                 if waiting is not None:
-                    importing.update(dict.fromkeys(_names_asked_for(waiting), "unknown"))
+                    asked = _names_asked_for(waiting).union(_names_in_statements(waiting))
+                    importing.update(dict.fromkeys(asked, "unknown"))
                 busy = _of_same_packages(wanted(), importing) if importing else {}
                 if not busy or is_over:
                     yield busy

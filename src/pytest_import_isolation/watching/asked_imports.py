@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.frameless import Replacement, without_own_frame
 from pytest_import_isolation.machinery.frames import caller, is_importlib, modules_in_execution
-from pytest_import_isolation.machinery.import_bytecode import is_instruction, names_asked_for
+from pytest_import_isolation.machinery.import_bytecode import names_of_statement
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
 from pytest_import_isolation.watching.import_events import ImportEvents, name_from_package
 
@@ -133,7 +133,7 @@ class AskedImports:
         code, offset = frame.f_code, frame.f_lasti
         known = self._statements.get((id(code), offset))
         if known is None:
-            known = self._statements[id(code), offset] = code, _names_of_statement(frame)
+            known = self._statements[id(code), offset] = code, names_of_statement(frame)
         if not known[1]:
             return self._with_arguments(original)
         for name in known[1]:
@@ -176,16 +176,6 @@ class AskedImports:
             for name in names:
                 self._tell(name)
         return original
-
-
-def _names_of_statement(frame: FrameType) -> tuple[str, ...]:
-    """Return the names that the import statement asks for at which a frame is; nothing for a call."""
-    code, offset = frame.f_code, frame.f_lasti
-    if offset < 0 or not is_instruction(code, offset, "IMPORT_NAME"):
-        return ()
-    package = frame.f_globals.get("__package__")
-    module, names = names_asked_for(code, offset, package if type(package) is str else "")
-    return (module, *(f"{module}.{name}" for name in names))
 
 
 def tell_of_askers(note: Note, wanted: str) -> None:

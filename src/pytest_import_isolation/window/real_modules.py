@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -14,6 +13,7 @@ from pytest_import_isolation.fakes.fake_modules import loader_of
 from pytest_import_isolation.fakes.placed_fakes import is_real
 from pytest_import_isolation.machinery.locks import quiet_import_lock
 from pytest_import_isolation.machinery.modules import ABSENT, namespace, parent_of
+from pytest_import_isolation.machinery.progress_lock import ProgressLock
 from pytest_import_isolation.parking.finder import FINDER
 from pytest_import_isolation.parking.lot import ParkedModule
 from pytest_import_isolation.patterns import Patterns
@@ -28,9 +28,7 @@ from pytest_import_isolation.window.removal import as_bound
 from pytest_import_isolation.window.window import Window
 
 # Held while the real modules are in the place of fakes: a thing of the process, as sys.modules is.
-_SEARCH: Final = threading.RLock()
-# The threads that wait for its end before they import.
-_WAITING: Final[set[int]] = set()
+_SEARCH: Final = ProgressLock()
 _PATIENCE: Final = 1.0  # seconds
 
 
@@ -88,8 +86,8 @@ class RealModules:
             covers = Patterns(tuple(loaded)).match
             # Other threads that import a faked module are to get the fake. Who begins now waits before it is
             # taken away. Who has begun is waited for: it looks for the fake, or wants to search itself.
-            stack.callback(ASKED.observe(covers, _wait_for_search))
-            with quiet_import_lock(lambda: loaded, _PATIENCE, _SEARCH, _WAITING) as busy:
+            stack.callback(ASKED.observe(covers, lambda _: _SEARCH.wait()))
+            with quiet_import_lock(lambda: loaded, _PATIENCE, _SEARCH, _SEARCH.waiting) as busy:
                 stack.enter_context(_SEARCH)
                 fakers, FINDER.fakers = FINDER.fakers, []
                 faked: dict[str, ParkedModule] = {}
@@ -161,14 +159,3 @@ def _put_in_place(name: str, module: object) -> bool:
     is_free = space is not None and child not in space
     put_in(name, module, module if is_free else ABSENT)
     return is_free
-
-
-def _wait_for_search(name: str) -> None:
-    # Not for ever: the search may want a module that the waiting thread is executing.
-    me = threading.get_ident()
-    _WAITING.add(me)
-    try:
-        if _SEARCH.acquire(timeout=_PATIENCE):
-            _SEARCH.release()
-    finally:
-        _WAITING.discard(me)
