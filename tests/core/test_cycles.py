@@ -339,7 +339,7 @@ def test_an_interrupt_ends_the_search_and_leaves_nothing(write: Write) -> None:
 
 
 def test_an_import_of_what_is_gone_or_of_another_thread_is_not_noted() -> None:
-    listener = importtrials._Listener()
+    listener = importtrials._Listener(importtrials.Hearing())
     listener.told("no_such_module")
     thread = threading.Thread(target=listener.told, args=(__name__,))
     thread.start()

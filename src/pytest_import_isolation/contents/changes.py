@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from itertools import filterfalse
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -81,7 +80,7 @@ class ContentChange(NamedTuple):
             return None
         if _is_module(self.before):
             file = (self.space.dictionary or {}).get("__file__")
-            if type(file) is not str or self.name not in names_read_later(text_of(Path(file))):
+            if type(file) is not str or self.name not in names_read_later(text_of(file)):
                 return None
         return self.full_name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Set
-from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.contents.path_changes import PATH, changes_own_path, packages_changed
@@ -130,7 +129,7 @@ class SourceWrites:
         """Return the text of a file, nothing if it is no source."""
         found = self._texts.get(file)
         if found is None:
-            found = self._texts[file] = text_of(Path(file)) if file.endswith(".py") else ""
+            found = self._texts[file] = text_of(file) if file.endswith(".py") else ""
         return found
 
     def words(self, file: str) -> Set[str]:

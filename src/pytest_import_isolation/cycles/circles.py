@@ -216,6 +216,13 @@ def _rotations(modules: Sequence[str]) -> Iterator[tuple[str, ...]]:
     return ((*modules[start:], *modules[:start]) for start in range(len(modules)))
 
 
+def _from_the_least(modules: Sequence[str]) -> tuple[str, ...]:
+    """Return the modules of a circle, whichever of them came first, beginning with the same one."""
+    least = min(modules)
+    starts = [start for start, name in enumerate(modules) if name == least]
+    return min((*modules[start:], *modules[:start]) for start in starts)
+
+
 class _Sighting(NamedTuple):
     """A circle, as one attempt met it."""
 
@@ -268,7 +275,7 @@ def judge(
             lacking, counts = judged[id(crossing)]
             if counts:
                 seen = _Sighting(attempt, crossing, lacking)
-                sightings.setdefault(min(_rotations(seen.modules)), []).append(seen)
+                sightings.setdefault(_from_the_least(seen.modules), []).append(seen)
                 explained |= seen.is_end and seen.fails
         if attempt.problem is not None and not explained:
             # Who came first may change the words of the exception, but not its place.
@@ -281,7 +288,7 @@ def judge(
 def meets_circle(attempt: Attempt, modules: Collection[str]) -> bool:
     """Tell whether an attempt met a circle that some of these modules belong to, as far as they are known."""
     sightings = (_sighting(attempt, seen, modules, lambda module, name: True) for seen in attempt.crossings)
-    return any(_is_circle(seen) and not set(modules).isdisjoint(seen.modules) for seen in sightings)
+    return any(_is_circle(seen) and any(name in modules for name in seen.modules) for seen in sightings)
 
 
 def _sighting(

@@ -14,16 +14,9 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import IO, Any, Final
 
-from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
-from pytest_import_isolation.cycles.process_tree import (
-    Answer,
-    Forked,
-    Pipes,
-    Shared,
-    answers_in,
-    request_of,
-    serve,
-)
+from pytest_import_isolation.cycles.answers import Answer, answers_in, answers_of, json_of, request_of
+from pytest_import_isolation.cycles.circles import Attempt, BrokenModule
+from pytest_import_isolation.cycles.process_tree import Forked, Pipes, Shared, serve
 from pytest_import_isolation.cycles.trials import Hearing, attempt
 from pytest_import_isolation.machinery.code_cache import CODE, is_monitored
 from pytest_import_isolation.machinery.paths import working_directory
@@ -71,40 +64,23 @@ def attempt_in_fresh_interpreter(entry: str, known: Collection[str]) -> Attempt:
         check=False,
     )
     try:
-        return _parse(json.loads(done.stdout))
+        answer = answers_of(done.stdout)[0]
     except ValueError:
         return _ended(entry, done.returncode)
+    return answer.attempt or _ended(entry, done.returncode)
 
 
 def answer_parent(answer: Any) -> None:
     """Do what :func:`attempt_in_fresh_interpreter` asked for."""
     entry, known = json.load(sys.stdin)
     # Modules that this package needs are none of the attempt's; they are as the first import left them.
-    answer.write(json.dumps(attempt(entry, set(known))))
+    answer.write(json_of([Answer(attempt(entry, set(known)))]))
     answer.flush()
 
 
 def _ended(entry: str, status: int | None) -> Attempt:
     reason = f"a fresh interpreter that imports it ends with status {status}"
     return Attempt(entry, problem=BrokenModule(entry, reason, None, None))
-
-
-def _parse(given: list[Any]) -> Attempt:
-    entry, loaded, crossings, problem, end = given
-    return Attempt(
-        entry,
-        tuple(loaded),
-        tuple(_parse_crossing(crossing) for crossing in crossings),
-        BrokenModule(*problem) if problem else None,
-        _parse_crossing(end) if end else None,
-    )
-
-
-def _parse_crossing(given: list[Any]) -> Crossing:
-    edges, lacking, is_unbound = given
-    return Crossing(
-        tuple(ImportEdge(*edge)._replace(names=tuple(edge[-1])) for edge in edges), tuple(lacking), is_unbound
-    )
 
 
 def serve_parent(requests: int, answers: int) -> None:
@@ -202,7 +178,7 @@ class _Tree:
     def _attempt_in(self, answer: Answer, entry: str) -> Attempt:
         if answer.attempt is None:
             return _ended(entry, answer.status)
-        done = self._bases[entry] = _parse(answer.attempt).after(self._bases.get(answer.base))
+        done = self._bases[entry] = answer.attempt.after(self._bases.get(answer.base))
         return done
 
     def close(self) -> None:

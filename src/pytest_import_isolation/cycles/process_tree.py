@@ -16,9 +16,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import IO, Any, Final, NoReturn
 
+from pytest_import_isolation.cycles.answers import READY, Answer, line_of, told_in
 from pytest_import_isolation.cycles.circles import Attempt
 from pytest_import_isolation.cycles.imported_state import ImportedState
 from pytest_import_isolation.cycles.repeated_imports import RepeatedImports
@@ -31,44 +32,6 @@ from pytest_import_isolation.machinery.threads import runs_native_threads
 
 #: How many processes may stand on packages that one of them forked: each takes two file descriptors.
 _MOST_STANDING: Final = 100
-#: How a line of answers begins: whether the process goes on.
-_READY: Final = b"+"
-_OVER: Final = b"-"
-#: Stands before what a process tells the one that forked it.
-_TOLD: Final = b"\t"
-
-
-def request_of(names: Sequence[str], *, is_alone: bool) -> bytes:
-    """Return what a process at the root is to be asked.
-
-    Args:
-        names: modules to be imported first one by one. The first may be a package, the others are modules
-            that have the same package above them, and none below.
-        is_alone: whether to execute the packages above them for each of them.
-    """
-    return json.dumps([names, is_alone]).encode() + b"\n"
-
-
-def answers_in(line: bytes) -> list[Answer]:
-    """Return the answers to a request, at least one and maybe not all.
-
-    Raises:
-        ValueError: there is none.
-    """
-    return [Answer(*each) for each in json.loads(line[1:])]
-
-
-class Answer(NamedTuple):
-    """What a process says of one import, as JSON."""
-
-    #: What happened; None if the process ended.
-    attempt: Any
-    #: The package that had been imported before, of which this is not said once more.
-    base: str | None = None
-    #: How it ended then, as the exit status of a child.
-    status: int | None = None
-    #: What was printed to ``sys.stdout`` and ``sys.stderr``, where these are not files.
-    printed: tuple[str, str] = ("", "")
 
 
 class Pipes(NamedTuple):
@@ -224,7 +187,7 @@ class _Standing:
         self._learn()
         process = Forked(self._begin_standing)
         answer = self._listen(process.ask(request))
-        if answer.startswith(_READY):
+        if answer.startswith(READY):
             self._below[entry] = process
             return answer
         status = process.end()
@@ -236,7 +199,7 @@ class _Standing:
         state = ImportedState(self._shared.belongs, repeats=False)
         answer, done = self._try(names[0])
         is_ready = done.problem is None and not runs_native_threads()
-        pipes.answer(_line([answer], state.new_foreign(), self._files_in(state), is_ready=is_ready))
+        pipes.answer(line_of([answer], state.new_foreign(), self._files_in(state), is_ready=is_ready))
         if is_ready:
             gc.freeze()
             _Standing(self._shared, names[0], pipes).serve()
@@ -253,7 +216,7 @@ class _Standing:
                 self._learn()
             worker = self._worker = self._worker or Forked(self._begin_working)
             answer = self._listen(worker.ask(json.dumps(names).encode() + b"\n"))
-            if answer.startswith(_READY):
+            if answer.startswith(READY):
                 return answer
             status = worker.end()
             self._worker = None
@@ -279,7 +242,7 @@ class _Standing:
                 is_ready = self._shared.may_repeat and state.restore()
                 if not is_ready:
                     break
-            pipes.answer(_line(answers, foreign, files, is_ready=is_ready))
+            pipes.answer(line_of(answers, foreign, files, is_ready=is_ready))
             if not is_ready:
                 return
 
@@ -289,12 +252,12 @@ class _Standing:
 
     def _listen(self, answer: bytes) -> bytes:
         """Return an answer, and take note of the modules that it tells of."""
-        line, _, told = answer.partition(_TOLD)
-        if told:
-            foreign, files = json.loads(told)
+        line, told = told_in(answer)
+        if told is not None:
+            foreign, files = told
             self._told += foreign
             self._files.update(files)
-        return line + b"\n" if told else answer
+        return line
 
     def _learn(self) -> None:
         """Do once for the next attempts what others have done before them.
@@ -319,12 +282,12 @@ class _Standing:
             os.close(done)
             if not _import_all(names, self._shared.belongs):
                 os._exit(1)
-            os.write(tell, _READY)
+            os.write(tell, READY)
             os.close(tell)
             gc.freeze()
             return
         os.close(tell)
-        is_replaced = os.read(done, 1) == _READY
+        is_replaced = os.read(done, 1) == READY
         os.close(done)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
@@ -341,15 +304,8 @@ class _Standing:
         return [*self._below.values(), *([self._worker] if self._worker else ())]
 
 
-def _line(
-    answers: list[Answer], foreign: Sequence[str], files: Mapping[str, str], *, is_ready: bool
-) -> bytes:
-    told = _TOLD + json.dumps([foreign, files]).encode() if foreign or files else b""
-    return (_READY if is_ready else _OVER) + json.dumps(answers).encode() + told + b"\n"
-
-
 def _ended(status: int) -> bytes:
-    return _line([Answer(None, status=status)], (), {}, is_ready=False)
+    return line_of([Answer(None, status=status)], (), {}, is_ready=False)
 
 
 def _import_all(names: Iterable[str], belongs: Callable[[str], bool]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from importlib import _bootstrap
 from importlib.machinery import ModuleSpec, SourceFileLoader
 
@@ -28,8 +27,11 @@ _EXECUTOR: Final = "<frozen importlib._bootstrap>", "_call_with_frames_removed"
 class _Kept(NamedTuple):
     #: The path on which it was found.
     path: list[str]
-    #: The attributes of its spec, before its import began.
-    spec: dict[str, object]
+    #: The package above it, and what it is called there.
+    package: str
+    child: str
+    #: The attributes of its spec, when its import had begun.
+    spec: dict[str, Any]
     #: What importlib has put into its namespace.
     attributes: dict[str, object]
     code: CodeType
@@ -93,35 +95,43 @@ class RepeatedImports:
             code = loader.get_code(fullname)
             # A file that was written meanwhile may be written again.
             if code is not None and before is not None and stat(loader.path).st_mtime < self._began:
-                self._kept[spec.name] = _Kept(copied, attributes, before, code)
+                given = {**attributes, "_initializing": True}
+                self._kept[spec.name] = _Kept(copied, *parent_of(spec.name), given, before, code)
             return code
 
         loader.get_code = get_code  # type: ignore[method-assign]
 
-    def begin(self, name: str) -> tuple[ModuleType, Any, CodeType, ModuleType | None] | None:
-        """Make a module that is to be executed now, if all that is needed for that is known."""
+    def known(self, name: str) -> _Kept | None:
+        """Return what is needed to execute a module that is not loaded, if all of that is known."""
         kept = self._kept.get(name)
         if kept is None or name in sys.modules or count_threads():
             return None
         if not sys.meta_path or sys.meta_path[0] is not self:
             return None
-        above = sys.modules.get(parent_of(name)[0])
-        path = (namespace(above) or {}).get("__path__") if "." in name else sys.path
-        if type(path) is not list or path != kept.path:
-            return None
-        spec: Any = ModuleSpec.__new__(ModuleSpec)
-        vars(spec).update(kept.spec)
-        module = ModuleType(name)
-        space = vars(module)
-        space.update(kept.attributes)
-        space["__spec__"] = spec
-        space["__loader__"] = spec.loader = SourceFileLoader(name, str(spec.origin))
-        if spec.submodule_search_locations is not None:
-            space["__path__"] = spec.submodule_search_locations = [*spec.submodule_search_locations]
-        if _CHILDREN in vars(spec):
-            setattr(spec, _CHILDREN, [])
-        spec._initializing = True
-        return module, spec, kept.code, above
+        path: object = sys.path
+        if kept.package:
+            above = sys.modules.get(kept.package)
+            # What it is bound to may have code of its own for that.
+            path = above.__dict__.get("__path__") if type(above) is ModuleType else None
+        return kept if type(path) is list and path == kept.path else None
+
+
+def _made(name: str, kept: _Kept) -> tuple[ModuleType, Any]:
+    """Return a module that is to be executed now, and its spec."""
+    spec: Any = ModuleSpec.__new__(ModuleSpec)
+    given = spec.__dict__
+    given.update(kept.spec)
+    given["loader"] = loader = SourceFileLoader(name, given["origin"])
+    module = ModuleType(name)
+    space = module.__dict__
+    space.update(kept.attributes)
+    space["__spec__"] = spec
+    space["__loader__"] = loader
+    if given["submodule_search_locations"] is not None:
+        space["__path__"] = given["submodule_search_locations"] = [*given["submodule_search_locations"]]
+    if _CHILDREN in given:
+        given[_CHILDREN] = []
+    return module, spec
 
 
 def _execute(code: CodeType, space: dict[str, object]) -> None:
@@ -133,22 +143,23 @@ _execute.__code__ = _execute.__code__.replace(co_filename=_EXECUTOR[0], co_name=
 
 def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Callable[..., Any]:
     """Return what stands in the place of importlib's function; its steps are those of importlib."""
-    begin, execute = imports.begin, _execute
+    known, make, execute = imports.known, _made, _execute
 
     def _find_and_load(name: str, import_: Callable[..., Any], **options: Any) -> Any:
         # Python 3.15 gives one for a lazy import.
-        begun = None if options else begin(name)
-        if begun is None:
+        kept = None if options else known(name)
+        if kept is None:
             return original(name, import_, **options)
-        made, spec, code, above = begun
-        package, _, child = name.rpartition(".")
-        others = getattr(getattr(above, "__spec__", None), "_uninitialized_submodules", None)
+        package, child = kept.package, kept.child
+        above = sys.modules.get(package) if package else None
+        others = getattr(above.__dict__.get("__spec__"), _CHILDREN, None) if above is not None else None
         if others is not None:
             others.append(child)
+        made, spec = make(name, kept)
         try:
             sys.modules[name] = made
             try:
-                execute(code, made.__dict__)
+                execute(kept.code, made.__dict__)
             except BaseException:
                 sys.modules.pop(name, None)
                 raise
@@ -158,9 +169,11 @@ def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Call
             spec._initializing = False
             if others is not None:
                 others.pop()
-        if package:
-            with suppress(AttributeError):  # importlib warns
+        if above is not None:
+            try:  # noqa: SIM105 - suppress() takes as long as all that is above
                 setattr(sys.modules[package], child, module)
+            except AttributeError:  # importlib warns
+                pass
         # Of an entry that says that there is no such module, importlib tells.
         return original(name, import_) if module is None else module
 

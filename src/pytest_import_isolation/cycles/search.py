@@ -6,7 +6,6 @@ import gc
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.cycles.circles import Attempt, ImportCycles, allowances, judge, meets_circle
@@ -107,7 +106,7 @@ def _graph(package: str) -> ImportGraph:
         graph = ImportGraph(
             top,
             lambda name, file: origins.of_file(name, file) is Origin.FIRST_PARTY,
-            lambda file: text_of(Path(file)),
+            text_of,
         )
     if package not in graph.modules:
         where = "on sys.path" if top not in graph.modules else f"in {top}"

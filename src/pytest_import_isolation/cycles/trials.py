@@ -7,9 +7,8 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from importlib import _bootstrap
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
+from importlib.machinery import ModuleSpec
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, Final
 
 from pytest_import_isolation.cycles.circles import Attempt, BrokenModule, Crossing, ImportEdge
@@ -17,7 +16,13 @@ from pytest_import_isolation.machinery.frames import get_frame, is_machinery
 from pytest_import_isolation.machinery.import_bytecode import import_of, is_lazy_statement, names_asked_for
 from pytest_import_isolation.machinery.lazy_imports import lazies_used
 from pytest_import_isolation.machinery.locks import hear_reentries
-from pytest_import_isolation.machinery.modules import ancestors, is_initializing, namespace, parent_of
+from pytest_import_isolation.machinery.modules import (
+    ancestors,
+    is_initializing,
+    loaded_among,
+    namespace,
+    parent_of,
+)
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.threads import get_ident
 from pytest_import_isolation.state.writing import put_in, take_out
@@ -28,12 +33,6 @@ _Edges = dict[tuple[object, ...], tuple[CodeType, ImportEdge]]
 _SELF_TEST: Final = "pytest_import_isolation_self_test"
 _LONGEST_CAUSES: Final = 20
 _BODY: Final = "<module>"
-#: The identities of the code of importlib's functions, which most frames of a long chain execute.
-_OFTEN: Final = frozenset(
-    id(function.__code__)
-    for function in (*vars(_bootstrap).values(), SourceFileLoader.exec_module)
-    if type(function) is FunctionType and function.__code__.co_filename.startswith("<frozen importlib")
-)
 
 
 def reentries_can_be_heard() -> bool:
@@ -69,6 +68,8 @@ class Hearing:
         self._hear = (lambda told, covers: hear_reentries(told)) if reentries_can_be_heard() else _watching
         #: The edges that statements have made, with their code: a circle is met from each of its modules.
         self.edges: _Edges = {}
+        #: Code of the import machinery that was met on the stack, by its identity: nothing else gets that.
+        self.machinery: dict[int, CodeType] = {}
 
     def listen(self, told: Told, covers: Callable[[str], object]) -> AbstractContextManager[None]:
         """Call back for such imports of the modules for which ``covers`` is true, and maybe of others."""
@@ -146,12 +147,13 @@ class _Listener:
     """Notes the circles that imports of this thread close.
 
     Args:
-        edges: see :class:`Hearing`.
+        hearing: how this process hears.
     """
 
-    def __init__(self, edges: _Edges | None = None) -> None:
+    def __init__(self, hearing: Hearing) -> None:
         self.crossings: list[Crossing] = []
-        self._edges: _Edges = {} if edges is None else edges
+        self._edges = hearing.edges
+        self._machinery = hearing.machinery
         self._thread = get_ident()
 
     def told(self, name: str) -> None:
@@ -162,8 +164,13 @@ class _Listener:
         steps: list[_Step] = []
         importer: str | None = None
         frame: FrameType | None = get_frame(1)
+        machinery = self._machinery
         while frame is not None:
-            if id(frame.f_code) not in _OFTEN and not is_machinery(frame):
+            if id(frame.f_code) in machinery:  # most frames of a long chain
+                pass
+            elif is_machinery(frame):
+                machinery[id(frame.f_code)] = frame.f_code
+            else:
                 steps.append(_Step(frame, frame.f_lasti, frame.f_lineno))
                 if frame.f_globals is space and _body_of(frame) is not None:
                     break
@@ -308,7 +315,7 @@ def attempt(entry: str, known: Collection[str], hearing: Hearing | None = None) 
         hearing: how this process hears; tried out by default.
     """
     hearing = hearing or Hearing()
-    listener = _Listener(hearing.edges)
+    listener = _Listener(hearing)
     problem = end = None
     with hearing.listen(listener.told, known.__contains__), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each import-time warning would come once for every attempt
@@ -318,7 +325,7 @@ def attempt(entry: str, known: Collection[str], hearing: Hearing | None = None) 
             raise
         except BaseException as error:  # a module may exit, or skip itself as a test does
             problem, end = _broken(error, entry, known.__contains__), _end(error)
-    loaded = tuple(sorted(name for name in known if name in sys.modules))
+    loaded = tuple(sorted(loaded_among(known)))
     return Attempt(entry, loaded, tuple(listener.crossings), problem, end)
 
 

@@ -165,7 +165,7 @@ class Clashes:
         unknown = names - known.keys()
         known.update(dict.fromkeys(unknown, False))
         for file in self._modules[folder].values() if unknown else ():
-            text = text_of(Path(file))
+            text = text_of(file)
             found = {name for name in unknown if imports_name(text, name)}
             known.update(dict.fromkeys(found, True))
             unknown -= found
@@ -173,7 +173,7 @@ class Clashes:
                 break
         own = self._imports_of.setdefault(adder, {})
         if unasked := names - own.keys():  # a file may insert a directory in each of its tests
-            text = text_of(Path(adder))
+            text = text_of(adder)
             own.update((name, imports_name(text, name)) for name in unasked)
         return {name for name in names if known[name] or own[name]}
 

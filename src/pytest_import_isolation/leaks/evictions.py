@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
@@ -116,7 +115,7 @@ def _case(trail: Trail | None) -> str | None:
     if trail is None or not trail.steps:
         return None
     at = trail.steps[-1]
-    line = text_of(Path(at.file)).splitlines()[at.line - 1 : at.line]
+    line = text_of(at.file).splitlines()[at.line - 1 : at.line]
     return "evicted-by-hand" if any(map(_BY_HAND.search, line)) else None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, Final
 
@@ -73,7 +72,7 @@ def find_function(code: CodeType) -> ast.AST | None:
 
 def tree_of(file: str) -> ast.Module | None:
     """Return the syntax tree of a source file, or None if it cannot be read."""
-    return _parsed(text_of(Path(file)))
+    return _parsed(text_of(file))
 
 
 _parsed: Final = functools.lru_cache(maxsize=32)(parsed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
@@ -169,7 +168,7 @@ def _holder_of(watched: WatchedContents, holders: Iterable[Holder], last: str) -
             return before or holder
         if watched.is_held_by(holder.space):
             return holder
-        if last and watched.is_reached_from(holder.space) and f".{last}." in text_of(Path(holder.file)):
+        if last and watched.is_reached_from(holder.space) and f".{last}." in text_of(holder.file):
             return holder
         before = holder
     return None
@@ -177,6 +176,6 @@ def _holder_of(watched: WatchedContents, holders: Iterable[Holder], last: str) -
 
 def line_of_import(file: str, name: str) -> int:
     """Return the line of a file that imports a name, 0 if none is found."""
-    lines = text_of(Path(file)).splitlines() if file.endswith(".py") else []
+    lines = text_of(file).splitlines() if file.endswith(".py") else []
     word = re.compile(rf"^\s*(?:from|import)\b.*\b{re.escape(name)}\b")
     return next((number for number, line in enumerate(lines, 1) if word.match(line)), 0)

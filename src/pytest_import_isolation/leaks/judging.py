@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
@@ -126,7 +125,7 @@ class Judge:
         if maker.file is None or not self._ownership.is_test_code(maker):
             return False
         # A function of an application may have done it while the body of the file ran.
-        text = text_of(Path(maker.file))
+        text = text_of(maker.file)
         return says(text, "entry") and any(word in text for word in _EXECUTING)
 
     def _note_installed(self, change: SingleChange, polluter: Polluter) -> None:

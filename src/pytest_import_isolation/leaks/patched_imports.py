@@ -6,7 +6,6 @@ import builtins
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -140,7 +139,7 @@ class PatchedImports:
         changed = self._environment.changed() if asked else {}
         if asked and changed and all(decoded(key) in asked for key in read_variables() or ()):
             # It copied the environment, or looked through it: what counts is what it says.
-            asked = {key for key in asked if key in text_of(Path(file))}
+            asked = {key for key in asked if key in text_of(file)}
         return Variables({key: value for key, value in changed.items() if asked and decoded(key) in asked})
 
     def _told(self, variables: Variables) -> Iterator[str]:
@@ -155,7 +154,7 @@ class PatchedImports:
         if type(builtin) is dict:  # the interpreter gives the same one to all modules
             held.discard(id(builtin))
         held.add(id(builtins))  # no module says that it asks there
-        text = cache(lambda: text_of(Path(file)))
+        text = cache(lambda: text_of(file))
         for change in self._contents(cache(lambda: held | _imported(text(), space))):
             # Another name may stand for the same object.
             is_taken = id(change.after) in held and (change.name in text() or "import *" in text())

@@ -163,7 +163,7 @@ class Places:
         for module, importer in list(self._log.importers.items()) if self._log and polluter.nodeid else []:
             its_file = (namespace(sys.modules.get(module)) or {}).get("__file__")
             if importer.file == file and type(its_file) is str and its_file.endswith(".py"):
-                text = text_of(Path(its_file))
+                text = text_of(its_file)
                 line = guess_line(text, container, name) if name in text else None
                 if line is not None:
                     short = self.shorten(file)
@@ -189,7 +189,7 @@ class Places:
         if trail is None or not trail.steps:
             return None
         at = trail.steps[-1]
-        lines = text_of(Path(at.file)).splitlines()
+        lines = text_of(at.file).splitlines()
         return at.file if any(word in line for line in lines[at.line - 1 : at.line]) else None
 
     def entry_of(self, change: SingleChange) -> Step | None:

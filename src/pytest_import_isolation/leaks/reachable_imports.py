@@ -6,7 +6,6 @@ import ast
 import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Final
 
@@ -110,7 +109,7 @@ def imported_at_top(name: str, is_user_code: Callable[[str], bool]) -> set[str]:
             continue
         found.add(name)
         waiting += ancestors(name)
-        waiting += _imports_at_top(text_of(Path(file)), package if type(package) is str else "")
+        waiting += _imports_at_top(text_of(file), package if type(package) is str else "")
     return found
 
 
@@ -127,7 +126,7 @@ def importers_at_top(name: str, among: Iterable[str], is_user_code: Callable[[st
         space = namespace(sys.modules.get(other)) or {}
         file, package = space.get("__file__"), space.get("__package__")
         if other != name and type(file) is str and is_user_code(file):
-            waiting[other] = _imports_at_top(text_of(Path(file)), package if type(package) is str else "")
+            waiting[other] = _imports_at_top(text_of(file), package if type(package) is str else "")
     found = [name]
     for one in found:  # it grows
         new = [other for other, imported in waiting.items() if one in imported]

@@ -10,7 +10,6 @@ import re
 from os import close as _close
 from os import open as _open
 from os import read as _read
-from pathlib import Path
 from typing import Final
 
 from pytest_import_isolation.machinery.modules import loaded_namespace
@@ -37,7 +36,7 @@ def bytes_of(path: str | os.PathLike[str]) -> bytes:
         _close(descriptor)
 
 
-def text_of(path: Path) -> str:
+def text_of(path: str | os.PathLike[str]) -> str:
     """Return the text of a source file, nothing if it cannot be read."""
     try:
         source = bytes_of(path)

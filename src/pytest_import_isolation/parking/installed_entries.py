@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
@@ -110,7 +109,7 @@ class InstalledEntries:
             # The other modules of a first-party package may do what they like in it.
             and not (is_first_party and top_level(home) == top_level(maker))
         }
-        return any(_claims(text_of(Path(file)), name) for file in sorted({*helpers, *files}))
+        return any(_claims(text_of(file), name) for file in sorted({*helpers, *files}))
 
 
 def _claims(text: str, name: str) -> bool:

@@ -114,7 +114,7 @@ class PluginHooks:
                 if not self._sources.only_reads(Path(file)):
                     return True
             elif not self._origins.is_test_file(file):
-                text = text_of(Path(file))
+                text = text_of(file)
                 if says(text, change.what) and (change.what != "entry" or change.key in text):
                     return True
         return False

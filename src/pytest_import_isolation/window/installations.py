@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_import_isolation.machinery.finders import import_function, without_own_finder
@@ -299,7 +298,7 @@ class Installations:
         """Return the texts of the files that may have changed something themselves."""
         maker = EXECUTED.maker(_change(list_name, item))
         files = {*self._files(), *([maker.file] if maker and maker.file else [])}
-        return [text_of(Path(file)) for file in files]
+        return [text_of(file) for file in files]
 
     def _outcome_of(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> Outcome:
         if self._ownership.is_test_code(maker):
