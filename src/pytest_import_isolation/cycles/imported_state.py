@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
-from itertools import islice
 from operator import is_
 from types import ModuleType
 from typing import Any
 
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace, spec_of, spec_value
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_home,
+    last_keys,
+    namespace,
+    spec_of,
+    spec_value,
+)
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.state.origins import Origin, Origins
 
@@ -40,7 +46,8 @@ class ImportedState:
 
     def _new(self) -> dict[str, ModuleType]:
         # What is entered goes to the end.
-        return dict(islice(sys.modules.items(), self._number, None))
+        names = last_keys(sys.modules, len(sys.modules) - self._number)
+        return {name: sys.modules[name] for name in reversed(names)}
 
     def new_foreign(self) -> list[str]:
         """Return the foreign modules that the last attempt loaded."""
