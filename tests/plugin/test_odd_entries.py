@@ -401,3 +401,66 @@ def test_who_enters_a_key_of_its_own_class_into_another_table_is_named(suite: Su
     assert run.outcomes == {"passed": 2}
     assert run.blamed("fake-left", "fake") == ("test_a.py::test_plants", "call")
     assert run.leak("fake-left", "fake")["location"]["exact"]
+
+
+_CALLABLE = """
+import functools
+import sys
+
+CALLERS = []
+
+class Callable:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+    def __call__(self):
+        return self.__wrapped__()
+    def __getattribute__(self, name):
+        CALLERS.append(sys._getframe(1).f_globals["__name__"])
+        return object.__getattribute__(self, name)
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file", "--isolate-imports=test"])
+def test_no_attribute_of_a_test_or_fixture_that_is_an_object_is_asked_for(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "callables.py": _CALLABLE,
+            "test_it.py": """
+                import sys
+                import callables
+                import pytest
+
+                sys.modules["faked"] = object()
+
+                @pytest.fixture
+                @callables.Callable
+                def one(): return 1
+
+                @pytest.fixture(scope="module")
+                @callables.Callable
+                def wide(): return sys.modules["faked_by_it"]
+
+                @callables.Callable
+                def test_object(): sys.modules["left"] = object()
+
+                @pytest.mark.isolated_imports(fakes={"faked_by_it": {}})
+                def test_it(one, wide): assert one == 1
+
+                @pytest.mark.isolated_imports
+                @callables.Callable
+                def test_marked(): pass
+
+                def test_fails(one):
+                    import left
+                    assert left is one
+
+                def test_callers():
+                    assert len(callables.CALLERS) > 3
+                    own = {name for name in callables.CALLERS if name.startswith("pytest_import_isolation")}
+                    assert own == set()
+                """,
+        },
+        *([mode] if mode else []),
+    )
+    assert "INTERNALERROR" not in run.output
+    assert run.outcomes == {"passed": 4, "failed": 1}

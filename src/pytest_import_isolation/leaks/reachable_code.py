@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.leaks.failed_statements import attribute_of, value_of
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED
+from pytest_import_isolation.machinery.functions import function_in
 from pytest_import_isolation.machinery.import_bytecode import names_read
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, is_instance_of_one, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, class_home, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 _MOST_CODE: Final = 300
@@ -167,22 +168,3 @@ class Reach:
         """Return the code of a module, and what uses the module or a class of it."""
         space = namespace(sys.modules.get(module))
         return [*self._by_module.get(id(space), ()), *self._by_module.get(module, ())]
-
-
-def function_in(value: Any) -> FunctionType | None:
-    """Return the function of Python that is called when a value is, as far as that can be seen."""
-    for _ in range(10):
-        kind = type(value)
-        if kind is FunctionType:
-            function: FunctionType = value
-            wrapped = function.__dict__.get("__wrapped__")
-            if wrapped is None:
-                return function
-            value = wrapped
-        elif is_instance_of_one(value, (MethodType, staticmethod, classmethod)):
-            value = value.__func__
-        elif kind is property:
-            value = value.fget
-        else:
-            value = (namespace(value) or {}).get("__wrapped__")  # functools.lru_cache
-    return None

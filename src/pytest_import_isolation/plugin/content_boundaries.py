@@ -33,8 +33,8 @@ from pytest_import_isolation.leaks.module_contents import (
 )
 from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.leaks.reachable_code import function_in
 from pytest_import_isolation.leaks.reloads import is_of_c_code, is_without_effect
+from pytest_import_isolation.machinery.functions import function_in
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
 from pytest_import_isolation.report.records import (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_import_isolation.errors import ImportIsolationWarning
+from pytest_import_isolation.machinery.functions import function_of
 from pytest_import_isolation.plugin.fixture_scopes import would_outlive_file
 from pytest_import_isolation.state.snapshot import ImportState
 from pytest_import_isolation.window.adoption import (
@@ -134,7 +135,8 @@ class FileFixtures:
 
 
 def _warn_of(refused: dict[str, str], fixturedef: pytest.FixtureDef[Any]) -> None:
-    code = getattr(fixturedef.func, "__code__", None)  # a callable object has none
+    function = function_of(fixturedef.func)
+    code = None if function is None else function.__code__
     shown = listing([f"{name} ({reason})" for name, reason in refused.items()])
     warnings.warn_explicit(
         f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} was set up while these modules "

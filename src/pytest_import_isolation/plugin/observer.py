@@ -18,6 +18,7 @@ from pytest_import_isolation.leaks.containers import items_of_lists
 from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.loaded_before import LoadedBefore
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
+from pytest_import_isolation.machinery.functions import function_of
 from pytest_import_isolation.machinery.modules import ABSENT, top_level
 from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.parking.finder import FINDER
@@ -321,5 +322,5 @@ class Observer:
 
 def _files_of(item: pytest.Item) -> list[Path]:
     """Return the files of a test's fixtures."""
-    codes = (getattr(function, "__code__", None) for function in fixture_functions(item))
-    return sorted({Path(code.co_filename) for code in codes if code is not None})
+    functions = map(function_of, fixture_functions(item))
+    return sorted({Path(function.__code__.co_filename) for function in functions if function is not None})

@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 import pytest
 
 from pytest_import_isolation.machinery.finders import is_own_finder
+from pytest_import_isolation.machinery.functions import function_of
 from pytest_import_isolation.machinery.modules import top_level
-from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
+from pytest_import_isolation.plugin.wrapped_functions import users_file
 from pytest_import_isolation.state.differences import NO_DIFFERENCE, Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import single_changes

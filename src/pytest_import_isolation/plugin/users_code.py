@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_import_isolation.machinery.functions import function_of
 from pytest_import_isolation.machinery.modules import class_home, file_of, top_level
-from pytest_import_isolation.plugin.wrapped_functions import function_of, users_file
+from pytest_import_isolation.plugin.wrapped_functions import users_file
 from pytest_import_isolation.state.origins import Origins
 
 #: Hooks that pytest calls before and after each phase.

@@ -13,6 +13,8 @@ import pytest
 from pytest_import_isolation.errors import ImportIsolationError, ImportIsolationWarning
 from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.machinery.frames import Importer
+from pytest_import_isolation.machinery.functions import function_in
+from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.interruptions import Interruptions
 from pytest_import_isolation.plugin.marker import MARKER, parameters_of
@@ -333,11 +335,9 @@ class ItemWindows:
 
 def _site_of(item: pytest.Item) -> Importer | None:
     """Return the line at which a test, with its decorators, begins; the line of its mark as a rule."""
-    function: Any = getattr(item, "function", None)  # a doctest has none
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    code = getattr(function, "__code__", None)
-    if code is None:
+    function = function_in(getattr(item, "obj", None))
+    if function is None:
         return None
-    module = getattr(item, "module", None)
-    return Importer(str(getattr(module, "__name__", "?")), code.co_filename, code.co_firstlineno)
+    name = (namespace(getattr(item, "module", None)) or {}).get("__name__")
+    code = function.__code__
+    return Importer(name if type(name) is str else "?", code.co_filename, code.co_firstlineno)

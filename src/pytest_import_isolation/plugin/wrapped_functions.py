@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Final
 
+from pytest_import_isolation.machinery.functions import function_of
 from pytest_import_isolation.state.origins import Origins
 
 #: How many functions are looked at; decorators wrap a few.
 _MOST: Final = 20
-
-
-def function_of(value: object) -> FunctionType | None:
-    """Return a function, or that of a method; None for any other object, whose attributes may do anything."""
-    if type(value) is MethodType:
-        value = value.__func__
-    return value if type(value) is FunctionType else None
 
 
 def users_file(function: object, origins: Origins) -> str | None:
