@@ -417,6 +417,11 @@ class Callable:
     def __getattribute__(self, name):
         CALLERS.append(sys._getframe(1).f_globals["__name__"])
         return object.__getattribute__(self, name)
+
+class Meta(type):
+    def __getattribute__(self, name):
+        CALLERS.append(sys._getframe(1).f_globals["__name__"])
+        return type.__getattribute__(self, name)
 """
 
 
@@ -450,6 +455,17 @@ def test_no_attribute_of_a_test_or_fixture_that_is_an_object_is_asked_for(suite:
                 @callables.Callable
                 def test_marked(): pass
 
+                class TestIt(metaclass=callables.Meta):
+                    @pytest.fixture(autouse=True)
+                    def own(self): sys.modules["of_the_class"] = object()
+
+                    @pytest.mark.isolated_imports
+                    def test_method(self): sys.modules["of_the_method"] = object()
+
+                    def test_parked(self):
+                        import wave
+                        assert wave
+
                 def test_fails(one):
                     import left
                     assert left is one
@@ -463,4 +479,4 @@ def test_no_attribute_of_a_test_or_fixture_that_is_an_object_is_asked_for(suite:
         *([mode] if mode else []),
     )
     assert "INTERNALERROR" not in run.output
-    assert run.outcomes == {"passed": 4, "failed": 1}
+    assert run.outcomes == {"passed": 6, "failed": 1}

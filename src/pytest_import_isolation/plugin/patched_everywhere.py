@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pytest_import_isolation.machinery.modules import class_home, mro_of
 from pytest_import_isolation.parking.finder import FINDER
 
 _FAKE_FILE_SYSTEMS = frozenset(("fs", "fs_class", "fs_module", "fs_session"))
@@ -24,6 +25,6 @@ def bring_back_for(item: pytest.Item) -> None:
 def _is_patched_everywhere(item: pytest.Item) -> bool:
     if "freezegun" in sys.modules or not _FAKE_FILE_SYSTEMS.isdisjoint(getattr(item, "fixturenames", ())):
         return True
-    return any(
-        base.__module__.startswith("pyfakefs.") for base in getattr(getattr(item, "cls", None), "__mro__", ())
-    )
+    cls = getattr(item, "cls", None)
+    # A metaclass may have code of its own for these attributes.
+    return cls is not None and any(class_home(base).startswith("pyfakefs.") for base in mro_of(cls))
