@@ -46,6 +46,20 @@ def number():
 def assert_absent(name):
     assert name not in sys.modules
 
+class Guard:
+    names = ("heavy_one", "heavy_two")
+    def found(self): return [name for name in self.names if name in sys.modules]
+    def again(self): return self.found()
+    @property
+    def bad(self): return [name for name in sys.modules if name in self.names]
+    @staticmethod
+    def loaded(): return "heavy_one" in sys.modules
+    @classmethod
+    def any(cls): return any(name in sys.modules for name in cls.names)
+    def __call__(self): return sys.modules.keys() & self.names
+
+guard = Guard()
+
 def assert_all(condition, text):
     assert condition, text
 """
@@ -143,6 +157,34 @@ def names(tmp_path: Path) -> Callable[..., list[str]]:
         'is_there = False\nif "heavy_one" in sys.modules:\n    is_there = True\nassert not is_there',
         'if "heavy_one" in sys.modules:\n    assert False, "too early"',
         'match sys.modules.get("heavy_one"):\n    case None: pass\n    case _: raise RuntimeError("loaded")',
+        'if "heavy_one" not in sys.modules:\n    return\npytest.fail("loaded")',
+        'if "heavy_one" in sys.modules:\n    print(1)\nelse:\n    return\nassert False, "loaded"',
+        'try:\n    sys.modules["heavy_one"]\nexcept KeyError:\n    return\nassert False',
+        'try:\n    sys.modules["heavy_one"]\nexcept KeyError:\n    return\nraise AssertionError("loaded")',
+        "for n in HEAVY:\n    if n not in sys.modules:\n        continue\n    raise AssertionError(n)",
+        'match "heavy_one" in sys.modules:\n    case False: return\npytest.fail("loaded")',
+        "assert not Guard().found()",
+        "assert Guard().again() == []",
+        "assert not guard.found()",
+        "assert guard.bad == []",
+        "assert not Guard().bad",
+        "assert not Guard.loaded()",
+        "assert not Guard.any()",
+        "assert not guard()",
+        "assert not Guard()()",
+        "found = guard.found()\nassert not found",
+        'CASE.assertRaises(KeyError, lambda: sys.modules["heavy_one"])',
+        'pytest.raises(KeyError, lambda: sys.modules["heavy_one"])',
+        # It was to come, and had come before.
+        'before = set(sys.modules)\nassert "heavy_one" in set(sys.modules) - before',
+        'before = set(sys.modules)\nnew = set(sys.modules) - before\nassert "heavy_one" in new',
+        'before = set(sys.modules)\nassert "heavy_one" in set(sys.modules).difference(before)',
+        'before = [*sys.modules]\nnew = [n for n in sys.modules if n not in before]\nassert new == ["heavy_one"]',
+        'before = set(sys.modules)\nassert {"heavy_one"} <= sys.modules.keys() - before',
+        'before = set(sys.modules)\nCASE.assertIn("heavy_one", set(sys.modules) - before)',
+        # What gave the name is used up.
+        'names = ["heavy_one"]\nassert names.pop() not in sys.modules, "\'heavy_one\' not in {}"',
+        'names = ["heavy_one"]\nCASE.assertNotIn(names.pop(), sys.modules)',
     ],
 )
 def test_every_form_of_the_assertion(names: Callable[..., list[str]], body: str) -> None:
@@ -210,6 +252,12 @@ def test_values_of_fixtures_and_parameters(names: Callable[..., list[str]]) -> N
         "    with pytest.raises(ValueError):\n        number()",
         'list(sys.modules)\npytest.fail("heavy_one")',
         'list(sys.modules)\ntext = "heavy_one"\nassert "heavy_one" not in text',
+        'before = set(sys.modules)\nassert "heavy_two" in set(sys.modules) - before',
+        'before = {*sys.modules} - {"heavy_one"}\nassert {"heavy_one", "heavy_two"} <= {*sys.modules} - before',
+        # What is missing led to the failure.
+        "for n in sorted(HEAVY):\n    if n in sys.modules:\n        continue\n    raise AssertionError(n)",
+        "for n in sorted(HEAVY):\n    if n not in sys.modules:\n        pytest.fail(n)",
+        'if {"heavy_one", "heavy_two"}.issubset(sys.modules):\n    return\npytest.fail("missing")',
         # An attribute that is no submodule, or is wanted.
         "import os\nassert not hasattr(os, 'getcwd')",
         "import os\nassert hasattr(os, 'heavy_one')",

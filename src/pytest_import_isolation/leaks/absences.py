@@ -10,11 +10,12 @@ import fnmatch
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Final
 
-from pytest_import_isolation.leaks.failed_statements import FailedStatement, failed_statements
-from pytest_import_isolation.leaks.table_reads import TableReads, is_listing, texts_in
+from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of, failed_statements
+from pytest_import_isolation.leaks.table_reads import TableReads, codes_in, is_listing, texts_in
+from pytest_import_isolation.machinery.functions import function_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
@@ -30,6 +31,9 @@ _PRESENT: Final = frozenset(
         *("hasattr", "getattr"),
     )
 )
+#: How pytest and unittest begin to tell of a name that is there.
+_FOUND: Final = regex(r"(?:assert )?'([\w.]+)' (?:not in|unexpectedly found in) ")
+_args_of: Final = BaseException.args.__get__  # type: ignore[attr-defined]
 _mro_of_type: Final = type.__dict__["__mro__"].__get__
 _module_of_type: Final = type.__dict__["__module__"].__get__
 _LIKE_ASSERT_IN: Final = frozenset(("assertIn", "assertIsNotNone", "assertHasAttr", "assert_in"))
@@ -54,31 +58,62 @@ def absent_names(error: BaseException, is_user_code: Callable[[str], bool]) -> l
     """
     statements = list(failed_statements(error, is_user_code))
     looking = [(statement, reads) for statement in statements if (reads := TableReads(statement))]
-    if not looking or not _is_complaint(error, statements[0], looking[0][0]):
+    if not looking or not _is_failure(error, statements[0]):
         return []
+    found = _known_before(*looking[0])
+    if found or not _is_complaint(*looking[0]):
+        return found
     for statement, reads in looking:
         for nodes in (reads.checked, reads.sources):
-            found = list(dict.fromkeys(reads.submodules(nodes))) or list(
-                _loaded_among(text for node in nodes for text in _texts_of(node, statement))
-            )
+            found = [*dict.fromkeys(reads.submodules(nodes))] or _named_in(nodes, statement)
             if found:
-                return [name for name in found if not any(above in found for above in ancestors(name))]
-    return []
+                return _without_parts(found)
+    return [*_loaded_among(_told_in(error))]
 
 
-def _is_complaint(error: BaseException, innermost: FailedStatement, looking: FailedStatement) -> bool:
+def _is_failure(error: BaseException, innermost: FailedStatement) -> bool:
+    kinds = _mro_of_type(type(error))
+    is_failure = AssertionError in kinds or any(_module_of_type(kind) == "_pytest.outcomes" for kind in kinds)
+    return is_failure or isinstance(innermost.nodes[0], ast.Raise)
+
+
+def _known_before(statement: FailedStatement, reads: TableReads) -> list[str]:
+    """Return the modules that are looked for among those that have come since, and had come before."""
+    listings = [frozenset(texts_in(listing) or ()) for listing in reads.subtracted()]
+    if not listings:
+        return []
+    named = _named_in([*reads.checked, *reads.sources], statement)
+    return _without_parts([name for name in named if any(name in listing for listing in listings)])
+
+
+def _named_in(nodes: Iterable[ast.AST], statement: FailedStatement) -> list[str]:
+    return [*_loaded_among(text for node in nodes for text in _texts_of(node, statement))]
+
+
+def _without_parts(names: list[str]) -> list[str]:
+    """Leave out submodules of packages that are named, too."""
+    return [name for name in names if not any(above in names for above in ancestors(name))]
+
+
+def _told_in(error: BaseException) -> Iterator[_Text]:
+    """Yield the name that the text of a failure begins with: what gave it may be used up."""
+    arguments = _args_of(error)
+    text = arguments[0] if arguments else None
+    match = _FOUND.match(text) if type(text) is str else None
+    if match is not None:
+        yield _Text(match[1])
+
+
+def _is_complaint(looking: FailedStatement, reads: TableReads) -> bool:
     """Tell whether a failure can be about something that is there and should not be.
 
     Args:
-        error: the failure.
-        innermost: the users' own statement that failed.
-        looking: the innermost one in a function that looks at ``sys.modules``.
+        looking: the innermost statement in a function that looks at ``sys.modules``.
+        reads: how it does so.
     """
-    kinds = _mro_of_type(type(error))
-    is_failure = AssertionError in kinds or any(_module_of_type(kind) == "_pytest.outcomes" for kind in kinds)
-    if not (is_failure or isinstance(innermost.nodes[0], ast.Raise)):
-        return False
     statement = looking.nodes[0]
+    if any(_wants_absence(test) is was_true for test, was_true in reads.guards):
+        return False  # what is missing led there
     if isinstance(statement, ast.Assert):
         return _wants_absence(statement.test) is not False
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
@@ -183,8 +218,12 @@ def _texts_of(node: ast.AST, statement: FailedStatement) -> Iterator[_Text]:
             yield _Text(text, is_prefix)
             continue
         if isinstance(part, (ast.Name, ast.Attribute)):
-            value = statement.value(part)
-            yield from (_Text(text, is_prefix) for text in _texts_of_value(value))
+            owner = statement.value(part.value) if isinstance(part, ast.Attribute) else ABSENT
+            texts = _texts_of_value(statement.value(part), owner)
+            yield from (_Text(text, is_prefix) for text in texts)
+        elif isinstance(part, ast.Call):
+            owner = statement.value(part.func)
+            yield from map(_Text, _texts_of_function(attribute_of(owner, "__call__"), owner))
         waiting += ast.iter_child_nodes(part)
 
 
@@ -208,18 +247,27 @@ def _assembled(node: ast.AST, statement: FailedStatement) -> str | None:
     return "".join(known) if len(known) == len(texts) else None
 
 
-def _texts_of_value(value: object) -> Iterator[str]:
+def _texts_of_value(value: object, owner: object) -> Iterator[str]:
     if type(value) is str:
         yield value
     elif type(value) is re.Pattern:
         if type(value.pattern) is str:
             yield value.pattern
-    elif type(value) is FunctionType:
-        yield from _constants_of(value.__code__)
-        for name in value.__code__.co_names:
-            yield from _texts_of_container(value.__globals__.get(name, ABSENT))
+    elif function_in(value) is not None:
+        yield from _texts_of_function(value, owner)
     else:
         yield from _texts_of_container(value)
+
+
+def _texts_of_function(value: object, owner: object) -> Iterator[str]:
+    """Yield the texts in a function's code, and those in what it names: by itself, or as a method."""
+    function = function_in(value)
+    if function is not None:
+        for code in codes_in(function.__code__):
+            yield from _constants_of(code)
+            for name in code.co_names:
+                yield from _texts_of_container(function.__globals__.get(name, ABSENT))
+                yield from _texts_of_container(attribute_of(owner, name))
 
 
 def _texts_of_container(value: object) -> Iterator[str]:
@@ -236,8 +284,6 @@ def _constants_of(code: CodeType) -> Iterator[str]:
             yield constant
         elif type(constant) is tuple or type(constant) is frozenset:
             waiting += constant
-        elif type(constant) is CodeType:
-            waiting += constant.co_consts
 
 
 def _loaded_among(texts: Iterable[_Text]) -> dict[str, None]:

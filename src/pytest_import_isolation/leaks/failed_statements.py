@@ -28,11 +28,17 @@ class FailedStatement(NamedTuple):
     frame: FrameType
 
     def value(self, node: ast.AST) -> object:
-        """Return what a name, or a chain of attributes, stands for; ABSENT if that takes running code."""
+        """Return what a name, or a chain of attributes, stands for; ABSENT if that takes running code.
+
+        Of what a class makes it is the class: there its methods are.
+        """
         if isinstance(node, ast.Name):
             return value_of(node.id, self.frame)
         if isinstance(node, ast.Attribute):
             return attribute_of(self.value(node.value), node.attr)
+        if isinstance(node, ast.Call):
+            made = self.value(node.func)
+            return made if issubclass(type(made), type) else ABSENT
         return ABSENT
 
 

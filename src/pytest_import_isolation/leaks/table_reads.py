@@ -10,10 +10,14 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from types import FunctionType
+from functools import partial
+from itertools import pairwise, takewhile
+from operator import is_not
+from types import CodeType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of
+from pytest_import_isolation.machinery.functions import function_in
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.syntax import called, owner_of_namespace, walk
 
@@ -28,6 +32,9 @@ _ATTRIBUTE_READERS: Final = frozenset(("hasattr", "getattr", "assertHasAttr", "a
 _NAMESPACE_READERS: Final = frozenset(("vars", "dir"))
 _ADDING: Final = frozenset(("add", "append", "extend", "insert", "update"))
 _DEPTH: Final = 3
+#: Where statements hold others, and what holds others in its turn.
+_BLOCKS: Final = ("body", "orelse", "finalbody")
+_HOLDERS: Final = ("handlers", "cases")
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -43,7 +50,7 @@ class TableReads:
         self._readers: dict[int, bool] = {}
         self._values: dict[str, object] = {}
         #: What was checked: expressions, or statements that expect an exception.
-        self.checked = list(_conditions(statement.nodes))
+        self.checked = list(_conditions(statement))
         #: What gave names in it their values from the table.
         self.sources = list(self._sources_of(_names(self.checked)))
 
@@ -52,6 +59,24 @@ class TableReads:
         if any(self._needs_entry(node) for node in self.checked):
             return False
         return bool(self.sources) or any(self._reads(node) for node in self.checked)
+
+    @property
+    def guards(self) -> list[tuple[ast.expr, bool]]:
+        """What reads the table and led to a statement that fails in any case, and whether it was true."""
+        return [guard for guard in _guards(self._statement) if self._reads(guard[0])]
+
+    def subtracted(self) -> Iterator[object]:
+        """Yield the earlier listings of modules that are left out, to see what has come since."""
+        for node in _nodes([*self.checked, *self.sources]):
+            left_out: Sequence[ast.expr] = ()
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+                left_out = [node.right]
+            elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.NotIn):
+                left_out = node.comparators
+            elif isinstance(node, ast.Call) and called(node) == "difference":
+                left_out = node.args
+            values = map(self._value, left_out)
+            yield from (value for value in values if value is not sys.modules and is_listing(value))
 
     def submodules(self, nodes: Iterable[ast.AST]) -> Iterator[str]:
         """Yield the loaded submodules that are looked for as attributes of their packages.
@@ -91,7 +116,7 @@ class TableReads:
         if isinstance(node, ast.Attribute):
             return attribute_of(self._value(node.value), node.attr)
         if not isinstance(node, ast.Name):
-            return ABSENT
+            return self._statement.value(node)
         if node.id not in self._values:  # to ask a frame for its locals copies all of them
             self._values[node.id] = self._statement.value(node)
         return self._values[node.id]
@@ -102,7 +127,7 @@ class TableReads:
 
     def _needs_entry(self, node: ast.AST) -> bool:
         """Tell whether an expression fails if an entry is missing, where nobody expects that."""
-        return isinstance(node, ast.expr) and any(map(self._is_entry, walk(node)))
+        return isinstance(node, ast.expr) and not _expects(node) and any(map(self._is_entry, walk(node)))
 
     def _is_entry(self, node: ast.AST) -> bool:
         is_read = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
@@ -126,10 +151,14 @@ class TableReads:
         )
 
     def _is_reader(self, node: ast.AST) -> bool:
-        """Tell whether a node stands for a function that reads the table."""
+        """Tell whether a node stands for a function that reads the table, or calls an object that does."""
+        if isinstance(node, ast.Call):
+            owner = self._value(node.func)
+            return _is_reader(attribute_of(owner, "__call__"), self._readers, owner)
         if not isinstance(node, (ast.Name, ast.Attribute)):
             return False
-        return _is_reader(self._value(node), self._readers)
+        owner = self._value(node.value) if isinstance(node, ast.Attribute) else ABSENT
+        return _is_reader(self._value(node), self._readers, owner)
 
     def _sources_of(self, names: set[str]) -> Iterator[ast.AST]:
         """Yield what gave some names of the function values from the table, the last first."""
@@ -160,25 +189,36 @@ class TableReads:
         return found
 
 
-def _is_reader(value: object, known: dict[int, bool], depth: int = 0) -> bool:
+def _is_reader(value: object, known: dict[int, bool], owner: object = ABSENT, depth: int = 0) -> bool:
     """Tell whether a value is a function that names the table, itself or in functions that it calls.
 
     Args:
         value: anything.
         known: the answers up to now, by the identity of the function.
+        owner: what the function is an attribute of, by which it may call others.
         depth: how many functions call it.
     """
-    if type(value) is not FunctionType or depth > _DEPTH:
+    function = function_in(value)
+    if function is None or depth > _DEPTH:
         return False
-    if id(value) not in known:
-        known[id(value)] = False  # while it is looked at: it may call itself
-        names, space = value.__code__.co_names, value.__globals__
-        values = [space.get(name) for name in names]
+    if id(function) not in known:
+        known[id(function)] = False  # while it is looked at: it may call itself
+        names = {name for code in codes_in(function.__code__) for name in code.co_names}
+        values = [function.__globals__.get(name) for name in names]
         says_sys = "sys" in names or any(one is sys or one is sys.modules for one in values)
-        known[id(value)] = ("modules" in names and says_sys) or any(
-            _is_reader(one, known, depth + 1) for one in values
+        values += [attribute_of(owner, name) for name in names] if owner is not ABSENT else []
+        known[id(function)] = ("modules" in names and says_sys) or any(
+            _is_reader(one, known, owner, depth + 1) for one in values
         )
-    return known[id(value)]
+    return known[id(function)]
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Yield some code, and that of the functions and generator expressions in it."""
+    yield code
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            yield from codes_in(constant)
 
 
 def is_listing(value: object) -> bool:
@@ -209,33 +249,68 @@ def _names(roots: Iterable[ast.AST]) -> set[str]:
 # What was checked
 
 
-def _conditions(nodes: Sequence[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield what decided that a statement failed.
-
-    Args:
-        nodes: the statement, and those around it, the innermost first.
-    """
-    innermost, *around = nodes
+def _conditions(statement: FailedStatement) -> Iterator[ast.AST]:
+    """Yield what decided that a statement failed."""
+    innermost, *around = statement.nodes
     block = around[0] if around else None
     if isinstance(block, ast.With) and block.lineno == innermost.lineno and _is_expecting(block):
         innermost, *around = around  # both stand in one line
+    if _fails_in_any_case(innermost):
+        yield from _controls(around)
+        yield from (node for sibling in _siblings_before(statement) for node in _leaving(sibling))
     if isinstance(innermost, ast.Assert):
         yield innermost.test
-        if isinstance(innermost.test, ast.Constant):
-            yield from _controls(around)
-        else:
-            yield from (node.iter for node in around if isinstance(node, (ast.For, ast.AsyncFor)))
+        yield from (node.iter for node in around if isinstance(node, (ast.For, ast.AsyncFor)))
     elif isinstance(innermost, (ast.With, ast.AsyncWith)):
         if _is_expecting(innermost):
             yield innermost
             yield from _controls(around)
-    else:
-        is_failing = isinstance(innermost, ast.Raise)
-        if isinstance(innermost, ast.Expr):
-            is_failing = called(innermost.value) in _FAILING
-            yield innermost.value
-        if is_failing:
-            yield from _controls(around)
+    elif isinstance(innermost, ast.Expr):
+        yield innermost.value
+
+
+def _fails_in_any_case(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assert):
+        return isinstance(node.test, ast.Constant)
+    return isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and called(node.value) in _FAILING)
+
+
+def _guards(statement: FailedStatement) -> Iterator[tuple[ast.expr, bool]]:
+    """Yield the conditions that led to a statement that fails in any case, each with its value."""
+    if not _fails_in_any_case(statement.nodes[0]):
+        return
+    for node, around in pairwise(statement.nodes):
+        if isinstance(around, ast.If):
+            yield around.test, any(node is one for one in around.body)
+    for sibling in _siblings_before(statement):
+        if isinstance(sibling, ast.If) and _leaves(sibling.body) is not _leaves(sibling.orelse):
+            yield sibling.test, _leaves(sibling.orelse)
+
+
+def _siblings_before(statement: FailedStatement) -> Iterator[ast.stmt]:
+    """Yield the statements before a statement, in its block and in those around it."""
+    for node, parent in pairwise((*statement.nodes, statement.function)):
+        holders = (parent, *(holder for part in _HOLDERS for holder in getattr(parent, part, ())))
+        for block in (getattr(holder, part, ()) for holder in holders for part in _BLOCKS):
+            if isinstance(block, list) and any(one is node for one in block):
+                yield from takewhile(partial(is_not, node), block)
+
+
+def _leaves(block: Sequence[ast.stmt]) -> bool:
+    """Tell whether what is behind a block is not executed after it."""
+    return bool(block) and isinstance(block[-1], (ast.Return, ast.Continue, ast.Break, ast.Raise))
+
+
+def _leaving(node: ast.stmt) -> Iterator[ast.AST]:
+    """Yield what decides whether a statement lets those behind it be executed."""
+    blocks = [
+        getattr(holder, "body", [])
+        for holder in (*getattr(node, "handlers", ()), *getattr(node, "cases", ()))
+    ]
+    if isinstance(node, ast.If):
+        blocks += [node.body, node.orelse]
+    if any(map(_leaves, blocks)):
+        yield from _controls([node])
 
 
 def _controls(around: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -253,11 +328,12 @@ def _controls(around: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 def _is_expecting(node: ast.With | ast.AsyncWith) -> bool:
     """Tell whether a block expects that something is absent."""
-    for item in node.items:
-        call = item.context_expr
-        if called(call) in _EXPECTING and not _names([call]).isdisjoint(_OF_ABSENCE):
-            return True
-    return False
+    return any(_expects(item.context_expr) for item in node.items)
+
+
+def _expects(node: ast.expr) -> bool:
+    """Tell whether an expression is a call that expects that something is absent."""
+    return called(node) in _EXPECTING and not _names([node]).isdisjoint(_OF_ABSENCE)
 
 
 # Where names get their values
