@@ -198,6 +198,18 @@ def test_no_module_is_kept_alive(shop: Any) -> None:
     CONTENTS.take()
 
 
+@pytest.mark.usefixtures("with_and_without_versions")
+def test_no_class_of_a_module_that_is_gone_is_kept_alive(shop: Any) -> None:
+    other = sys.modules["cnt_other"] = ModuleType("cnt_other")
+    exec("class Thing: pass\nclass Other(Thing):\n    def method(self): super().method()", vars(other))
+    CONTENTS.take()
+    things = weakref.ref(other.Thing), weakref.ref(other.Other)  # type: ignore[attr-defined]
+    del sys.modules["cnt_other"], other
+    gc.collect()
+    assert [thing() for thing in things] == [None, None]
+    CONTENTS.take()
+
+
 def test_a_look_at_what_has_not_changed_gives_the_same_object(shop: Any) -> None:
     state = CONTENTS.take()
     assert CONTENTS.changes(state) == []

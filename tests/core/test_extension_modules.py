@@ -513,6 +513,34 @@ def test_a_package_that_is_compiled_as_a_whole_works_in_one_window_after_the_oth
     assert out.count("compiled: yes") == 2
 
 
+@pytest.mark.neighbours("mypy")
+@pytest.mark.parametrize(
+    "first", ["import mypy.build, mypy.main", "from mypy import api; api.run(['--version'])"]
+)
+def test_what_compiled_code_looks_up_comes_and_goes_with_it(run_script: Script, first: str) -> None:
+    """The packages of mypyc ask for a module beside them when they are executed, and look it up ever after."""
+    run_script(
+        f"""
+        import sys
+        from pytest_import_isolation import IsolatedImportContext
+
+        def is_whole():
+            return ("mypy" in sys.modules) is any(name.endswith("__mypyc") for name in sys.modules)
+
+        with IsolatedImportContext():
+            {first}
+        assert is_whole()
+        for _ in range(2):
+            with IsolatedImportContext():
+                from mypy import api
+                assert is_whole()
+                found = api.run(["-c", "x: int = 1", "--no-incremental", "--cache-dir=/dev/null"])
+                assert found[2] == 0, found
+            assert is_whole()
+        """
+    )
+
+
 @pytest.mark.parametrize("throws_out", [False, True])
 def test_a_package_with_extension_modules_returns_as_a_whole_to_whatever_package_is_there(
     tree: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch, throws_out: bool

@@ -480,3 +480,22 @@ def test_no_attribute_of_a_test_or_fixture_that_is_an_object_is_asked_for(suite:
     )
     assert "INTERNALERROR" not in run.output
     assert run.outcomes == {"passed": 6, "failed": 1}
+
+
+@pytest.mark.parametrize("mode", ["", "--isolate-imports=file", "--isolate-imports=test"])
+def test_a_real_module_under_a_key_of_a_class_of_strings_is_nobodys_leak(suite: Suite, mode: str) -> None:
+    text = """
+        import sys
+
+        class Key(str): pass
+
+        sys.modules[Key("other")] = sys
+
+        def test_it():
+            import other
+            sys.modules[Key("another")] = sys
+            assert other is sys
+    """
+    run = suite.run({"test_it.py": text}, *filter(None, [mode]))
+    assert run.outcomes == {"passed": 1}
+    assert "INTERNALERROR" not in run.output

@@ -346,6 +346,59 @@ def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
 
 
 @pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "decorated",
+    [
+        "@functools.lru_cache(maxsize=None)",
+        "@once",
+        "@Command",
+        "@functools.partial(functools.partial)",
+    ],
+)
+def test_also_if_something_else_was_made_of_its_function(
+    suite: Suite, decorated: str, mode: tuple[str, ...]
+) -> None:
+    lib = f"""
+        import functools, sys
+        _names = set()
+
+        def once(function):
+            done = []
+            def call():
+                if not done:
+                    done.append(function())
+                return done[0]
+            return call
+
+        class Command:
+            def __init__(self, callback):
+                self.callback = once(callback)
+            def __call__(self):
+                return self.callback()
+
+        class _Finder:
+            def find_spec(self, name, path=None, target=None):
+                _names.discard(name)
+
+        {decorated}
+        def _install():
+            if "_finder" not in globals():
+                globals()["_finder"] = _Finder()
+                sys.meta_path.insert(0, _finder)
+
+        def use(name):
+            _names.add(name)
+            _install()
+
+        def is_used(name):
+            return name not in _names
+    """
+    run = suite.run(_later(_INSTALLED, lib), *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
 @pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
 def test_what_a_library_takes_away_again_is_gone(suite: Suite, home: str, mode: tuple[str, ...]) -> None:
     test = """
@@ -646,6 +699,25 @@ def test_a_package_that_holds_the_copy_which_a_library_made_when_it_was_executed
         ini=_INI,
     )
     assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+def test_also_if_a_test_imports_it_for_the_first_time(suite: Suite) -> None:
+    run = suite.run(
+        {
+            f"{_INSTALLED}copying.py": _COPYING,
+            f"{_INSTALLED}lib.py": "import xml.sax\nfrom copying import copy\nmade = copy('xml.sax')\n",
+            "tests/test_a.py": """
+                import sys
+
+                def test_it():
+                    import lib
+                    assert lib.made is not sys.modules["xml.sax"]
+            """,
+        },
+        ini=_INI,
+    )
+    assert run.outcomes == {"passed": 1}
     assert run.kinds == []
 
 

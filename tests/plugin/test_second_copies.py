@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import Final
 
 import pytest
@@ -25,6 +26,36 @@ _THROWS_OUT = {
 
         def test_polluter():
             with mock.patch.dict(sys.modules, {"option": None}):
+                assert maker.make()
+    """,
+    "decorator": """
+        import maker, sys
+        from unittest import mock
+
+        @mock.patch.dict("sys.modules", option=None)
+        def test_polluter():
+            assert maker.make()
+    """,
+    "decorated class": """
+        import maker, sys
+        from unittest import mock
+
+        @mock.patch.dict("sys.modules", option=None)
+        class TestIt:
+            def test_polluter(self):
+                assert maker.make()
+    """,
+    "addCleanup": """
+        import maker, sys, unittest
+        from unittest import mock
+
+        class TestIt(unittest.TestCase):
+            def setUp(self):
+                patch = mock.patch.dict(sys.modules, {"option": None})
+                patch.start()
+                self.addCleanup(patch.stop)
+
+            def test_polluter(self):
                 assert maker.make()
     """,
     "del": """
@@ -101,6 +132,87 @@ def test_the_first_importer_of_the_second_copy_is_told_too(suite: Suite) -> None
     victim = "import maker\n\ndef test_victim():\n    from shapes import Shape\n    assert isinstance(maker.make(), Shape)\n"
     run = suite.run({**_PROJECT, "test_a.py": _THROWS_OUT["patch.dict"], "test_b.py": victim})
     assert [met["nodeid"] for met in run.leak("evicted", "shapes")["exposed"]] == ["test_b.py::test_victim"]
+
+
+def test_a_method_of_a_testcase_answers_for_what_it_evicts(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_a.py": """
+                import sys, unittest
+                from unittest import mock
+
+                class TestIt(unittest.TestCase):
+                    def setUp(self):
+                        patch = mock.patch.dict(sys.modules, {"option": None})
+                        patch.start()
+                        self.addCleanup(patch.stop)
+
+                    def test_polluter(self):
+                        import colorsys
+                        self.__class__.held = colorsys
+            """,
+            "test_b.py": """
+                from test_a import TestIt
+
+                def test_victim():
+                    import colorsys
+                    assert colorsys is TestIt.held
+            """,
+        }
+    )
+    leak = run.leak("evicted", "colorsys")
+    assert leak["polluter"]["nodeid"] == "test_a.py::TestIt::test_polluter"
+    failed = [met["nodeid"] for met in leak["exposed"] if met["outcome"] == "failed"]
+    assert failed == ["test_b.py::test_victim"]
+
+
+_PACKAGE: Final = {"shop/__init__.py": "", "shop/db.py": "class Error(Exception): pass\n"}
+#: Each throws out what it imported a moment before, imports it again, and puts the first copy back.
+_EXCHANGES: Final = {
+    "monkeypatch": """
+        def test_polluter(monkeypatch):
+            import {name}
+            monkeypatch.delitem(sys.modules, "{name}")
+            import {name}
+    """,
+    "patch.dict": """
+        def test_polluter():
+            import {name}
+            with mock.patch.dict(sys.modules):
+                del sys.modules["{name}"]
+                import {name}
+    """,
+    "by hand": """
+        def test_polluter():
+            import {name}
+            kept = sys.modules.pop("{name}")
+            import {name}
+            sys.modules["{name}"] = kept
+    """,
+}
+
+
+@pytest.mark.parametrize("name", ["shop.db", "xml.sax"])
+@pytest.mark.parametrize("way", _EXCHANGES)
+def test_a_package_that_holds_the_second_copy_is_told_though_the_test_imported_the_first(
+    suite: Suite, way: str, name: str
+) -> None:
+    polluter = "import sys\nfrom unittest import mock\n" + dedent(_EXCHANGES[way]).format(name=name)
+    package, _, child = name.partition(".")
+    victim = f"""
+        import importlib
+
+        def test_victim():
+            from {package} import {child}
+            assert {child} is importlib.import_module("{name}")
+    """
+    files = {**_PACKAGE, "test_a.py": polluter, "test_b.py": victim}
+    run = suite.run(files)
+    assert [(leak["kind"], leak["name"]) for leak in run.leaks] == [("stale-attribute", name)]
+    leak = run.leak("stale-attribute", name)
+    assert leak["polluter"]["nodeid"] == "test_a.py::test_polluter"
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_victim"]
+    assert suite.run(files, "--isolate-imports=file").outcomes == {"passed": 2}
 
 
 @pytest.mark.parametrize(

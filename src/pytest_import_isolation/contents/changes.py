@@ -164,6 +164,8 @@ def _displaced(change: ContentChange) -> object | None:
     loaded = ABSENT if space.is_class else sys.modules.get(change.full_name, ABSENT)
     if change.after is ABSENT or change.after is loaded or not is_module_named(loaded, change.full_name):
         return None
+    if is_module_named(change.after, change.full_name):
+        return None  # another copy, which the import of it bound: the attribute is a part of the import state
     if change.before is loaded:
         return loaded
     # Bound after the end of the package's body, unless the package answers for missing names by itself.

@@ -84,6 +84,7 @@ class Contents:
         self._versions.note_death()
         self._named.forget(space)
         if not space.is_class:
+            _end_classes(space, self._spaces.get(space.identity, []))
             self._watched.forget(space.identity)
             self._resting.pop(space.identity, None)
 
@@ -221,10 +222,7 @@ class Contents:
         if not HAS_VERSIONS:
             return {}
         loaded = {*map(id, entries.values())}
-        spaces = dict(self._spaces)
-        for key in spaces.keys() - loaded:
-            del spaces[key]
-        return spaces
+        return {key: found for key, found in [*self._spaces.items()] if key in loaded}
 
     def _let_rest(self, gone: dict[int, list[Space]]) -> None:
         """Remember the namespaces of modules that are not loaded now, but nothing of what is in them.
@@ -338,6 +336,12 @@ class Contents:
             now: what :meth:`take` returned a moment ago, if it was asked: looking costs.
         """
         return changes_between(since, self.take() if now is None else now)
+
+
+def _end_classes(space: Space, known: list[Space]) -> None:
+    """Let go of the classes of a module that is no more: copies of them keep them alive, by descriptors."""
+    for cls in known[1:] if space in known[:1] else ():
+        cls.end()
 
 
 def _in_time(spaces: Iterable[Space]) -> None:

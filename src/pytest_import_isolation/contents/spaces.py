@@ -214,8 +214,11 @@ class Space:
         return f"Space({self.name!r})"
 
     def _die(self, owner: object, is_over: IsOver = is_finalizing) -> None:
-        if is_over():
-            return  # what this module holds is gone by then
+        if not is_over():  # what this module holds is gone by then
+            self.end()
+
+    def end(self) -> None:
+        """Let go for good of all that it holds and held: its owner is no more, or the module of that."""
         # First of all: nobody may read the version of what is no more.
         self.cell = None if self.cell is None else DEAD_CELL
         self._on_death(self)

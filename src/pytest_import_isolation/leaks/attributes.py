@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 
 from pytest_import_isolation.leaks.findings import Finding
-from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, parent_of
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, is_initializing, own_name_of, parent_of
 from pytest_import_isolation.state.origins import describe_beside
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.submodule_attributes import bound_value, parent_namespace
@@ -45,3 +45,20 @@ def lacks_attribute(name: object, module: object) -> bool:
         and bound_value(name) is ABSENT
         and not is_initializing(module)
     )
+
+
+def displaced_by(name: object, module: object) -> object:
+    """Return the other copy of a module that its package holds in its place, ABSENT for none.
+
+    Somebody threw the module out, imported it once more, and put the first one back.
+    """
+    bound = bound_value(name) if type(name) is str else ABSENT
+    if bound is module or not (_is_module(bound) and _is_module(module)):
+        return ABSENT
+    file = file_of(module)
+    is_copy = file is not None and file == file_of(bound) and own_name_of(bound) == name
+    return bound if is_copy and not is_initializing(module) else ABSENT
+
+
+def _is_module(value: object) -> bool:
+    return issubclass(type(value), ModuleType)

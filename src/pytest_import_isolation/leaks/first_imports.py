@@ -44,7 +44,7 @@ class FirstImports:
     def leak(self, name: str, polluter: Polluter) -> Leak:
         """Return the record of a module's first import, with the chain that led there."""
         chain, location = self._way_to(name)
-        location = location or self._places.of_text(polluter, name)
+        location = location or self._places.of_text(polluter, str(name))  # it may stand for a key
         thread = self._log.threads.get(name)
         more = f", by the thread {thread.name!r}" if thread else ""
         lazy = self._log.lazily.get(name)

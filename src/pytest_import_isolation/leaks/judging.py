@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.leaks.attributes import judge_attribute, lacks_attribute
+from pytest_import_isolation.leaks.attributes import displaced_by, judge_attribute, lacks_attribute
 from pytest_import_isolation.leaks.containers import judge_import_function, judge_item, judge_rebinding
 from pytest_import_isolation.leaks.entries import (
     has_private_name,
@@ -97,24 +97,49 @@ class Judge:
             by_fixture=by_fixture,
         )
 
-    def unbound(self, changes: Iterable[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:
-        """Return that packages lack the attributes of submodules which test code executed by hand.
+    def unbound(
+        self, changes: Iterable[SingleChange], polluter: Polluter
+    ) -> list[tuple[SingleChange, SingleChange]]:
+        """Return that packages lack new submodules, or hold other copies of them, by the hand of test code.
 
         Args:
             changes: among them those of entries.
+            polluter: who made them.
 
         Returns:
             For each the change of the attribute, and that of the entry.
         """
+        changes = [change for change in changes if change.what == "entry" and change.before is ABSENT]
+        return [*self._lacking(changes), *self._displaced(changes, polluter)]
+
+    def _lacking(self, changes: list[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:
         return [
             (SingleChange("attribute", change.key, change.after, ABSENT), change)
             for change in changes
-            if change.what == "entry"
-            and lacks_attribute(change.key, change.after)
+            if lacks_attribute(change.key, change.after)
             and is_first_import(change, self._origins)
             # Others stay loaded for everybody as long as anybody refers to them.
             and self._origins.is_first_party(change.key, change.after)
             and self._is_entered_by_tests(change)
+        ]
+
+    def _displaced(
+        self, changes: list[SingleChange], polluter: Polluter
+    ) -> list[tuple[SingleChange, SingleChange]]:
+        found = [
+            (change._replace(what="attribute", before=change.after, after=bound), change)
+            for change in changes
+            if (bound := displaced_by(change.key, change.after)) is not ABSENT
+        ]
+        if not found:
+            return []
+        # Libraries exchange modules of others, too, for purposes of their own.
+        text = self._places.text_of(polluter)
+        return [
+            (change, cause)
+            for change, cause in found
+            if self._origins.is_first_party(cause.key, cause.after)
+            or (says(text, "entry") and top_level(cause.key) in text)
         ]
 
     def _is_entered_by_tests(self, change: SingleChange) -> bool:

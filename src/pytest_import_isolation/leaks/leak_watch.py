@@ -242,6 +242,19 @@ class LeakWatch:
         for name in names:
             self._thrown_out.note(name, by, self.places.removal(name))
 
+    def note_thrown_out(self, names: Iterable[str], by: Polluter) -> None:
+        """Take note of modules that were imported since the last boundary and are not there.
+
+        No statement of the user's is seen where a decorator, a plugin's fixture or a clean-up takes them out.
+        """
+        for name in names:
+            if (
+                name not in FINDER.lot
+                and not self._was_forgotten_by_a_window(name)
+                and self.first_imports.asked_by_tests(name)
+            ):
+                self._thrown_out.note_gone(name, by)
+
     def blame_for_evictions(self) -> None:
         """Record what a failing test or file threw out and imported again: it may be its own victim."""
         here, evicted = self.here, self._evicted.copy()

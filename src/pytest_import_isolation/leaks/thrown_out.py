@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from pytest_import_isolation.leaks.attributes import displaced_by
 from pytest_import_isolation.leaks.evictions import Evictions
 from pytest_import_isolation.leaks.exposures import Exposures
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
@@ -68,11 +69,18 @@ class ThrownOut:
         if self._origins.was_first_party(name):
             self._now[name] = _Removal(by, trail)
 
+    def note_gone(self, name: str, by: Polluter) -> None:
+        """Take note that what a test imported first is gone at its end, and nobody was seen to do that."""
+        if self._origins.was_first_party(name):
+            self._now.setdefault(name, _Removal(by, None))
+
     def begin_anew(self) -> None:
         """Take note that another test begins, or another file."""
         if not self._now and not self._copied:
             return
         for name, removal in self._now.items():
+            if displaced_by(name, sys.modules.get(name)) is not ABSENT:
+                continue  # the first copy was put back, and the package holds the second: that is told
             # Who threw it out may have imported the second copy, too.
             (self._copied if name in sys.modules else self._gone)[name] = removal
         self._now.clear()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import _bootstrap
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
@@ -36,6 +36,11 @@ _find_and_load_code = getattr(getattr(_bootstrap, "_find_and_load_unlocked", Non
 _import_code = getattr(getattr(_bootstrap, "_find_and_load", None), "__code__", None)
 _find_spec_code = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", None)
 _exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
+_calling_code = getattr(getattr(_bootstrap, "_call_with_frames_removed", None), "__code__", None)
+# In these importlib runs the code of an extension module.
+_extension_codes = tuple(
+    getattr(getattr(ExtensionFileLoader, name), "__code__", None) for name in ("create_module", "exec_module")
+)
 
 
 def loading_frame(name: str) -> FrameType | None:
@@ -60,6 +65,25 @@ def loading_frame(name: str) -> FrameType | None:
             return frame
         frame = frame.f_back
     return None
+
+
+def extension_asking(loading: FrameType) -> str | None:
+    """Return the extension module that asks for another one while it is executed; None for all else.
+
+    Args:
+        loading: the frame in which importlib loads what is asked for.
+    """
+    frame = loading.f_back
+    if frame is not None and frame.f_code is _import_code:
+        frame = frame.f_back
+    if frame is None or frame.f_code is not _calling_code:
+        return None
+    frame = frame.f_back
+    if frame is None or not any(frame.f_code is code for code in _extension_codes):
+        return None
+    loader = frame.f_locals.get("self")
+    name = loader.name if type(loader) is ExtensionFileLoader else None
+    return name if type(name) is str else None
 
 
 def module_being_executed() -> ModuleType | None:

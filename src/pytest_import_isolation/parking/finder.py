@@ -124,6 +124,7 @@ class ParkedModuleFinder:
             return self._real_spec(name, path)
         for listener in tuple(self._listeners):
             listener.importing(name, loading)
+        self.lot.looked_up.note(name, loading)
         is_waiting = name in self.lot
         if is_waiting and self.lot.belongs_here(name) and self._is_meant(name, path):
             # The module now, under the import lock: when it is loaded, another thread may have been faster.

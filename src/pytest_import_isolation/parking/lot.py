@@ -29,6 +29,7 @@ from pytest_import_isolation.machinery.modules import (
 )
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.parking.belongings import Belonging, folder_of
+from pytest_import_isolation.parking.looked_up import LookedUp
 from pytest_import_isolation.parking.made_modules import original
 from pytest_import_isolation.state.changes import ModuleChange
 from pytest_import_isolation.state.list_changes import key_of
@@ -77,6 +78,8 @@ class ParkingLot:
         self.clock = 0
         # For each package, when that was found out, and the other packages that its modules hold.
         self._held: dict[str, tuple[int, set[str]]] = {}
+        #: What extension modules look up: it comes back with them.
+        self.looked_up = LookedUp()
         # The packages of the top level of which an extension module was parked: it must never be executed
         # twice, and works with the modules that it was executed with.
         self._of_c: set[str] = set()
@@ -147,9 +150,10 @@ class ParkingLot:
         return group
 
     def _find_held(self, package: str) -> set[str]:
-        """Return the other top-level packages that modules of a parked package hold."""
+        """Return the other top-level packages that modules of a parked package hold, or look up."""
         found: set[str] = set()
-        for parked in list(self._packages[package].values()):
+        for own_name, parked in list(self._packages[package].items()):
+            found.update(map(top_level, self.looked_up.by(own_name)))
             for module in modules_among(list((namespace(parked.module) or {}).values())):
                 if "__path__" in module.__dict__:
                     name = module.__dict__.get("__name__")

@@ -6,6 +6,7 @@ one of its functions is called. Nobody sees which code runs then, so it is asked
 
 from __future__ import annotations
 
+import gc
 import keyword
 import os
 import sys
@@ -13,7 +14,7 @@ import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from opcode import opmap
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import class_of
@@ -50,6 +51,13 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
 }
 #: Methods with which entries are written.
 _WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
+
+#: The types of what holds no function of a module. By identity: a metaclass may compare and hash as it likes.
+_DATA: Final = frozenset(
+    map(
+        id, (type(None), bool, int, float, str, bytes, tuple, list, dict, set, frozenset, BuiltinFunctionType)
+    )
+)
 
 _RAISE: Final = opmap["RAISE_VARARGS"]
 _ERRORS: Final = frozenset(("ImportError", "ModuleNotFoundError"))
@@ -353,12 +361,40 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
         if kind is FunctionType:
             yield value.__code__  # type: ignore[attr-defined]
             waiting.append((namespace(value) or {}).get("__wrapped__"))
+            waiting += _decorated(value)
         elif kind is staticmethod or kind is classmethod:
             waiting.append(value.__func__)  # type: ignore[attr-defined]
         elif kind is property:
             waiting += (value.fget, value.fset, value.fdel)  # type: ignore[attr-defined]
         elif issubclass(kind, type) and type.__dict__["__module__"].__get__(value) == own:
             waiting += type.__dict__["__dict__"].__get__(value).values()
+        elif not issubclass(kind, (ModuleType, type)) and id(kind) not in _DATA:
+            waiting += _functions_of(value)
+
+
+def _functions_of(value: object) -> Iterator[object]:
+    """Yield the functions that an object holds, as what a decorator makes of one does.
+
+    The garbage collector knows what it holds; none of its code runs.
+    """
+    for part in gc.get_referents(value):
+        held = [*part.values()] if type(part) is dict else [part]
+        for each in held:
+            if type(each) is FunctionType:
+                yield each
+            elif type(each) is MethodType:
+                yield each.__func__
+
+
+def _decorated(function: Any) -> Iterator[object]:
+    """Yield the functions that a function holds: a decorator need not say what it wraps."""
+    for cell in function.__closure__ or ():
+        try:
+            held = cell.cell_contents
+        except ValueError:  # it is empty yet
+            continue
+        if type(held) is FunctionType:
+            yield held
 
 
 def _names(code: CodeType, list_name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -21,7 +21,7 @@ from pytest_import_isolation.leaks.leak_watch import LeakWatch
 from pytest_import_isolation.leaks.originals import Originals
 from pytest_import_isolation.leaks.twice_loaded import TwiceLoaded
 from pytest_import_isolation.machinery.finders import is_own_finder
-from pytest_import_isolation.machinery.modules import ABSENT
+from pytest_import_isolation.machinery.modules import ABSENT, missing_among
 from pytest_import_isolation.machinery.threads import runs_threads
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.attribution import Attribution
@@ -33,6 +33,7 @@ from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
+from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
 
 
@@ -133,7 +134,9 @@ class Boundaries:
                     self.originals.note(change)
             if taken_away:
                 found = [_without(taken_away, change) for change in found]
-            unbound = [pair for pair in self._judge.unbound(found) if not any(map(pair[0].same, explained))]
+            unbound = [
+                pair for pair in self._judge.unbound(found, polluter) if not any(map(pair[0].same, explained))
+            ]
             self._judge_all(found, unbound, polluter, worst)
             del found, unbound  # see above
             self.base = ImportState.capture()
@@ -221,7 +224,7 @@ class Boundaries:
             return by
         return by._replace(nodeid=decider)
 
-    def _judge_evictions(self, names: Iterable[str], by: Polluter, worst: str) -> None:
+    def _judge_evictions(self, names: Sequence[str], by: Polluter, worst: str) -> None:
         # Asked for once: most tests throw out nothing.
         excuses = functools.cache(lambda: has_restoring_fixture(self.test, self._ownership))
         for leak in self._evictions.leaks(
@@ -231,6 +234,9 @@ class Boundaries:
         ):
             # What it was is not known; no other object is it.
             self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
+        gone = [name for name in missing_among(names) if name not in EXECUTED.failed]
+        if gone and not excuses():
+            self._leak_watch.note_thrown_out(gone, by)
 
     def _forget_imports(self) -> None:
         self._asked = len(self._log.importers)
@@ -254,7 +260,7 @@ class Boundaries:
         changes = list(single_changes(difference))
         if changes and self.test is not None and self.test.nodeid == polluter.nodeid:
             note_lines(self._leak_watch.places, self.test)
-        for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes)):
+        for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes, polluter)):
             if not self._runner.is_own(change):
                 leak = self._judge.leak(change, self._polluter_of(change, cause, polluter))
                 if leak is not None and leak.severity != INFO:

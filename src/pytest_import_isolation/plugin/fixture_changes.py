@@ -150,7 +150,8 @@ class FixtureChanges:
             # A fixture that the setup asked for answers for itself.
             others = self.explained
             changes = list(single_changes(living.before.differences(is_own_finder)))
-            changes += [change for change, _ in self._judge.unbound(changes)]
+            polluter = Polluter(request.node.nodeid, "setup")
+            changes += [change for change, _ in self._judge.unbound(changes, polluter)]
             living.changes = [
                 change
                 for change in changes

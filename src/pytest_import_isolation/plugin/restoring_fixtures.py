@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType
+from typing import Final
 
 import pytest
 
 from pytest_import_isolation.parking.ownership import Ownership
 from pytest_import_isolation.plugin.fixture_functions import fixture_functions
+
+#: Where pytest makes the fixtures that call setUpClass, setup_module and their like: they restore nothing.
+_OF_CLASSES: Final = frozenset(("_pytest.python", "_pytest.unittest"))
 
 
 def has_restoring_fixture(item: pytest.Item | None, ownership: Ownership) -> bool:
@@ -21,5 +25,5 @@ def has_restoring_fixture(item: pytest.Item | None, ownership: Ownership) -> boo
         item: the test.
         ownership: tells what code can do.
     """
-    homes = {one.__module__ for one in fixture_functions(item) if type(one) is FunctionType}
+    homes = {one.__module__ for one in fixture_functions(item) if type(one) is FunctionType} - _OF_CLASSES
     return any(ownership.can_throw_out(sys.modules.get(home)) for home in homes)

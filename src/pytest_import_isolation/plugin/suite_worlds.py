@@ -172,10 +172,10 @@ class SuiteWorlds:
         difference = world.window.all_differences()
         judge = Judge(self._origins, world.log, self._places)
         harmful = []
-        changes = list(single_changes(difference))
-        for change in (*changes, *(change for change, _ in judge.unbound(changes))):
+        changes, polluter = list(single_changes(difference)), Polluter(str(file), "collect")
+        for change in (*changes, *(change for change, _ in judge.unbound(changes, polluter))):
             if not self._runner.is_own(change) and self._ownership.owner(change) is None:
-                leak = judge.leak(change, Polluter(str(file), "collect"))
+                leak = judge.leak(change, polluter)
                 if leak is not None and leak.severity != INFO:
                     harmful.append(change)
         return difference, harmful

@@ -262,6 +262,7 @@ def _decide(
             before_return=window.returned.before,
             importer_of=lambda name: _importer_of(window, name),
             maker_of=Ownership(window.origins).owner_of_entry,
+            looked_up_by=FINDER.lot.looked_up.by,
             is_parked=lambda name: name in beside or (name in FINDER.lot and name not in new_modules),
             installing=installing,
             holders=window.origins.holders,

@@ -87,6 +87,8 @@ class Circumstances(NamedTuple):
     importer_of: Callable[[str], str | None]
     #: Returns the name of the module that made an entry when it was executed, if one did.
     maker_of: Callable[[str, object], str | None] = lambda name, module: None
+    #: Returns the names of the modules that an extension module looks up, which it asked for once.
+    looked_up_by: Callable[[str], Iterable[str]] = lambda name: ()
     #: Tells whether a module that is not judged is parked, or will be.
     is_parked: Callable[[str], bool] = lambda name: False
     #: The packages of the top level that put something into the lists of ``sys``, or have an import function
@@ -378,6 +380,11 @@ class _Deciding:
             for ancestor in ancestors(name):
                 if self._raise(ancestor, Outcome.KEEP, f"{name} is kept"):
                     kept.append(ancestor)
+            for asked in self.given.looked_up_by(name):
+                if asked not in self.real or self._is_for_itself(asked):
+                    continue
+                if self._raise(asked, Outcome.KEEP, f"{name} looks it up, and {name} is kept"):
+                    kept.append(asked)
             is_own = self.verdicts[name].origin is Origin.FIRST_PARTY
             modules = self.held_modules if is_own else self.new_modules
             for home, key in modules.references(namespace(self.real[name]) or {}):
