@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,3 +149,84 @@ def test_a_decision_of_a_conftest_is_a_warning(suite: Suite) -> None:
     run = suite.run(files, "--import-leak-fail")
     assert run.status == 0
     assert run.leak("rebound", "builtins.__import__")["severity"] == "warning"
+
+
+_FEATURE = """
+    try:
+        from colorsys import rgb_to_hsv
+    except ImportError:
+        rgb_to_hsv = None
+"""
+_REFUSING = {
+    "monkeypatch": """
+        def test_first(monkeypatch):
+            monkeypatch.setattr(builtins, "__import__", fake)
+            import feature
+            assert feature.rgb_to_hsv is None
+    """,
+    "mock": """
+        def test_first():
+            with mock.patch("builtins.__import__", side_effect=fake):
+                import feature
+            assert feature.rgb_to_hsv is None
+    """,
+    "a finder": """
+        import sys
+
+        class Refusing:
+            def find_spec(self, name, path=None, target=None):
+                if name == "colorsys":
+                    raise ImportError(name)
+
+        def test_first(monkeypatch):
+            monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+            import feature
+            assert feature.rgb_to_hsv is None
+    """,
+}
+_VICTIM = "def test_second():\n    import feature\n    assert feature.rgb_to_hsv\n"
+
+
+@pytest.mark.parametrize("way", _REFUSING)
+def test_a_module_that_goes_on_without_what_a_test_refused_is_tainted(suite: Suite, way: str) -> None:
+    files = {
+        "feature.py": _FEATURE,
+        "test_a.py": _FAKE + dedent(_REFUSING[way]),
+        "test_b.py": _VICTIM,
+    }
+    run = suite.run(files)
+    assert run.kinds == [("tainted", "feature")]
+    leak = run.leak("tainted", "feature")
+    assert leak["severity"] == "error"
+    assert leak["polluter"] == {"nodeid": "test_a.py::test_first", "phase": "call"}
+    assert [met["nodeid"] for met in leak["exposed"]] == ["test_b.py::test_second"]
+    assert suite.run(files, "--isolate-imports=file").outcomes == {"passed": 2}
+    marked = "import pytest\npytestmark = pytest.mark.isolated_imports(fresh='feature')\n"
+    cured = suite.run({**files, "test_a.py": marked + files["test_a.py"]})
+    assert cured.outcomes == {"passed": 2}
+
+
+def test_a_module_that_got_all_it_asked_for_is_not(suite: Suite) -> None:
+    feature = """
+        try:
+            import os.path, xml.sax as sax
+            from json import dumps
+            from xml import dom
+        except ImportError:
+            sax = None
+    """
+    victim = "def test_second():\n    import feature\n    assert 0\n"
+    test = _FAKE + dedent(_REFUSING["monkeypatch"]).replace("feature.rgb_to_hsv is None", "feature.sax")
+    assert suite.run({"feature.py": feature, "test_a.py": test, "test_b.py": victim}).kinds == []
+
+
+def test_nor_is_one_that_goes_on_without_what_a_library_refuses(suite: Suite) -> None:
+    library = _FAKE + "def use():\n    builtins.__import__ = fake\n"
+    test = "import library\ndef test_first():\n    library.use()\n    import feature\n"
+    files = {
+        "lib/site-packages/library.py": library,
+        "feature.py": _FEATURE,
+        "test_a.py": test,
+        "test_b.py": _VICTIM,
+    }
+    assert suite.run(files, ini="pythonpath = . lib/site-packages\n").kinds == []

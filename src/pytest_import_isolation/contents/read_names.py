@@ -109,6 +109,30 @@ def taken_at_import(source: str, package: str) -> Taken:
     )
 
 
+def tried_imports(source: str, package: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what a text imports at its import and can go on without; see :func:`modules_in_imports`.
+
+    Yields:
+        The name that is bound, the module, and the name there; an empty text for the module itself.
+    """
+    tree = parsed(source)
+    for attempt in () if tree is None else _running(tree):
+        for node in _running_in(attempt.body) if isinstance(attempt, ast.Try) else ():
+            if isinstance(node, ast.Import):
+                for name, alias in ((one.name, one.asname) for one in node.names):
+                    top = name.partition(".")[0]
+                    yield (alias, name, "") if alias else (top, top, "")
+            elif isinstance(node, ast.ImportFrom):
+                module = _absolute(node.module or "", node.level, package)
+                for one in node.names:
+                    yield one.asname or one.name, module, one.name
+
+
+def _running_in(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    for statement in body:
+        yield from _running(statement)
+
+
 def _absolute(name: str, level: int, package: str) -> str:
     if not level:
         return name

@@ -14,12 +14,17 @@ from pytest_import_isolation.contents.read_names import (
     modules_in_imports,
     names_read_at_import,
     taken_at_import,
+    tried_imports,
 )
 from pytest_import_isolation.contents.spaces import Space
-from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
+from pytest_import_isolation.machinery.finders import import_function
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.source_text import text_of
+from pytest_import_isolation.parking.belongings import homes_of
+from pytest_import_isolation.parking.ownership import refuses
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.differences import items_of
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.environment_reads import EnvironmentReads, decoded
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -45,6 +50,8 @@ class PatchedImport(NamedTuple):
     variables: Variables
     #: The patched attributes that it read.
     attributes: tuple[ContentChange, ...]
+    #: Whether something that refuses imports was in place, and it takes a refusal.
+    is_refused: bool = False
 
 
 class PatchedImports:
@@ -73,6 +80,9 @@ class PatchedImports:
         self._found: dict[str, PatchedImport] = {}
         # Where fixtures of the whole run are being set up: the environment before.
         self._setting_up: list[Variables | None] = []
+        # What imports called and asked when the test began.
+        self._function: object = import_function()
+        self._finders: tuple[object, ...] = ()
 
     def start(self) -> None:
         """Listen from now on."""
@@ -94,6 +104,7 @@ class PatchedImports:
     def begin_test(self) -> None:
         """Take the environment of now as what is around a test."""
         self._environment.set_around()
+        self._function, self._finders = import_function(), items_of("meta_path")
         self._found.clear()
 
     def _begun(self, name: str) -> None:
@@ -116,10 +127,30 @@ class PatchedImports:
             return
         variables = self._variables(name, file)
         attributes = () if self._setting_up else (*self._attributes(module, file),)
-        if variables or attributes:
-            patched = (f"{change.full_name} was patched" for change in attributes)
+        refusing = [*self._refusing(module, file)]
+        if variables or attributes or refusing:
+            patched = (f"{full_name} was patched" for full_name in (*map(_full_name, attributes), *refusing))
             told = (*self._told(variables), *patched)
-            self._found[name] = PatchedImport(name, told, here, variables, attributes)
+            is_refused = bool(refusing)
+            self._found[name] = PatchedImport(name, told, here, variables, attributes, is_refused=is_refused)
+
+    def _refusing(self, module: object, file: str) -> Iterator[str]:
+        """Yield by what test code refused imports to a module, which goes on without them."""
+        function = import_function()
+        is_patched = function is not self._function
+        added = [one for one in items_of("meta_path") if not any(one is other for other in self._finders)]
+        if not (is_patched or added) or not _was_refused(text_of(Path(file)), namespace(module) or {}):
+            return
+        if is_patched and self._is_of_tests(function):
+            yield "builtins.__import__"
+        if any(refuses(finder) and self._is_of_tests(finder) for finder in added):
+            yield "sys.meta_path"
+
+    def _is_of_tests(self, item: object) -> bool:
+        """Tell whether test code defines a function or finder, or it is a mock."""
+        home = next(homes_of(item), "")
+        is_mock = top_level(home) == "unittest"
+        return is_mock or self._origins.is_test_code(file_of(sys.modules.get(home)))
 
     def begin_session_fixture(self) -> None:
         """Note that a fixture of the whole run is about to be set up: what it does is around all tests."""
@@ -178,11 +209,28 @@ class PatchedImports:
                 )
 
 
+def _full_name(change: ContentChange) -> str:
+    return change.full_name
+
+
 def _imported(text: str, space: Mapping[str, object]) -> set[int]:
     """Return the identities of the modules that the import statements of a module name."""
     return {
         id(sys.modules[name]) for name in modules_in_imports(text, _package(space)) if name in sys.modules
     }
+
+
+def _was_refused(text: str, space: Mapping[str, object]) -> bool:
+    """Tell whether a module that has just been executed goes on without something that it imports."""
+    if "try" not in text:
+        return False
+    for name, home, key in tried_imports(text, _package(space)):
+        there = sys.modules.get(home, ABSENT)
+        if key and there is not ABSENT:
+            there = (namespace(there) or {}).get(key, ABSENT)
+        if there is ABSENT or space.get(name, ABSENT) is not there:
+            return True
+    return False
 
 
 def _says_that_it_takes(text: str, space: Mapping[str, object], change: ContentChange) -> bool:

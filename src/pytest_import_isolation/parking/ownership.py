@@ -132,7 +132,7 @@ class Ownership:
         if change.before is not ABSENT or maker.is_call or self._origins.is_test_code(maker.file):
             return False
         home = next(iter(homes_of(change.after)), "")
-        return top_level(home) == top_level(maker.module) and not _refuses(change.after)
+        return top_level(home) == top_level(maker.module) and not refuses(change.after)
 
     def able_library(self, name: str) -> Maker | None:
         """Return a library whose text can put something into the place of an entry when it is executed."""
@@ -335,7 +335,7 @@ def says(text: str, list_name: str) -> bool:
     return list_name in ("entry", "eviction") or writes(text, list_name)
 
 
-def _refuses(finder: object) -> bool:
+def refuses(finder: object) -> bool:
     """Tell whether a finder raises ``ImportError`` itself: then nobody finds what others have."""
     finding = class_namespace(class_of(finder)).get("find_spec")
     if type(finding) is staticmethod or type(finding) is classmethod:

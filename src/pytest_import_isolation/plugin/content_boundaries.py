@@ -228,7 +228,7 @@ class ContentBoundaries:
             change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
             number = len(self._found.leaks)
             self._found.record_suspect(leak, change, contained=self._is_undone)
-            if len(self._found.leaks) > number:
+            if len(self._found.leaks) > number and not patched.is_refused:
                 self._environments.note(number, patched)
 
     def is_unchanged(self) -> bool:
