@@ -139,7 +139,7 @@ class PatchedImports:
         function = import_function()
         is_patched = function is not self._function
         added = [one for one in items_of("meta_path") if not any(one is other for other in self._finders)]
-        if not (is_patched or added) or not _was_refused(text_of(Path(file)), namespace(module) or {}):
+        if not (is_patched or added) or not _was_refused(text_of(file), namespace(module) or {}):
             return
         if is_patched and self._is_of_tests(function):
             yield "builtins.__import__"
