@@ -16,6 +16,7 @@ import pytest
 
 from pytest_import_isolation.watching import lines as linewatch
 from pytest_import_isolation.watching.lines import LineWatch
+from pytest_import_isolation.watching.watched_threads import WatchedThreads
 
 _FILE = "/watched/file.py"
 _MONITORING = getattr(sys, "monitoring", None)
@@ -365,13 +366,13 @@ def test_code_in_which_another_thread_runs_for_long_is_watched_no_more(
             pass
     """
     function, heard = _define(source), list[int]()
-    execute_often = linewatch._Threads.execute_often
+    execute_often = WatchedThreads.execute_often
 
     def count(self: Any, code: CodeType, line: int) -> bool:
         heard.append(line)
         return execute_often(self, code, line)
 
-    monkeypatch.setattr(linewatch._Threads, "execute_often", count)
+    monkeypatch.setattr(WatchedThreads, "execute_often", count)
     watch = LineWatch(_FILE.__eq__, looks)
     watch.start()
     try:

@@ -510,3 +510,57 @@ def test_code_that_begins_did_not_do_what_its_caller_did_unwatched_before(suite:
     lines = (suite.root / file).read_text(encoding="utf-8").splitlines()
     line = next(number for number, text in enumerate(lines, 1) if "plantlib.plant(" in text)
     assert leak["location"] == {"file": file, "line": line, "exact": False}
+
+
+_CLEANING = {
+    "shop/__init__.py": "from shop import cart\n",
+    "shop/cart.py": "class Cart: pass\n",
+    "conftest.py": """
+        import sys
+        import pytest
+        from unittest import mock
+
+        @pytest.fixture(autouse=True)
+        def anew():
+            for name in list(sys.modules):
+                if name.startswith("shop"):
+                    del sys.modules[name]
+
+        @pytest.fixture
+        def wave():
+            sys.modules["wave"] = mock.MagicMock()
+            yield
+            del sys.modules["wave"]
+    """,
+    "test_it.py": """
+        import pytest
+
+        def test_first():
+            import shop
+
+        @pytest.mark.parametrize("number", range(60))
+        def test_often(wave, number):
+            import shop
+
+        def test_real():
+            import wave
+
+        def test_polluter(wave):
+            pass
+    """,
+}
+
+
+def test_who_throws_out_the_first_copy_is_named_for_the_second_one(suite: Suite) -> None:
+    run = suite.run(_CLEANING)
+    copies = [leak for leak in run.leaks if (leak["kind"], leak["name"]) == ("replaced", "shop.cart")]
+    places = {(leak["location"]["file"], leak["location"]["line"]) for leak in copies}
+    assert places == {("conftest.py", 10)}
+    assert {leak["polluter"]["phase"] for leak in copies} == {"setup"}
+
+
+def test_a_fixture_that_changes_something_is_watched_in_each_of_many_tests(suite: Suite) -> None:
+    run = suite.run(_CLEANING)
+    leak = run.leak("removed", "wave")
+    assert leak["polluter"] == {"nodeid": "test_it.py::test_polluter", "phase": "teardown"}
+    assert leak["location"] == {"file": "conftest.py", "line": 16, "exact": True}

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 from textwrap import dedent
 
 import pytest
 
-from pytest_import_isolation.leaks.places import guess_line
+from pytest_import_isolation.leaks import guessed_lines
+from pytest_import_isolation.leaks.guessed_lines import guess_line
+from pytest_import_isolation.machinery.syntax import parsed
 
 _SHAPES = {
     "assignment": ('sys.modules["boto"] = 1', "modules"),
@@ -100,3 +103,16 @@ def test_only_an_assignment_puts_another_object_there() -> None:
     assert guess_line(source, "path_importer_cache", "sys.path_importer_cache") is None
     source += "sys.path_importer_cache = {}\n"
     assert guess_line(source, "path_importer_cache", "sys.path_importer_cache") == 4
+
+
+def test_a_text_is_parsed_once_for_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+
+    def parse(source: str) -> ast.Module | None:
+        texts.append(source)
+        return parsed(source)
+
+    monkeypatch.setattr(guessed_lines, "parsed", parse)
+    source = 'import sys\n\n\ndef test_once_for_all():\n    sys.modules["a"] = sys.modules["b"] = 1\n'
+    assert [guess_line(source, "modules", name) for name in ("a", "b", "a", "c")] == [5, 5, 5, None]
+    assert texts == [source]

@@ -178,7 +178,7 @@ class LeakWatch:
                 were at the last one; by default anything may be.
         """
         self.statements.go_on()
-        self.statements.synchronize(is_same=changed is not None and not changed)
+        self.statements.begin_anew(is_same=changed is not None and not changed)
         self._seen.clear()
         EXECUTED.begin_anew()
         self._asked_again.clear()
@@ -190,7 +190,8 @@ class LeakWatch:
     def phase_of(self, change: SingleChange) -> str | None:
         """Return the phase in which a statement was seen to make a change, if one was."""
         identity, phase = self._seen.get(change.place, (0, None))
-        return phase if identity == id(change.after) else None
+        is_exchange = identity == id(ABSENT) and self.statements.find_exchange(change) is not None
+        return phase if identity == id(change.after) or is_exchange else None
 
     def was_thrown_out_by_users(self, name: str) -> bool:
         """Tell whether users' own statement was seen to throw a module out that users' own code asked for."""

@@ -8,48 +8,22 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_import_isolation.leaks.failed_statements import tree_of
+from pytest_import_isolation.leaks.guessed_lines import guess_line
 from pytest_import_isolation.leaks.said_names import SaidNames
 from pytest_import_isolation.machinery.frames import Importer
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.paths import CONFTEST
 from pytest_import_isolation.machinery.source_text import text_of
-from pytest_import_isolation.machinery.syntax import called, walk
+from pytest_import_isolation.machinery.syntax import walk
 from pytest_import_isolation.report.records import Link, Location, Polluter
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import ImportLog
 from pytest_import_isolation.watching.statements import Statements, Step, Trail
-
-_WRITERS = frozenset(
-    ("__setitem__", "setdefault", "update", "pop", "clear", "insert", "append", "extend", "remove", "reload",
-     "setitem", "delitem", "dict", "syspath_prepend", "addsitedir")
-)  # fmt: skip
-
-
-_WRITING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.With, ast.Return)
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-#: A statement, or a decorator.
-_Node = ast.stmt | ast.expr
-# Calls that are given a module's name and write nothing into sys.modules.
-_READERS = frozenset(
-    (
-        "append",
-        "insert",
-        "get",
-        "import_module",
-        "__import__",
-        "importorskip",
-        "find_spec",
-        "print",
-        "getattr",
-        "hasattr",
-        "raises",
-    )
-)
 
 
 class Place(NamedTuple):
@@ -148,7 +122,8 @@ class Places:
             polluter: who made it.
             name: what changed, as the report calls it.
         """
-        trail = self._statements.find(change) if self._statements else None
+        seen = self._statements
+        trail = None if seen is None else seen.find(change) or seen.find_exchange(change)
         if trail is not None:
             return self._of_trail(trail, polluter, name)
         last = name.rpartition(".")[2]
@@ -261,49 +236,6 @@ class Places:
         return None if line is None else Location(self.shorten(str(path)), line, exact=False)
 
 
-def guess_line(source: str, container: str, name: str, lines: range | None = None) -> int | None:
-    """Return the line that probably changed an entry of a container of ``sys``.
-
-    Args:
-        source: the text of the file that made the change.
-        container: ``"modules"``, ``"path"``, ``"meta_path"`` or ``"path_hooks"``; ``"attribute"`` for that of
-            a package.
-        name: the module name or path entry that was changed.
-        lines: the lines to look at first, such as those of one test function; the whole file if None.
-
-    Returns:
-        The line number of the best candidate, or None if nothing in the text points to one.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
-    nodes = list(_statements(tree))
-    if container == "attribute":
-        child = name.rpartition(".")[2]
-        binding = [node.lineno for node in nodes if _binds(node, child)]
-        return next((line for line in binding if lines is None or line in lines), None) or (
-            binding[0] if binding else guess_line(source, "modules", name, lines)
-        )
-    writes = [node for node in nodes if _mentions(node, container) and _writes(node)]
-    near = [node for node in writes if lines is None or node.lineno in lines]
-    looping = _loops_over(tree, name)
-    # A test may write through a helper of its file, which then must say the name.
-    for candidates in (near, writes):
-        for naming in (lambda s: _names(s, name), looping.__contains__):
-            found = [statement.lineno for statement in candidates if naming(statement)]
-            if found:
-                return found[0]
-    if name == f"sys.{container}" and container != "path":  # the object itself; the path may only be sorted
-        near = writes = [node for node in writes if _assigns(node, container) or _names(node, name)]
-    # A helper writes under a variable; one candidate alone is worth telling, unless it says another name.
-    if len(near) == 1 and not (container == "modules" and _says_a_key(near[0])):
-        return near[0].lineno
-    # A helper of another file is given the name, exec() a text that holds it.
-    told = [node.lineno for node in nodes if _tells(node, name)]
-    return next((line for line in told if lines is None or line in lines), None)
-
-
 def _use_of_import(file: str, line: int, lines: range) -> int:
     """Return the first of some lines that uses what another line imported, and that line if none does."""
     tree = None if line in lines else tree_of(file)
@@ -315,135 +247,3 @@ def _use_of_import(file: str, line: int, lines: range) -> int:
             bound.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
     uses = (node.lineno for node in walk(tree) if isinstance(node, ast.Name) and node.id in bound)
     return min((at for at in uses if at in lines), default=line)
-
-
-def _statements(tree: ast.AST) -> Iterator[_Node]:
-    """Yield the statements that can write, and decorators, in the order of the text."""
-    nodes: list[_Node] = []
-    for node in walk(tree):
-        if isinstance(node, _DEFINITIONS):
-            nodes += node.decorator_list
-        elif isinstance(node, _WRITING):
-            nodes.append(node)
-    return iter(sorted(nodes, key=lambda node: node.lineno))
-
-
-def _binds(node: _Node, child: str) -> bool:
-    """Tell whether a statement assigns or deletes an attribute of that name."""
-    targets: list[ast.expr] = []
-    if isinstance(node, (ast.Assign, ast.Delete)):
-        targets = node.targets
-    if any(isinstance(target, ast.Attribute) and target.attr == child for target in targets):
-        return True
-    return _any_node(
-        node,
-        lambda part: (
-            isinstance(part, ast.Call)
-            and called(part) in ("setattr", "delattr")
-            and any(_is_text_of(argument, child) for argument in part.args)
-        ),
-    )
-
-
-def _is_text_of(node: ast.AST, child: str) -> bool:
-    return (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and node.value.rpartition(".")[2] == child
-    )
-
-
-def _says_a_key(node: _Node) -> bool:
-    """Tell whether a statement writes under a key that stands in the text."""
-    targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else []
-    return any(isinstance(t, ast.Subscript) and isinstance(t.slice, ast.Constant) for t in targets)
-
-
-def _tells(node: _Node, name: str) -> bool:
-    """Tell whether a statement calls something with the name, or with a text of code that writes it."""
-
-    def gives(argument: ast.AST) -> bool:
-        if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
-            return False
-        return argument.value == name or ("sys." in argument.value and repr(name)[1:-1] in argument.value)
-
-    return _any_node(
-        node,
-        lambda part: (
-            isinstance(part, ast.Call)
-            and called(part) not in _READERS
-            and any(gives(inner) for argument in part.args for inner in walk(argument))
-        ),
-    )
-
-
-def _loops_over(tree: ast.AST, name: str) -> set[ast.AST]:
-    """Return the nodes inside of loops over literals, or over names of literals, that hold the name."""
-
-    def holds(node: ast.AST) -> bool:
-        return any(isinstance(part, ast.Constant) and part.value == name for part in walk(node))
-
-    nodes = list(walk(tree))
-    lists = {
-        target.id
-        for node in nodes
-        if isinstance(node, ast.Assign) and holds(node.value)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    return {
-        inner
-        for node in nodes
-        if isinstance(node, (ast.For, ast.AsyncFor))
-        if holds(node.iter)
-        or any(isinstance(part, ast.Name) and part.id in lists for part in walk(node.iter))
-        for inner in walk(node)
-    }
-
-
-def _own_nodes(statement: _Node) -> Iterator[ast.AST]:
-    if isinstance(statement, ast.With):
-        for item in statement.items:
-            yield from walk(item)
-    else:
-        yield from walk(statement)
-
-
-def _any_node(statement: _Node, test: Callable[[ast.AST], bool]) -> bool:
-    return any(test(node) for node in _own_nodes(statement))
-
-
-def _mentions(statement: _Node, container: str) -> bool:
-    return _any_node(
-        statement,
-        lambda node: (
-            (isinstance(node, ast.Attribute) and node.attr == container)
-            or (isinstance(node, ast.Constant) and node.value == f"sys.{container}")
-            or (container == "path" and isinstance(node, ast.Attribute) and node.attr == "syspath_prepend")
-        ),
-    )
-
-
-def _writes(statement: _Node) -> bool:
-    targets: list[ast.expr] = []
-    if isinstance(statement, (ast.Assign, ast.Delete)):
-        targets = statement.targets
-    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
-        targets = [statement.target]
-    if any(isinstance(target, (ast.Subscript, ast.Attribute)) for target in targets):
-        return True
-    return _any_node(
-        statement,
-        lambda node: (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITERS
-        ),
-    )
-
-
-def _assigns(statement: _Node, container: str) -> bool:
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return any(ast.unparse(target) == f"sys.{container}" for target in targets)
-
-
-def _names(statement: _Node, name: str) -> bool:
-    return _any_node(statement, lambda node: isinstance(node, ast.Constant) and node.value == name)

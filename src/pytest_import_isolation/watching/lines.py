@@ -15,15 +15,9 @@ from pytest_import_isolation.machinery.code_cache import CODE
 from pytest_import_isolation.machinery.frames import get_frame
 from pytest_import_isolation.machinery.own_errors import belongs_to_others
 from pytest_import_isolation.machinery.platform import TOOL
-from pytest_import_isolation.machinery.threads import count_threads, get_ident
+from pytest_import_isolation.watching.look_counts import LookCounts
+from pytest_import_isolation.watching.watched_threads import WatchedThreads
 
-#: After so many times a line is no longer looked at: it stands in a loop, and every look costs.
-_OFTEN: Final = 40
-#: After so many looks a function is no longer watched: what it calls, and who calls it, may be.
-_TOO_OFTEN: Final = 200
-#: After so many times a line in another thread lets its function be watched no more: nobody looks there, and
-#: each line costs all the same.
-_OFTEN_ELSEWHERE: Final = 1_000
 #: Among so many callers a function that calls itself through others is found.
 _CIRCLE: Final = 4
 #: After so many calls of anything ``sys.settrace`` is given up until the next start: it sees them all.
@@ -44,51 +38,10 @@ class Look(Protocol):
             frame: the frame that runs.
             line: the line of it that has just been executed; 0 if its execution has only begun.
             exact: whether nothing else of the frame, and no other thread, ran since the last call.
+
+        Returns:
+            What is true if something was different.
         """
-
-
-class _Threads:
-    """Tells whether the thread that it is made in ran alone."""
-
-    def __init__(self) -> None:
-        self._mine = get_ident()
-        # Other threads that ran watched code, as long as they live.
-        self._others: set[int] = set()
-        # How many threads there were at the start, and at the last look.
-        self._at_start = self._before = 0
-        # How often others executed a line of watched code.
-        self._times: dict[tuple[int, int], int] = {}
-
-    def begin(self) -> None:
-        """Count the threads that are there."""
-        self._at_start = self._before = count_threads()
-
-    def is_mine(self) -> bool:
-        """Tell whether this thread is the one that is watched; remember another one."""
-        ident = get_ident()
-        if ident == self._mine:
-            return True
-        self._others.add(ident)
-        return False
-
-    def execute_often(self, code: CodeType, line: int) -> bool:
-        """Count a line that another thread executes; tell whether that was often."""
-        times = self._times[id(code), line] = self._times.get((id(code), line), 0) + 1
-        return times >= _OFTEN_ELSEWHERE
-
-    def were_silent(self, *, sees_all: bool) -> bool:
-        """Tell whether no other thread can have made what changed since the last time.
-
-        Args:
-            sees_all: whether all threads are seen when they run watched code.
-        """
-        if sees_all:
-            if not self._others:
-                return True
-            self._others &= sys._current_frames().keys()
-            return False
-        before, self._before = self._before, count_threads()
-        return max(before, self._before) <= self._at_start
 
 
 def _recurs(frame: FrameType) -> bool:
@@ -156,16 +109,16 @@ class LineWatch:
     def __init__(self, is_watched: Callable[[str], bool], look: Look) -> None:
         self._is_watched = is_watched
         self._look = look
-        self._threads = _Threads()
+        self._threads = WatchedThreads()
         # The line that each running frame of a watched file is at, by the frame's identity.
         self._lines: dict[int, int] = {}
         # Code objects go by their identities: equal ones, of two copies of a file, are different code.
         self._watched: dict[int, CodeType] = {}
         #: Of the files whose code has run, whether it is watched.
         self.files: dict[str, bool] = {}
-        self._times: dict[tuple[int, int], int] = {}
+        #: How often what was looked at.
+        self.counts = LookCounts()
         self._loose: set[int] = set()
-        self._looks: dict[int, int] = {}
         self._dropped: dict[int, CodeType] = {}
         # Whether the last look did not come to its end.
         self._has_missed = False
@@ -245,14 +198,15 @@ class LineWatch:
 
     def _look_at(self, frame: FrameType, line: int) -> None:
         code = frame.f_code
-        self._looks[id(code)] = self._looks.get(id(code), 0) + 1
+        self.counts.look(id(code))
         exact = (
             not self._has_missed
             and self._threads.were_silent(sees_all=self._tool is not None)
             and id(code) not in self._loose
         )
         self._has_missed = True
-        self._look(frame, line, exact=exact)
+        if self._look(frame, line, exact=exact):
+            self.counts.find(id(code))
         self._has_missed = False
 
     def _is_others(self, error: BaseException) -> bool:
@@ -282,8 +236,7 @@ class LineWatch:
         code = id(frame.f_code)
         before, self._lines[id(frame)] = self._lines.get(id(frame), 0), line
         self._look_at(frame, before)
-        times = self._times[code, line] = self._times.get((code, line), 0) + 1
-        if times < _OFTEN:
+        if self.counts.pass_line(code, line):
             return True
         self._loose.add(code)
         return False
@@ -292,7 +245,7 @@ class LineWatch:
         self._look_at(frame, self._lines.pop(id(frame), 0))
         # Not in the middle: who saw it make a change has to see it take that back.
         code = frame.f_code
-        if self._looks[id(code)] >= _TOO_OFTEN:
+        if not self.counts.wants(id(code)):
             self._drop(code)
 
     # sys.monitoring. In each callback: without a call where there may be no room for one; a bare `raise` adds
@@ -434,7 +387,7 @@ class LineWatch:
             if id(frame.f_code) in self._dropped:
                 return None
             if event == "line":
-                if self._times.get((id(frame.f_code), frame.f_lineno), 0) < _OFTEN:
+                if self.counts.wants_line(id(frame.f_code), frame.f_lineno):
                     self._line(frame, frame.f_lineno)
             elif event == "return":
                 self._end(frame)

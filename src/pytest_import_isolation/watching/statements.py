@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.frames import CO_OPTIMIZED, is_machinery
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.state.differences import Lists, items_in, items_of
 from pytest_import_isolation.state.entries import Entries
@@ -71,6 +71,8 @@ class Statements:
         self._by: dict[tuple[str, Any], tuple[int, Trail]] = {}
         # By its key, an entry that a statement took out: what knows the object, and who had entered it.
         self._gone: dict[Any, tuple[Callable[[object], bool], Trail]] = {}
+        # By its key, an entry that was taken out since the last boundary: what knows the object, and who did.
+        self._removed: dict[str, tuple[Callable[[object], bool], Trail]] = {}
         self._table: object = None
         self._entries = Entries({})
         # Whether a statement changed something since the last call of synchronize().
@@ -110,6 +112,24 @@ class Statements:
         known, trail = self._by.get(("entry", name), (0, None))
         return trail if known == id(ABSENT) else None
 
+    def find_exchange(self, change: SingleChange) -> Trail | None:
+        """Return the statement that took out what was an entry before, since the last boundary.
+
+        Who put something else into its place was not seen then: an import executes a second copy anywhere.
+        """
+        if change.what != "entry" or type(change.key) is not str or change.before is ABSENT:
+            return None
+        if file_of(change.after) is None:
+            return None  # nothing that was executed, but a fake: somebody's own doing
+        removed = self._removed.get(change.key)
+        return removed[1] if removed is not None and removed[0](change.before) else None
+
+    def begin_anew(self, *, is_same: bool = False) -> None:
+        """Take what is there now as the state of a boundary; see :meth:`synchronize`."""
+        self._removed.clear()
+        self._watch.counts.begin_anew()
+        self.synchronize(is_same=is_same)
+
     def synchronize(self, *, is_same: bool = False) -> None:
         """Take what is there now as nobody's statement.
 
@@ -139,9 +159,9 @@ class Statements:
         except Exception:  # a test may have left anything
             return False
 
-    def _look(self, frame: FrameType, line: int, *, exact: bool) -> None:
+    def _look(self, frame: FrameType, line: int, *, exact: bool) -> bool:
         if self._looks_same():
-            return
+            return False
         entries = Entries.of(getattr(sys, "modules", None), self._entries)  # held until they are taken over
         changes = self._changes(entries)
         frame, line, is_certain = self._watch.certain(frame, line)
@@ -156,12 +176,15 @@ class Statements:
             trail = trail._replace(steps=seen or trail.steps)
             for change in changes if seen else ():
                 self._by[change.place] = (_identity(change), self._earlier(change) or trail)
+                if change.what == "entry" and type(change.key) is str:
+                    self._note_removal(change, trail)
                 if change.what == "entry" and type(change.key) is str and "." in change.key:
                     # Attributes are not looked at by themselves; here one failed to follow its entry.
                     bound = bound_value(change.key)
                     if bound is not change.after:
                         self._by["attribute", change.key] = (id(bound), trail)
             self._on_change(changes, trail)
+        return bool(changes)
 
     def _seen(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """Return the statements that called code which has only begun, up to the first that is watched.
@@ -171,6 +194,12 @@ class Statements:
         while steps and not self._watch.files.get(steps[-1].file):
             steps = steps[:-1]
         return steps
+
+    def _note_removal(self, change: SingleChange, trail: Trail) -> None:
+        if change.after is ABSENT:
+            self._removed.setdefault(change.key, (_recognizer(change.before), trail))
+        elif (removed := self._removed.get(change.key)) is not None and removed[0](change.after):
+            del self._removed[change.key]  # it is back
 
     def _earlier(self, change: SingleChange) -> Trail | None:
         """Return the statement that entered a module which comes back, as when a table is filled again."""
