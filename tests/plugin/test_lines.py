@@ -559,7 +559,7 @@ def test_who_throws_out_the_first_copy_is_named_for_the_second_one(suite: Suite)
     assert {leak["polluter"]["phase"] for leak in copies} == {"setup"}
 
 
-def test_a_fixture_that_changes_something_is_watched_in_each_of_many_tests(suite: Suite) -> None:
+def test_a_fixture_that_changes_something_is_watched_in_many_tests(suite: Suite) -> None:
     run = suite.run(_CLEANING)
     leak = run.leak("removed", "wave")
     assert leak["polluter"] == {"nodeid": "test_it.py::test_polluter", "phase": "teardown"}
