@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.conftest import TAKES_LONG
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Suite
@@ -277,3 +278,43 @@ def test_what_a_test_keeps_with_its_fake_in_the_config_keeps_no_module(suite: Su
         ini="pythonpath = .",
     )
     assert run.outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize("arguments", [(), pytest.param(("-n2",), marks=TAKES_LONG)])
+def test_what_a_hook_undoes_as_soon_as_a_file_is_collected_is_no_leak(
+    suite: Suite, arguments: tuple[str, ...]
+) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import sys
+
+                import json
+
+                def pytest_collectreport(report):
+                    sys.modules.pop("fake_one", None)
+                    sys.modules["json"] = json
+                    sys.modules.pop("real", None)
+                """,
+            "real.py": "",
+            "test_a.py": """
+                import json, sys
+                sys.modules["fake_one"] = sys.modules["json"] = object()
+                sys.modules["fake_two"] = object()
+                class TestIt:
+                    def test_a(self): assert "fake_one" not in sys.modules
+                """,
+            "test_b.py": """
+                import real
+                def test_b(): pass
+                """,
+        },
+        "--import-leak-fail",
+        *arguments,
+        plugins=("xdist",) if arguments else (),
+    )
+    assert run.outcomes == {"passed": 2}
+    assert {leak["name"] for leak in run.leaks if leak["kind"] == "fake-left"} == {"fake_two"}
+    assert not [leak for leak in run.leaks if leak["name"] == "json" and leak["severity"] != "info"]
+    # Who imports it again gets a second copy.
+    assert {leak["name"] for leak in run.leaks if leak["kind"] == "removed"} == {"real"}

@@ -28,6 +28,7 @@ from pytest_import_isolation.plugin.attribution import Attribution
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries, note_lines
 from pytest_import_isolation.plugin.restoring_fixtures import has_restoring_fixture
 from pytest_import_isolation.plugin.runner import Runner
+from pytest_import_isolation.plugin.undone_changes import UndoneChanges
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter
 from pytest_import_isolation.state.differences import Difference
 from pytest_import_isolation.state.origins import Origins
@@ -86,6 +87,8 @@ class Boundaries:
         self._imported_inside: set[str] = set()
         #: Takes the leaks.
         self.found = leak_watch.found
+        #: Knows which of them were undone at once.
+        self.undone = UndoneChanges()
         #: Records what asked for fakes.
         self.tainted = leak_watch.tainted
         #: Knows who made a change.
@@ -113,7 +116,6 @@ class Boundaries:
             explained: changes that somebody else answers for; these do not count.
             taken_away: entries that somebody else brought and took away, which counts if it is an eviction.
         """
-        self._collected = None
         if self.test is None:
             self.look_closer()
             self.contents.cut(polluter, worst)
@@ -122,7 +124,8 @@ class Boundaries:
         # Nothing here may hold what has left sys.modules: what nobody else holds is not evicted but gone.
         self._leak_watch.statements.synchronize()
         difference = self.base.differences(is_own_finder)
-        changes = list(single_changes(difference))
+        changes = self._remaining(single_changes(difference), polluter)
+        self._collected = None
         # What was asked for since the last boundary is looked for anyway.
         asked = {*islice(self._log.importers, self._asked, None)} if taken_away else ()
         if difference or self.has_imports or self.tainted.has_ended:
@@ -147,6 +150,13 @@ class Boundaries:
             self._leak_watch.note_taken_away(taken_away, polluter)
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
+
+    def _remaining(self, changes: Iterator[SingleChange], polluter: Polluter) -> list[SingleChange]:
+        """Leave out what undoes at once, by a hook of the suite, what was found before."""
+        remaining = self.undone.remaining(changes) if polluter.phase == "session" else [*changes]
+        if self._collected != _whole(polluter):  # else it is a class of the same file
+            self.undone.begin_anew()
+        return remaining
 
     def cut_between(self, explained: Collection[SingleChange] = ()) -> None:
         """Judge what pytest and its plugins did between two files or tests; see :meth:`cut`."""
@@ -204,6 +214,7 @@ class Boundaries:
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
                     is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
+                    self.undone.note(change, leak, len(self.found.leaks))
                     self.found.record(leak, WARNING if is_by_hook else worst, compared)
         for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
             by = polluter._replace(phase=phase)

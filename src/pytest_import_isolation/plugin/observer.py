@@ -313,6 +313,7 @@ class Observer:
             for number, leak in enumerate(self.boundaries.found.with_exposures())
             if (leak.severity != INFO or top_level(leak.name) != _OWN)
             and (leak.severity == ERROR or number not in excused)
+            and (leak.exposed or number not in self.boundaries.undone.numbers)
             and (number not in taken_back or any(met.outcome != "passed" for met in leak.exposed))
         )
         report = Report(leaks, complete=not self._interrupted)
