@@ -67,6 +67,20 @@ def test_what_a_hook_of_a_conftest_or_plugin_changes_for_a_test_or_file_is_a_war
     assert run.status == 0 or places is not _PHASES
 
 
+@pytest.mark.parametrize("mode", ["file", "test"])
+def test_what_a_hook_changes_is_a_warning_where_it_is_undone_too(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {"conftest.py": _PLANTING, "test_a.py": _ALL, "test_b.py": _ALL},
+        f"--isolate-imports={mode}",
+        "--import-leak-fail",
+    )
+    assert run.outcomes == {"passed": 2}
+    of_tests = [leak for leak in run.leaks if leak["name"] in ("at_setup", "at_call") and leak["contained"]]
+    assert of_tests
+    assert {leak["severity"] for leak in of_tests} == {"warning"}
+    assert run.status == 0
+
+
 def test_what_a_function_of_a_conftest_does_for_a_test_is_the_test_s(suite: Suite) -> None:
     run = suite.run(
         {

@@ -213,9 +213,8 @@ class Boundaries:
                 compared = self.originals.compared(change)
                 leak = self._judge.leak(compared, by)
                 if leak is not None:
-                    is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
                     self.undone.note(change, leak, len(self.found.leaks))
-                    self.found.record(leak, WARNING if is_by_hook else worst, compared)
+                    self.found.record(leak, self._worst_of(leak, cause, worst), compared)
         for phase, names, reloads in self.attribution.by_phase(polluter.phase, self._asked):
             by = polluter._replace(phase=phase)
             self._judge_evictions(names, by, worst)
@@ -226,6 +225,11 @@ class Boundaries:
         for leak in self._twice_loaded.leaks(loaded):
             self.found.record(leak, worst)
         self.tainted.record(lambda change: self.attribution.polluter_of(change, polluter), worst)
+
+    def _worst_of(self, leak: Leak, cause: SingleChange, worst: str) -> str:
+        """Return the highest severity that a leak can have: what a hook does is no error."""
+        is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
+        return WARNING if is_by_hook else worst
 
     def _polluter_of(self, change: SingleChange, cause: SingleChange, polluter: Polluter) -> Polluter:
         """Return who made a change; a hook of a conftest or plugin answers for all but what it imports."""
@@ -275,7 +279,8 @@ class Boundaries:
             if not self._runner.is_own(change):
                 leak = self._judge.leak(change, self._polluter_of(change, cause, polluter))
                 if leak is not None and leak.severity != INFO:
-                    self.found.leaks.append(self.found.capped(leak)._replace(contained=True))
+                    capped = self.found.capped(leak, self._worst_of(leak, cause, ERROR))
+                    self.found.leaks.append(capped._replace(contained=True))
                 elif leak is not None and self._is_first_of_all(leak):
                     self._imported_inside.add(leak.name)
                     self.found.leaks.append(leak)
