@@ -134,16 +134,9 @@ def _made(name: str, kept: _Kept) -> tuple[ModuleType, Any]:
     return module, spec
 
 
-def _execute(code: CodeType, space: dict[str, object]) -> None:
-    exec(code, space)
-
-
-_execute.__code__ = _execute.__code__.replace(co_filename=_EXECUTOR[0], co_name=_EXECUTOR[1])
-
-
 def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Callable[..., Any]:
     """Return what stands in the place of importlib's function; its steps are those of importlib."""
-    known, make, execute = imports.known, _made, _execute
+    known, make = imports.known, _made
 
     def _find_and_load(name: str, import_: Callable[..., Any], **options: Any) -> Any:
         # Python 3.15 gives one for a lazy import.
@@ -159,7 +152,7 @@ def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Call
         try:
             sys.modules[name] = made
             try:
-                execute(kept.code, made.__dict__)
+                exec(kept.code, made.__dict__)
             except BaseException:
                 sys.modules.pop(name, None)
                 raise
@@ -177,5 +170,5 @@ def _replacement(imports: RepeatedImports, original: Callable[..., Any]) -> Call
         # Of an entry that says that there is no such module, importlib tells.
         return original(name, import_) if module is None else module
 
-    _find_and_load.__code__ = _find_and_load.__code__.replace(co_filename=_EXECUTOR[0])
+    _find_and_load.__code__ = _find_and_load.__code__.replace(co_filename=_EXECUTOR[0], co_name=_EXECUTOR[1])
     return _find_and_load
