@@ -992,3 +992,93 @@ def test_the_import_function_of_a_fixture_is_there_until_its_teardown(
     assert run.outcomes == {"passed": 4}
     assert run.kinds == [] if undoes else {kind for kind, _ in run.kinds} <= {"rebound"}
     assert not undoes or "builtins.__import__" not in run.output
+
+
+_CHANGES_BY_PATCHER = """
+    import sys, types, pytest
+    {patcher}
+    @pytest.fixture(scope="{scope}", params={params})
+    def changed({asked}request):
+        patch = {patch}
+        fake = types.ModuleType("plum")
+        fake.number = request.param
+        patch.setitem(sys.modules, "plum", fake)
+        patch.setattr("app.answer", request.param)
+        patch.syspath_prepend(f"nowhere_{{request.param}}")
+"""
+_PATCHER = """
+    @pytest.fixture(scope="{scope}")
+    def patcher():
+        with pytest.MonkeyPatch.context() as patch:
+            yield patch
+"""
+
+
+def _of_patcher(scope: str, *, patcher_scope: str = "", params: str = "[1]", by_request: bool = False) -> str:
+    return _CHANGES_BY_PATCHER.format(
+        patcher=_PATCHER.format(scope=patcher_scope or scope),
+        scope=scope,
+        params=params,
+        asked="" if by_request else "patcher, ",
+        patch='request.getfixturevalue("patcher")' if by_request else "patcher",
+    )
+
+
+_USES_CHANGED = """
+    class TestIt:
+        def test_one(self, changed):
+            import app, plum
+            assert app.answer == plum.number
+        def test_two(self, changed):
+            import app, plum
+            assert app.answer == plum.number
+"""
+_FINDS_NOTHING = """
+    import sys, app
+
+    def test_last():
+        assert app.answer == 42 and "plum" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+@pytest.mark.parametrize(
+    "conftest",
+    [
+        pytest.param(_of_patcher("class"), id="class"),
+        pytest.param(_of_patcher("module"), id="module"),
+        pytest.param(_of_patcher("module", by_request=True), id="asked-for-by-request"),
+        pytest.param(_of_patcher("module", params="[1, 2, 3]"), id="parametrized"),
+    ],
+)
+def test_what_a_fixture_changes_through_another_one_that_takes_it_back_is_no_leak(
+    suite: Suite, conftest: str, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "app.py": "answer = 42",
+            "conftest.py": conftest,
+            "test_it.py": _USES_CHANGED,
+            "test_other.py": _FINDS_NOTHING,
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert set(run.outcomes) == {"passed"}
+    assert _blamed(run) == []
+
+
+def test_what_a_fixture_changes_through_one_that_lives_on_is_a_leak(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "app.py": "answer = 42",
+            "conftest.py": _of_patcher("module", patcher_scope="session"),
+            "test_it.py": _USES_CHANGED,
+            "test_other.py": _FINDS_NOTHING,
+        }
+    )
+    assert run.outcomes == {"passed": 2, "failed": 1}
+    assert {(kind, name, phase) for kind, name, _, phase in _blamed(run)} == {
+        ("attribute-left", "app.answer", "setup"),
+        ("fake-left", "plum", "setup"),
+        ("path-added", "nowhere_1", "setup"),
+    }

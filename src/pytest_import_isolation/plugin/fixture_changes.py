@@ -6,6 +6,7 @@ The setups of xunit and unittest, such as ``setUpClass``, are such fixtures, too
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,6 +89,7 @@ class FixtureChanges:
         isolates: bool,
     ) -> None:
         self._isolates = isolates
+        self._taken_back = contents.of_fixtures.taken_back
         self._runner = runner
         self._contents = contents
         self._originals = originals
@@ -99,6 +101,8 @@ class FixtureChanges:
         self._living: dict[int, tuple[pytest.FixtureDef[Any], _Living]] = {}
         # What such fixtures changed and undid during the running test.
         self._ended: list[SingleChange] = []
+        # What was told of the fixture that ended last, by the kinds and names of the leaks.
+        self._told: dict[tuple[str, str], list[SingleChange]] = {}
         #: The entries that such fixtures brought and took away again during the running test.
         self.taken_away: list[str] = []
 
@@ -211,17 +215,33 @@ class FixtureChanges:
         _, living = self._living.pop(id(fixturedef), (None, None))
         if living is None:
             return
+        self._told.clear()
         first = len(self._found.leaks)
         if living.fakes is not None:
             self._tainted.end_fixture(living.fakes)
         self._report_left(living, ends_with_file(fixturedef))
         if self._isolates and ends_with_file(fixturedef):
             self._found.contain(first)
+        self._wait(first, fixturedef, living.before)
+
+    def _wait(self, first: int, fixturedef: pytest.FixtureDef[Any], before: ImportState) -> None:
+        """Wait for another fixture that takes back what one has left.
+
+        Args:
+            first: the number of the first leak that was recorded for the one.
+            fixturedef: the one.
+            before: what there was before its setup.
+        """
+        for number in range(first, len(self._found.leaks)):
+            leak = self._found.leaks[number]
+            for change in self._told.get((leak.kind, leak.name), ()):
+                self._taken_back.note(number, fixturedef, partial(_is_back, change, before))
 
     def end_rest(self) -> None:
         """Report what fixtures left that pytest does not tear down, after a teardown raised SystemExit."""
         for fixturedef, _ in [*self._living.values()][::-1]:
             self.pytest_fixture_post_finalizer(fixturedef)
+        self._taken_back.look()
 
     def _report_left(self, living: _Living, is_of_file: bool) -> None:
         torn: list[SingleChange] = []
@@ -284,3 +304,10 @@ class FixtureChanges:
         if leak is not None:
             users = None if living.decider is None or living.fakes is None else living.fakes.users
             self._found.record_lasting(leak, change, users, ends_with_file=is_of_file)
+            self._told.setdefault((leak.kind, leak.name), []).append(change)
+
+
+def _is_back(change: SingleChange, before: ImportState) -> bool:
+    """Tell whether what was changed is as it was in a state before that."""
+    now = single_changes(before.differences(is_own_finder))
+    return not any(change.place == other.place for other in now)

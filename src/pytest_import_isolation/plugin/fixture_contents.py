@@ -16,9 +16,11 @@ from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.leaks.found_leaks import FoundLeaks
 from pytest_import_isolation.leaks.module_contents import ContentLeaks
 from pytest_import_isolation.leaks.patched_imports import PatchedImports
+from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.plugin.fixture_reloads import FixtureReloads
 from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
+from pytest_import_isolation.plugin.taken_back import TakenBack
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.watching.import_log import Reload
 
@@ -57,6 +59,8 @@ class FixtureContents:
         *,
         is_undone: bool,
     ) -> None:
+        #: Knows what others took back that they had asked for.
+        self.taken_back = TakenBack(found)
         self._leaks = leaks
         self._found = found
         self._patched = patched
@@ -121,7 +125,7 @@ class FixtureContents:
         again = {"setup": reloaded, "teardown": self._reloaded_among(torn)}
         for phase, left in _left(written, torn).items():
             polluter = Polluter(nodeid, phase)
-            if left and nodeid and self._end_left(polluter, left, again[phase], ends_with_file):
+            if left and nodeid and self._end_left(polluter, left, again[phase], fixturedef):
                 torn = CONTENTS.changes(before)
         undoes = self._is_undone and not ends_with_file
         if self.reloads.finish(fixturedef, then.reloads, ends_with_file=ends_with_file, undoes=undoes):
@@ -136,17 +140,29 @@ class FixtureContents:
         polluter: Polluter,
         left: list[ContentChange],
         reloaded: Collection[Space],
-        ends_with_file: bool,
+        fixturedef: pytest.FixtureDef[Any],
     ) -> bool:
         """Record what a fixture left; undo it if no file that is isolated ends with it, and tell if so."""
+        lasts_for_file = ends_with_file(fixturedef)
         findings = Findings(written=tuple(self._of_tests(left, polluter)))
         told = tuple(change for change in findings.written if change.space not in reloaded)
         for found in self._leaks.leaks(Findings(written=told), lambda change: polluter, by_fixture=True):
-            self._found.record_contents(found, contained=self._is_undone, ends_with_file=ends_with_file)
-        if not self._is_undone or ends_with_file:
+            number = len(self._found.leaks)
+            self._found.record_contents(found, contained=self._is_undone, ends_with_file=lasts_for_file)
+            if number < len(self._found.leaks) and (lasts_for_file or not self._is_undone):
+                names = found.watched.names
+                its = [one for one in told if one.space.home == found.watched.name and one.name in names]
+                self.taken_back.note(number, fixturedef, partial(_are_back, its))
+        if not self._is_undone or lasts_for_file:
             return False
         undo_all(findings)
         return True
+
+
+def _are_back(changes: Iterable[ContentChange]) -> bool:
+    """Tell whether what was written to is as it was before, or gone itself."""
+    now = [(one, one.space.dictionary) for one in changes]
+    return all(space is None or one._replace(after=space.get(one.name, ABSENT)).is_none for one, space in now)
 
 
 def _left(written: list[ContentChange], torn: list[ContentChange]) -> dict[str, list[ContentChange]]:

@@ -103,6 +103,8 @@ class Observer:
         config.pluginmanager.register(self._sections, "import-leak-sections")
         watch.statements.start()
         config.pluginmanager.register(fixture_changes, "import-leaks-of-fixtures")
+        taken_back = self.boundaries.contents.of_fixtures.taken_back
+        config.pluginmanager.register(taken_back, "import-leaks-taken-back")
 
     def _place_in_test(self, name: str) -> tuple[str, int] | None:
         """Return where the running test, or file, says the name of a module, or else where it begins."""
@@ -307,13 +309,15 @@ class Observer:
             self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
         # Nobody asks who imported this plugin.
         excused = self.boundaries.contents.excused
-        taken_back = self.boundaries.contents.of_fixtures.reloads.taken_back
+        of_fixtures = self.boundaries.contents.of_fixtures
+        taken_back = of_fixtures.reloads.taken_back
+        undone = self.boundaries.undone.numbers | of_fixtures.taken_back.numbers
         leaks = tuple(
             leak
             for number, leak in enumerate(self.boundaries.found.with_exposures())
             if (leak.severity != INFO or top_level(leak.name) != _OWN)
             and (leak.severity == ERROR or number not in excused)
-            and (leak.exposed or number not in self.boundaries.undone.numbers)
+            and (leak.exposed or number not in undone)
             and (number not in taken_back or any(met.outcome != "passed" for met in leak.exposed))
         )
         report = Report(leaks, complete=not self._interrupted)
