@@ -64,3 +64,17 @@ def test_the_section_of_a_failure_is_wrapped_and_coloured_on_the_terminal_only(s
     assert "boto: sys.modules['boto'] is a unittest.mock.MagicMock.\n" in junit.replace("&apos;", "'")
     assert "\x1b" not in junit
     assert "#x1B[36" not in junit
+
+
+def test_a_failure_at_the_statement_that_imports_what_was_changed_touches_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "plum.py": "number = 1",
+            "test_a.py": "import sys, types\ndef test(): sys.modules['plum'] = types.SimpleNamespace()\n",
+            # The error names no module: the fake has no name.
+            "test_b.py": "def test_imports():\n    from plum import number\n",
+        }
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "- import leaks: something imported here had been changed -" in run.output
+    assert "Neither the traceback nor the error touches" not in run.output
