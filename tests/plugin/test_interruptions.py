@@ -255,3 +255,8 @@ def test_a_module_that_ends_its_import_lets_other_plugins_begin_before_they_end(
     assert "INTERNALERROR" not in run.output
     assert "KeyError" not in run.output
     assert run.outcomes["passed"] == 1
+
+
+def test_a_run_that_ends_with_an_internal_error_is_not_complete(suite: Any) -> None:
+    run = suite.run({"test_a.py": "def test(): pass", "test_b.py": "import sys\nsys.exit(5)\n"})
+    assert run.report["complete"] is False

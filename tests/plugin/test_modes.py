@@ -373,3 +373,19 @@ def test_warnings_as_errors_and_python_development_mode(suite: Suite) -> None:
     )
     assert run.outcomes == {"passed": 5}
     assert "Warning" not in run.output
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test", "process"])
+def test_a_suite_of_text_files_can_do_without_pytests_collection_of_python_files(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "test_a.txt": ">>> import sys, types\n>>> sys.modules['plum'] = types.ModuleType('plum')\n",
+            "test_b.txt": ">>> 'plum' in __import__('sys').modules\nFalse\n",
+        },
+        *("-p", "no:python", f"--isolate-imports={mode}"),
+    )
+    assert run.outcomes == ({"passed": 1, "failed": 1} if mode == "off" else {"passed": 2})
+    (leak,) = run.leaks
+    assert (leak["kind"], leak["name"], leak["contained"]) == ("fake-left", "plum", mode != "off")

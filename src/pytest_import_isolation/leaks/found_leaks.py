@@ -263,15 +263,13 @@ class FoundLeaks:
         for unsaid in self._exposures.note_failure(nodeid, phase, failure):
             self._unsaid.update((number, nodeid) for number in unsaid.leaks)
         outcomes = self._exposures.outcomes
-        places = {holder.place for holder in failure.holders}
         return [
             Met(
                 leak,
                 self._shortened(exposure),
                 exposure.phase == "collect" and phase != "collect",
                 _state(leak, {holder.name: holder.space for holder in failure.holders}.items()),
-                # Not every error names what was imported, such as that of a fake without a name.
-                (exposure.file, exposure.line) in places or _is_touched(leak, touches),
+                failure.passes(exposure.file, exposure.line) or _is_touched(leak, touches),
                 sum(other == nodeid or outcomes.get(other) in FAILURES for other in {*watched.met, nodeid}),
                 self._lasting.get(number),
             )

@@ -52,6 +52,13 @@ class Failure(NamedTuple):
     #: The frames of its traceback.
     frames: Sequence[FrameType] = ()
 
+    def passes(self, file: str, line: int) -> bool:
+        """Tell whether its traceback passes a line, such as one that imports something.
+
+        Not every error names what was imported, such as that of a fake without a name.
+        """
+        return any(holder.place == (file, line) for holder in self.holders)
+
 
 class WatchedFunction(WatchedContents):
     """A function that was left in the place of ``builtins.__import__``: every import calls it.

@@ -289,6 +289,10 @@ class Observer:
         """Remember that the user, or pytest.exit(), ended the run; errors at collection do not count."""
         self._interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
 
+    def pytest_internalerror(self) -> None:
+        """Remember that the run ended early, as with a file that calls sys.exit() when it is imported."""
+        self._interrupted = True
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Judge the rest, and hand the report over before the terminal's summary."""

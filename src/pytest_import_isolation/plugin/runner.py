@@ -37,7 +37,7 @@ class Runner:
         # asked for again.
         self._plugins: frozenset[int] | None = None
         self._plugin_modules: frozenset[str] | None = None
-        self._patterns = tuple(config.getini("python_files"))
+        self._patterns = _test_files(config)
         # Hooks and fixtures keep there what they make once for all tests.
         origins.holders["config"] = vars(config)
         origins.holders["config.stash"] = {"values": getattr(config.stash, "_storage", {})}  # private
@@ -139,3 +139,11 @@ class Runner:
             return True  # pytest itself takes one conftest out before it imports another of that name
         space = namespace(change.after) or {}
         return change.key == "__main__" or is_pytest_filler(space) or self.is_test_file(change.after)
+
+
+def _test_files(config: pytest.Config) -> tuple[str, ...]:
+    """Return the patterns of the names of test files."""
+    try:
+        return tuple(config.getini("python_files"))
+    except ValueError:  # there are none with -p no:python, which leaves text files and those of plugins
+        return ()
