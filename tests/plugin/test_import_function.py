@@ -220,6 +220,23 @@ def test_a_module_that_got_all_it_asked_for_is_not(suite: Suite) -> None:
     assert suite.run({"feature.py": feature, "test_a.py": test, "test_b.py": victim}).kinds == []
 
 
+def test_nor_is_one_that_goes_on_without_what_is_not_installed(suite: Suite) -> None:
+    feature = """
+        try:
+            import xml.etree.cElementTree as tree
+        except ImportError:
+            import xml.etree.ElementTree as tree
+        try:
+            import gone_for_long as gone
+            from json import faster
+        except ImportError:
+            gone = None
+    """
+    victim = "def test_second():\n    import feature\n    assert feature.gone\n"
+    test = _FAKE + dedent(_REFUSING["monkeypatch"]).replace("feature.rgb_to_hsv is None", "feature.tree")
+    assert suite.run({"feature.py": feature, "test_a.py": test, "test_b.py": victim}).kinds == []
+
+
 def test_nor_is_one_that_goes_on_without_what_a_library_refuses(suite: Suite) -> None:
     library = _FAKE + "def use():\n    builtins.__import__ = fake\n"
     test = "import library\ndef test_first():\n    library.use()\n    import feature\n"

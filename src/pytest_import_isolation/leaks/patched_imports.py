@@ -20,6 +20,7 @@ from pytest_import_isolation.contents.spaces import Space
 from pytest_import_isolation.machinery.finders import import_function
 from pytest_import_isolation.machinery.modules import ABSENT, file_of, namespace, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.on_disk import lies_on_disk
 from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.belongings import homes_of
 from pytest_import_isolation.parking.ownership import refuses
@@ -226,9 +227,15 @@ def _was_refused(text: str, space: Mapping[str, object]) -> bool:
         return False
     for name, home, key in tried_imports(text, _package(space)):
         there = sys.modules.get(home, ABSENT)
-        if key and there is not ABSENT:
+        is_part = key and there is not ABSENT
+        if is_part:
             there = (namespace(there) or {}).get(key, ABSENT)
-        if there is ABSENT or space.get(name, ABSENT) is not there:
+        if there is ABSENT:
+            # What is not installed at all was not refused.
+            is_missed = lies_on_disk(f"{home}.{key}" if is_part else home)
+        else:
+            is_missed = space.get(name, ABSENT) is not there
+        if is_missed:
             return True
     return False
 

@@ -1,0 +1,48 @@
+"""Whether there is a file that an import would find, seen without asking any finder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import all_suffixes
+
+# By this name, which a test leaves alone that fakes the file system.
+from os import stat as _stat
+
+from pytest_import_isolation.machinery.modules import ABSENT, namespace
+
+
+def lies_on_disk(name: str) -> bool:
+    """Tell whether a module has a file or folder on the path, or in that of its package.
+
+    Args:
+        name: its name. If its package is not loaded, that of the package counts.
+    """
+    parent, _, last = name.rpartition(".")
+    above = sys.modules.get(parent, ABSENT) if parent else ABSENT
+    if parent and above is ABSENT:
+        return lies_on_disk(parent)
+    if name in sys.builtin_module_names:
+        return True
+    folders: object = (namespace(above) or {}).get("__path__") if parent else sys.path
+    # A _NamespacePath computes itself anew when it is iterated; its list does not.
+    folders = (namespace(folders) or {}).get("_path", folders)
+    if type(folders) is not list:
+        return False
+    return any(
+        _exists(path) for folder in folders if type(folder) is str for path in _candidates(folder, last)
+    )
+
+
+def _candidates(folder: str, last: str) -> Iterator[str]:
+    for suffix in ("", *all_suffixes()):
+        yield os.path.join(folder, last + suffix)
+
+
+def _exists(path: str) -> bool:
+    try:
+        _stat(path)
+    except (OSError, ValueError):
+        return False
+    return True
