@@ -303,10 +303,7 @@ def _leaves(block: Sequence[ast.stmt]) -> bool:
 
 def _leaving(node: ast.stmt) -> Iterator[ast.AST]:
     """Yield what decides whether a statement lets those behind it be executed."""
-    blocks = [
-        getattr(holder, "body", [])
-        for holder in (*getattr(node, "handlers", ()), *getattr(node, "cases", ()))
-    ]
+    blocks = [holder.body for part in _HOLDERS for holder in getattr(node, part, ())]
     if isinstance(node, ast.If):
         blocks += [node.body, node.orelse]
     if any(map(_leaves, blocks)):
