@@ -200,10 +200,11 @@ def test_no_module_is_kept_alive(shop: Any) -> None:
 
 @pytest.mark.usefixtures("with_and_without_versions")
 def test_no_class_of_a_module_that_is_gone_is_kept_alive(shop: Any) -> None:
-    other = sys.modules["cnt_other"] = ModuleType("cnt_other")
+    other: Any = ModuleType("cnt_other")
+    sys.modules["cnt_other"] = other
     exec("class Thing: pass\nclass Other(Thing):\n    def method(self): super().method()", vars(other))
     CONTENTS.take()
-    things = weakref.ref(other.Thing), weakref.ref(other.Other)  # type: ignore[attr-defined]
+    things = weakref.ref(other.Thing), weakref.ref(other.Other)
     del sys.modules["cnt_other"], other
     gc.collect()
     assert [thing() for thing in things] == [None, None]

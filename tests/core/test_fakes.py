@@ -328,7 +328,7 @@ def test_a_lazy_package_under_an_autospec_answers_from_real_modules(
 
 def test_who_imports_a_fake_waits_for_a_slow_answer_of_the_real_module(tree: Tree) -> None:
     lines = ["import fk_note, time", "def __getattr__(name):", "    fk_note.asked.append(name)"]
-    lines += ["    time.sleep(0.02)"] * 70
+    lines += ["    time.sleep(0.02)"] * 70  # more than a second in all: then waiting ended
     tree({"fk_note.py": "asked = []", "fk_slow.py": "\n".join([*lines, "    return 1"])})
     note = importlib.import_module("fk_note")
     answers: list[object] = []

@@ -11,6 +11,9 @@ from pytest_import_isolation.machinery import progress_lock
 from pytest_import_isolation.machinery.progress_lock import ProgressLock
 from pytest_import_isolation.machinery.threads import pause
 
+#: Lets a thread hold the lock while it does something.
+Hold = Callable[[Callable[[], object]], threading.Thread]
+
 
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> ProgressLock:
@@ -20,7 +23,7 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> ProgressLock:
 
 
 @pytest.fixture
-def held(lock: ProgressLock) -> Callable[[Callable[[], object]], threading.Thread]:
+def held(lock: ProgressLock) -> Hold:
     def hold(work: Callable[[], object]) -> threading.Thread:
         has_it = threading.Event()
 
@@ -37,9 +40,7 @@ def held(lock: ProgressLock) -> Callable[[Callable[[], object]], threading.Threa
     return hold
 
 
-def test_a_holder_that_gets_on_is_waited_for(
-    lock: ProgressLock, held: Callable[[Callable[[], object]], threading.Thread]
-) -> None:
+def test_a_holder_that_gets_on_is_waited_for(lock: ProgressLock, held: Hold) -> None:
     done: list[str] = []
     code = compile("pause(0.01)\n" * 100 + "done.append('done')", "work", "exec")
     thread = held(lambda: exec(code, {"pause": pause, "done": done}))
@@ -48,9 +49,7 @@ def test_a_holder_that_gets_on_is_waited_for(
     thread.join()
 
 
-def test_a_holder_that_waits_for_us_is_left_alone(
-    lock: ProgressLock, held: Callable[[Callable[[], object]], threading.Thread]
-) -> None:
+def test_a_holder_that_waits_for_us_is_left_alone(lock: ProgressLock, held: Hold) -> None:
     may_go = threading.Event()
     thread = held(may_go.wait)
     lock.wait()
@@ -62,7 +61,7 @@ def test_a_holder_that_waits_for_us_is_left_alone(
 
 def test_a_holder_that_looks_for_us_in_a_loop_is_left_alone_too(
     lock: ProgressLock,
-    held: Callable[[Callable[[], object]], threading.Thread],
+    held: Hold,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(progress_lock, "_LONGEST", 200)
@@ -75,9 +74,7 @@ def test_a_holder_that_looks_for_us_in_a_loop_is_left_alone_too(
     thread.join()
 
 
-def test_who_waits_is_told_and_who_holds_it_need_not_wait(
-    lock: ProgressLock, held: Callable[[Callable[[], object]], threading.Thread]
-) -> None:
+def test_who_waits_is_told_and_who_holds_it_need_not_wait(lock: ProgressLock, held: Hold) -> None:
     may_go = threading.Event()
     thread = held(may_go.wait)
     waiter = threading.Thread(target=lock.wait)

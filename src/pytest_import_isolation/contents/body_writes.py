@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
 from pytest_import_isolation.contents.changes import ContentChange
 from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.spaces import Space
+from pytest_import_isolation.machinery.functions import values_in_closure
 from pytest_import_isolation.machinery.modules import ABSENT, class_home, file_of, home_of, mro_of, namespace
 
 _Namespace = dict[str, Any]
@@ -113,8 +113,6 @@ def _held_by(value: object) -> Iterator[object]:
     """Yield what a function wraps or closes over, or the classes above a class."""
     if type(value) is FunctionType:
         yield (namespace(value) or {}).get("__wrapped__")
-        for cell in value.__closure__ or ():
-            with suppress(ValueError):  # the variable has no value yet
-                yield cell.cell_contents
+        yield from values_in_closure(value)
     elif issubclass(type(value), type):
         yield from mro_of(value)[1:]  # type: ignore[arg-type]

@@ -87,12 +87,11 @@ def taken_at_import(source: str, package: str) -> Taken:
     all_from: list[str] = []
     for node in () if tree is None else _running(tree):
         if isinstance(node, ast.ImportFrom):
-            module = _absolute(node.module or "", node.level, package)
-            for alias in node.names:
-                if alias.name == "*":
+            for name, module, key in _names_from(node, package):
+                if key == "*":
                     all_from.append(module)
                 else:
-                    imported[alias.asname or alias.name] = module, alias.name
+                    imported[name] = module, key
         bound += _bound(node)
     read: set[tuple[str, ...]] = set()
     for node in () if tree is None else walk(tree):
@@ -123,14 +122,19 @@ def tried_imports(source: str, package: str) -> Iterator[tuple[str, str, str]]:
                     top = name.partition(".")[0]
                     yield (alias, name, "") if alias else (top, top, "")
             elif isinstance(node, ast.ImportFrom):
-                module = _absolute(node.module or "", node.level, package)
-                for one in node.names:
-                    yield one.asname or one.name, module, one.name
+                yield from _names_from(node, package)
 
 
 def _running_in(body: list[ast.stmt]) -> Iterator[ast.AST]:
     for statement in body:
         yield from _running(statement)
+
+
+def _names_from(node: ast.ImportFrom, package: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the names that a statement binds, with the modules and the names there that they stand for."""
+    module = _absolute(node.module or "", node.level, package)
+    for alias in node.names:
+        yield alias.asname or alias.name, module, alias.name
 
 
 def _absolute(name: str, level: int, package: str) -> str:

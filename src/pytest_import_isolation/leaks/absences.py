@@ -14,8 +14,8 @@ from types import CodeType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of, failed_statements
-from pytest_import_isolation.leaks.table_reads import TableReads, codes_in, is_listing, texts_in
-from pytest_import_isolation.machinery.functions import function_in
+from pytest_import_isolation.leaks.table_reads import TableReads, is_listing, texts_in
+from pytest_import_isolation.machinery.functions import codes_in, function_in
 from pytest_import_isolation.machinery.modules import ABSENT, ancestors
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
 from pytest_import_isolation.machinery.regexes import regex
@@ -33,7 +33,7 @@ _PRESENT: Final = frozenset(
 )
 #: How pytest and unittest begin to tell of a name that is there.
 _FOUND: Final = regex(r"(?:assert )?'([\w.]+)' (?:not in|unexpectedly found in) ")
-_args_of: Final = BaseException.args.__get__  # type: ignore[attr-defined]
+_args_of: Final = BaseException.__dict__["args"].__get__
 _mro_of_type: Final = type.__dict__["__mro__"].__get__
 _module_of_type: Final = type.__dict__["__module__"].__get__
 _LIKE_ASSERT_IN: Final = frozenset(("assertIn", "assertIsNotNone", "assertHasAttr", "assert_in"))

@@ -88,7 +88,7 @@ class _SourceText:
     def __init__(self, tree: ast.Module) -> None:
         self._all = list(walk(tree))
         #: The statements that can write, and decorators, in the order of the text.
-        self.nodes = list(_statements(self._all))
+        self.nodes = _statements(self._all)
         #: All texts that it says.
         self.says = {value for node in self._all if (value := _text_of(node)) is not None}
         self._writes: dict[str, list[_Node]] = {}
@@ -137,15 +137,15 @@ def _read(source: str) -> _SourceText | None:
     return None if tree is None else _SourceText(tree)
 
 
-def _statements(tree: Iterable[ast.AST]) -> Iterator[_Node]:
-    """Yield the statements that can write, and decorators, in the order of the text."""
+def _statements(tree: Iterable[ast.AST]) -> list[_Node]:
+    """Return the statements that can write, and decorators, in the order of the text."""
     nodes: list[_Node] = []
     for node in tree:
         if isinstance(node, _DEFINITIONS):
             nodes += node.decorator_list
         elif isinstance(node, _WRITING):
             nodes.append(node)
-    return iter(sorted(nodes, key=lambda node: node.lineno))
+    return sorted(nodes, key=lambda node: node.lineno)
 
 
 def _binds(node: _Node, child: str) -> bool:
@@ -166,11 +166,8 @@ def _binds(node: _Node, child: str) -> bool:
 
 
 def _is_text_of(node: ast.AST, child: str) -> bool:
-    return (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and node.value.rpartition(".")[2] == child
-    )
+    text = _text_of(node)
+    return text is not None and text.rpartition(".")[2] == child
 
 
 def _says_a_key(node: _Node) -> bool:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise, takewhile
 from operator import is_not
-from types import CodeType
 from typing import Final
 
 from pytest_import_isolation.leaks.failed_statements import FailedStatement, attribute_of
-from pytest_import_isolation.machinery.functions import function_in
+from pytest_import_isolation.machinery.functions import codes_in, function_in
 from pytest_import_isolation.machinery.modules import ABSENT, namespace
 from pytest_import_isolation.machinery.syntax import called, owner_of_namespace, walk
 
@@ -211,14 +210,6 @@ def _is_reader(value: object, known: dict[int, bool], owner: object = ABSENT, de
             _is_reader(one, known, owner, depth + 1) for one in values
         )
     return known[id(function)]
-
-
-def codes_in(code: CodeType) -> Iterator[CodeType]:
-    """Yield some code, and that of the functions and generator expressions in it."""
-    yield code
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            yield from codes_in(constant)
 
 
 def is_listing(value: object) -> bool:

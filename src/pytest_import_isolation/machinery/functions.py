@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType
+from collections.abc import Iterator
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import is_instance_of_one, namespace
@@ -16,6 +17,23 @@ def function_of(value: object) -> FunctionType | None:
     if type(value) is MethodType:
         value = value.__func__
     return value if type(value) is FunctionType else None
+
+
+def values_in_closure(function: Any) -> Iterator[object]:
+    """Yield what a function holds of those around it: a decorator need not say what it wraps."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # the variable has no value yet
+            continue
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Yield some code, and that of the functions and generator expressions in it."""
+    yield code
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            yield from codes_in(constant)
 
 
 def function_in(value: Any) -> FunctionType | None:

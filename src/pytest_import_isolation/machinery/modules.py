@@ -301,7 +301,12 @@ def location_in(spec: object) -> object:
     origin = spec_value(spec, "origin")
     if type(origin) is str and origin != "namespace":
         return origin
-    folders = spec_value(spec, "submodule_search_locations")
+    folders = folders_in(spec_value(spec, "submodule_search_locations"))
+    return None if folders is None else tuple(folders)
+
+
+def folders_in(path: object) -> list[str] | None:
+    """Return the folders of a path on which modules are looked for, or None for what is no list."""
     # A _NamespacePath computes itself anew when it is iterated; its list does not.
-    folders = (namespace(folders) or {}).get("_path", folders)
-    return tuple(each for each in folders if type(each) is str) if type(folders) is list else None
+    folders: Any = (namespace(path) or {}).get("_path", path)
+    return [each for each in folders if type(each) is str] if type(folders) is list else None

@@ -10,7 +10,7 @@ from importlib.machinery import all_suffixes
 # By this name, which a test leaves alone that fakes the file system.
 from os import stat as _stat
 
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import ABSENT, folders_in, namespace
 
 
 def lies_on_disk(name: str) -> bool:
@@ -25,14 +25,8 @@ def lies_on_disk(name: str) -> bool:
         return lies_on_disk(parent)
     if name in sys.builtin_module_names:
         return True
-    folders: object = (namespace(above) or {}).get("__path__") if parent else sys.path
-    # A _NamespacePath computes itself anew when it is iterated; its list does not.
-    folders = (namespace(folders) or {}).get("_path", folders)
-    if type(folders) is not list:
-        return False
-    return any(
-        _exists(path) for folder in folders if type(folder) is str for path in _candidates(folder, last)
-    )
+    folders = folders_in((namespace(above) or {}).get("__path__") if parent else sys.path)
+    return any(_exists(path) for folder in folders or () for path in _candidates(folder, last))
 
 
 def _candidates(folder: str, last: str) -> Iterator[str]:

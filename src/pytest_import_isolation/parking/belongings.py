@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from pytest_import_isolation.machinery.functions import values_in_closure
 from pytest_import_isolation.machinery.modules import (
     class_home,
     class_qualname,
@@ -103,11 +104,7 @@ def _parts(part: Any) -> Iterator[object]:
     kind = type(part)
     if kind is FunctionType:
         yield (namespace(part) or {}).get("__wrapped__")
-        for cell in part.__closure__ or ():
-            try:
-                yield cell.cell_contents
-            except ValueError:  # it is empty yet
-                continue
+        yield from values_in_closure(part)
         yield from part.__defaults__ or ()
     elif kind is MethodType:
         yield part.__self__

@@ -18,6 +18,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import class_of
+from pytest_import_isolation.machinery.functions import codes_in, values_in_closure
 from pytest_import_isolation.machinery.modules import ABSENT, class_namespace, file_of, namespace, top_level
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
@@ -252,7 +253,7 @@ class Ownership:
             if self._can(module, "path") and any(
                 entry in part.co_consts and _names(part, "path")
                 for code in _codes(namespace(module) or {})
-                for part in _parts(code)
+                for part in codes_in(code)
             ):
                 return name
         return None
@@ -305,7 +306,7 @@ class Ownership:
             if top_level(other) != top_level(name) and self._can(sys.modules.get(other), list_name)
         }
         codes = _codes(namespace(sys.modules.get(name)) or {}) if able else ()
-        return any(not able.isdisjoint(part.co_names) for code in codes for part in _parts(code))
+        return any(not able.isdisjoint(part.co_names) for code in codes for part in codes_in(code))
 
     def _can(self, module: object, list_name: str) -> bool:
         known = self._able.get((id(module), list_name))
@@ -361,7 +362,7 @@ def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
         if kind is FunctionType:
             yield value.__code__  # type: ignore[attr-defined]
             waiting.append((namespace(value) or {}).get("__wrapped__"))
-            waiting += _decorated(value)
+            waiting += (held for held in values_in_closure(value) if type(held) is FunctionType)
         elif kind is staticmethod or kind is classmethod:
             waiting.append(value.__func__)  # type: ignore[attr-defined]
         elif kind is property:
@@ -386,23 +387,12 @@ def _functions_of(value: object) -> Iterator[object]:
                 yield each.__func__
 
 
-def _decorated(function: Any) -> Iterator[object]:
-    """Yield the functions that a function holds: a decorator need not say what it wraps."""
-    for cell in function.__closure__ or ():
-        try:
-            held = cell.cell_contents
-        except ValueError:  # it is empty yet
-            continue
-        if type(held) is FunctionType:
-            yield held
-
-
 def _names(code: CodeType, list_name: str) -> bool:
     """Tell whether code, or code inside of it, names what is changed."""
     is_entry = list_name == "written entry"
     return any(
         words.issubset((*part.co_names, *_texts(part))) and (not is_entry or _writes(part))
-        for part in _parts(code)
+        for part in codes_in(code)
         for words in _WORDS["entry" if is_entry else list_name]
     )
 
@@ -414,11 +404,3 @@ def _writes(code: CodeType) -> bool:
 
 def _texts(code: CodeType) -> list[str]:
     return [constant for constant in code.co_consts if type(constant) is str]
-
-
-def _parts(code: CodeType) -> Iterator[CodeType]:
-    waiting = [code]
-    while waiting:
-        code = waiting.pop()
-        yield code
-        waiting += (constant for constant in code.co_consts if type(constant) is CodeType)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import Final
 
-from pytest_import_isolation.machinery.functions import function_of
+from pytest_import_isolation.machinery.functions import function_of, values_in_closure
 from pytest_import_isolation.state.origins import Origins
 
 #: How many functions are looked at; decorators wrap a few.
@@ -26,15 +25,5 @@ def users_file(function: object, origins: Origins) -> str | None:
             return file
         # Not every decorator says what it wraps, and all of them hold it.
         waiting.append(value.__dict__.get("__wrapped__"))
-        waiting += _held_by(value)
+        waiting += values_in_closure(value)
     return None
-
-
-def _held_by(function: FunctionType) -> list[object]:
-    held: list[object] = []
-    for cell in function.__closure__ or ():
-        try:
-            held.append(cell.cell_contents)
-        except ValueError:  # nothing is in it yet
-            continue
-    return held
