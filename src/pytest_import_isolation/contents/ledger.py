@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import chain, islice
+from itertools import chain, compress, islice, repeat
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
@@ -42,11 +42,13 @@ class Contents:
     """Knows what the namespaces hold. It is the process's, as ``sys.modules`` is, and on while it is used."""
 
     def __init__(self) -> None:
+        # One for all: each time that a method is asked for there is one object more.
+        self._on_death: Final = self._died
         self._watched = WatchedModules(lambda key: key in self._spaces or key in self._resting)
         # By the identity of a module: its own namespace, and those of its classes.
         self._spaces: dict[int, list[Space]] = {}
-        self._finder_classes = FinderClasses(self._died)
-        self._named = NamedSpaces(self._died, self._look_at_others)
+        self._finder_classes = FinderClasses(self._on_death)
+        self._named = NamedSpaces(self._on_death, self._look_at_others)
         # By the identity of a module that was loaded earlier and lives.
         self._resting: dict[int, Space] = {}
         self._state: State = {}
@@ -113,7 +115,7 @@ class Contents:
         for space in changed:
             found = self._spaces.get(id(space.owner()))
             if found is not None and found[0] is space:
-                classes = _classes(space, found[1:], self._died)
+                classes = _classes(space, found[1:], self._on_death)
                 _late([each for each in classes if each not in found])
                 if classes != found[1:]:
                     found[1:] = classes
@@ -244,7 +246,7 @@ class Contents:
             return None
         self._resting.pop(id(module), None)
         space.wake(dictionary)
-        return [space, *_classes(space, [], self._died)]
+        return [space, *_classes(space, [], self._on_death)]
 
     def _all_spaces(self) -> Iterator[Space]:
         # Of copies of the tables: other threads may import, which enters modules.
@@ -275,10 +277,10 @@ class Contents:
         if dictionary is None or is_initializing(module):
             return None
         try:
-            space = Space(name, name, module, dictionary, self._died)
+            space = Space(name, name, module, dictionary, self._on_death)
         except TypeError:  # nothing can refer to it weakly: it is no module
             return None
-        return [space, *_classes(space, [], self._died)]
+        return [space, *_classes(space, [], self._on_death)]
 
     def begin_anew(self) -> None:
         """Look at the modules that may be written to now: other test code runs from here on."""
@@ -364,29 +366,33 @@ def _classes(space: Space, known: list[Space], on_death: Callable[[Space], objec
     if dictionary is None or not Origins.usual().is_first_party(space.name, module):
         return []
     by_class = {id(old.owner()): old for old in known}
-    found: list[Space] = []
-    for path, cls in classes_in(space.name, dictionary):
-        old = by_class.get(id(cls)) or space_of_class(f"{space.name}.{path}", space.home, cls, on_death)
-        if old is not None:
-            found.append(old)
-    # Also what is no longer in the module: others may hold it.
-    return found + [old for old in known if old not in found and old.owner() is not None]
+    name, home = space.name, space.home
+    found = [
+        old
+        for path, cls in classes_in(name, dictionary)
+        if (old := by_class.get(id(cls)) or space_of_class(f"{name}.{path}", home, cls, on_death)) is not None
+    ]
+    if known:  # also what is no longer in the module: others may hold it
+        found += [old for old in known if old not in found and old.owner() is not None]
+    return found
 
 
 def classes_in(name: str, dictionary: dict[str, Any]) -> Iterator[tuple[str, type]]:
     """Yield the classes that a module defines and those that are defined in them, with their names in it."""
     seen: set[int] = set()
-    waiting = [("", dictionary)]
+    waiting = [("", dictionary.copy())]
     while waiting:
         above, holding = waiting.pop()
-        for key, value in list(holding.items()):
-            if issubclass(type(value), type) and class_home(value) == name and id(value) not in seen:
+        # At the speed of C: a namespace has many values, and few of them are classes.
+        values = holding.values()
+        for key, value in compress(holding.items(), map(issubclass, map(type, values), repeat(type))):
+            if class_home(value) == name and id(value) not in seen:
                 seen.add(id(value))
                 path = class_qualname(value)
                 if "<locals>" in path:  # nobody can find it under that
                     path = f"{above}{key}"
                 yield path, value
-                waiting.append((f"{path}.", dict(class_namespace(value))))
+                waiting.append((f"{path}.", class_namespace(value).copy()))
 
 
 #: Of this process, which has one set of modules.

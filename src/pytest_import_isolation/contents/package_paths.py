@@ -42,6 +42,7 @@ class PathSpace(Space):
         super().__init__(name, name, module, {}, on_death)
         # Nothing tells of changes: whoever looks compares.
         self.cell = DEAD_CELL if HAS_VERSIONS else None
+        self.copy = self.first = Copy({PATH: self._items()})
 
     @property
     def dictionary(self) -> dict[str, Any] | None:
@@ -69,7 +70,8 @@ class PathSpace(Space):
         items = self._items()
         if self.copy.get(PATH) is items:
             return False
-        self.copy = self.hold(Copy({PATH: items}))
+        self.hold(self.copy)
+        self.copy = Copy({PATH: items})
         return True
 
     def may_differ(self, before: Copy, held: object) -> bool:

@@ -220,7 +220,7 @@ def may_write_attributes(source: str) -> bool:
     return bool(
         "patch" in source
         or PATH in source
-        or _DELETION.search(source)
+        or ("del" in source and _DELETION.search(source))
         or (any(word in source for word in _BY_NAME) and _BY_NAME_PATTERN.search(source))
         or ("." in source and (_BINDING_BLOCK.search(source) or _assigns(source)))
     )

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import compress, repeat
 from operator import is_, is_not
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.dict_versions import DEAD_CELL, Cell, cell_of
@@ -17,9 +17,36 @@ from pytest_import_isolation.watching.import_watch import LOCKS
 
 
 class _Held(weakref.ref[Any]):
-    """Stands for a module in a copy, which must keep no module alive."""
+    """Stands for a module in copies, which must keep no module alive. There is one for each module."""
 
-    __slots__ = ()
+    __slots__ = ("identity",)
+    #: That of the module. Another object may have it later.
+    identity: int
+
+
+#: By the identities of modules. The same few modules stand in thousands of namespaces.
+_HELD: Final[dict[int, _Held]] = {}
+
+
+def _forget(held: _Held, known: dict[int, _Held] = _HELD) -> None:
+    if known.get(held.identity) is held:
+        known.pop(held.identity, None)
+
+
+def _held(module: object) -> _Held:
+    known = _HELD.get(id(module))
+    if known is None or known() is not module:
+        known = _HELD[id(module)] = _Held(module, _forget)
+        known.identity = id(module)
+    return known
+
+
+class _Owner(weakref.ref[Any]):
+    """Hears of the end of a module or class. A method bound to the namespace would be one object more."""
+
+    __slots__ = ("space",)
+    #: Its namespace.
+    space: Space
 
 
 #: By module or class, the names that are never looked at. The interpreter and pytest set them again and
@@ -42,6 +69,9 @@ _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
 class Copy(dict[str, object]):
     """What a namespace held; empty once the owner of the namespace is gone."""
 
@@ -55,7 +85,7 @@ class Copy(dict[str, object]):
         """Tell whether another copy has the same objects under the same names, in the same order."""
         if len(self) != len(other) or not all(map(is_, self, other)):
             return False
-        # What stands for a module is another one in each copy. At the speed of C for all the rest.
+        # At the speed of C; of a module that is gone nothing is known but that.
         different = compress(
             zip(self.values(), other.values(), strict=True), map(is_not, self.values(), other.values())
         )
@@ -80,17 +110,12 @@ def value_of(kept: object) -> object:
     return GONE if module is None else module
 
 
-def copy_of(
-    dictionary: dict[str, Any],
-    untold: Iterable[str] = (),
-    earlier: Mapping[str, object] = MappingProxyType({}),
-) -> Copy:
+def copy_of(dictionary: dict[str, Any], untold: Iterable[str] = ()) -> Copy:
     """Return a copy of a namespace that keeps no module alive.
 
     Args:
         dictionary: the namespace.
         untold: names that are left out.
-        earlier: an earlier copy: what stands for a module there does so here.
     """
     copy = Copy(dictionary)
     for name in untold:
@@ -99,8 +124,7 @@ def copy_of(
     modules = compress(copy, map(issubclass, map(type, copy.values()), repeat(ModuleType)))
     for name in [*modules]:
         if type(name) is str:
-            known, module = earlier.get(name), copy[name]
-            copy[name] = known if type(known) is _Held and known() is module else _Held(module)
+            copy[name] = _held(copy[name])
     return copy
 
 
@@ -186,23 +210,25 @@ class Space:
         #: That of the module or class. Another object may have it later.
         self.identity = id(owner)
         #: Gives the module or class, None once it is no more.
-        self.owner = weakref.ref(owner, self._die)
+        self.owner = _Owner(owner, _end_space)
+        self.owner.space = self
         #: The namespace itself, None once its owner is no more.
         self.dictionary: dict[str, Any] | None = dictionary
         #: Where its version is read, if it has one.
         self.cell: Cell | None = cell_of(dictionary)
-        #: Whether the interpreter or pytest set names in it again and again that are never looked at.
-        self.has_untold = name in _UNTOLD
+        # As it was when it was copied last; where there are no versions, what is compared in place of them.
+        self._version: object = None if self.cell is None else self.cell.value
+        self._identities = _identities(dictionary) if self.cell is None else None
         # The names that make no other copy of it.
-        self._overlooked = _UNTOLD.get(name, frozenset())
-        self._version: object = None
-        self._identities: tuple[int, ...] | None = None
-        # What was copied last, where there are untold names.
-        self._told: _Told | None = None
-        self._copies: list[weakref.ref[Copy]] = []
+        self._overlooked = _UNTOLD.get(name, _NO_NAMES)
+        #: Whether the interpreter or pytest set names in it again and again that are never looked at.
+        self.has_untold = bool(self._overlooked)
+        # Copies that others may hold. Not a list: each is one more object that garbage collections look at.
+        self._copies: tuple[weakref.ref[Copy], ...] = ()
         #: What it held when it was looked at last.
-        self.copy = Copy()
-        self.refresh()
+        self.copy = copy_of(dictionary, self._overlooked)
+        # What was copied last, where there are untold names.
+        self._told = _Told(self.copy, self._overlooked) if self.has_untold else None
         #: What it held when its first execution ended, or when it was looked at first.
         self.first = self.copy
         #: Whether it was looked at first some time after that: what was written to it before is not known.
@@ -213,26 +239,22 @@ class Space:
     def __repr__(self) -> str:
         return f"Space({self.name!r})"
 
-    def _die(self, owner: object, is_over: IsOver = is_finalizing) -> None:
-        if not is_over():  # what this module holds is gone by then
-            self.end()
-
     def end(self) -> None:
         """Let go for good of all that it holds and held: its owner is no more, or the module of that."""
         # First of all: nobody may read the version of what is no more.
         self.cell = None if self.cell is None else DEAD_CELL
         self._on_death(self)
-        for reference in self._copies:
-            copy = reference()
+        for copy in (self.copy, self.first, *(reference() for reference in self._copies)):
             if copy is not None:
                 copy.clear()
-        self._copies.clear()
+        self._copies = ()
         self._identities = self._told = None
         self.dictionary = None
 
     def rest(self) -> None:
         """Let go of all that it holds, while its owner is not loaded."""
         self.cell = self._version = self._identities = self._told = self.dictionary = None
+        self.hold(self.copy)
         self.copy = self.first = Copy()
 
     def resume(self) -> None:
@@ -264,14 +286,13 @@ class Space:
         # For each test pytest puts streams of its own into sys, and modules count or clear what is theirs.
         if self._overlooked and self._told is not None and self._told.is_held_by(dictionary):
             return False
-        copy = copy_of(dictionary, _UNTOLD.get(self.name, ()), self.copy)
+        copy = copy_of(dictionary, _UNTOLD.get(self.name, ()))
         if self._overlooked:
             self._told = _Told(copy, self._overlooked)
         if copy.holds_same(self.copy):  # what was written is untold, or was taken back
             return False
+        self.hold(self.copy)
         self.copy = copy
-        self._copies = [kept for kept in self._copies if kept() is not None]
-        self._copies.append(weakref.ref(self.copy))
         return True
 
     def may_differ(self, before: Copy, held: Callable[[], Set[int]]) -> bool:
@@ -298,14 +319,22 @@ class Space:
             version, self._version = self._version, self.cell.value
             return version == self._version
         # The copy keeps alive what it held, except for modules: no address is used twice meanwhile.
-        identities = (*map(id, tuple(dictionary)), *map(id, tuple(dictionary.values())))
-        before, self._identities = self._identities, identities
-        return identities == before
+        before, self._identities = self._identities, _identities(dictionary)
+        return self._identities == before
 
     def hold(self, copy: Copy) -> Copy:
         """Let go of another copy too when the owner dies."""
-        self._copies.append(weakref.ref(copy))
+        self._copies = (*(kept for kept in self._copies if kept() is not None), weakref.ref(copy))
         return copy
+
+
+def _end_space(owner: _Owner, is_over: IsOver = is_finalizing) -> None:
+    if not is_over():  # what this module holds is gone by then
+        owner.space.end()
+
+
+def _identities(dictionary: dict[str, Any]) -> tuple[int, ...]:
+    return (*map(id, tuple(dictionary)), *map(id, tuple(dictionary.values())))
 
 
 def space_of_class(name: str, home: str, cls: Any, on_death: Callable[[Space], object]) -> Space | None:

@@ -33,6 +33,11 @@ def judge_attribute(change: SingleChange) -> Finding | None:
     return Finding("stale-attribute", detail)
 
 
+def is_bound(name: object, module: object) -> bool:
+    """Tell whether the package above a module holds it, as the import system has it; so if there is none."""
+    return type(name) is not str or "." not in name or bound_value(name) is module
+
+
 def lacks_attribute(name: object, module: object) -> bool:
     """Tell whether a package is loaded and does not hold a submodule, which somebody entered by hand.
 

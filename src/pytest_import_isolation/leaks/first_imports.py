@@ -77,7 +77,7 @@ class FirstImports:
     def _followed(self, name: str, way: Way, known: _Known) -> _Known:
         """Return the chain of a module, and so on, given those of the module that its way goes on with."""
         chain, location = known
-        asked = (name, *(by.module for by in way.statements))[: len(way.statements)]
+        asked = [name, *(by.module for by in way.statements[:-1])]
         for module, by in zip(reversed(asked), reversed(way.statements), strict=True):
             file = self._places.shorten(by.file)
             if self._is_first_party(module, by):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from pytest_import_isolation.leaks.attributes import displaced_by, judge_attribute, lacks_attribute
+from pytest_import_isolation.leaks.attributes import displaced_by, is_bound, judge_attribute, lacks_attribute
 from pytest_import_isolation.leaks.containers import judge_import_function, judge_item, judge_rebinding
 from pytest_import_isolation.leaks.entries import (
     has_private_name,
@@ -109,7 +109,13 @@ class Judge:
         Returns:
             For each the change of the attribute, and that of the entry.
         """
-        changes = [change for change in changes if change.what == "entry" and change.before is ABSENT]
+        changes = [
+            change
+            for change in changes
+            if change.what == "entry"
+            and change.before is ABSENT
+            and not is_bound(change.key, change.after)  # nearly all are
+        ]
         return [*self._lacking(changes), *self._displaced(changes, polluter)]
 
     def _lacking(self, changes: list[SingleChange]) -> list[tuple[SingleChange, SingleChange]]:

@@ -38,6 +38,8 @@ from pytest_import_isolation.watching.statements import Statements, Trail
 from pytest_import_isolation.window.open_windows import open_windows
 
 if TYPE_CHECKING:
+    from _typeshed import StrPath
+
     from pytest_import_isolation.window.window import Window
 
 # The phases in which something is run that can leak an error.
@@ -65,7 +67,7 @@ class LeakWatch:
         origins: Origins,
         log: ImportLog,
         *,
-        may_write: Callable[[Path], bool],
+        may_write: Callable[[StrPath], bool],
         is_own: Callable[[SingleChange], bool],
         is_of_the_run: Callable[[object], bool],
         entry_before: Callable[[Any], object],
@@ -88,7 +90,7 @@ class LeakWatch:
         self.here: Polluter | None = None
         #: Sees the statements.
         self.statements = Statements(
-            lambda file: code.has_source(file) and may_write(Path(file)),
+            lambda file: code.has_source(file) and may_write(file),
             lambda module, file: code.has_source(file),
             self._changed,
         )

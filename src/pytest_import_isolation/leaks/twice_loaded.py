@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
-from pytest_import_isolation.machinery.modules import executed_file_of
+from pytest_import_isolation.machinery.modules import executed_file_of, places_executed
 from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
@@ -70,9 +70,8 @@ class TwiceLoaded:
             new: all that was loaded now.
         """
         if not self._names_by_file:
-            for other, module in sys.modules.copy().items():
-                there = executed_file_of(module)
-                if there is not None and type(other) is str and other not in new:
+            for other, there in places_executed(sys.modules.copy()):
+                if type(other) is str and other not in new:
                     self._names_by_file[there] = (*self._names_by_file.get(there, ()), other)
         known = self._names_by_file.get(file, ())
         if name not in known:

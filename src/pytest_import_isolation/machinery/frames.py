@@ -38,9 +38,8 @@ _find_spec_code = getattr(getattr(_bootstrap, "_find_spec", None), "__code__", N
 _exec_module_code = getattr(SourceFileLoader.exec_module, "__code__", None)
 _calling_code = getattr(getattr(_bootstrap, "_call_with_frames_removed", None), "__code__", None)
 # In these importlib runs the code of an extension module.
-_extension_codes = tuple(
-    getattr(getattr(ExtensionFileLoader, name), "__code__", None) for name in ("create_module", "exec_module")
-)
+_creating_code = getattr(ExtensionFileLoader.create_module, "__code__", None)
+_executing_code = getattr(ExtensionFileLoader.exec_module, "__code__", None)
 
 
 def loading_frame(name: str) -> FrameType | None:
@@ -79,7 +78,7 @@ def extension_asking(loading: FrameType) -> str | None:
     if frame is None or frame.f_code is not _calling_code:
         return None
     frame = frame.f_back
-    if frame is None or not any(frame.f_code is code for code in _extension_codes):
+    if frame is None or (frame.f_code is not _creating_code and frame.f_code is not _executing_code):
         return None
     loader = frame.f_locals.get("self")
     name = loader.name if type(loader) is ExtensionFileLoader else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from importlib.machinery import ModuleSpec
 from itertools import compress, filterfalse, islice, repeat
-from operator import is_, is_not, itemgetter
+from operator import is_, is_not, itemgetter, not_
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -148,6 +148,22 @@ def executed_file_of(module: object) -> str | None:
     return origin if type(origin) is str and os.path.isabs(origin) else None
 
 
+def places_executed(modules: Mapping[Any, object]) -> Iterator[tuple[Any, str]]:
+    """Yield the keys of the modules of a table, with what their specs say they were executed from.
+
+    At the speed of C for plain modules: there are thousands.
+    """
+    plain = [*map(is_, map(type, modules.values()), repeat(ModuleType))]
+    spaces: Iterator[Any] = map(_namespace_of_module, compress(modules.values(), plain))
+    specs: Iterator[object] = map(dict.get, spaces, repeat("__spec__"))
+    for name, spec in zip(compress(modules, plain), specs, strict=True):
+        if type(spec) is ModuleSpec and type(spec.origin) is str:
+            yield name, spec.origin
+    for name in compress(modules, map(not_, plain)):
+        if (file := executed_file_of(modules[name])) is not None:
+            yield name, file
+
+
 def spec_of(module: object) -> object:
     """Return the spec of a module, without running code of it; None for anything that has none."""
     own = module.__dict__ if type(module) is ModuleType else namespace(module) or {}
@@ -169,9 +185,9 @@ def own_name_of(module: object) -> str:
     A loader may hand out a module that is loaded already, as one of its own: importlib writes another spec
     into it, and leaves the name and the loader that it has.
     """
-    spec = spec_of(module)
-    name = spec_value(spec, "name")
     own = namespace(module) or {}
+    spec = own.get("__spec__")
+    name = spec_value(spec, "name")
     given, loader = own.get("__name__"), own.get("__loader__")
     if type(given) is str and loader is not None and loader is not spec_value(spec, "loader"):
         return given if spec is not None else ""

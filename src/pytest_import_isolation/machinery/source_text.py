@@ -20,6 +20,7 @@ _DECLARATION: Final = regex(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BUILT_IN: Final = ("utf-8", "utf8", "utf_8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1")
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _SIZE_OF_A_READ: Final = 1 << 20
+_SIZE_OF_THE_REST: Final = 1 << 16
 
 
 def bytes_of(path: str | os.PathLike[str]) -> bytes:
@@ -31,7 +32,9 @@ def bytes_of(path: str | os.PathLike[str]) -> bytes:
     """
     descriptor = _open(path, _FLAGS)
     try:
-        return b"".join(iter(lambda: _read(descriptor, _SIZE_OF_A_READ), b""))
+        found = _read(descriptor, _SIZE_OF_A_READ)
+        # Nearly always that was all: a large buffer for nothing takes longer than to read most files.
+        return b"".join((found, *iter(lambda: _read(descriptor, _SIZE_OF_THE_REST), b"")))
     finally:
         _close(descriptor)
 
@@ -47,7 +50,8 @@ def text_of(path: str | os.PathLike[str]) -> str:
         text = source.decode(encoding) if encoding else ""
     except (ValueError, LookupError):
         return ""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    # To look for one byte takes a tenth of the time of looking for a text.
+    return text.replace("\r\n", "\n").replace("\r", "\n") if b"\r" in source else text
 
 
 def _encoding_of(source: bytes) -> str | None:
@@ -58,7 +62,8 @@ def _encoding_of(source: bytes) -> str | None:
     """
     if source.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
-    declared = next(filter(None, map(_DECLARATION.match, source.split(b"\n", 2)[:2])), None)
+    lines = [line for line in source.split(b"\n", 2)[:2] if b"coding" in line]
+    declared = next(filter(None, map(_DECLARATION.match, lines)), None) if lines else None
     if declared is None:
         return "utf-8"
     name = declared[1].decode("ascii", "replace").lower()

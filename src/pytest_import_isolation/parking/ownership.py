@@ -70,7 +70,9 @@ def can_be_imported(name: object) -> bool:
     """Tell whether an import statement can have a name."""
     if type(name) is not str:
         return False
-    return all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+    # At the speed of C: each module is asked about.
+    parts = name.split(".")
+    return all(map(str.isidentifier, parts)) and not any(map(keyword.iskeyword, parts))
 
 
 def _is_no_folder(entry: str) -> bool:

@@ -6,12 +6,15 @@ import ast
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pytest_import_isolation.contents.source_writes import SourceWrites, may_write_attributes
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.machinery.syntax import called, parsed, walk
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
 
 _NAMES: Final = frozenset(
     ("modules", "path", "meta_path", "path_hooks", "path_importer_cache", "addsitedir", "__import__")
@@ -31,6 +34,9 @@ _QUOTED: Final = tuple(
 _WRITERS: Final = ("syspath_prepend", "addsitedir", "reload")
 _WRITER: Final = regex(rf"\b({'|'.join(_WRITERS)})\b")
 _READERS: Final = frozenset(("get", "keys", "items", "values", "copy", "index", "count", "__contains__"))
+#: No file without one of these can write, however it is written: to look for each takes time.
+_ANY_WRITER: Final = ("sys", "modules", "meta_path", "path_hooks", "addsitedir", "reload", "__import__")
+_SOURCE: Final = ".py"
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -43,75 +49,85 @@ class Sources:
 
     def __init__(self, texts: SourceWrites | None = None) -> None:
         self._texts = texts
-        self._changing: dict[Path, bool] = {}
-        self._mentioning: dict[Path, bool] = {}
-        self._writing: dict[Path, bool] = {}
-        self._rebinding: dict[Path, bool] = {}
-        self._names: dict[Path, frozenset[str]] = {}
+        # By texts: a Path has three objects more, and every garbage collection would look at them.
+        self._changing: dict[str, bool] = {}
+        self._mentioning: dict[str, bool] = {}
+        self._writing: dict[str, bool] = {}
+        self._rebinding: dict[str, bool] = {}
+        self._names: dict[str, frozenset[str]] = {}
         # The file that was read last: one question about it follows another.
-        self._last: tuple[Path | None, str] = None, ""
+        self._last = "", ""
 
-    def _text(self, path: Path) -> str:
-        if self._texts is not None and path.suffix == ".py":
-            return self._texts.text(str(path))
-        if path is not self._last[0]:
-            self._last = path, text_of(path)
+    def _text(self, file: str) -> str:
+        if self._texts is not None and file.endswith(_SOURCE):
+            return self._texts.text(file)
+        return self._passing_text(file)
+
+    def _passing_text(self, file: str) -> str:
+        """Return a text that is not kept: nearly all files of an application are asked about once."""
+        if file != self._last[0]:
+            self._last = file, text_of(file)
         return self._last[1]
 
-    def changes_imports(self, path: Path) -> bool:
+    def changes_imports(self, path: StrPath) -> bool:
         """Tell whether importing a file may change the import state; see :func:`changes_imports`."""
-        if path not in self._changing:
-            self._changing[path] = path.suffix == ".py" and changes_imports(self._text(path))
-        return self._changing[path]
+        file = os.fspath(path)
+        if file not in self._changing:
+            self._changing[file] = file.endswith(_SOURCE) and changes_imports(self._text(file))
+        return self._changing[file]
 
-    def mentions_imports(self, path: Path) -> bool:
+    def mentions_imports(self, path: StrPath) -> bool:
         """Tell whether a file names one of the containers of the import state at all."""
-        if path not in self._mentioning:
-            self._mentioning[path] = mentions_imports(self._text(path))
-        return self._mentioning[path]
+        file = os.fspath(path)
+        if file not in self._mentioning:
+            self._mentioning[file] = mentions_imports(self._text(file))
+        return self._mentioning[file]
 
-    def imports_something(self, path: Path) -> bool:
+    def imports_something(self, path: StrPath) -> bool:
         """Tell whether a file seems to import anything."""
-        return "import" in self._text(path)
+        return "import" in self._text(os.fspath(path))
 
-    def may_write(self, path: Path) -> bool:
+    def may_write(self, path: StrPath) -> bool:
         """Tell whether statements of a file could change the import state by themselves."""
-        if path not in self._writing:
-            self._writing[path] = _writes(self._text(path))
-        return self._writing[path]
+        file = os.fspath(path)
+        if file not in self._writing:
+            self._writing[file] = _writes(self._passing_text(file))
+        return self._writing[file]
 
-    def only_reads(self, path: Path) -> bool:
+    def only_reads(self, path: StrPath) -> bool:
         """Tell whether the text of a file that may write to the import state does nothing but look at it."""
-        return not self.may_write(path) or only_reads(self._text(path))
+        return not self.may_write(path) or only_reads(self._text(os.fspath(path)))
 
-    def may_rebind(self, path: Path) -> bool:
+    def may_rebind(self, path: StrPath) -> bool:
         """Tell whether statements of a file could write to attributes of others by themselves."""
-        if path not in self._rebinding:
-            if self._texts is not None and path.suffix == ".py":
-                self._rebinding[path] = self._texts.may_write(str(path))
+        file = os.fspath(path)
+        if file not in self._rebinding:
+            if self._texts is not None and file.endswith(_SOURCE):
+                self._rebinding[file] = self._texts.may_write(file)
             else:
-                self._rebinding[path] = may_write_attributes(self._text(path))
-        return self._rebinding[path]
+                self._rebinding[file] = may_write_attributes(self._text(file))
+        return self._rebinding[file]
 
-    def imports(self, path: Path, name: str) -> bool:
+    def imports(self, path: StrPath, name: str) -> bool:
         """Tell whether a file seems to import a module of the top level."""
-        return imports_name(self._text(path), name)
+        return imports_name(self._text(os.fspath(path)), name)
 
-    def names_in(self, folder: Path) -> frozenset[str]:
+    def names_in(self, path: StrPath) -> frozenset[str]:
         """Return the names of the modules and packages that lie in a directory."""
+        folder = os.fspath(path)
         if folder not in self._names:
             try:
                 found = [entry.name for entry in os.scandir(folder)]
             except (OSError, ValueError):  # any text may be a path entry
                 found = []
             self._names[folder] = frozenset(
-                name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name
+                name.removesuffix(_SOURCE) for name in found if name.endswith(_SOURCE) or "." not in name
             )
         return self._names[folder]
 
 
 def _writes(source: str) -> bool:
-    return bool(
+    return _has_any(_ANY_WRITER, source) and bool(
         _has_any(_QUOTED, source)
         or ("sys" in source and (_LIKE_SYS.search(source) or _FROM_SYS.search(source)))
         or (_has_any(_WRITERS, source) and _WRITER.search(source))

@@ -126,6 +126,19 @@ def is_pytest_filler(space: Mapping[str, object]) -> bool:
     return type(text) is str and text.startswith(_PYTEST_FILLER)
 
 
+class _Known:
+    """Verdicts of the past."""
+
+    def __init__(self) -> None:
+        # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
+        # would look at each pair.
+        self.verdicts: dict[str, Verdict] = {}
+        self.judged: dict[str, weakref.ref[Any]] = {}
+        self.files: dict[tuple[str, str], Verdict] = {}
+        #: Of files to which no pattern applies, by their directories.
+        self.folders: dict[str, Verdict] = {}
+
+
 class Origins:
     """Gives verdicts, and remembers them by (name, identity).
 
@@ -134,18 +147,16 @@ class Origins:
     """
 
     _usual: Origins | None = None
+    # Of all that have no patterns: a run and the windows in it ask about the same modules.
+    _known_to_all: Final = _Known()
 
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._has_patterns = bool(self._first_party)
         self._standard = _standard_library()
-        # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
-        # would look at each pair.
-        self._verdicts: dict[str, Verdict] = {}
-        self._judged: dict[str, weakref.ref[Any]] = {}
-        self._files: dict[tuple[str, str], Verdict] = {}
-        # Of files to which no pattern applies, by their directories.
-        self._folders: dict[str, Verdict] = {}
+        known = _Known() if self._has_patterns else self._known_to_all
+        self._verdicts, self._judged = known.verdicts, known.judged
+        self._files, self._folders = known.files, known.folders
         #: The collected test files and the conftests, in order; there are never fewer.
         self.test_files: dict[str, None] = {}
         #: Those of them that are conftests.
@@ -158,7 +169,7 @@ class Origins:
 
     @classmethod
     def usual(cls) -> Origins:
-        """Return the one that knows no extra patterns; its verdicts are shared by all who use it."""
+        """Return one that knows no extra patterns."""
         if cls._usual is None:
             cls._usual = cls()
         return cls._usual
