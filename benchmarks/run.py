@@ -32,6 +32,7 @@ NAMES = (
     "window",
     "imports",
     "trivial",
+    "instructions",
     "processes",
     "app",
     "fresh",

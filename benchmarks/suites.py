@@ -164,6 +164,7 @@ def run_pytest(
     *,
     python: str = sys.executable,
     passed: int | None = None,
+    within: Sequence[str] = (),
 ) -> Cost:
     """Run pytest in a folder.
 
@@ -173,6 +174,7 @@ def run_pytest(
         env: the environment variables.
         python: the interpreter.
         passed: how many tests must pass; if this is None, any outcome is as good, but there must be one.
+        within: a program that runs the interpreter, with its arguments.
 
     Returns:
         What the run took.
@@ -180,7 +182,7 @@ def run_pytest(
     Raises:
         SuiteError: the run ended otherwise than expected.
     """
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [*within, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -18,11 +18,12 @@ _MODULES = {"full": (600, 1_500), "check": (600,), "small": (600,)}
 _ROUNDS = {"full": 7, "check": 4, "small": 1}
 _PEER_ROUNDS = 3
 
-_PLAIN = "plain"
+PLAIN = "plain"
 _EMPTY_HOOKS = "benchmarks.empty_hooks"
 _LOADED_PARTS = "benchmarks.loaded_parts"
-_OWN = {
-    _PLAIN: PLAIN_PYTEST,
+#: What to give to pytest, by what it is called; plain comes first.
+MODES = {
+    PLAIN: PLAIN_PYTEST,
     "hooks of the report, empty": ("-p", _EMPTY_HOOKS),
     "its modules loaded, its hooks empty": ("-p", _LOADED_PARTS),
     "off": ("-p", PLUGIN),
@@ -34,11 +35,11 @@ _UNVERSIONED = "benchmarks.unversioned"
 _WITHOUT = "--import-isolation-contents=off"
 #: What looking at contents adds, by mode: the mode with it, and without.
 _CONTENTS = {
-    "report": (_OWN["report"], (*_OWN["report"], _WITHOUT)),
-    "=test": (_OWN["=test"], (*_OWN["=test"], _WITHOUT)),
+    "report": (MODES["report"], (*MODES["report"], _WITHOUT)),
+    "=test": (MODES["=test"], (*MODES["=test"], _WITHOUT)),
     "report, no versions": (
-        ("-p", _UNVERSIONED, *_OWN["report"]),
-        ("-p", _UNVERSIONED, *_OWN["report"], _WITHOUT),
+        ("-p", _UNVERSIONED, *MODES["report"]),
+        ("-p", _UNVERSIONED, *MODES["report"], _WITHOUT),
     ),
 }
 
@@ -105,7 +106,7 @@ def measure(plan: Plan) -> Section:
 
 def _own(plan: Plan, run: Callable[..., Cost], tests: int) -> dict[str, list[float]]:
     """Return what each mode takes, by round; plain comes first."""
-    variants = dict(_OWN)
+    variants = dict(MODES)
     if plan.size == "check":
         for name in ("=file", "hooks of the report, empty", "its modules loaded, its hooks empty"):
             del variants[name]

@@ -21,7 +21,7 @@ def is_real(name: object, module: object, origins: Origins) -> bool:
     if origins.verdict(name, module).origin is Origin.FAKE:
         return False
     # sys.modules["ujson"] = json: the import system gives a top-level module no name but its own.
-    if not is_second_name(name, module) or type(name) is not str or "." in name or name.startswith("__"):
+    if type(name) is not str or "." in name or name.startswith("__") or not is_second_name(name, module):
         return True
     # Cython enters a module of a package under its last name, too.
     return own_name_of(module).rpartition(".")[2] == name and origins.verdict(name, module).is_extension

@@ -42,13 +42,10 @@ class TwiceLoaded:
         }
         for name, file in files.items():
             for other in self._names_with_file(name, file, files):
+                if other in (name, "__main__") or not can_be_imported(other):
+                    continue
                 module = sys.modules.get(other)
-                if (
-                    not can_be_imported(other)
-                    or other in (name, "__main__")
-                    or module is sys.modules.get(name)
-                    or executed_file_of(module) != file
-                ):
+                if module is sys.modules.get(name) or executed_file_of(module) != file:
                     continue
                 detail = (
                     f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "

@@ -97,8 +97,8 @@ def class_attribute(kind: type, name: str) -> object:
 
 def class_dictionary(cls: Any) -> dict[str, Any] | None:
     """Return the dictionary behind the namespace of a class; None if there is not one."""
-    found = [each for each in gc.get_referents(class_namespace(cls)) if type(each) is dict]
-    return found[0] if len(found) == 1 else None
+    found = gc.get_referents(class_namespace(cls))
+    return found[0] if len(found) == 1 and type(found[0]) is dict else None
 
 
 def class_home(kind: type) -> str:

@@ -60,7 +60,8 @@ class TakenBack:
     def pytest_runtest_teardown(self) -> Generator[None, Any, None]:
         """Look what is back once all are torn down that end with a test."""
         yield
-        self.look()
+        if self._left:
+            self.look()
 
     def look(self) -> None:
         """Look what is back."""
