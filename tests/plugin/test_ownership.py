@@ -67,6 +67,48 @@ _LATER: Final = {
         def is_used(name):
             return name not in _names
     """,
+    "a finder, by a method of the list": """
+        import sys as _sys
+        _names, _done = set(), False
+        _put_first = _sys.meta_path.insert
+
+        class _Finder:
+            def find_spec(self, name, path=None, target=None):
+                _names.discard(name)
+
+        def _install():
+            _put_first(0, _Finder())
+    """
+    + _INSTALLING_ONCE,
+    "a path entry, by another name of sys": """
+        import os, sys as _sys
+        _done = False
+        _extra = os.path.join(os.path.dirname(__file__), "_extra")
+
+        def use(name):
+            global _done
+            if not _done:
+                _done = True
+                _sys.path.append(_extra)
+
+        def is_used(name):
+            return _extra in _sys.path
+    """,
+    "a path entry, by another name of the list": """
+        import os
+        from sys import path as _searched
+        _done = False
+        _extra = os.path.join(os.path.dirname(__file__), "_extra")
+
+        def use(name):
+            global _done
+            if not _done:
+                _done = True
+                _searched.append(_extra)
+
+        def is_used(name):
+            return _extra in _searched
+    """,
     "a namespace with a function": """
         import sys
         from types import SimpleNamespace

@@ -50,6 +50,8 @@ _WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "entry": (frozenset(("modules",)),),
     "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
 }
+#: What is changed, by its name in ``sys`` where that is another one.
+_IN_SYS: Final = {"entry": "modules", "written entry": "modules", "eviction": "modules"}
 #: Methods with which entries are written.
 _WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
 
@@ -251,8 +253,9 @@ class Ownership:
         """Return the module whose code can add to the path, and has a certain entry in its text."""
         for name, module in modules.items():
             if self._can(module, "path") and any(
-                entry in part.co_consts and _names(part, "path")
-                for code in _codes(namespace(module) or {})
+                entry in part.co_consts and _names(part, "path", _second_names(space, "path"))
+                for space in (namespace(module) or {},)
+                for code in _codes(space)
                 for part in codes_in(code)
             ):
                 return name
@@ -315,7 +318,8 @@ class Ownership:
         space = namespace(module) or {}
         file = space.get("__file__")
         is_extension = type(file) is str and file.endswith(tuple(EXTENSION_SUFFIXES))
-        is_able = is_extension or any(_names(code, list_name) for code in _codes(space))
+        second = _second_names(space, list_name)
+        is_able = is_extension or any(_names(code, list_name, second) for code in _codes(space))
         if issubclass(type(module), ModuleType):
             self._able[id(module), list_name] = weakref.ref(module), is_able
         return is_able
@@ -387,14 +391,39 @@ def _functions_of(value: object) -> Iterator[object]:
                 yield each.__func__
 
 
-def _names(code: CodeType, list_name: str) -> bool:
-    """Tell whether code, or code inside of it, names what is changed."""
+def _second_names(space: Mapping[str, object], list_name: str) -> dict[str, tuple[str, ...]]:
+    """Return under which other names a module has ``sys``, what is changed, or a method of that.
+
+    Args:
+        space: the module's namespace.
+        list_name: what is changed.
+
+    Returns:
+        For each name what code says that uses it.
+    """
+    own_name = _IN_SYS.get(list_name, list_name)
+    changed = vars(sys).get(own_name, ABSENT)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in [*space.items()]:
+        if type(name) is not str:
+            continue
+        if value is sys:
+            found[name] = ("sys",)
+        elif value is changed or (type(value) is BuiltinFunctionType and value.__self__ is changed):
+            found[name] = ("sys", own_name)
+    return found
+
+
+def _names(code: CodeType, list_name: str, second: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether code, or code inside of it, names what is changed; ``second`` has other names of that."""
     is_entry = list_name == "written entry"
-    return any(
-        words.issubset((*part.co_names, *_texts(part))) and (not is_entry or _writes(part))
-        for part in codes_in(code)
-        for words in _WORDS["entry" if is_entry else list_name]
-    )
+    for part in codes_in(code):
+        said = {*part.co_names, *_texts(part)}
+        said.update(word for name in second if name in said for word in second[name])
+        is_said = any(words <= said for words in _WORDS["entry" if is_entry else list_name])
+        if is_said and (not is_entry or _writes(part)):
+            return True
+    return False
 
 
 def _writes(code: CodeType) -> bool:
