@@ -249,6 +249,22 @@ _LATER: Final = {
     """
     + _INSTALLING_ONCE,
 }
+# Enters modules below its own name, once for the process.
+_LATER_ENTRIES: Final = """
+    import sys
+    from types import ModuleType
+    _done = False
+
+    def use(name):
+        global _done
+        if not _done:
+            _done = True
+            for each in ("first", "second"):
+                sys.modules[f"hooklib.{each}"] = ModuleType(f"hooklib.{each}")
+
+    def is_used(name):
+        return True
+"""
 _USING: Final = """
     import hooklib
     {mark}
@@ -378,6 +394,120 @@ def test_also_if_a_library_gives_its_function_to_one_that_nobody_holds(
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 2}
     assert run.kinds == []
+
+
+# Each is a library hooklib/ of several packages: one defines the finder, another one can install it.
+_APART: Final = {
+    "the finder of another library": (
+        """
+            import sys
+            from otherlib import Finder, _names
+            _done = False
+
+            def _install():
+                sys.meta_path.insert(0, Finder())
+        """,
+        """
+            _names = set()
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    _names.discard(name)
+        """,
+    ),
+    "by a function of another library": (
+        """
+            import otherlib
+            _names, _done = set(), False
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    _names.discard(name)
+
+            def _install():
+                otherlib.put_first(Finder())
+        """,
+        """
+            import sys
+
+            def put_first(finder):
+                sys.meta_path.insert(0, finder)
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("what", _APART)
+def test_also_if_one_library_installs_what_another_one_defines(
+    suite: Suite, what: str, home: str, mode: tuple[str, ...]
+) -> None:
+    library, other = _APART[what]
+    files = {**_later(home, dedent(library) + dedent(_INSTALLING_ONCE)), f"{home}otherlib.py": other}
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a finder",
+        "a path hook that holds a loader",
+        "the import function",
+        "a path entry, by another name of sys",
+        "entries below its own name",
+    ],
+)
+def test_also_if_the_body_of_an_application_calls_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
+    files = _later(_INSTALLED, _LATER.get(what, _LATER_ENTRIES))
+    for test, name in (("a", "first"), ("b", "second")):
+        # Its own modules are forgotten, and the library is parked: it remembers what it has done.
+        files[f"app/using_{name}.py"] = f'import hooklib\nhooklib.use("{name}")\n'
+        asked = f"hooklib.{name}" if what not in _LATER else name
+        files[f"tests/test_{test}.py"] = (
+            f"def test_it():\n    import hooklib, using_{name}\n"
+            f"    import {asked}\n    assert hooklib.is_used({name!r})\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_what_the_body_of_an_application_installs_itself_goes_with_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = _later(_INSTALLED, _LATER["a finder"])
+    files["app/using.py"] = "import sys, hooklib\nsys.meta_path.insert(0, hooklib._Finder())\n"
+    files["tests/test_a.py"] = "def test_it():\n    import using\n"
+    files["tests/test_b.py"] = (
+        "import sys\n\n\ndef test_it():\n    import hooklib\n"
+        f"    assert any(type(f) is hooklib._Finder for f in sys.meta_path) is {not mode}\n"
+    )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_what_a_test_makes_and_hands_to_a_library_is_its_own(suite: Suite, mode: tuple[str, ...]) -> None:
+    files = _later(_INSTALLED, _APART["by a function of another library"][1])
+    for name in ("tests/test_a.py", "tests/test_b.py"):
+        files[name] = """
+            import hooklib
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    return None
+
+            def test_it():
+                hooklib.put_first(Finder())
+        """
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert [kind for kind, _ in run.kinds] == ["finder-added", "finder-added"]
 
 
 @pytest.mark.parametrize("what", _LATER)

@@ -68,10 +68,17 @@ class InstalledEntries:
             if type(name) is str and self._origins.verdict(name, module).origin is Origin.FAKE
         }
         for name, module in made.items():
-            change = SingleChange("entry", name, ABSENT, module)
-            if self._is_candidate(module) and EXECUTED.maker(change) is None:
+            if self._is_candidate(module) and self._may_be_called(name, module):
                 self._note(name, module, files)
         return made
+
+    def _may_be_called(self, name: str, module: object) -> bool:
+        """Tell whether no module was seen to make an entry, or one whose body may have called a library."""
+        maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
+        if maker is None:
+            return True
+        is_body = not (maker.is_call or maker.is_import or self._ownership.is_foreign(maker))
+        return is_body and top_level(maker.module) != top_level(name) and not _claims_in(maker.file, name)
 
     def _is_candidate(self, module: object) -> bool:
         """Tell whether what looks made by hand is made by something else than a test's own tools."""
@@ -85,8 +92,7 @@ class InstalledEntries:
         maker = self._maker_above(name, modules)
         if maker is None or self._is_claimed(name, maker, modules, files()):
             return
-        change = SingleChange("entry", name, ABSENT, module)
-        EXECUTED.attribute([change], Maker(maker, file_of(modules.get(maker)), is_call=True))
+        EXECUTED.makers.note_entry(name, module, Maker(maker, file_of(modules.get(maker)), is_call=True))
 
     def _maker_above(self, name: str, modules: Mapping[Any, object]) -> str | None:
         """Return the package in which an entry lies, if it has no such file and its code can enter it."""
@@ -109,11 +115,12 @@ class InstalledEntries:
             # The other modules of a first-party package may do what they like in it.
             and not (is_first_party and top_level(home) == top_level(maker))
         }
-        return any(_claims(text_of(file), name) for file in sorted({*helpers, *files}))
+        return any(_claims_in(file, name) for file in sorted({*helpers, *files}))
 
 
-def _claims(text: str, name: str) -> bool:
-    """Tell whether a text may enter something under a name."""
+def _claims_in(file: str | None, name: str) -> bool:
+    """Tell whether the text of a file may enter something under a name."""
+    text = "" if file is None else text_of(file)
     return _CONTAINER in text and name.rpartition(".")[2] in text and _CONTAINER in _READS.sub("", text)
 
 

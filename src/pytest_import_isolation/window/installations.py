@@ -263,10 +263,17 @@ class Installations:
         if self._was_installed_by_a_survivor(list_name, item):
             return _Fate(Outcome.KEEP)
         maker = self._ownership.owner(_change(list_name, item))
-        if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
-            return _Fate(self._outcome_of(maker, outcomes), self._returning_with(maker, outcomes))
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         owner = owner_of(list_name, item, known)
+        if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
+            fate = _Fate(self._outcome_of(maker, outcomes), self._returning_with(maker, outcomes))
+            if owner is None or packages[owner] is Outcome.FORGET or owner in fate.packages:
+                return fate
+            if list_name == _LAZY or says(text_of(maker.file or ""), list_name):
+                return fate
+            # The module called a library, which remembers what it did then.
+            others = fate.packages if fate.outcome is Outcome.PARK else ()
+            return _Fate(max(fate.outcome, packages[owner]), (owner, *others))
         if owner is None:  # nothing of it is of a package
             caller = self._installer(list_name, item, known)
             owner = None if caller is None else top_level(caller)
