@@ -477,6 +477,37 @@ def test_also_if_the_body_of_an_application_calls_it(suite: Suite, what: str, mo
 
 
 @pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("is_held", [True, False])
+def test_also_a_change_of_a_finder_s_class(suite: Suite, is_held: bool, mode: tuple[str, ...]) -> None:
+    files = _later(
+        _INSTALLED,
+        """
+        from importlib.machinery import PathFinder
+        _names, _done = set(), False
+        _real = PathFinder.find_spec
+
+        def _find(name, path=None, target=None):
+            _names.discard(name)
+            return _real(name, path, target)
+
+        def _install():
+            PathFinder.find_spec = staticmethod(_find)
+    """
+        + _INSTALLING_ONCE,
+    )
+    for test, name in (("a", "first"), ("b", "second")):
+        files[f"app/using_{name}.py"] = f'import hooklib\nhooklib.use("{name}")\n'
+        files[f"tests/test_{test}.py"] = (
+            f"def test_it():\n    import hooklib, using_{name}, {name}\n    assert hooklib.is_used({name!r})\n"
+        )
+    if is_held:
+        files["conftest.py"] = "import hooklib\n"
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
 def test_but_what_the_body_of_an_application_installs_itself_goes_with_it(
     suite: Suite, mode: tuple[str, ...]
 ) -> None:
