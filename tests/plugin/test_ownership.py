@@ -522,6 +522,59 @@ def test_but_what_the_body_of_an_application_installs_itself_goes_with_it(
     assert run.outcomes == {"passed": 2}
 
 
+_PLANTING_ANY: Final = """
+    import sys, types, pytest
+
+    def plant(name):
+        sys.modules[name] = types.ModuleType(name)
+
+    @pytest.fixture(name="plant")
+    def give():
+        return plant
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("where", ["a helper", "a helper, for the file", "a fixture"])
+def test_a_helper_of_the_tests_that_enters_what_it_is_told_makes_no_library_s_entry(
+    suite: Suite, where: str, mode: tuple[str, ...]
+) -> None:
+    polluter = {
+        "a helper": "import hooklib, planting\n\ndef test_a():\n    planting.plant('hooklib.extra')\n",
+        "a helper, for the file": (
+            "import hooklib, planting\nplanting.plant('hooklib.extra')\n\ndef test_a(): pass\n"
+        ),
+        "a fixture": "import hooklib\n\ndef test_a(plant):\n    plant('hooklib.extra')\n",
+    }[where]
+    files = {
+        f"{_INSTALLED}hooklib/__init__.py": "import sys\n\ndef loaded(): return sorted(sys.modules)\n",
+        f"tests/{'conftest' if where == 'a fixture' else 'planting'}.py": _PLANTING_ANY,
+        "tests/test_a.py": polluter,
+        "tests/test_b.py": (
+            "import pytest, hooklib\n\ndef test_b():\n"
+            "    with pytest.raises(ImportError): import hooklib.extra\n"
+        ),
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == ({"passed": 2} if mode else {"passed": 1, "failed": 1})
+    assert run.kinds == [("fake-left", "hooklib.extra")]
+    assert run.leak("fake-left", "hooklib.extra")["contained"] is bool(mode)
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_a_library_that_a_file_calls_at_its_top_makes_its_own(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = {f"{_INSTALLED}hooklib/__init__.py": _LATER_ENTRIES}
+    for test, name in (("a", "first"), ("b", "second")):
+        files[f"tests/test_{test}.py"] = (
+            f"import hooklib\nhooklib.use({name!r})\nimport hooklib.{name}\n\ndef test_it(): pass\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 @pytest.mark.parametrize("mode", _MODES)
 def test_but_what_a_test_makes_and_hands_to_a_library_is_its_own(suite: Suite, mode: tuple[str, ...]) -> None:
     files = _later(_INSTALLED, _APART["by a function of another library"][1])
