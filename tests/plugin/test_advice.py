@@ -22,6 +22,7 @@ _PROJECT: Final = {
     "shop/mail.py": "import net\ndef send(): return net.send()\n",
     "shop/late.py": "def send():\n    import net\n    return net.send()\n",
     "shop/copy.py": "from net import send\n",
+    "shop/pins.py": "from board import PIN\n",
     "exports/__init__.py": "def part(): return 'real'\n",
     "exports/part.py": "",
     "test_a.py": "",
@@ -76,6 +77,9 @@ _REAL_COUNT: Final = "import shop.cart\n\ndef test_victim():\n    assert shop.ca
 _EXTRA: Final = "import net\nnet.extra = MagicMock()"
 _NO_EXTRA: Final = "import net\n\ndef test_victim():\n    assert not hasattr(net, 'extra')\n"
 _SAFE: Final = "def test_victim():\n    import shop.safe\n    assert shop.safe.send() == 'real'\n"
+_NO_PINS: Final = (
+    "import pytest\n\ndef test_victim():\n    with pytest.raises(ImportError):\n        import shop.pins\n"
+)
 _PART: Final = "import exports\n\ndef test_victim():\n    assert exports.part() == 'real'\n"
 _IMPORTING: Final = (
     "import builtins\nreal = builtins.__import__\n"
@@ -125,6 +129,12 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         "shop.mail", 'with patch.dict(sys.modules):\n    pass\nmonkeypatch.setitem(sys.modules, "net", '
         "MagicMock())\nimport shop.mail", "import shop.mail", "@pytest.mark.isolated_imports(fakes=...)",
         "def test_victim():\n    import shop.mail\n    assert shop.mail.send() == 'real'\n", _MARK_FAKES,
+    ),
+    # Nothing of that name is installed, so that nothing can be imported before the fake is there.
+    "tainted-by-stand-in": _Case(
+        "shop.pins", 'monkeypatch.setitem(sys.modules, "board", MagicMock())\nimport shop.pins',
+        "import shop.pins", "Make the fake with @pytest.mark.isolated_imports(fakes=...)", _NO_PINS,
+        '@pytest.mark.isolated_imports(fakes={"board": {"PIN": 1}})',
     ),
     "path-added": _Case(
         "/vendor", 'sys.path.append("/vendor")', "assert '/vendor' in sys.path", '(path=["/vendor"])',
@@ -246,6 +256,11 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "shop.mail", f"{_FAKE}\nimport shop.mail\ndel sys.modules['net']",
         'with IsolatedImportContext(fakes={"net": {"send": None}}):\n    import shop.mail',
         "with IsolatedImportContext(fakes=...):", _MAIL,
+    ),
+    "tainted-by-stand-in": _Case(
+        "shop.pins", 'sys.modules["board"] = MagicMock()\nimport shop.pins\ndel sys.modules["board"]',
+        'with IsolatedImportContext(fakes={"board": {"PIN": 1}}):\n    import shop.pins',
+        'Make the fake with "with IsolatedImportContext(fakes=...):"', _NO_PINS,
     ),
     "path-removed": _Case("", "del sys.path[-1]", f"{_OPEN}\n    del sys.path[-1]", f'"{_OPEN}"'),
     "path-moved": _Case("", "sys.path.reverse()", f"{_OPEN}\n    sys.path.reverse()", f'"{_OPEN}"'),

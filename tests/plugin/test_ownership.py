@@ -67,6 +67,48 @@ _LATER: Final = {
         def is_used(name):
             return name not in _names
     """,
+    "a finder, by a method of the list": """
+        import sys as _sys
+        _names, _done = set(), False
+        _put_first = _sys.meta_path.insert
+
+        class _Finder:
+            def find_spec(self, name, path=None, target=None):
+                _names.discard(name)
+
+        def _install():
+            _put_first(0, _Finder())
+    """
+    + _INSTALLING_ONCE,
+    "a path entry, by another name of sys": """
+        import os, sys as _sys
+        _done = False
+        _extra = os.path.join(os.path.dirname(__file__), "_extra")
+
+        def use(name):
+            global _done
+            if not _done:
+                _done = True
+                _sys.path.append(_extra)
+
+        def is_used(name):
+            return _extra in _sys.path
+    """,
+    "a path entry, by another name of the list": """
+        import os
+        from sys import path as _searched
+        _done = False
+        _extra = os.path.join(os.path.dirname(__file__), "_extra")
+
+        def use(name):
+            global _done
+            if not _done:
+                _done = True
+                _searched.append(_extra)
+
+        def is_used(name):
+            return _extra in _searched
+    """,
     "a namespace with a function": """
         import sys
         from types import SimpleNamespace
@@ -207,6 +249,22 @@ _LATER: Final = {
     """
     + _INSTALLING_ONCE,
 }
+# Enters modules below its own name, once for the process.
+_LATER_ENTRIES: Final = """
+    import sys
+    from types import ModuleType
+    _done = False
+
+    def use(name):
+        global _done
+        if not _done:
+            _done = True
+            for each in ("first", "second"):
+                sys.modules[f"hooklib.{each}"] = ModuleType(f"hooklib.{each}")
+
+    def is_used(name):
+        return True
+"""
 _USING: Final = """
     import hooklib
     {mark}
@@ -336,6 +394,204 @@ def test_also_if_a_library_gives_its_function_to_one_that_nobody_holds(
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 2}
     assert run.kinds == []
+
+
+# Each is a library hooklib/ of several packages: one defines the finder, another one can install it.
+_APART: Final = {
+    "the finder of another library": (
+        """
+            import sys
+            from otherlib import Finder, _names
+            _done = False
+
+            def _install():
+                sys.meta_path.insert(0, Finder())
+        """,
+        """
+            _names = set()
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    _names.discard(name)
+        """,
+    ),
+    "by a function of another library": (
+        """
+            import otherlib
+            _names, _done = set(), False
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    _names.discard(name)
+
+            def _install():
+                otherlib.put_first(Finder())
+        """,
+        """
+            import sys
+
+            def put_first(finder):
+                sys.meta_path.insert(0, finder)
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("home", [_INSTALLED, _FIRST_PARTY])
+@pytest.mark.parametrize("what", _APART)
+def test_also_if_one_library_installs_what_another_one_defines(
+    suite: Suite, what: str, home: str, mode: tuple[str, ...]
+) -> None:
+    library, other = _APART[what]
+    files = {**_later(home, dedent(library) + dedent(_INSTALLING_ONCE)), f"{home}otherlib.py": other}
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a finder",
+        "a path hook that holds a loader",
+        "the import function",
+        "a path entry, by another name of sys",
+        "entries below its own name",
+    ],
+)
+def test_also_if_the_body_of_an_application_calls_it(suite: Suite, what: str, mode: tuple[str, ...]) -> None:
+    files = _later(_INSTALLED, _LATER.get(what, _LATER_ENTRIES))
+    for test, name in (("a", "first"), ("b", "second")):
+        # Its own modules are forgotten, and the library is parked: it remembers what it has done.
+        files[f"app/using_{name}.py"] = f'import hooklib\nhooklib.use("{name}")\n'
+        asked = f"hooklib.{name}" if what not in _LATER else name
+        files[f"tests/test_{test}.py"] = (
+            f"def test_it():\n    import hooklib, using_{name}\n"
+            f"    import {asked}\n    assert hooklib.is_used({name!r})\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("is_held", [True, False])
+def test_also_a_change_of_a_finder_s_class(suite: Suite, is_held: bool, mode: tuple[str, ...]) -> None:
+    files = _later(
+        _INSTALLED,
+        """
+        from importlib.machinery import PathFinder
+        _names, _done = set(), False
+        _real = PathFinder.find_spec
+
+        def _find(name, path=None, target=None):
+            _names.discard(name)
+            return _real(name, path, target)
+
+        def _install():
+            PathFinder.find_spec = staticmethod(_find)
+    """
+        + _INSTALLING_ONCE,
+    )
+    for test, name in (("a", "first"), ("b", "second")):
+        files[f"app/using_{name}.py"] = f'import hooklib\nhooklib.use("{name}")\n'
+        files[f"tests/test_{test}.py"] = (
+            f"def test_it():\n    import hooklib, using_{name}, {name}\n    assert hooklib.is_used({name!r})\n"
+        )
+    if is_held:
+        files["conftest.py"] = "import hooklib\n"
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_what_the_body_of_an_application_installs_itself_goes_with_it(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = _later(_INSTALLED, _LATER["a finder"])
+    files["app/using.py"] = "import sys, hooklib\nsys.meta_path.insert(0, hooklib._Finder())\n"
+    files["tests/test_a.py"] = "def test_it():\n    import using\n"
+    files["tests/test_b.py"] = (
+        "import sys\n\n\ndef test_it():\n    import hooklib\n"
+        f"    assert any(type(f) is hooklib._Finder for f in sys.meta_path) is {not mode}\n"
+    )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+
+
+_PLANTING_ANY: Final = """
+    import sys, types, pytest
+
+    def plant(name):
+        sys.modules[name] = types.ModuleType(name)
+
+    @pytest.fixture(name="plant")
+    def give():
+        return plant
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("where", ["a helper", "a helper, for the file", "a fixture"])
+def test_a_helper_of_the_tests_that_enters_what_it_is_told_makes_no_library_s_entry(
+    suite: Suite, where: str, mode: tuple[str, ...]
+) -> None:
+    polluter = {
+        "a helper": "import hooklib, planting\n\ndef test_a():\n    planting.plant('hooklib.extra')\n",
+        "a helper, for the file": (
+            "import hooklib, planting\nplanting.plant('hooklib.extra')\n\ndef test_a(): pass\n"
+        ),
+        "a fixture": "import hooklib\n\ndef test_a(plant):\n    plant('hooklib.extra')\n",
+    }[where]
+    files = {
+        f"{_INSTALLED}hooklib/__init__.py": "import sys\n\ndef loaded(): return sorted(sys.modules)\n",
+        f"tests/{'conftest' if where == 'a fixture' else 'planting'}.py": _PLANTING_ANY,
+        "tests/test_a.py": polluter,
+        "tests/test_b.py": (
+            "import pytest, hooklib\n\ndef test_b():\n"
+            "    with pytest.raises(ImportError): import hooklib.extra\n"
+        ),
+    }
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == ({"passed": 2} if mode else {"passed": 1, "failed": 1})
+    assert run.kinds == [("fake-left", "hooklib.extra")]
+    assert run.leak("fake-left", "hooklib.extra")["contained"] is bool(mode)
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_a_library_that_a_file_calls_at_its_top_makes_its_own(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = {f"{_INSTALLED}hooklib/__init__.py": _LATER_ENTRIES}
+    for test, name in (("a", "first"), ("b", "second")):
+        files[f"tests/test_{test}.py"] = (
+            f"import hooklib\nhooklib.use({name!r})\nimport hooklib.{name}\n\ndef test_it(): pass\n"
+        )
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_but_what_a_test_makes_and_hands_to_a_library_is_its_own(suite: Suite, mode: tuple[str, ...]) -> None:
+    files = _later(_INSTALLED, _APART["by a function of another library"][1])
+    for name in ("tests/test_a.py", "tests/test_b.py"):
+        files[name] = """
+            import hooklib
+
+            class Finder:
+                def find_spec(self, name, path=None, target=None):
+                    return None
+
+            def test_it():
+                hooklib.put_first(Finder())
+        """
+    run = suite.run(files, *mode, ini=_INI)
+    assert run.outcomes == {"passed": 2}
+    assert [kind for kind, _ in run.kinds] == ["finder-added", "finder-added"]
 
 
 @pytest.mark.parametrize("what", _LATER)

@@ -965,6 +965,31 @@ def test_a_child_has_the_random_numbers_that_one_process_has(suite: Suite) -> No
     assert found == [found[0]] * 3
 
 
+@pytest.mark.parametrize("wish", ["shouldstop", "shouldfail"])
+def test_a_hook_of_a_child_that_asks_the_run_to_stop_is_heard_after_its_test(suite: Suite, wish: str) -> None:
+    outcomes = []
+    for mode in ("off", "process", "process-file"):
+        run = suite.run(
+            {
+                "conftest.py": f"""
+                    def pytest_runtest_teardown(item):
+                        if item.name == "test_second":
+                            item.session.{wish} = "asked to"
+                """,
+                "test_it.py": """
+                    def test_first(): pass
+                    def test_second(): pass
+                    def test_third(): pass
+                """,
+            },
+            f"--isolate-imports={mode}",
+            report=False,
+        )
+        assert "asked to" in run.output
+        outcomes.append(run.outcomes)
+    assert outcomes == [{"passed": 2}] * 3
+
+
 def test_random_numbers_are_kept_where_the_generator_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     before = random.getstate()
     for generator in (randomness._generator, None):

@@ -175,3 +175,30 @@ def test_an_attribute_that_called_code_takes_away_is_told_of_the_call(suite: Sui
     )
     assert run.outcomes == {"passed": 1}
     assert run.blamed("stale-attribute", "app.db")[1] == "call"
+
+
+def test_an_eviction_by_a_fixture_that_takes_all_new_modules_out_is_the_teardown_s(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "test_it.py": """
+                import sys, pytest
+
+                @pytest.fixture(autouse=True)
+                def cleaned():
+                    before = set(sys.modules)
+                    yield
+                    for name in set(sys.modules) - before:
+                        del sys.modules[name]
+
+                def test_first(): import wave, colorsys
+                def test_second(): import wave
+            """
+        }
+    )
+    assert run.outcomes == {"passed": 2}
+    (leak,) = [leak for leak in run.leaks if leak["kind"] == "evicted"]
+    assert leak["polluter"] == {"nodeid": "test_it.py::test_first", "phase": "teardown"}
+    assert leak["location"] == {"file": "test_it.py", "line": 9, "exact": True}
+    # Of several modules, too, it is advised what cures: there is no block.
+    assert leak["advice"].startswith("Leave ")
+    assert "mock.patch.dict" not in run.output

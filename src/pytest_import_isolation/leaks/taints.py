@@ -14,7 +14,8 @@ from pytest_import_isolation.leaks.reachable_imports import importers_at_top
 from pytest_import_isolation.leaks.touched import parts_of
 from pytest_import_isolation.leaks.user_code import UserCode
 from pytest_import_isolation.leaks.watched_changes import Taint, WatchedChange
-from pytest_import_isolation.machinery.modules import is_initializing, namespace, spec_of
+from pytest_import_isolation.machinery.modules import ABSENT, is_initializing, namespace, spec_of
+from pytest_import_isolation.machinery.on_disk import lies_on_disk
 from pytest_import_isolation.report.records import Leak, Location, Polluter, make_leak
 from pytest_import_isolation.state.origins import describe
 
@@ -142,7 +143,7 @@ class Taints:
             detail,
             location=first.location,
             chain=first.chain,
-            case="tainted-by-others" if whose else "tainted-by-block" if after is None else None,
+            case="tainted-by-others" if whose else _case(taint.watched),
         )
 
     def _leak_of_decider(
@@ -159,3 +160,10 @@ class Taints:
             location=self._places.of(fake, decider, name).location,
             case="tainted-by-decision",
         )
+
+
+def _case(fake: WatchedChange) -> str | None:
+    """Return the special case of a taint: by a block, or by a fake of what cannot be imported without it."""
+    if fake.change.after is None:
+        return "tainted-by-block"
+    return None if fake.change.before is not ABSENT or lies_on_disk(fake.name) else "tainted-by-stand-in"

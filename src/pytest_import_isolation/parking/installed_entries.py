@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import (
@@ -35,6 +35,10 @@ _READS: Final = regex(
     r"\bin\s+(?:sys\.)?modules\b"
     r"|\bmodules\s*\.\s*(?:get|keys|items|values|copy|pop)\b"
     r"|\bmodules\s*\[[^\]\n]*\](?!\s*=(?!=))"
+)
+#: Forms in which it writes under a name that is in a variable.
+_ANY: Final = regex(
+    r"\bmodules\s*(?:\[\s*[^\W\d]|,\s*[^\W\d]|\.\s*(?:setdefault|update|__setitem__)\s*\(\s*[^\W\d])"
 )
 
 
@@ -68,10 +72,17 @@ class InstalledEntries:
             if type(name) is str and self._origins.verdict(name, module).origin is Origin.FAKE
         }
         for name, module in made.items():
-            change = SingleChange("entry", name, ABSENT, module)
-            if self._is_candidate(module) and EXECUTED.maker(change) is None:
+            if self._is_candidate(module) and self._may_be_called(name, module):
                 self._note(name, module, files)
         return made
+
+    def _may_be_called(self, name: str, module: object) -> bool:
+        """Tell whether no module was seen to make an entry, or one whose body may have called a library."""
+        maker = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
+        if maker is None:
+            return True
+        is_body = not (maker.is_call or maker.is_import or self._ownership.is_foreign(maker))
+        return is_body and top_level(maker.module) != top_level(name) and not _claims_in(maker.file, name)
 
     def _is_candidate(self, module: object) -> bool:
         """Tell whether what looks made by hand is made by something else than a test's own tools."""
@@ -83,10 +94,11 @@ class InstalledEntries:
     def _note(self, name: str, module: object, files: Callable[[], Iterable[str]]) -> None:
         modules = sys.modules.copy()
         maker = self._maker_above(name, modules)
-        if maker is None or self._is_claimed(name, maker, modules, files()):
+        body = EXECUTED.maker(SingleChange("entry", name, ABSENT, module))
+        asking = {*files(), *([body.file] if body is not None and body.file else [])}
+        if maker is None or self._is_claimed(name, maker, modules, asking):
             return
-        change = SingleChange("entry", name, ABSENT, module)
-        EXECUTED.attribute([change], Maker(maker, file_of(modules.get(maker)), is_call=True))
+        EXECUTED.makers.note_entry(name, module, Maker(maker, file_of(modules.get(maker)), is_call=True))
 
     def _maker_above(self, name: str, modules: Mapping[Any, object]) -> str | None:
         """Return the package in which an entry lies, if it has no such file and its code can enter it."""
@@ -98,7 +110,9 @@ class InstalledEntries:
             return package if self._ownership.can_change(package, "entry", modules) else None
         return None
 
-    def _is_claimed(self, name: str, maker: str, modules: Mapping[Any, object], files: Iterable[str]) -> bool:
+    def _is_claimed(
+        self, name: str, maker: str, modules: Mapping[Any, object], files: Collection[str]
+    ) -> bool:
         """Tell whether the text of a user's file says that it makes an entry."""
         is_first_party = self._origins.is_first_party(maker, modules[maker])
         helpers = {
@@ -109,11 +123,30 @@ class InstalledEntries:
             # The other modules of a first-party package may do what they like in it.
             and not (is_first_party and top_level(home) == top_level(maker))
         }
-        return any(_claims(text_of(file), name) for file in sorted({*helpers, *files}))
+        if any(_claims_in(file, name) for file in sorted({*helpers, *files})):
+            return True
+        # A helper of the tests is told the name.
+        last, texts = name.rpartition(".")[2], [*map(text_of, files)]
+        return any(
+            last in text and (is_conftest(helper) or _stem(helper) in text)
+            for helper in helpers
+            if self._origins.is_test_code(helper) and _enters_any(text_of(helper))
+            for text in texts
+        )
 
 
-def _claims(text: str, name: str) -> bool:
-    """Tell whether a text may enter something under a name."""
+def _stem(file: str) -> str:
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def _enters_any(text: str) -> bool:
+    """Tell whether a text enters something under a name that it does not say."""
+    return _CONTAINER in text and _ANY.search(_READS.sub("", text)) is not None
+
+
+def _claims_in(file: str | None, name: str) -> bool:
+    """Tell whether the text of a file may enter something under a name."""
+    text = "" if file is None else text_of(file)
     return _CONTAINER in text and name.rpartition(".")[2] in text and _CONTAINER in _READS.sub("", text)
 
 

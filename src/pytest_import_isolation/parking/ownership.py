@@ -6,21 +6,33 @@ one of its functions is called. Nobody sees which code runs then, so it is asked
 
 from __future__ import annotations
 
-import gc
 import keyword
 import os
 import sys
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from opcode import opmap
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from pytest_import_isolation.machinery.finders import class_of
-from pytest_import_isolation.machinery.functions import codes_in, values_in_closure
-from pytest_import_isolation.machinery.modules import ABSENT, class_namespace, file_of, namespace, top_level
+from pytest_import_isolation.machinery.functions import codes_in
+from pytest_import_isolation.machinery.modules import (
+    ABSENT,
+    class_namespace,
+    file_of,
+    namespace,
+    top_level,
+)
 from pytest_import_isolation.machinery.regexes import regex
+from pytest_import_isolation.parking.able_code import (
+    WORDS,
+    codes_of,
+    names_change,
+    packages_in,
+    second_names,
+)
 from pytest_import_isolation.parking.belongings import folder_of, homes_of, owner_of
 from pytest_import_isolation.parking.text_writes import writes
 from pytest_import_isolation.state.origins import Origin, Origins
@@ -40,30 +52,8 @@ IMPORT_SYSTEM: Final = (
 _WORD: Final = regex(r"\w+")
 #: The lists of what finds modules.
 _FINDING: Final = ("meta_path", "path_hooks")
-#: By what is changed, sets of names: the code that can do it has all of one of them.
-_WORDS: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
-    "path": (frozenset(("sys", "path")), frozenset(("addsitedir",))),
-    "meta_path": (frozenset(("meta_path",)),),
-    "path_hooks": (frozenset(("path_hooks",)),),
-    "path_importer_cache": (frozenset(("path_importer_cache",)),),
-    "import_function": (frozenset(("__import__",)),),
-    "entry": (frozenset(("modules",)),),
-    "eviction": (frozenset(("modules", "clear")), frozenset(("modules", "pop"))),
-}
-#: Methods with which entries are written.
-_WRITERS: Final = frozenset(("setdefault", "update", "pop", "popitem", "clear", "__setitem__", "__delitem__"))
-
-#: The types of what holds no function of a module. By identity: a metaclass may compare and hash as it likes.
-_DATA: Final = frozenset(
-    map(
-        id, (type(None), bool, int, float, str, bytes, tuple, list, dict, set, frozenset, BuiltinFunctionType)
-    )
-)
-
 _RAISE: Final = opmap["RAISE_VARARGS"]
 _ERRORS: Final = frozenset(("ImportError", "ModuleNotFoundError"))
-#: The instructions that write to some table.
-_STORES: Final = frozenset((opmap["STORE_SUBSCR"], opmap["DELETE_SUBSCR"]))
 
 
 def can_be_imported(name: object) -> bool:
@@ -189,6 +179,9 @@ class Ownership:
             if not self.can_change(home, list_name, modules) and not self._has_changed(
                 home, list_name, homes
             ):
+                other = None if is_said else self._other_installer(home, list_name, modules)
+                if other is not None:
+                    return other
                 continue
             # A test may have made the object itself, and put a function of a library into it.
             is_sure = top_level(homes[0]) in (top_level(home), *IMPORT_SYSTEM)
@@ -253,8 +246,9 @@ class Ownership:
         """Return the module whose code can add to the path, and has a certain entry in its text."""
         for name, module in modules.items():
             if self._can(module, "path") and any(
-                entry in part.co_consts and _names(part, "path")
-                for code in _codes(namespace(module) or {})
+                entry in part.co_consts and names_change(part, "path", second_names(space, "path"))
+                for space in (namespace(module) or {},)
+                for code in codes_of(space)
                 for part in codes_in(code)
             ):
                 return name
@@ -307,8 +301,26 @@ class Ownership:
             for other in others
             if top_level(other) != top_level(name) and self._can(sys.modules.get(other), list_name)
         }
-        codes = _codes(namespace(sys.modules.get(name)) or {}) if able else ()
+        codes = codes_of(namespace(sys.modules.get(name)) or {}) if able else ()
         return any(not able.isdisjoint(part.co_names) for code in codes for part in codes_in(code))
+
+    def _other_installer(self, home: str, list_name: str, modules: Mapping[Any, object]) -> str | None:
+        """Return a library that uses another one, or is used by it, and can install what is of that one.
+
+        Args:
+            home: the module in which what was installed is defined.
+            list_name: what is changed.
+            modules: those among which it is looked for.
+        """
+        package = top_level(home)
+        used = set(packages_in(namespace(modules[home]) or {}))
+        for name, module in modules.items():
+            if type(name) is not str or top_level(name) == package:
+                continue
+            is_near = top_level(name) in used or package in packages_in(namespace(module) or {})
+            if is_near and self.may_own(name, module) and self._can(module, list_name):
+                return name
+        return None
 
     def _can(self, module: object, list_name: str) -> bool:
         known = self._able.get((id(module), list_name))
@@ -317,7 +329,8 @@ class Ownership:
         space = namespace(module) or {}
         file = space.get("__file__")
         is_extension = type(file) is str and file.endswith(tuple(EXTENSION_SUFFIXES))
-        is_able = is_extension or any(_names(code, list_name) for code in _codes(space))
+        second = second_names(space, list_name)
+        is_able = is_extension or any(names_change(code, list_name, second) for code in codes_of(space))
         if issubclass(type(module), ModuleType):
             self._able[id(module), list_name] = weakref.ref(module), is_able
         return is_able
@@ -333,7 +346,7 @@ def _is_of(package: str, value: object) -> bool:
 
 def says(text: str, list_name: str) -> bool:
     """Tell whether a text names what is changed, and does more than look at it."""
-    if not any(all(word in text for word in words) for words in _WORDS[list_name]):
+    if not any(all(word in text for word in words) for words in WORDS[list_name]):
         return False
     return list_name in ("entry", "eviction") or writes(text, list_name)
 
@@ -348,61 +361,3 @@ def refuses(finder: object) -> bool:
     code = finding.__code__.co_code
     # To raise nothing is to raise what was caught.
     return any(code[at] == _RAISE and code[at + 1] for at in range(0, len(code), 2))
-
-
-def _codes(space: Mapping[str, Any]) -> Iterator[CodeType]:
-    """Yield the code of a module's functions and methods."""
-    seen: set[int] = set()
-    waiting: list[object] = [*space.values()]
-    own = space.get("__name__")
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        kind = type(value)
-        if kind is FunctionType:
-            yield value.__code__  # type: ignore[attr-defined]
-            waiting.append((namespace(value) or {}).get("__wrapped__"))
-            waiting += (held for held in values_in_closure(value) if type(held) is FunctionType)
-        elif kind is staticmethod or kind is classmethod:
-            waiting.append(value.__func__)  # type: ignore[attr-defined]
-        elif kind is property:
-            waiting += (value.fget, value.fset, value.fdel)  # type: ignore[attr-defined]
-        elif issubclass(kind, type) and type.__dict__["__module__"].__get__(value) == own:
-            waiting += type.__dict__["__dict__"].__get__(value).values()
-        elif not issubclass(kind, (ModuleType, type)) and id(kind) not in _DATA:
-            waiting += _functions_of(value)
-
-
-def _functions_of(value: object) -> Iterator[object]:
-    """Yield the functions that an object holds, as what a decorator makes of one does.
-
-    The garbage collector knows what it holds; none of its code runs.
-    """
-    for part in gc.get_referents(value):
-        held = [*part.values()] if type(part) is dict else [part]
-        for each in held:
-            if type(each) is FunctionType:
-                yield each
-            elif type(each) is MethodType:
-                yield each.__func__
-
-
-def _names(code: CodeType, list_name: str) -> bool:
-    """Tell whether code, or code inside of it, names what is changed."""
-    is_entry = list_name == "written entry"
-    return any(
-        words.issubset((*part.co_names, *_texts(part))) and (not is_entry or _writes(part))
-        for part in codes_in(code)
-        for words in _WORDS["entry" if is_entry else list_name]
-    )
-
-
-def _writes(code: CodeType) -> bool:
-    """Tell whether code writes to some table."""
-    return not _WRITERS.isdisjoint(code.co_names) or not _STORES.isdisjoint(code.co_code[::2])
-
-
-def _texts(code: CodeType) -> list[str]:
-    return [constant for constant in code.co_consts if type(constant) is str]

@@ -248,7 +248,10 @@ class Boundaries:
             lambda name: excuses() and not self._leak_watch.was_thrown_out_by_users(name),
         ):
             # What it was is not known; no other object is it.
-            self.found.record(leak, worst, SingleChange("entry", leak.name, object(), ABSENT))
+            change = SingleChange("entry", leak.name, object(), ABSENT)
+            # It may have been thrown out in another phase than it was imported in.
+            thrown_out = by._replace(phase=self._leak_watch.phase_of(change) or by.phase)
+            self.found.record(leak._replace(polluter=thrown_out), worst, change)
         gone = [name for name in missing_among(names) if name not in EXECUTED.failed]
         if gone and not excuses():
             self._leak_watch.note_thrown_out(gone, by)

@@ -66,6 +66,9 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "@pytest.mark.isolated_imports(fakes=...), which "
         "forgets {name} after the test."
     ),
+    "tainted-by-stand-in": (
+        "Make the fake with @pytest.mark.isolated_imports(fakes=...), which forgets {name} after the test."
+    ),
     "tainted-by-block": (
         "Import {name} before anything is blocked, or block it with "
         "@pytest.mark.isolated_imports(missing=...), which forgets {name} after the test."
@@ -164,6 +167,9 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "tainted": (
         "Import {name} before the fake is there, or make the fake with "
         '"with IsolatedImportContext(fakes=...):", which forgets {name} after the block.'
+    ),
+    "tainted-by-stand-in": (
+        'Make the fake with "with IsolatedImportContext(fakes=...):", which forgets {name} after the block.'
     ),
     "tainted-by-block": (
         "Import {name} before anything is blocked, or block it with "

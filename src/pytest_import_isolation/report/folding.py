@@ -11,6 +11,7 @@ from pytest_import_isolation.report.records import INFO, SEVERITIES, Leak, Repor
 from pytest_import_isolation.wording import listing
 
 _EVICTED: Final = "evicted"
+_CASES: Final = (_EVICTED, "evicted-by-hand")
 _MOST_NAMES: Final = 6
 #: Kinds whose sentences say who holds what, which is the message.
 _WITH_HOLDERS: Final = frozenset(("reloaded", "tainted", "name-clash"))
@@ -61,9 +62,11 @@ def _of_one_block(group: list[Leak]) -> Leak:
     group = sorted(group, key=_failures, reverse=True)
     names = [leak.name for leak in group]
     first = _together(group)
+    advices = [advise(case, first.polluter.nodeid) for case in _CASES]
+    advice = next((text for text in advices if text.format(name=first.name) == first.advice), advices[0])
     return first._replace(
         detail=eviction_detail(f"It and {listing(names[1:], _MOST_NAMES)} were"),
-        advice=advise(_EVICTED, first.polluter.nodeid).format(name=listing(names, _MOST_NAMES)),
+        advice=advice.format(name=listing(names, _MOST_NAMES)),
     )
 
 

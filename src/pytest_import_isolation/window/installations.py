@@ -39,6 +39,11 @@ class _Fate(NamedTuple):
     #: The top-level packages with which it returns, if it leaves.
     packages: tuple[str, ...] = ()
 
+    def together_with(self, package: str, outcome: Outcome) -> _Fate:
+        """Return what becomes of it if it is a package's, too, which has a certain outcome."""
+        others = self.packages if self.outcome is Outcome.PARK else ()
+        return _Fate(max(self.outcome, outcome), (package, *others))
+
 
 class Installations:
     """Sorts what was installed while a window was open.
@@ -69,17 +74,13 @@ class Installations:
             difference: what changed in the window.
             outcomes: what becomes of the modules that were loaded in it.
         """
-        packages: dict[str, Outcome] = {}
-        for name, outcome in outcomes.items():
-            if type(name) is str:
-                package = top_level(name)
-                packages[package] = max(outcome, packages.get(package, Outcome.FORGET))
+        packages = _of_packages(outcomes)
         for list_name, item in _installed(difference, self._own_items):
             fate = self._fate(list_name, item, outcomes, packages)
             if fate.outcome is Outcome.KEEP:
                 self.admit(list_name, item)
             elif fate.outcome is Outcome.PARK:
-                self._entrust(fate.packages, Belonging(list_name, item, _place(list_name, item)))
+                _entrust(fate.packages, Belonging(list_name, item, _place(list_name, item)))
         self._entrust_cached_finders(difference, packages)
 
     def packages_installing(self, difference: Difference, modules: Mapping[Any, object]) -> frozenset[str]:
@@ -119,11 +120,11 @@ class Installations:
             if maker is not None and maker.module != name:
                 packages = returning.get(maker)
                 if packages is None:
-                    packages = returning[maker] = self._returning_with(maker, outcomes)
+                    packages = returning[maker] = _returning_with(maker, outcomes)
                 top = top_level(name)
                 if packages != (top,):
                     others = tuple(package for package in packages if package != top)
-                    self._entrust(others, Belonging("entry", name))
+                    _entrust(others, Belonging("entry", name))
 
     def settle_classes(self, outcomes: Mapping[Any, Outcome]) -> None:
         """Undo what modules that leave did to the classes of finders.
@@ -133,14 +134,31 @@ class Installations:
         """
         made = EXECUTED.class_changes[self._first_class_change :]
         for change in reversed(made):
-            outcome = self._outcome_of(change.maker, outcomes)
-            if outcome is Outcome.KEEP:
+            fate = self._fate_of_class_change(change, outcomes)
+            if fate.outcome is Outcome.KEEP:
                 continue
             change.undo()
             EXECUTED.class_changes.remove(change)
             self.undone.insert(0, change)
-            if outcome is Outcome.PARK:
-                self._entrust(self._returning_with(change.maker, outcomes), Belonging("class", change))
+            if fate.outcome is Outcome.PARK:
+                _entrust(fate.packages, Belonging("class", change))
+
+    def _fate_of_class_change(self, change: ClassChange, outcomes: Mapping[Any, Outcome]) -> _Fate:
+        maker = change.maker
+        fate = _Fate(self._outcome_of(maker, outcomes), _returning_with(maker, outcomes))
+        if fate.outcome is Outcome.KEEP or change.after is ABSENT or change.name in text_of(maker.file or ""):
+            return fate
+        packages = _of_packages(outcomes)
+        for home in homes_of(change.after):
+            package, module = top_level(home), self._state.modules.get(home)
+            if package == top_level(maker.module):
+                break
+            # The module called a library, which remembers what it did then.
+            if module is not None and self._ownership.may_own(home, module):
+                return _Fate(Outcome.KEEP)
+            if packages.get(package, Outcome.FORGET) is not Outcome.FORGET:
+                return fate.together_with(package, packages[package])
+        return fate
 
     def note_entries(self, entries: Mapping[Any, object]) -> set[str]:
         """Let entries follow the libraries that made them when they were called.
@@ -228,7 +246,7 @@ class Installations:
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         for entry, finder, home in self._cached_finders(difference, known):
             if packages[top_level(home)] is Outcome.PARK:
-                self._entrust((top_level(home),), Belonging(_CACHE, (entry, finder)))
+                _entrust((top_level(home),), Belonging(_CACHE, (entry, finder)))
 
     def _cached_finders(
         self, difference: Difference, modules: Mapping[Any, object]
@@ -263,10 +281,16 @@ class Installations:
         if self._was_installed_by_a_survivor(list_name, item):
             return _Fate(Outcome.KEEP)
         maker = self._ownership.owner(_change(list_name, item))
-        if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
-            return _Fate(self._outcome_of(maker, outcomes), self._returning_with(maker, outcomes))
         known = {package: FINDER.lot.module(package) or sys.modules.get(package) for package in packages}
         owner = owner_of(list_name, item, known)
+        if maker is not None and (maker.module in outcomes or maker.module in FINDER.lot):
+            fate = _Fate(self._outcome_of(maker, outcomes), _returning_with(maker, outcomes))
+            if owner is None or packages[owner] is Outcome.FORGET or owner in fate.packages:
+                return fate
+            if list_name == _LAZY or says(text_of(maker.file or ""), list_name):
+                return fate
+            # The module called a library, which remembers what it did then.
+            return fate.together_with(owner, packages[owner])
         if owner is None:  # nothing of it is of a package
             caller = self._installer(list_name, item, known)
             owner = None if caller is None else top_level(caller)
@@ -312,18 +336,6 @@ class Installations:
     def _is_surviving(self, name: str) -> bool:
         return self._state.modules.get(name) is sys.modules.get(name, ABSENT)
 
-    def _returning_with(self, maker: Maker, outcomes: Mapping[Any, Outcome]) -> tuple[str, ...]:
-        """Return the packages that bring something back: that of its maker, and those that had imported it.
-
-        They have it imported already, and will not do so again.
-        """
-        names = (name for name in maker.around if outcomes.get(name) is Outcome.PARK)
-        return tuple(dict.fromkeys(map(top_level, (maker.module, *names))))
-
-    def _entrust(self, packages: tuple[str, ...], belonging: Belonging) -> None:
-        for package in packages:
-            FINDER.lot.entrust(package, belonging)
-
     def admit(self, list_name: str, item: object) -> None:
         """Let a thing belong to the surrounding state."""
         if list_name == _FUNCTION:
@@ -332,6 +344,30 @@ class Installations:
             self._state.admit_lazy_imports()
         else:
             self._state.admit_item(list_name, item, _place(list_name, item))
+
+
+def _returning_with(maker: Maker, outcomes: Mapping[Any, Outcome]) -> tuple[str, ...]:
+    """Return the packages that bring something back: that of its maker, and those that had imported it.
+
+    They have it imported already, and will not do so again.
+    """
+    names = (name for name in maker.around if outcomes.get(name) is Outcome.PARK)
+    return tuple(dict.fromkeys(map(top_level, (maker.module, *names))))
+
+
+def _entrust(packages: tuple[str, ...], belonging: Belonging) -> None:
+    for package in packages:
+        FINDER.lot.entrust(package, belonging)
+
+
+def _of_packages(outcomes: Mapping[Any, Outcome]) -> dict[str, Outcome]:
+    """Return what becomes of packages of the top level: the best of what becomes of their modules."""
+    packages: dict[str, Outcome] = {}
+    for name, outcome in outcomes.items():
+        if type(name) is str:
+            package = top_level(name)
+            packages[package] = max(outcome, packages.get(package, Outcome.FORGET))
+    return packages
 
 
 def _place(list_name: str, item: object) -> Place:

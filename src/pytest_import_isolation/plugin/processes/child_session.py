@@ -98,7 +98,7 @@ class ChildSession:
             error: what the first test raised through pytest's protocol, which ends the run.
         """
         items = self._session.items
-        while error is None and self.nextitem is not None:
+        while error is None and self.nextitem is not None and not self._state.wishes():
             try:
                 self._parent.tell("waits")
                 command = self._parent.ask()

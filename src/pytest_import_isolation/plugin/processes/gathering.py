@@ -70,16 +70,17 @@ class ChildState:
         running = None if measured else running_coverage()
         self._coverage = measured if running is None else ChildCoverage(running)
 
+    def wishes(self) -> dict[str, Any]:
+        """Return what code of a test or hook in this process told the run, to have it stop."""
+        return {name: wish for name in _WISHES if (wish := getattr(self._session, name, False))}
+
     def gather(self, nodeids: set[str]) -> dict[str, Any]:
         """Return what was added, as builtins.
 
         Args:
             nodeids: the tests that ran here.
         """
-        state: dict[str, Any] = {}
-        for name in _WISHES:
-            if getattr(self._session, name, False):
-                state[name] = getattr(self._session, name)
+        state: dict[str, Any] = self.wishes()
         if self._coverage is not None:
             state["coverage"] = self._coverage.gather()
         if self._found is not None:
