@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from shutil import which
 
 from benchmarks.paired import Spread
 from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, Plan, SuiteError, run_pytest
@@ -24,7 +24,7 @@ _SUMMARY = "summary: "
 
 def measure(plan: Plan) -> Section:
     """Count what the modes execute, with many tests and with one."""
-    valgrind = shutil.which("valgrind")
+    valgrind = which("valgrind")
     tests = _TESTS[plan.size]
     tables: list[Table] = []
     ratios: dict[str, Spread] = {}

@@ -15,7 +15,7 @@ from benchmarks.suites import Cost, Plan, SuiteError, Workshop, counted, run_pyt
 from benchmarks.tables import Section, Table
 from tests.conftest import TAKES_LONG
 
-from benchmarks import app, big, fresh, parked, run, scale, trivial
+from benchmarks import app, big, fresh, instructions, parked, run, scale, trivial
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,13 +156,50 @@ def test_a_peer_that_does_not_work_is_named_and_the_rest_goes_on(
     ]
 
 
+def test_instructions_are_counted_beside_those_of_plain_pytest(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake_run(
+        folder: Path, given: Sequence[str], *_: object, within: Sequence[str] = (), **__: object
+    ) -> Cost:
+        written = [Path(one.partition("=")[2]) for one in within if one.startswith("--cachegrind-out-file=")]
+        for file in written:
+            number = 3_000_000 if "--import-leak-report" in given else 2_000_000
+            file.write_text(f"fl=a.c\nsummary: {number}\n")
+        return Cost(1.0, 1.0, {})
+
+    monkeypatch.setattr(instructions, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(instructions, "run_pytest", fake_run)
+    monkeypatch.setattr(workshop, "write_trivial", lambda *given: ROOT)
+
+    section = instructions.measure(Plan("full", workshop))
+
+    assert [table.title for table in section.tables] == [
+        "2,000 empty tests, 600 modules loaded",
+        "One empty test, no modules",
+    ]
+    assert ("report", "3 M", "1.50 (1.50-1.50)", "+1,000 k") in section.tables[1].rows
+    assert section.ratios["report, One empty test, no modules, instructions, times plain"].median == 1.5
+
+
+def test_instructions_are_not_counted_without_valgrind(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instructions, "which", lambda name: None)
+
+    section = instructions.measure(Plan("full", workshop))
+
+    assert section.tables == ()
+    assert list(section.missing) == ["instructions: valgrind is not installed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
             ["windows"],
-            "there is no benchmark 'windows', only window, imports, trivial, processes, app, fresh, parked, load, "
-            "scale, big, cycles, blame",
+            "there is no benchmark 'windows', only window, imports, trivial, instructions, processes, app, fresh, "
+            "parked, load, scale, big, cycles, blame",
         ),
         (["big", "--", "-x"], "what follows -- is for the pytest of --suite=DIR"),
         (["big", "--suite=nowhere"], "--suite: nowhere is no directory"),
