@@ -304,3 +304,83 @@ def test_a_mark_that_keeps_all_that_it_wants_fresh_is_a_usage_error(
     run = suite.run(files, report=False, ini=ini)
     assert run.status == 4
     assert f"test_it.py::test_it: @pytest.mark.isolated_imports: {said} contradict each other" in run.output
+
+
+_RELIES_ON_HW = {
+    "driver.py": "import hw\n",
+    "test_a.py": "import sys\nsys.modules['hw'] = object()\nimport driver\ndef test_it(): pass\n",
+    "test_b.py": "def test_it():\n    import driver\ndef test_directly():\n    import hw\n",
+    "test_c.py": "import driver\ndef test_it(): pass\n",
+    "test_d.py": """
+        import pytest, sys
+
+        def test_that_does_without_it():
+            with pytest.raises(ImportError):
+                import hw
+
+        @pytest.mark.isolated_imports(missing="hw")
+        def test_that_hides_it():
+            import hw
+
+        def test_that_blocks_it(monkeypatch):
+            monkeypatch.setitem(sys.modules, "hw", None)
+            import hw
+
+        def test_that_raises_it():
+            raise ModuleNotFoundError("no hw here", name="hw")
+    """,
+}
+
+
+@pytest.mark.parametrize("processes", ["-n0", pytest.param("-n1", marks=TAKES_LONG)])
+def test_who_relies_on_the_fake_of_another_file_is_told_whose_it_was(
+    suite: Suite, mode: str, processes: str
+) -> None:
+    options = (f"--isolate-imports={mode}", processes, "--continue-on-collection-errors")
+    run = suite.run(_RELIES_ON_HW, *options, plugins=("xdist",), report=False)
+    assert run.outcomes == {"passed": 2, "failed": 5, "error": 1}
+    said = (
+        "hw is not found: test_a.py put it into sys.modules, and isolation took that back. If what fails here "
+        "relies on it, it fails without test_a.py, too. Let a conftest.py above both put it there."
+    )
+    assert _sections(run) == [said] * 3  # of test_b.py and test_c.py
+    # What it says is so, and helps.
+    assert suite.run({}, "test_b.py", *options, report=False, plugins=("xdist",)).outcomes == {"failed": 2}
+    conftest = {"conftest.py": "import sys\nsys.modules['hw'] = object()\n"}
+    run = suite.run(
+        conftest, "test_a.py", "test_b.py", "test_c.py", *options, plugins=("xdist",), report=False
+    )
+    assert run.outcomes == {"passed": 4}
+
+
+def test_who_relies_on_the_path_of_another_file_is_told_which_it_was(suite: Suite, mode: str) -> None:
+    files = {
+        "a lib/found.py": "",
+        "test_a.py": """
+            import os, sys
+            sys.path.insert(0, os.path.join(os.path.dirname(__file__), "a lib"))
+            import found
+            def test_it(): pass
+        """,
+        "test_b.py": "def test_it():\n    import found\n",
+        # Its folder is for nobody else.
+        "test_c.py": """
+            import sys
+            def test_it(tmp_path):
+                (tmp_path / "in_folder.py").touch()
+                sys.path.insert(0, str(tmp_path))
+                import in_folder
+        """,
+        "test_d.py": "def test_it():\n    import in_folder\n",
+    }
+    run = suite.run(files, f"--isolate-imports={mode}", report=False)
+    assert run.outcomes == {"passed": 2, "failed": 2}
+    assert _sections(run) == [
+        "found is not found: test_a.py found it by what was added to sys.path there, and isolation took that "
+        "back. If what fails here relies on it, it fails without test_a.py, too. Let pytest add it for both: "
+        "[pytest] pythonpath = 'a lib'"
+    ]
+    run = suite.run(
+        {}, "test_a.py", "test_b.py", f"--isolate-imports={mode}", report=False, ini="pythonpath = 'a lib'"
+    )
+    assert run.outcomes == {"passed": 2}

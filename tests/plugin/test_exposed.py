@@ -841,6 +841,41 @@ def test_modules_that_a_window_forgot_make_nobody_his_own_victim(suite: Suite, m
     assert [leak for leak in run.leaks if not leak["contained"]] == []
 
 
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_what_is_imported_to_suggest_other_names_is_nobodys_own_import(suite: Suite, mode: str) -> None:
+    # From Python 3.12 on the words of such an error need the module, and so it is executed once more.
+    run = suite.run(
+        {
+            "store.py": "LIMIT = 1",
+            "user.py": "from store import LIMITS",
+            "shop.py": "LIMIT = 1",
+            "customer.py": "from shop import LIMITS",
+            "test_file.py": """
+                import sys
+
+                try:
+                    import user
+                finally:
+                    del sys.modules["store"]
+            """,
+            "test_test.py": """
+                import sys
+
+                def test_it():
+                    try:
+                        import customer
+                    finally:
+                        del sys.modules["shop"]
+            """,
+        },
+        f"--isolate-imports={mode}",
+        "--continue-on-collection-errors",
+    )
+    assert run.outcomes == {"failed": 1, "error": 1}
+    assert [leak for leak in run.leaks if not leak["contained"]] == []
+    assert "cannot import name 'LIMITS' from 'store'" in run.output
+
+
 def test_a_decorator_that_evicts_is_the_place(suite: Suite) -> None:
     run = suite.run(
         """\

@@ -43,6 +43,10 @@ class ImportInterceptor:
         """Whether anything is made to look missing."""
         return bool(self._blocks)
 
+    def hides(self, name: str) -> bool:
+        """Tell whether a module is made to look missing, and note nothing."""
+        return any(covers(name) for covers, _ in tuple(self._blocks))
+
     @contextmanager
     def lifted(self) -> Iterator[None]:
         """Let everything be found inside the block, for the test runner's own imports between two phases."""

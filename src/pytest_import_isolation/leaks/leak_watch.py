@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 # The phases in which something is run that can leak an error.
 _TESTING: Final = ("collect", "setup", "call", "teardown")
+# What words an error imports the module that it names, to suggest other names; so nobody needs that.
+_ADVISER: Final = "traceback"
 
 
 class LeakWatch:
@@ -229,6 +231,7 @@ class LeakWatch:
         if (
             here.phase in _TESTING
             and asker is not None
+            and asker.module != _ADVISER
             and self._entry_before(name) is ABSENT
             and name not in EXECUTED.failed
             and not self._was_forgotten_by_a_window(name)

@@ -217,7 +217,7 @@ def _parts(config: pytest.Config) -> _Parts:
             from pytest_import_isolation.state.origins import Origins
 
         origins = Origins(settings_of(config).first_party)
-        executions = Executions(config.pluginmanager)
+        executions = Executions(config.pluginmanager, config.rootpath)
         interruptions = Interruptions()
         config.pluginmanager.register(interruptions, "import-isolation-interruptions")
         config.pluginmanager.register(SectionStyle(), "import-isolation-section-style")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator
 from operator import itemgetter
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_import_isolation.contents.findings import ASSIGNED, RELOADED
+from pytest_import_isolation.fakes.missing import INTERCEPTOR
 from pytest_import_isolation.leaks.touched import Touched
+from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import absolute
 from pytest_import_isolation.plugin.sections import add_section
-from pytest_import_isolation.state.changes import Changes
+from pytest_import_isolation.state.changes import FORGOTTEN, Changes
+from pytest_import_isolation.state.origins import is_made_by_hand
 from pytest_import_isolation.state.writing import put_in
 
 if TYPE_CHECKING:
@@ -32,7 +38,36 @@ _RESTORED = (
     "{name} was {how} by {who}, and isolation undid that. If this test relies on it, do it in a fixture of "
     "this test, or let such changes last:\n\n    [pytest]\n    import_isolation_contents = report\n"
 )
+_PLACED = (
+    "{name} is not found: {who} put it into sys.modules, and isolation took that back. If what fails here "
+    "relies on it, it fails without {who}, too. Let a conftest.py above both put it there."
+)
+_REACHED = (
+    "{name} is not found: {who} found it by what was added to sys.path there, and isolation took that back. "
+    "If what fails here relies on it, it fails without {who}, too. Let pytest add it for both:\n\n"
+    "    [pytest]\n    pythonpath = {added}\n"
+)
 _HOOKS_OF_TESTS = "import-executions-in-tests"
+
+
+class _Lost(NamedTuple):
+    """A module that is found without isolation, because somebody did what isolation took back."""
+
+    name: str
+    who: str
+    #: Folders that had been added to ``sys.path``; none if it was put into ``sys.modules``.
+    added: tuple[str, ...] = ()
+
+    def is_of(self, nodeid: str) -> bool:
+        """Tell whether a test or file did it itself, or the file of a test did."""
+        return self.who in (nodeid, nodeid.partition("::")[0])
+
+    @property
+    def sentence(self) -> str:
+        """What has become of it, and how it is found by all."""
+        if not self.added:
+            return _PLACED.format(name=self.name, who=self.who)
+        return _REACHED.format(name=self.name, who=self.who, added=shlex.join(self.added))
 
 
 class Executions:
@@ -40,14 +75,18 @@ class Executions:
 
     Args:
         manager: where the hooks are registered; those of tests once something was forgotten.
+        root: the directory of the run.
     """
 
-    def __init__(self, manager: pytest.PytestPluginManager) -> None:
+    def __init__(self, manager: pytest.PytestPluginManager, root: Path) -> None:
         self._manager = manager
+        self._root = root
         #: Takes what was undone, if that is told.
         self.contained: Contained | None = None
         manager.register(self, "import-executions")
         self._forgotten: dict[str, str] = {}
+        # What is found without isolation, and not with it: why, by the names of the modules.
+        self._lost: dict[str, _Lost] = {}
         self._packages: dict[str, object] = {}
         # What test code did to the contents of modules and isolation undid, by name: how, and who did it.
         self._restored: dict[str, tuple[str, str]] = {}
@@ -66,6 +105,8 @@ class Executions:
             self.contained.note(changes, who, left.blameless)
         for name in changes.forgotten:
             self._forgotten.setdefault(name, who)
+        for lost in _lost_of(changes, who, self._root):
+            self._lost.setdefault(lost.name, lost)
         self._packages.update(left.forgotten_packages)
         for text in changes.contents:
             name, _, how = text.partition(": ")
@@ -103,6 +144,11 @@ class Executions:
             failure: what was raised.
         """
         if failure is None or report.outcome != "failed":
+            return
+        missed = map(self._lost.get, _missed_in(failure.value) if self._lost else ())
+        lost = next(filter(None, missed), None)
+        if lost is not None and not lost.is_of(report.nodeid):
+            add_section(report, TITLE, lost.sentence)
             return
         for name in _modules_in(failure.value) if self._forgotten else ():
             if name in self._forgotten:
@@ -195,6 +241,32 @@ def _sentence(name: str, who: str) -> str:
     )
 
 
+def _lost_of(changes: Changes, who: str, root: Path) -> Iterator[_Lost]:
+    """Yield what others find without isolation because somebody put it there, or added to ``sys.path``."""
+    entries = (
+        Path(absolute(item.item))
+        for item in changes.items
+        if item.where == "path" and item.change == "added" and item.outcome == "undone"
+    )
+    # A temporary folder is for one test.
+    added = tuple(str(entry.relative_to(root)) for entry in entries if entry.is_relative_to(root))
+    for name, _, after, outcome, _ in changes.modules:
+        if outcome == FORGOTTEN and is_made_by_hand(after):
+            yield _Lost(name, who)
+        elif outcome == FORGOTTEN and added:
+            yield _Lost(name, who, added)
+
+
+def _missed_in(error: BaseException | None) -> Iterator[str]:
+    """Yield the modules that were not found, when an exception was raised, and that nobody hides now."""
+    for one in _errors_in(error):
+        name, said = (one.name, one.args) if type(one) is ModuleNotFoundError else (None, ())
+        # A None in sys.modules, or code that raises the error itself, has other words.
+        is_importlibs = len(said) == 1 and type(said[0]) is str and said[0] == f"No module named {name!r}"
+        if type(name) is str and is_importlibs and not INTERCEPTOR.hides(name):
+            yield name
+
+
 def _remedy(name: str, parameters: Parameters) -> str | None:
     """Return what lets a module stay loaded that was executed anew, or None if just that was asked for."""
     if name in parameters.fresh.texts:
@@ -211,11 +283,17 @@ def _remedy(name: str, parameters: Parameters) -> str | None:
 
 def _modules_in(error: BaseException | None) -> Iterator[str]:
     """Yield the modules whose body was running when an exception was raised, the innermost first."""
+    for one in _errors_in(error):
+        names = list(_modules_on(one.__traceback__))
+        yield from reversed(names)
+
+
+def _errors_in(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        names = list(_modules_on(error.__traceback__))
-        yield from reversed(names)
+        yield error
         error = error.__cause__ or error.__context__
 
 
