@@ -279,6 +279,30 @@ def test_two_packages_of_one_name_are_told_with_advice_that_cures(suite: Suite, 
     assert run.kinds == []
 
 
+def test_a_package_in_a_folder_that_can_be_none_is_to_be_renamed(suite: Suite) -> None:
+    files = {name.replace("cli/tests", "my-cli/tests"): text for name, text in _PACKAGES.items()}
+    run = suite.run({**files, "my-cli/__init__.py": ""})
+    assert run.leak("name-clash", "tests")["advice"] == "Give one of the two packages another name."
+    renamed = {name.replace("my-cli/tests", "my-cli/checks"): text for name, text in files.items()}
+    checks = renamed["my-cli/checks/test_cli.py"].replace("tests.", "checks.")
+    (suite.root / "my-cli" / "tests").rename(suite.root / "my-cli" / "checks")
+    run = suite.run({**renamed, "my-cli/checks/test_cli.py": checks})
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append"])
+def test_a_package_that_is_not_collected_is_met_only_where_it_comes_first(suite: Suite, mode: str) -> None:
+    files = {
+        "cli/checks/__init__.py": "",
+        "cli/checks/test_cli.py": "def test_it(): pass\n",
+        **{name: text for name, text in _PACKAGES.items() if name != "cli/tests/test_cli.py"},
+    }
+    run = suite.run(files, "cli/checks", "tests", f"--import-mode={mode}", ini="pythonpath = .")
+    assert run.outcomes == {"passed": 2}
+    assert run.kinds == []
+
+
 def test_a_package_that_no_test_imports_by_name_is_told_too(suite: Suite) -> None:
     files = {
         name: text if name.endswith("__init__.py") else "def test_it(): pass\n"

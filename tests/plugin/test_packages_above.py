@@ -80,3 +80,34 @@ def test_what_a_file_in_the_package_fakes_is_still_its_own(suite: Suite) -> None
     leak = run.leak("fake-left", "left")
     assert (leak["polluter"]["nodeid"], leak["contained"]) == ("app/tests/test_a.py", True)
     assert (leak["location"]["file"], leak["location"]["line"]) == ("app/tests/test_a.py", 2)
+
+
+_CLONE = {
+    # A clone that is a package for the program that loads it as a plug-in.
+    "my-clone/__init__.py": "",
+    "my-clone/test_top.py": "import beside\ndef test_it_is_found(): pass",
+    "my-clone/beside.py": "",
+    "my-clone/app/__init__.py": "",
+    "my-clone/app/tests/__init__.py": "import os, sys\nsys.path.append(os.path.dirname(__file__) + '/stubs')",
+    "my-clone/app/tests/stubs/vendored.py": "",
+    "my-clone/app/tests/test_a.py": "import vendored\ndef test_it_is_found(): pass",
+    "my-clone/app/tests/test_b.py": "import vendored\ndef test_it_is_found(): pass",
+    "my-clone/app/tests/test_c.py": "def test_it_is_found(): import vendored",
+}
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+@pytest.mark.parametrize("isolation", ["off", "file", "test"])
+def test_a_folder_whose_name_no_statement_can_spell_is_no_package(
+    suite: Suite, mode: str, isolation: str
+) -> None:
+    files = {
+        name: text for name, text in _CLONE.items() if mode != "importlib" or name.count("/") > 1
+    }  # beside.py is not found there
+    run = suite.run(files, f"--import-mode={mode}", f"--isolate-imports={isolation}", report=True)
+    assert run.outcomes == {"passed": 3 if mode == "importlib" else 4}
+    # What pytest adds is nobody's leak.
+    assert [(leak["kind"], leak["name"].rpartition("/")[2]) for leak in run.leaks] == [
+        ("path-added", "stubs")
+    ]
+    assert run.leaks[0]["location"] == {"file": "my-clone/app/tests/__init__.py", "line": 2, "exact": True}

@@ -14,7 +14,7 @@ from pytest_import_isolation.machinery.finders import find_location, is_own_find
 from pytest_import_isolation.machinery.frames import Importer, caller
 from pytest_import_isolation.machinery.modules import executed_file_of, top_level
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.machinery.paths import absolute, is_conftest, working_directory
+from pytest_import_isolation.machinery.paths import absolute, is_conftest, packages_of, working_directory
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.report.records import WARNING, Leak, Polluter, make_leak
 from pytest_import_isolation.state.differences import items_of
@@ -137,7 +137,7 @@ class Clashes:
 
         Args:
             path: of the test file.
-            comes_first: whether pytest puts a directory that is not on the path before all others.
+            comes_first: whether pytest puts the directory before all others, though it may be on the path.
         """
         package = own_package(str(path))
         if package is None:
@@ -145,7 +145,7 @@ class Clashes:
         name, meant = package
         if name in sys.modules:
             got, adder = self._loaded_file(name), None
-        elif comes_first and _root_of(meant) not in sys.path:
+        elif comes_first:
             return
         else:
             got = _location(name)
@@ -330,21 +330,21 @@ def leak_of_clash(
 
 def _advice_for_packages(name: str, got: str, meant: str) -> str:
     """Say how two packages of one name, as they are told, can be loaded side by side."""
-    folder = os.path.dirname(os.path.dirname(max(got, meant, key=lambda file: file.count("/"))))
+    deepest = sorted((got, meant), key=lambda file: file.count("/"), reverse=True)
+    folders = (os.path.dirname(os.path.dirname(file)) for file in deepest)
+    # pytest takes no folder for a package whose name no statement can spell.
+    folder = next((folder for folder in folders if os.path.basename(folder).isidentifier()), None)
+    rename = "Give one of the two packages another name"
+    if folder is None:
+        return f"{rename}."
     full = f"{os.path.basename(folder)}.{name}"
-    return (
-        f"Give one of the two packages another name, or put an __init__.py into {folder} too and import from "
-        f"{full} there."
-    )
+    return f"{rename}, or put an __init__.py into {folder} too and import from {full} there."
 
 
 def own_package(file: str) -> tuple[str, str] | None:
     """Return the name of the outermost package in which a file lies, and its ``__init__.py``."""
-    folder, found = os.path.dirname(absolute(file)), None
-    while os.path.isfile(init := os.path.join(folder, "__init__.py")):
-        found = (os.path.basename(folder), init)
-        folder = os.path.dirname(folder)
-    return found
+    packages = packages_of(absolute(file))
+    return (os.path.basename(packages[-1]), os.path.join(packages[-1], "__init__.py")) if packages else None
 
 
 def _import_root(file: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from pytest_import_isolation.lint.scopes import Scope
 from pytest_import_isolation.lint.values import Thing, Value
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.machinery.paths import packages_of
 
 #: Without one of these a text changes no import state.
 _WORDS: Final = re.compile(r"\b(?:modules|reload|reload_module|meta_path|path_hooks)\b|\bsys\b.*\bpath\b")
@@ -170,12 +171,8 @@ class Source:
     @cached_property
     def _package(self) -> list[str]:
         """The names of the packages that the file lies in, the outermost first."""
-        found: list[str] = []
-        folder = self.folder
-        while os.path.isfile(os.path.join(folder, "__init__.py")):
-            found.insert(0, os.path.basename(folder))
-            folder = os.path.dirname(folder)
-        return found
+        packages = packages_of(os.path.join(self.folder, "__init__.py"))
+        return [os.path.basename(package) for package in reversed(packages)]
 
     @cached_property
     def interesting(self) -> frozenset[str]:

@@ -14,6 +14,20 @@ def is_conftest(file: str) -> bool:
     return os.path.basename(file) == CONFTEST
 
 
+def packages_of(file: str | os.PathLike[str]) -> list[str]:
+    """Return the folders that are the packages of a file, the innermost first.
+
+    As for pytest, a folder is none whose name no import statement can spell, whatever lies in it: a clone
+    called ``my-plugin``, say, that has an ``__init__.py``.
+    """
+    found: list[str] = []
+    folder = os.path.dirname(file)
+    while os.path.basename(folder).isidentifier() and os.path.isfile(os.path.join(folder, "__init__.py")):
+        found.append(folder)
+        folder = os.path.dirname(folder)
+    return found
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """Return a path from the root on; one that counts from a directory which is gone stays as it is."""
     try:

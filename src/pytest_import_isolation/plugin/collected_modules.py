@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.machinery.modules import file_of
+from pytest_import_isolation.machinery.paths import packages_of
 from pytest_import_isolation.plugin.sources import imported_with
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.watching.executed_modules import EXECUTED
@@ -47,11 +48,12 @@ class CollectedModules:
 
 def _name(path: Path, root: Path) -> str:
     """Return the name under which pytest executes a file."""
-    if (path.parent / "__init__.py").is_file():
+    if packages_of(path):
         name, _ = imported_with(path)[-1]
         return name.removesuffix(".__init__")
     try:
         parts = path.relative_to(root).with_suffix("").parts
     except ValueError:  # then pytest leaves nothing away but the drive
         parts = path.with_suffix("").parts[1:]
+    parts = parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts
     return ".".join(part.replace(".", "_") for part in parts)

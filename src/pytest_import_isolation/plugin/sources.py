@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_import_isolation.contents.source_writes import SourceWrites, may_write_attributes
+from pytest_import_isolation.machinery.paths import packages_of
 from pytest_import_isolation.machinery.regexes import regex
 from pytest_import_isolation.machinery.source_text import imports_name, text_of
 from pytest_import_isolation.machinery.syntax import called, parsed, walk
@@ -141,10 +142,8 @@ def _has_any(words: Iterable[str], source: str) -> bool:
 
 def import_root(path: Path) -> Path:
     """Return the directory from which pytest imports a test file or conftest: that above its packages."""
-    folder = path.parent
-    while os.path.isfile(os.path.join(folder, "__init__.py")) and folder != folder.parent:
-        folder = folder.parent
-    return folder
+    packages = packages_of(path)
+    return Path(packages[-1]).parent if packages else path.parent
 
 
 def imported_with(path: Path) -> list[tuple[str, Path]]:
