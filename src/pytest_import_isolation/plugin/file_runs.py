@@ -108,15 +108,18 @@ class FileRuns:
             self._suite.worlds.drop(run)
             del self._runs[path]
 
-    def window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
+    def window_inside(self, fixturedef: pytest.FixtureDef[Any] | None) -> Window | None:
         """Return the window that ends before a fixture of a wider scope does, or None if none is known.
 
         A fixture of the file's own lives no longer than the run of its tests.
+
+        Args:
+            fixturedef: the fixture; None for a package of tests.
         """
         chain = self._suite.worlds.chain
-        if not chain or chain[-1] not in self._runs.values() or ends_with_file(fixturedef):
+        if not chain or chain[-1] not in self._runs.values():
             return None
-        return chain[-2].window
+        return None if fixturedef is not None and ends_with_file(fixturedef) else chain[-2].window
 
     def ends_with(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Tell whether a test is the last one of its file, as far as this process knows."""

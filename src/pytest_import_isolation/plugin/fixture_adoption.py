@@ -1,10 +1,10 @@
-"""What fixtures of a wider scope do in the window of a test or file that ends before they do."""
+"""What fixtures of a wider scope and packages do in the window of a test or file that ends before them."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,26 +76,55 @@ class FixtureAdoption:
             request.config.pluginmanager.register(self._file_fixtures)
         self._file_fixtures.add(fixturedef, request)
 
-    def _window_inside(self, fixturedef: pytest.FixtureDef[Any]) -> Window | None:
-        """Return the outermost window that ends before a fixture of a wider scope does."""
+    def _window_inside(self, fixturedef: pytest.FixtureDef[Any] | None) -> Window | None:
+        """Return the outermost window that ends before a fixture of a wider scope, or a package (None)."""
         window = self._runs.window_inside(fixturedef) if self._runs else None
         return self._contexts[-1].innermost if window is None and self._contexts else window
 
     def _before_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        window = self._window_inside(fixturedef)
-        if window is not None:
-            self._finalizing[id(fixturedef)] = ImportState.capture(), contents_now(window)
+        self._begin_teardown(fixturedef, self._window_inside(fixturedef))
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let what the teardown of a fixture of a wider scope undid stay undone after the test's window."""
-        then = self._finalizing.pop(id(fixturedef), None)
-        if then is None:  # as for all fixtures of a single test
-            return
-        window = self._window_inside(fixturedef)
+        if id(fixturedef) in self._finalizing:  # as no fixture of a single test is
+            self._end_teardown(fixturedef, self._window_inside(fixturedef))
+
+    def _begin_teardown(self, of: object, window: Window | None) -> None:
         if window is not None:
+            self._finalizing[id(of)] = ImportState.capture(), contents_now(window)
+
+    def _end_teardown(self, of: object, window: Window | None) -> None:
+        then = self._finalizing.pop(id(of), None)
+        if window is not None and then is not None:
             before, held = then
             follow_contents(window, held)
             follow_from(window, before)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Let what the setup of a package does belong to the world outside of its first test's window.
+
+        pytest imports the package then, which adds a folder to the path, and calls ``setup_module`` in it.
+        """
+        seen: set[pytest.Collector] = set()
+        for item in session.items:
+            node: Any = item.parent
+            while node is not None and node not in seen:
+                seen.add(node)
+                if isinstance(node, pytest.Directory) and type(node).setup is not pytest.Directory.setup:
+                    vars(node)["setup"] = functools.partial(self._set_up, node, node.setup)
+                node = node.parent
+
+    def _set_up(self, package: pytest.Directory, setup: Callable[[], None]) -> None:
+        __tracebackhide__ = True  # a failure shows the package
+        window = self._window_inside(None)
+        if window is None:
+            setup()
+            return
+        # Finalizers run in reverse order: the package's own between these two.
+        package.addfinalizer(lambda: self._end_teardown(package, self._window_inside(None)))
+        with adopting(window):
+            setup()
+        package.addfinalizer(lambda: self._begin_teardown(package, self._window_inside(None)))
 
 
 class FileFixtures:

@@ -201,10 +201,12 @@ class Observer:
         if not is_part:
             boundaries.contents.begin_file()
         if isinstance(collector, (pytest.Module, pytest.Package)):
-            self._expect(collector.path, str(collector.path))
+            is_package = isinstance(collector, pytest.Package)
+            imported = collector.path / "__init__.py" if is_package else collector.path
+            self._expect(imported, str(collector.path))
             mode = collector.config.getoption("importmode", "prepend")
             # A package is not imported when it is collected, and a test file under a name of its own then.
-            if isinstance(collector, pytest.Module) and mode != "importlib":
+            if not is_package and mode != "importlib":
                 self._leak_watch.clashes.expect_package(collector.path, comes_first=mode == "prepend")
         is_folder = isinstance(collector, pytest.Directory)
         if is_folder and (conftest := collector.path / "conftest.py").is_file():
