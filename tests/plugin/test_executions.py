@@ -341,7 +341,7 @@ def test_who_relies_on_the_fake_of_another_file_is_told_whose_it_was(
     assert run.outcomes == {"passed": 2, "failed": 5, "error": 1}
     said = (
         "hw is not found: test_a.py put it into sys.modules, and isolation took that back. If what fails here "
-        "relies on it, it fails without test_a.py, too. Let a conftest.py above both put it there."
+        "relies on it, it fails alone, too. Let a conftest.py above both put it there."
     )
     assert _sections(run) == [said] * 3  # of test_b.py and test_c.py
     # What it says is so, and helps.
@@ -377,7 +377,7 @@ def test_who_relies_on_the_path_of_another_file_is_told_which_it_was(suite: Suit
     assert run.outcomes == {"passed": 2, "failed": 2}
     assert _sections(run) == [
         "found is not found: test_a.py found it by what was added to sys.path there, and isolation took that "
-        "back. If what fails here relies on it, it fails without test_a.py, too. Let pytest add it for both: "
+        "back. If what fails here relies on it, it fails alone, too. Let pytest add it for both: "
         "[pytest] pythonpath = 'a lib'"
     ]
     run = suite.run(

@@ -40,11 +40,11 @@ _RESTORED = (
 )
 _PLACED = (
     "{name} is not found: {who} put it into sys.modules, and isolation took that back. If what fails here "
-    "relies on it, it fails without {who}, too. Let a conftest.py above both put it there."
+    "relies on it, it fails alone, too. Let a conftest.py above both put it there."
 )
 _REACHED = (
     "{name} is not found: {who} found it by what was added to sys.path there, and isolation took that back. "
-    "If what fails here relies on it, it fails without {who}, too. Let pytest add it for both:\n\n"
+    "If what fails here relies on it, it fails alone, too. Let pytest add it for both:\n\n"
     "    [pytest]\n    pythonpath = {added}\n"
 )
 _HOOKS_OF_TESTS = "import-executions-in-tests"
