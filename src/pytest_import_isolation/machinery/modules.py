@@ -159,8 +159,9 @@ def places_executed(modules: Mapping[Any, object]) -> Iterator[tuple[Any, str]]:
     for name, spec in zip(compress(modules, plain), specs, strict=True):
         if type(spec) is ModuleSpec and type(spec.origin) is str:
             yield name, spec.origin
-    for name in compress(modules, map(not_, plain)):
-        if (file := executed_file_of(modules[name])) is not None:
+    # To look a key up would run code of it.
+    for name, module in compress(modules.items(), map(not_, plain)):
+        if (file := executed_file_of(module)) is not None:
             yield name, file
 
 
