@@ -328,6 +328,14 @@ _RELIES_ON_HW = {
 
         def test_that_raises_it():
             raise ModuleNotFoundError("no hw here", name="hw")
+
+        class Named:
+            def __repr__(self):
+                open("code_of_a_user_ran", "w").close()
+                return "hw"
+
+        def test_that_names_no_text():
+            raise ModuleNotFoundError("No module named 'hw'", name=Named())
     """,
 }
 
@@ -338,7 +346,8 @@ def test_who_relies_on_the_fake_of_another_file_is_told_whose_it_was(
 ) -> None:
     options = (f"--isolate-imports={mode}", processes, "--continue-on-collection-errors")
     run = suite.run(_RELIES_ON_HW, *options, plugins=("xdist",), report=False)
-    assert run.outcomes == {"passed": 2, "failed": 5, "error": 1}
+    assert run.outcomes == {"passed": 2, "failed": 6, "error": 1}
+    assert not (suite.root / "code_of_a_user_ran").exists()
     said = (
         "hw is not found: test_a.py put it into sys.modules, and isolation took that back. If what fails here "
         "relies on it, it fails alone, too. Let a conftest.py above both put it there."

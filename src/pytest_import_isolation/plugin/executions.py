@@ -260,10 +260,11 @@ def _lost_of(changes: Changes, who: str, root: Path) -> Iterator[_Lost]:
 def _missed_in(error: BaseException | None) -> Iterator[str]:
     """Yield the modules that were not found, when an exception was raised, and that nobody hides now."""
     for one in _errors_in(error):
-        name, said = (one.name, one.args) if type(one) is ModuleNotFoundError else (None, ())
+        if type(one) is not ModuleNotFoundError or type(one.name) is not str or len(one.args) != 1:
+            continue
+        name, said = one.name, one.args[0]
         # A None in sys.modules, or code that raises the error itself, has other words.
-        is_importlibs = len(said) == 1 and type(said[0]) is str and said[0] == f"No module named {name!r}"
-        if type(name) is str and is_importlibs and not INTERCEPTOR.hides(name):
+        if type(said) is str and said == f"No module named {name!r}" and not INTERCEPTOR.hides(name):
             yield name
 
 

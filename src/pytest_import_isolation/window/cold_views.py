@@ -107,10 +107,12 @@ class OlderExecutions:
             unproven: some of :meth:`unproven`.
         """
         importers = list(dict.fromkeys(one.importer for one in unproven))
-        was, not_again = ("was", "is not executed again by importing it")
-        if len(importers) > 1:
-            was, not_again = ("were", "are not executed again by importing them")
-        text = f"{listing(importers)} {was} executed before and {not_again}. "
+        said = (
+            "was executed before and is not executed again by importing it"
+            if len(importers) == 1
+            else "were executed before and are not executed again by importing them"
+        )
+        text = f"{listing(importers)} {said}. "
         # What a cold view has parked and not hidden cannot be executed anew, or is kept.
         parked = self._window.absent.unloaded
         if any(name in parked or self._window.is_kept(name) for name in importers):
