@@ -371,6 +371,125 @@ def test_what_is_no_leak(suite: Suite) -> None:
     assert _told(run) == []
 
 
+@pytest.mark.parametrize(
+    "options", [("--import-leak-fail",), ("--isolate-imports=file",), ("--isolate-imports=test",)]
+)
+def test_what_a_class_keeps_under_a_private_name_is_its_own(suite: Suite, options: tuple[str, ...]) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/single.py": """
+                class Single:
+                    __only = None
+
+                    def __new__(cls):
+                        is_new = Single.__only is None
+                        if is_new:
+                            Single.__only = object.__new__(cls)
+                        Single.__only.is_new = is_new
+                        return Single.__only
+            """,
+            "test_a.py": "from app.single import Single\ndef test_that_leaves_it():\n    Single()\n",
+            "test_b.py": """
+                import pytest
+                from app.single import Single
+
+                @pytest.fixture(autouse=True)
+                def new():
+                    yield
+                    Single._Single__only = None
+
+                def test_first():
+                    Single()
+
+                def test_then():
+                    assert Single().is_new
+            """,
+        },
+        *options,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.status == 0
+    assert _told(run) == []
+
+
+_MODES = ("--import-leak-fail", "--isolate-imports=file", "--isolate-imports=test")
+_SINGLETONS = {
+    "a metaclass": "class Meta(type):\n    only = None\n    def of(cls):\n"
+    "        cls.only = cls.only or cls()\n        return cls.only\n",
+    "a base class": "class Base:\n    __only = None\n    @classmethod\n    def of(cls):\n"
+    "        cls.__only = cls.__only or cls()\n        return cls.__only\n",
+    "a function": "def of(cls):\n    if getattr(cls, 'only', None) is None:\n"
+    "        setattr(cls, 'only', cls())\n    return cls.only\n",
+}
+_USES = {
+    "a metaclass": ("class Single(metaclass=above.Meta): pass", "Single.of()", "only"),
+    "a base class": ("class Single(above.Base): pass", "Single.of()", "_Base__only"),
+    "a function": ("class Single: pass", "above.of(Single)", "only"),
+}
+
+
+@pytest.mark.parametrize("option", _MODES)
+@pytest.mark.parametrize("kind", [*_SINGLETONS])
+def test_what_others_stored_and_a_test_takes_out_again_is_no_leak(
+    suite: Suite, kind: str, option: str
+) -> None:
+    definition, use, name = _USES[kind]
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/above.py": _SINGLETONS[kind],
+            "app/single.py": f"from app import above\n{definition}\n",
+            "test_a.py": f"from app.single import Single, above\ndef test_that_leaves_it():\n    {use}\n",
+            "test_b.py": f"""
+                import pytest
+                from app.single import Single, above
+
+                @pytest.fixture(autouse=True)
+                def new():
+                    yield
+                    Single.{name} = None
+
+                def test_first():
+                    {use}.is_known = True
+
+                def test_then():
+                    assert not hasattr({use}, "is_known")
+            """,
+        },
+        option,
+    )
+    assert run.outcomes == {"passed": 3}
+    assert run.status == 0
+    assert _told(run) == []
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param("None", id="nobody else can have stored it"), pytest.param("5", id="no reset")]
+)
+def test_what_a_test_takes_out_that_a_fixture_stored_is_a_leak(suite: Suite, value: str) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/store.py": "class Store:\n    only = None\n",
+        "app/other.py": ""
+        if value == "None"
+        else "from app.store import Store\ndef open(): Store.only = 1\n",
+        "conftest.py": """
+            import app.other, app.store, pytest
+
+            @pytest.fixture(scope="session", autouse=True)
+            def stored():
+                app.store.Store.only = object()
+                yield
+                app.store.Store.only = None
+        """,
+        "test_a.py": f"import app.store\ndef test_a():\n    app.store.Store.only = {value}\n",
+        "test_b.py": "import app.store\ndef test_b():\n    assert type(app.store.Store.only) is object\n",
+    }
+    assert suite.run(files, report=False).outcomes == {"passed": 1, "failed": 1}
+    assert suite.run({}, "--isolate-imports=test").outcomes == {"passed": 2}
+
+
 _DISPLACED = {
     "shop_pkg/__init__.py": "from .own import own\n",
     "shop_pkg/own.py": "def own(): return 1\n",

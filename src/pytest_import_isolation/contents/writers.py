@@ -19,6 +19,7 @@ from pytest_import_isolation.contents.hook_writes import HookWrites
 from pytest_import_isolation.contents.loaded_files import LoadedFiles
 from pytest_import_isolation.contents.own_state import OwnState, home_file
 from pytest_import_isolation.contents.path_changes import PATH
+from pytest_import_isolation.contents.resets import is_reset, names_in_code
 from pytest_import_isolation.contents.source_writes import SourceWrites
 from pytest_import_isolation.contents.values import file_of_code, is_definition, is_mock
 from pytest_import_isolation.contents.write_statements import (
@@ -107,6 +108,8 @@ class Writers:
         # The text of the module itself may be long: it is read last.
         if self._is_in_a_test(change) or self._is_own_state(change):
             return False
+        if is_reset(change, lambda: self._others(change.space.home, files), self.sources):
+            return False
         if _may_be_put_back(change) and any(self.sources.copies(file, change.name) for file in written):
             return False
         if is_certain or any(self._names_target(file, change) for file in written):
@@ -162,11 +165,14 @@ class Writers:
 
     def _is_own_state(self, change: ContentChange) -> bool:
         """Tell whether the code of the module itself stores that name."""
-        file = home_file(change)
-        if file is None or change.submodule is not None or change.name not in self.sources.text(file):
+        file, names = home_file(change), names_in_code(change)
+        if file is None or change.submodule is not None:
+            return False
+        text = self.sources.text(file)
+        if not any(name in text for name in names):
             return False
         writes = self.sources.of(file)
-        return change.name in (writes.attributes if change.space.is_class else writes.own)
+        return not (writes.attributes if change.space.is_class else writes.own).isdisjoint(names)
 
     def _may_write_by_itself(self, change: ContentChange) -> bool:
         """Tell whether the module can write to globals whose names it does not say."""
