@@ -149,3 +149,10 @@ def test_a_loader_without_files_is_judged_by_its_own_module() -> None:
 )
 def test_any_object_can_be_described(found: object, words: str) -> None:
     assert describe(found) == words
+
+
+def test_what_one_judged_too_early_is_nothing_to_the_others() -> None:
+    entered = ModuleType("entered")  # as one that a test has entered, and executes afterwards
+    assert Origins().verdict("entered", entered).origin is Origin.FAKE
+    entered.__file__ = "/work/entered.py"
+    assert Origins().verdict("entered", entered).origin is Origin.FIRST_PARTY

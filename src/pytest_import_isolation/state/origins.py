@@ -126,14 +126,10 @@ def is_pytest_filler(space: Mapping[str, object]) -> bool:
     return type(text) is str and text.startswith(_PYTEST_FILLER)
 
 
-class _Known:
-    """Verdicts of the past."""
+class _KnownFiles:
+    """Verdicts of the past on files: they depend on patterns, and on nothing that changes."""
 
     def __init__(self) -> None:
-        # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
-        # would look at each pair.
-        self.verdicts: dict[str, Verdict] = {}
-        self.judged: dict[str, weakref.ref[Any]] = {}
         self.files: dict[tuple[str, str], Verdict] = {}
         #: Of files to which no pattern applies, by their directories.
         self.folders: dict[str, Verdict] = {}
@@ -147,15 +143,18 @@ class Origins:
     """
 
     _usual: Origins | None = None
-    # Of all that have no patterns: a run and the windows in it ask about the same modules.
-    _known_to_all: Final = _Known()
+    # Of all that have no patterns: a run and the windows in it ask about the same files.
+    _known_to_all: Final = _KnownFiles()
 
     def __init__(self, first_party: Patterns | None = None) -> None:
         self._first_party = first_party or Patterns()
         self._has_patterns = bool(self._first_party)
         self._standard = _standard_library()
-        known = _Known() if self._has_patterns else self._known_to_all
-        self._verdicts, self._judged = known.verdicts, known.judged
+        # By the key: the verdict, and about which module it is. Two tables, since every garbage collection
+        # would look at each pair. They are not shared: a module may be judged too early, by what watches it.
+        self._verdicts: dict[str, Verdict] = {}
+        self._judged: dict[str, weakref.ref[Any]] = {}
+        known = _KnownFiles() if self._has_patterns else self._known_to_all
         self._files, self._folders = known.files, known.folders
         #: The collected test files and the conftests, in order; there are never fewer.
         self.test_files: dict[str, None] = {}
@@ -169,7 +168,7 @@ class Origins:
 
     @classmethod
     def usual(cls) -> Origins:
-        """Return one that knows no extra patterns."""
+        """Return the one that knows no extra patterns; its verdicts are shared by all who use it."""
         if cls._usual is None:
             cls._usual = cls()
         return cls._usual
