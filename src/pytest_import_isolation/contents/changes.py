@@ -58,8 +58,8 @@ class ContentChange(NamedTuple):
         both = (self.before, self.after)
         if all(value is not ABSENT for value in both):
             return False
-        inherited = _inherited(self.space.owner(), self.name)
-        return is_same(*(inherited if value is ABSENT else value for value in both))
+        above = inherited(self.space.owner(), self.name)
+        return is_same(*(above if value is ABSENT else value for value in both))
 
     @property
     def is_in_place(self) -> bool:
@@ -111,7 +111,7 @@ def compare(space: Space, before: Copy, now: Copy, *, is_new: bool = False) -> I
             yield change
 
 
-def _inherited(cls: Any, name: str) -> object:
+def inherited(cls: Any, name: str) -> object:
     """Return what classes above one hold under a name, ABSENT for nothing."""
     above = mro_of(cls)[1:] if issubclass(type(cls), type) else ()
     return next((space[name] for each in above if name in (space := class_namespace(each))), ABSENT)

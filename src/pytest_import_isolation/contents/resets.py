@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pytest_import_isolation.contents.changes import ContentChange
+from pytest_import_isolation.contents.changes import ContentChange, inherited
 from pytest_import_isolation.contents.source_writes import SourceWrites
-from pytest_import_isolation.machinery.modules import ABSENT, class_home, class_namespace, file_of, mro_of
+from pytest_import_isolation.machinery.modules import ABSENT, class_attribute, class_home, file_of, mro_of
 
 
 def is_reset(change: ContentChange, others: Callable[[], Iterable[str]], sources: SourceWrites) -> bool:
@@ -61,8 +61,9 @@ def _above(change: ContentChange) -> Iterator[type]:
 
 
 def _inherited(change: ContentChange) -> object:
-    spaces = map(class_namespace, _above(change))
-    return next((space[change.name] for space in spaces if change.name in space), ABSENT)
+    owner: Any = change.space.owner()
+    found = inherited(owner, change.name)
+    return class_attribute(type(owner), change.name) if found is ABSENT and change.space.is_class else found
 
 
 def _files_above(change: ContentChange) -> Iterator[str]:
