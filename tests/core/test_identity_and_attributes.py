@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_import_isolation.state.referrers import Referrers
 from pytest_import_isolation import IsolatedImportContext
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.state.snapshot import ImportState
@@ -54,7 +55,8 @@ def test_a_weakref_callback_that_imports_leaves_nothing_behind(tree: Tree, pictu
     assert before.differences() == []
 
 
-def test_forgotten_modules_are_freed(tree: Tree) -> None:
+def test_forgotten_modules_are_freed(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Referrers, "_last", None)  # as in the first window of a process
     tree({"ida_freed.py": "class A: pass"})
     with IsolatedImportContext():
         importlib.import_module("ida_freed")
@@ -80,6 +82,10 @@ def test_forgotten_modules_are_freed(tree: Tree) -> None:
         ("from ida_db import Conn; Keeper.table['x'] = Conn", "Keeper.table"),
         ("from ida_db import Conn; _nested = Conn.Options", "_nested"),
         ("from ida_db import make; _local = make()", "_local"),
+        ("from ida_db import connect; _function = around(connect)", "_function"),
+        ("from ida_db import connect; listed.append(around(connect))", "listed"),
+        ("from ida_db import Conn; registry['conn'] = lambda made=Conn: made", "registry"),
+        ("from ida_db import Conn; listed.append(partial(around, Conn))", "listed"),
     ],
 )
 def test_what_surviving_first_party_code_caches_is_kept(statement: str, where: str, tree: Tree) -> None:
@@ -99,9 +105,12 @@ def test_what_surviving_first_party_code_caches_is_kept(statement: str, where: s
             "ida_base.py": "class Base: pass",
             "ida_other.py": "",
             "ida_cache.py": f"""
+                from functools import partial
                 registry, listed = {{}}, []
                 class Keeper:
                     table = {{}}
+                def around(value):
+                    return lambda: value
                 def load():
                     global {names}
                     {statement}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
@@ -52,7 +53,7 @@ def _enter(table: dict[Any, object], value: object) -> None:
 def _remove(survivor: Any, value: object) -> None:
     for name in ("bound", "made", "Other"):
         vars(survivor).pop(name, None)
-    for container in (survivor.ITEMS, survivor.TABLE, survivor.SET, survivor.Shop.TABLE):
+    for container in (survivor.ITEMS, survivor.TABLE, survivor.SET, survivor.Shop.TABLE, survivor.FRESH):
         container.clear()
 
 
@@ -91,6 +92,25 @@ _WAYS: Final[dict[str, Callable[[Any, object], object]]] = {
     "in a bounded cache": lambda survivor, value: survivor.bounded(_Key(value)),
     "in a list in a list": lambda survivor, value: survivor.NESTED[0].append(value),
     "in a dict in a list in a dict": lambda survivor, value: _enter(survivor.DEEP["a"][0], value),
+    "bound in a closure": lambda survivor, value: setattr(survivor, "made", survivor.around(value)),
+    "in an appended closure": lambda survivor, value: survivor.ITEMS.append(survivor.around(value)),
+    "in a closure in another list": lambda survivor, value: setattr(
+        survivor, "FRESH", [*survivor.FRESH, survivor.around(value)]
+    ),
+    "in a closure that holds itself": lambda survivor, value: _enter(survivor.TABLE, survivor.itself(value)),
+    "in a closure on an instance": lambda survivor, value: setattr(
+        survivor.SHOP, "held", survivor.around(value)
+    ),
+    "as a default": lambda survivor, value: survivor.ITEMS.append(survivor.with_default(value)),
+    "as a default by name": lambda survivor, value: survivor.ITEMS.append(
+        survivor.with_default_by_name(value)
+    ),
+    "in a partial": lambda survivor, value: survivor.ITEMS.append(partial(survivor.around, value)),
+    "as the function of a partial": lambda survivor, value: survivor.ITEMS.append(
+        partial(survivor.around(value))
+    ),
+    "remembered in a closure": lambda survivor, value: survivor.remember(value),
+    "remembered in a closure in a list": lambda survivor, value: survivor.MAKERS[0](value),
     "removed": _remove,
 }
 
@@ -118,6 +138,33 @@ MARKET = Shop()
 MARKET.GRID = [[]]
 NESTED, DEEP = [[]], {"a": [{}]}
 
+FRESH = []
+
+def around(value):
+    def call():
+        return value
+    return call
+
+def itself(value):
+    def call():
+        return value, call
+    return call
+
+def with_default(value):
+    return lambda held=value: held
+
+def with_default_by_name(value):
+    return lambda *, held=value: held
+
+def remembering():
+    known = []
+    def remember(value):
+        known.append(value)
+    return remember
+
+remember = remembering()
+MAKERS = [remembering()]
+
 @lru_cache(maxsize=None)
 def cached(key):
     return key.value
@@ -133,6 +180,10 @@ _CERTAIN: Final = {
     *("bound", "appended", "on an instance", "appended on an instance", "in a slot", "in a deque"),
     *("on a simple namespace", "in a cache", "in a bounded cache", "in a list in a list"),
     "in a dict in a list in a dict",
+    *("bound in a closure", "in an appended closure", "in a closure in another list", "as a default"),
+    *("in a closure that holds itself", "in a closure on an instance", "as a default by name"),
+    *("in a partial", "as the function of a partial", "remembered in a closure"),
+    "remembered in a closure in a list",
 }
 
 

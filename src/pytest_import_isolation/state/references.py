@@ -7,7 +7,7 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain, islice
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final
@@ -30,8 +30,10 @@ _PLAIN: Final = frozenset(
 )
 _CONTAINERS: Final = frozenset(map(id, (list, tuple, set, frozenset)))
 #: Those whose items only garbage collection knows, such as a function with a cache.
-_OTHER_CONTAINERS: Final = frozenset(map(id, (deque, SimpleNamespace, type(lru_cache(len)))))
+_OTHER_CONTAINERS: Final = frozenset(map(id, (deque, partial, SimpleNamespace, type(lru_cache(len)))))
 _ALL_CONTAINERS: Final = frozenset((id(dict), *_CONTAINERS, *_OTHER_CONTAINERS))
+#: What a registry holds may be a function around another one, as a decorator makes it.
+_ALL_INNER: Final = frozenset((id(FunctionType), *_ALL_CONTAINERS))
 #: So many containers that are in each other are looked into.
 _DEEPEST: Final = 4
 
@@ -48,7 +50,8 @@ class NewModules:
 
     def __init__(self, modules: Mapping[str, object], is_own: Callable[[str], bool] | None = None) -> None:
         self.modules = modules
-        self._is_own = is_own
+        #: The function given.
+        self.is_own: Final = is_own
         #: Those of them that are one's own.
         self.own: Set[str] = frozenset() if is_own is None else frozenset(filter(is_own, modules))
         # By the identities of classes, which are kept alive.
@@ -141,14 +144,18 @@ class NewModules:
 
     def _possible(self, space: Mapping[str, object]) -> list[tuple[str, object]]:
         """Return the items that may be a reference; most values are data, or functions of survivors."""
-        arriving = self._by_namespace
+        arriving, has_own = self._by_namespace, bool(self.own)
         return [
             (key, value)
             for key, value in list(space.items())
             if not is_plain_value(value)
             and type(key) is str
             and key != "__builtins__"  # 150 values in each module, and none of them matters
-            and (type(value) is not FunctionType or id(value.__globals__) in arriving)
+            and (
+                type(value) is not FunctionType
+                or id(value.__globals__) in arriving
+                or (has_own and has_parts(value))
+            )
         ]
 
     def references_of_container(self, where: str, value: object) -> Iterator[tuple[str, str]]:
@@ -156,7 +163,7 @@ class NewModules:
 
         Args:
             where: what holds the holder, given back with each.
-            value: the holder, see :meth:`is_holder`; nothing is in anything else.
+            value: the holder, see :func:`is_holder`; nothing is in anything else.
         """
         is_simple = type(value) is dict or id(type(value)) in _CONTAINERS
         if not (is_simple or self.own):
@@ -176,23 +183,28 @@ class NewModules:
                     seen.add(id(item))
                     waiting.append((inner, self.own, depth + 1))
 
-    def is_holder(self, value: object) -> bool:
-        """Tell whether other objects may be in a value, now or later, that are looked at.
-
-        That is a builtin container, what a function with a cache has returned, or an instance of a class of
-        one's own, whose attributes count, or a method of one.
-        """
-        if is_container(value):
-            return True
-        kind = type(owner_of_method(value))
-        if self._is_own is None or issubclass(kind, type) or issubclass(kind, tuple):
-            return False
-        return self._is_own(class_home(kind))
-
     def _items_of(self, holder: object) -> list[object]:
-        if is_container(holder) or not self.is_holder(holder):
+        if is_container(holder) or not is_holder(holder, self.is_own):
             return items_of_container(holder)
         return _without_plain(parts_of(holder))
+
+
+def is_holder(value: object, is_own: Callable[[str], bool] | None) -> bool:
+    """Tell whether other objects may be in a value, now or later, that are looked at.
+
+    That is a builtin container, what a function with a cache has returned, or an instance of a class of one's
+    own, whose attributes count, or a method of one.
+
+    Args:
+        value: the value.
+        is_own: see :class:`NewModules`.
+    """
+    if is_container(value):
+        return True
+    kind = type(owner_of_method(value))
+    if is_own is None or issubclass(kind, type) or issubclass(kind, tuple):
+        return False
+    return is_own(class_home(kind))
 
 
 def is_plain_value(value: object) -> bool:
@@ -210,6 +222,8 @@ def can_change(container: object) -> bool:
     kind = type(container)
     if kind is tuple or kind is frozenset:
         return any(map(can_change, containers_among(container)))  # type: ignore[arg-type]
+    if kind is FunctionType:  # one may hold itself
+        return any(map(is_container, items_of_container(container)))
     return True
 
 
@@ -224,14 +238,27 @@ def may_matter(container: Any) -> bool:
 
 
 def containers_among(items: Collection[object]) -> list[object]:
-    """Return those of some objects that are containers, at the speed of C if there are none."""
-    if _ALL_CONTAINERS.isdisjoint(map(id, map(type, items))):
+    """Return those of some objects in which others are, at the speed of C if there are none.
+
+    They are containers, and functions that :func:`hold others <has_parts>`.
+    """
+    if _ALL_INNER.isdisjoint(map(id, map(type, items))):
         return []
-    return [item for item in items if is_container(item)]
+    return [item for item in items if is_container(item) or has_parts(item)]
+
+
+def has_parts(value: Any) -> bool:
+    """Tell whether a value is a function that holds objects: in its closure, or as defaults."""
+    if type(value) is not FunctionType:
+        return False
+    return value.__closure__ is not None or value.__defaults__ is not None or value.__kwdefaults__ is not None
 
 
 def items_of_container(value: Any) -> list[object]:
-    """Return the items of a builtin container; none if they are plain, or too many to be but data."""
+    """Return the items of a builtin container; none if they are plain, or too many to be but data.
+
+    Those of a function are what its closure holds, and its defaults.
+    """
     kind = type(value)
     items: Collection[object]
     if kind is dict:
@@ -242,6 +269,13 @@ def items_of_container(value: Any) -> list[object]:
         items = value
     elif id(kind) in _OTHER_CONTAINERS:
         items = parts_of(value)
+    elif kind is FunctionType:
+        # By garbage collection, to which a cell that holds nothing yet is no error.
+        items = [
+            *gc.get_referents(*(value.__closure__ or ())),
+            *(value.__defaults__ or ()),
+            *(value.__kwdefaults__ or {}).values(),
+        ]
     else:
         return []
     return _without_plain(items)

@@ -6,7 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import is_, itemgetter
-from types import FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, ClassVar, Final
 
 from pytest_import_isolation.machinery.dict_versions import HAS_NUMBERS, Cell, Moment, cell_of, read_cells
@@ -19,6 +19,7 @@ from pytest_import_isolation.state.references import (
     containers_among,
     everything_in,
     is_container,
+    is_holder,
     is_plain_value,
     items_of_all,
     items_of_container,
@@ -27,13 +28,15 @@ from pytest_import_isolation.state.references import (
     parts_of,
 )
 
-_IsHolder = Callable[[object], bool]
+_IsOwn = Callable[[str], bool]
 #: Containers that can change, by identity: a class may have a metaclass that compares it.
 _CHANGING: Final = frozenset(map(id, (list, set, dict)))
 # Lists of strings, which nearly every module has.
 _STRINGS: Final = frozenset(("__all__", "__path__"))
 #: Functions and methods, by identity.
 _CALLABLES: Final = frozenset((id(FunctionType), id(MethodType)))
+#: In what others are that is no container.
+_WITH_PARTS: Final = frozenset((id(CellType), *_CALLABLES))
 #: So many values are too many to be looked at each time a window is closed.
 _LARGEST_PICTURE: Final = 5_000
 #: What has changed so often is looked at one by one.
@@ -172,7 +175,7 @@ class _Picture:
 def _inner(values: Sequence[object], seen: set[int]) -> Iterator[int]:
     """Yield where the containers and functions are among some values that were not seen, and may matter."""
     for at, value in enumerate(values):
-        matters = id(type(value)) in _CALLABLES or (is_container(value) and may_matter(value))
+        matters = id(type(value)) in _WITH_PARTS or (is_container(value) and may_matter(value))
         if matters and id(value) not in seen:
             seen.add(id(value))
             yield at
@@ -189,13 +192,13 @@ class _Referrer:
 
     Args:
         space: the namespace.
-        is_holder: see :meth:`.NewModules.is_holder`.
+        is_own: see :class:`.NewModules`, which is not to be kept alive.
     """
 
-    def __init__(self, space: dict[str, Any], is_holder: _IsHolder) -> None:
+    def __init__(self, space: dict[str, Any], is_own: _IsOwn | None) -> None:
         # First of all: another thread may write to it meanwhile.
         self._moment = Moment(space)
-        self._is_holder = is_holder
+        self._is_own = is_own
         # Its classes, which are not kept alive, and where the versions of their namespaces are read.
         self._classes: list[weakref.ref[type]] = []
         self._cells: list[Cell] = []
@@ -243,7 +246,7 @@ class _Referrer:
         items = items_of_container(value)
         if id(kind) in _CHANGING or (items and any(map(can_change, containers_among(items)))):
             self._waiting.append(_Waiting(space, key, where, value))
-        elif kind is not tuple and kind is not frozenset and self._is_holder(value):
+        elif kind is not tuple and kind is not frozenset and is_holder(value, self._is_own):
             items = parts_of(value)
             self._parts.append(_Parts.of(space, key, where, items))
         self._note_items(items)
@@ -388,5 +391,5 @@ class Referrers:
             return
         known = self._known.get(name)
         if known is None or not (known.is_of(space) or known.follow(space)):
-            known = self._known[name] = _Referrer(space, modules.is_holder)
+            known = self._known[name] = _Referrer(space, modules.is_own)
         yield from known.references(space, modules)
