@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_import_isolation.state.referrers import Referrers
 from pytest_import_isolation import IsolatedImportContext
+from pytest_import_isolation.state.referrers import Referrers
 from pytest_import_isolation.state.restoring import restore
 from pytest_import_isolation.state.snapshot import ImportState
 
