@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import chain, compress, islice, repeat
+from itertools import chain, compress, repeat
 from typing import Any, Final
 
 from pytest_import_isolation.contents.changes import ContentChange, compare
@@ -128,7 +128,7 @@ class Contents:
         loaded = Entries.of(sys.modules)
         entries, beginning = loaded.contents, Beginning(loaded)
         is_longer = beginning.goes_on_from(self._beginning)
-        if not (self._look_at_more(entries) if is_longer else self._look_at_fewer(beginning, entries)):
+        if not (self._look_at_more(loaded) if is_longer else self._look_at_fewer(beginning, entries)):
             self._look_at_all(entries)
         self._moment, self._beginning, self._number = moment, beginning, len(self._spaces)
         self._has_more = False
@@ -159,14 +159,14 @@ class Contents:
         self._versions.begin([*self._state])
         return True
 
-    def _look_at_more(self, entries: dict[Any, object]) -> bool:
+    def _look_at_more(self, loaded: Entries) -> bool:
         """Look at what was imported since the last look; tell whether nothing else has come or gone."""
         now = b"" if self._is_stale else self._versions.now()
         if not now or not self._are_others_same:
             return False
         changed = self._renew(self._versions.others(now))
-        more = islice(entries.items(), len(self._beginning.names), None)
-        asked = {**{name: entries[name] for name in self._unsettled if name in entries}, **dict(more)}
+        entries, more = loaded.contents, loaded.behind(self._beginning.names)
+        asked = {**{name: entries[name] for name in self._unsettled if name in entries}, **more}
         self._named.follow(asked)
         came: dict[int, list[Space]] = {}
         for key, found, is_known in self._asked({**asked, **self._watched.named(entries)}):

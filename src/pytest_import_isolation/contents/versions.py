@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 from pytest_import_isolation.contents.spaces import Space
-from pytest_import_isolation.machinery.dict_versions import Cell, other_cells, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, Cells, other_cells, read_cells
 
 # At the speed of C: there are thousands of namespaces.
 _cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
@@ -26,36 +26,34 @@ class Versions:
         #: Their versions, joined; nothing if they cannot be read.
         self.known = b""
         # Where they are read, found anew once one of the namespaces is no more.
-        self._cells: list[Cell] = []
+        self._cells: Cells | None = None
         self._is_on = False
         self._deaths = 0
 
     def note_death(self) -> None:
         """Read no more where a namespace has died: another one may lie there."""
         self._deaths += 1
-        self._cells = []
+        self._cells = None
 
     def stop(self) -> None:
         """Read no more before :meth:`begin`."""
-        self._cells, self._is_on = [], False
+        self._cells, self._is_on = None, False
 
     def now(self) -> bytes:
         """Return the versions of now, any for those that are no more; nothing if they cannot be read."""
-        if not self._cells and self._is_on:
+        if self._cells is None and self._is_on:
             self._find_cells()
         return self._read()
 
     def _read(self) -> bytes:
-        try:
-            return read_cells(self._cells)
-        except TypeError:  # one is None; to look for that takes longer than to read them all
-            return b""
+        cells = self._cells
+        return b"" if cells is None else cells.read()
 
     def _find_cells(self) -> None:
         deaths = None
         while deaths != self._deaths:  # else one may be read that is no more
             deaths = self._deaths
-            self._cells = [*map(_cell_of, self.spaces)]
+            self._cells = Cells([*map(_cell_of, self.spaces)])
 
     def begin(self, spaces: list[Space]) -> None:
         """Take the versions that some namespaces have now."""
@@ -95,9 +93,9 @@ class Versions:
         """
         more, restless = _sorted(spaces)
         cells = [*map(_cell_of, more)]
-        if None in cells or not self._cells:
+        if None in cells or self._cells is None:
             return False
-        self.spaces, self._cells = [*self.spaces, *more], [*self._cells, *cells]
+        self.spaces, self._cells = [*self.spaces, *more], self._cells.extended(cells)
         self.restless = [*self.restless, *restless]
         self.known = now + read_cells(cells)
         return True

@@ -8,10 +8,13 @@ numbered here, by what lies in them. Where neither can be read, contents have to
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 from operator import ne
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pytest_import_isolation.machinery.scattered_words import ScatteredWords
 
 #: Where the version of one dictionary is read. It may not keep the dictionary alive.
 Cell = Any
@@ -81,7 +84,14 @@ def cell_of(dictionary: object) -> Cell | None:
 HAS_NUMBERS: Final = _is_in_place()
 #: Returns the versions that several cells hold, in order.
 read_cells: Callable[[Iterable[Cell]], bytes] = b"".join
-if not HAS_NUMBERS:
+# Reads many versions at once.
+_scattered: type[ScatteredWords] | None = None
+if HAS_NUMBERS:
+    from pytest_import_isolation.machinery import scattered_words
+
+    if scattered_words.ARE_READ:
+        _scattered = scattered_words.ScatteredWords
+else:
     # Loaded only where there are no versions.
     from pytest_import_isolation.machinery import key_tables
 
@@ -95,6 +105,36 @@ DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
 CELL_SIZE: Final = 8
 #: So many versions are compared at once, then so many of those, and of those: few of thousands differ.
 _AT_ONCE: Final = 512 * CELL_SIZE, 64 * CELL_SIZE, 8 * CELL_SIZE
+
+
+class Cells:
+    """Many cells, which are read at once, again and again.
+
+    Args:
+        cells: the cells. If one of them is None, nothing can be read.
+    """
+
+    __slots__ = ("_cells", "_words")
+
+    def __init__(self, cells: Sequence[Cell | None]) -> None:
+        self._cells: Sequence[Cell] = () if None in cells else cells
+        # In place of the cells, where the interpreter lets them be read.
+        self._words: ScatteredWords | None = None
+        if _scattered is not None:
+            self._words, self._cells = _scattered(self._cells), ()
+
+    def read(self) -> bytes:
+        """Return the versions that the cells hold, in order."""
+        return read_cells(self._cells) if self._words is None else self._words.read()
+
+    def extended(self, cells: Sequence[Cell]) -> Cells:
+        """Return these cells, and more behind them, none of which is None."""
+        more = Cells(())
+        if _scattered is None:
+            more._cells = [*self._cells, *cells]
+        else:
+            more._words = _scattered(cells, self._words)
+        return more
 
 
 def other_cells(before: bytes, now: bytes) -> Iterator[int]:

@@ -31,6 +31,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.undone_changes import UndoneChanges
 from pytest_import_isolation.report.records import ERROR, INFO, WARNING, Leak, Polluter
 from pytest_import_isolation.state.differences import Difference
+from pytest_import_isolation.state.entries import loaded_now
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.state.single_changes import SingleChange, single_changes
 from pytest_import_isolation.state.snapshot import ImportState
@@ -116,13 +117,7 @@ class Boundaries:
             explained: changes that somebody else answers for; these do not count.
             taken_away: entries that somebody else brought and took away, which counts if it is an eviction.
         """
-        if self.test is None:
-            self.look_closer()
-            self.contents.cut(polluter, worst)
-        if runs_threads():
-            self.attribution.note_threads(polluter)
-        # Nothing here may hold what has left sys.modules: what nobody else holds is not evicted but gone.
-        self._leak_watch.statements.synchronize()
+        self._look(polluter, worst)
         difference = self.base.differences(is_own_finder)
         changes = self._remaining(single_changes(difference), polluter)
         self._collected = None
@@ -150,6 +145,18 @@ class Boundaries:
             self._leak_watch.note_taken_away(taken_away, polluter)
         self.attribution.unseen = None
         self._leak_watch.begin_anew(keys)
+
+    def _look(self, polluter: Polluter, worst: str) -> None:
+        """Judge what modules hold, and let all others know of what is loaded now."""
+        loaded = loaded_now()  # held for those who look at once
+        if self.test is None:
+            self.look_closer()
+            self.contents.cut(polluter, worst)
+        if runs_threads():
+            self.attribution.note_threads(polluter)
+        self._leak_watch.statements.synchronize()
+        # Nothing here may hold what has left sys.modules: what nobody else holds is not evicted but gone.
+        del loaded
 
     def _remaining(self, changes: Iterator[SingleChange], polluter: Polluter) -> list[SingleChange]:
         """Leave out what undoes at once, by a hook of the suite, what was found before."""

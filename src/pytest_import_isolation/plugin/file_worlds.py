@@ -16,6 +16,7 @@ from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.sources import Sources, import_root, imported_with
 from pytest_import_isolation.plugin.suite_worlds import SuiteWorlds
 from pytest_import_isolation.report.records import Polluter
+from pytest_import_isolation.state.entries import loaded_now
 from pytest_import_isolation.state.loaded_names import NamesInFolders
 from pytest_import_isolation.state.origins import Origins
 from pytest_import_isolation.window.executions import WindowExecutions
@@ -66,6 +67,7 @@ class FileWorlds:
         self._expected = imported_with(path) if isinstance(file, pytest.Module) else []
         # What is collected for its doctests alone is none: nothing runs but the body of the module.
         is_test_file = self._origins.is_test_file(str(path))
+        loaded = loaded_now()  # held for those who look at once
         is_clashing = self._has_clashing_names(path)
         is_apart = is_clashing or self._is_to_be_apart()
         suite.swap(*suite.around(path), *([] if is_apart else [suite.shared(path)]))
@@ -74,6 +76,7 @@ class FileWorlds:
         trial = suite.new(file.nodeid, is_watchful=is_apart)
         trial.test_code = [str(path)] if is_test_file else []
         suite.worlds.begin(trial)
+        del loaded
         self._executions.begin(trial.window)
         suite.conftest_entry.put_for(path)
         if is_clashing and not self._puts_first:
@@ -98,8 +101,10 @@ class FileWorlds:
         suite = self._suite
         trial = suite.worlds.chain[-1]
         trial.window.stop_watching()
+        loaded = loaded_now()  # as above
         difference, harmful = suite.judge(trial, file.path)
         contents = trial.window.written()
+        del loaded
         has_copies = self._executions.have_thrown_out()
         is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_copies
         if not is_harmful and not is_apart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import repeat
@@ -122,18 +123,30 @@ class Entries:
         self._longer = weakref.ref(later)
         return True
 
+    def behind(self, first: Identities) -> dict[Any, object]:
+        """Return the entries that stand behind as many as there are of some keys."""
+        return dict(zip(self.keys.behind(first), self.values.behind(first), strict=True))
+
     def changes_to(self, later: Entries) -> EntryChanges:
         """Return how the entries of a later moment differ."""
         if self.are_beginning_of(later):
             # Most changes of sys.modules are such, and only those need a look that came.
-            others = zip(later.keys.behind(self.keys), later.values.behind(self.values), strict=True)
-            return EntryChanges(dict(others), {}, {})
+            return EntryChanges(later.behind(self.keys), {}, {})
         before, now = self.contents, later.contents
         return EntryChanges(
             {name: module for name, module in now.items() if name not in before},
             {name: module for name, module in before.items() if name not in now},
             {n: (module, now[n]) for n, module in before.items() if now.get(n, module) is not module},
         )
+
+
+def loaded_now() -> Entries:
+    """Return what ``sys.modules`` holds now.
+
+    As long as somebody has it, all who look at the same modules get it too. Nobody may have it for long: it
+    would keep modules alive that leave.
+    """
+    return Entries.of(getattr(sys, "modules", None))
 
 
 def same_keys(one: Sequence[object], other: Sequence[object]) -> bool:
