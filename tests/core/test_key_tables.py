@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_import_isolation.machinery import key_tables
 from pytest_import_isolation.machinery.dict_versions import other_cells
-from pytest_import_isolation.machinery.key_tables import KeyTable, read_tables
+from pytest_import_isolation.machinery.key_tables import GatheredTables, KeyTable, read_tables
 
 ARE_READ = (
     sys.implementation.name == "cpython"
@@ -92,6 +93,43 @@ def test_several_are_read_at_once_and_only_the_changed_one_has_another_number() 
     assert read_tables([]) == b""
 
 
+@needs_tables
+@given(st.lists(st.tuples(st.integers(0, 5), _CHANGES, st.integers(0, 4)), max_size=8), st.integers(0, 6))
+def test_gathered_ones_give_the_numbers_of_each(
+    rounds: list[tuple[int, list[tuple[Any, ...]], int]], first: int
+) -> None:
+    objects = [object() for _ in range(4)]
+    several: list[dict[Any, object]] = [{f"name_{key}": key for key in range(at)} for at in range(6)]
+    tables = [*map(KeyTable, several)]
+    together = GatheredTables(tables[:first]).extended(tables[first:])
+    for at, changes, looks in rounds:
+        for _ in range(looks):
+            assert together.read() == read_tables(tables)
+        for change in changes:
+            _change(several[at], objects, *change)
+        assert together.read() == read_tables(tables)
+
+
+@needs_tables
+def test_gathered_ones_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    several: list[dict[str, object]] = [{"one": number} for number in range(50)]
+    together = GatheredTables([*map(KeyTable, several)])
+    numbers = {together.read() for _ in range(4)}
+    with monkeypatch.context() as patch:
+        patch.setattr(key_tables, "read_tables", None)
+        assert {together.read()} == numbers
+        several[3]["one"] = 100
+        with pytest.raises(TypeError):
+            together.read()
+    assert together.read() not in numbers
+
+
+@needs_tables
+def test_one_of_which_nobody_can_read_the_table_is_a_change_at_each_look() -> None:
+    together = GatheredTables([KeyTable({"one": 1}), KeyTable({1: 2})])
+    assert len({together.read() for _ in range(8)}) == 8
+
+
 class _Odd:
     def __eq__(self, other: object) -> bool:
         raise SystemExit("eq")
@@ -124,7 +162,8 @@ def test_values_beside_the_table_are_a_change_at_each_look() -> None:
 
 @needs_tables
 @pytest.mark.usefixtures("many_turns")
-def test_another_thread_may_fill_and_empty_the_table() -> None:
+@pytest.mark.parametrize("is_gathered", [False, True], ids=["alone", "gathered"])
+def test_another_thread_may_fill_and_empty_the_table(is_gathered: bool) -> None:
     table: dict[str, object] = {f"name_{number}": number for number in range(100)}
     is_over = threading.Event()
 
@@ -135,13 +174,16 @@ def test_another_thread_may_fill_and_empty_the_table() -> None:
             table[f"more_{number}"] = number
             if number % 3000 == 0:
                 table.clear()  # the memory of a large table goes back at once
+                if is_gathered:
+                    time.sleep(0.001)  # else it is never the same long enough
 
     thread = threading.Thread(target=fill)
     thread.start()
     try:
         read = KeyTable(table)
+        together = GatheredTables([read])
         for _ in range(20_000):
-            assert len(read.value) == 8
+            assert len(together.read() if is_gathered else read.value) == 8
     finally:
         is_over.set()
         thread.join()

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_import_isolation.machinery import dict_versions, key_tables, scattered_words
+from pytest_import_isolation.machinery import dict_versions, key_tables, scattered_memory
 from pytest_import_isolation.machinery.dict_versions import (
     CELL_SIZE,
-    Cells,
     Moment,
     cell_of,
+    gathered,
     other_cells,
     read_cells,
 )
@@ -210,38 +210,42 @@ def test_reading_them_does_not_load_ctypes(run_script: Callable[..., str]) -> No
 
 
 @needs_versions
-@given(st.lists(st.tuples(st.integers(0, 9), _CHANGES), max_size=30), st.integers(0, 10))
-def test_many_are_read_as_one_by_one(changes: list[tuple[int, Any]], first: int) -> None:
+@given(st.lists(st.tuples(st.integers(0, 9), _CHANGES), max_size=30), st.integers(0, 10), st.integers(1, 5))
+def test_many_are_read_as_one_by_one(changes: list[tuple[int, Any]], first: int, looks: int) -> None:
     dictionaries: list[dict[str, int]] = [{} for _ in range(10)]
     cells = [cell_of(dictionary) for dictionary in dictionaries]
-    many = Cells(cells[:first]).extended(cells[first:])
-    seen = [many.read()]
+    many = gathered(cells[:first]).extended(cells[first:])
     for at, (what, *arguments) in changes:
-        before = read_cells(cells)
+        # Some are gathered only when they were found the same several times.
+        was = [many.read() for _ in range(looks)][-1]
+        assert was == read_cells(cells)
         _change(dictionaries[at], what, *arguments)
-        seen.append(many.read())
-        assert seen[-1] == read_cells(cells) == Cells(cells).read()
-        assert [*other_cells(before, seen[-1])] == ([] if before == seen[-1] else [at])
-    assert Cells([*cells, None]).read() == b""
-    assert Cells([]).read() == b""
+        now = many.read()
+        assert now == read_cells(cells) == gathered(cells).read()
+        assert [*other_cells(was, now)] == ([] if now == was else [at])
+    assert gathered([*cells, None]).read() == b""
+    assert gathered([]).read() == b""
 
 
-@pytest.mark.skipif(not (HAVE_THEM and HAVE_VERSIONS), reason="tables have other words")
+@needs_versions
 def test_they_are_read_at_once_and_else_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    dictionaries: list[dict[str, int]] = [{"a": number} for number in range(100)]
+    assert scattered_memory.ARE_READ
+    dictionaries: list[dict[str, int]] = [{f"{key}": key for key in range(at)} for at in range(300)]
     cells = [cell_of(dictionary) for dictionary in dictionaries]
-    at_once = Cells(cells)
-    assert scattered_words.ARE_READ
-    assert type(at_once._words) is scattered_words.ScatteredWords
-    monkeypatch.setattr(dict_versions, "_scattered", None)
-    one_by_one = Cells(cells[:50]).extended(cells[50:])
-    assert one_by_one._words is None
-    assert at_once.read() == one_by_one.read() == read_cells(cells)
+    many = gathered(cells)
+    for at in range(300):
+        many = many.extended([cells[at]])
+        assert many.read() == read_cells([*cells, *cells[: at + 1]])
+    read = {many.read() for _ in range(3)}
+    with monkeypatch.context() as patch:
+        patch.setattr(dict_versions, "read_cells", None)
+        patch.setattr(key_tables, "read_tables", None)
+        assert {many.read()} == read  # by nothing else
     dictionaries[7]["b"] = 1
-    assert at_once.read() == one_by_one.read() == read_cells(cells)
+    assert many.read() == read_cells([*cells, *cells]) not in read
 
 
-@pytest.mark.skipif(not (HAVE_THEM and HAVE_VERSIONS), reason="tables have other words")
+@needs_versions
 @pytest.mark.parametrize("event", ["ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle"])
 def test_an_audit_hook_may_forbid_to_read_them_at_once(event: str, run_script: Callable[..., str]) -> None:
     lines = (
@@ -252,11 +256,12 @@ def test_an_audit_hook_may_forbid_to_read_them_at_once(event: str, run_script: C
         "        asked.append(event)",
         "        raise RuntimeError(event)",
         "sys.addaudithook(hook)",
-        "from pytest_import_isolation.machinery.dict_versions import Cells, HAS_NUMBERS, cell_of, read_cells",
-        "from pytest_import_isolation.machinery import scattered_words",
-        "assert HAS_NUMBERS",
-        "assert scattered_words.ARE_READ is (not asked)",
-        "cells = [cell_of({}) for _ in range(3)]",
-        "assert Cells(cells).read() == read_cells(cells)",
+        "from pytest_import_isolation.machinery.dict_versions import gathered, cell_of, read_cells",
+        "from pytest_import_isolation.machinery import scattered_memory",
+        "assert scattered_memory.ARE_READ is (not asked)",
+        "dictionaries = [{}, {}, {}]",
+        "cells = [*map(cell_of, dictionaries)]",
+        "many = gathered(cells)",
+        "assert all(many.read() == read_cells(cells) for _ in range(5))",
     )
     run_script("\n".join(lines))

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 from pytest_import_isolation.contents.spaces import Space
-from pytest_import_isolation.machinery.dict_versions import Cell, Cells, other_cells, read_cells
+from pytest_import_isolation.machinery.dict_versions import Cell, Gathered, gathered, other_cells, read_cells
 
 # At the speed of C: there are thousands of namespaces.
 _cell_of: Final[Callable[[Space], Cell]] = attrgetter("cell")
@@ -26,7 +26,7 @@ class Versions:
         #: Their versions, joined; nothing if they cannot be read.
         self.known = b""
         # Where they are read, found anew once one of the namespaces is no more.
-        self._cells: Cells | None = None
+        self._cells: Gathered | None = None
         self._is_on = False
         self._deaths = 0
 
@@ -53,7 +53,7 @@ class Versions:
         deaths = None
         while deaths != self._deaths:  # else one may be read that is no more
             deaths = self._deaths
-            self._cells = Cells([*map(_cell_of, self.spaces)])
+            self._cells = gathered([*map(_cell_of, self.spaces)])
 
     def begin(self, spaces: list[Space]) -> None:
         """Take the versions that some namespaces have now."""

@@ -11,10 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 from operator import ne
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from pytest_import_isolation.machinery.scattered_words import ScatteredWords
+from typing import Any, Final, Protocol
 
 #: Where the version of one dictionary is read. It may not keep the dictionary alive.
 Cell = Any
@@ -84,13 +81,40 @@ def cell_of(dictionary: object) -> Cell | None:
 HAS_NUMBERS: Final = _is_in_place()
 #: Returns the versions that several cells hold, in order.
 read_cells: Callable[[Iterable[Cell]], bytes] = b"".join
-# Reads many versions at once.
-_scattered: type[ScatteredWords] | None = None
-if HAS_NUMBERS:
-    from pytest_import_isolation.machinery import scattered_words
 
-    if scattered_words.ARE_READ:
-        _scattered = scattered_words.ScatteredWords
+
+class Gathered(Protocol):
+    """Many cells, which are read at once, again and again."""
+
+    @property
+    def read(self) -> Callable[[], bytes]:
+        """Returns the versions that they hold, in order."""
+
+    def extended(self, cells: Sequence[Cell]) -> Gathered:
+        """Return these cells, and more behind them."""
+
+
+class _Joined:
+    """Many cells, which are read one by one."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+
+    def read(self) -> bytes:
+        return read_cells(self._cells)
+
+    def extended(self, cells: Sequence[Cell]) -> Gathered:
+        return _Joined([*self._cells, *cells])
+
+
+_gather: Callable[[Sequence[Cell]], Gathered] = _Joined
+if HAS_NUMBERS:
+    from pytest_import_isolation.machinery import scattered_memory
+
+    if scattered_memory.ARE_READ:
+        _gather = scattered_memory.GatheredWords
 else:
     # Loaded only where there are no versions.
     from pytest_import_isolation.machinery import key_tables
@@ -98,6 +122,14 @@ else:
     _make_cell = None
     if key_tables.ARE_KNOWN:
         _make_cell, read_cells = key_tables.KeyTable, key_tables.read_tables
+        _gather = key_tables.GatheredTables
+
+
+def gathered(cells: Sequence[Cell | None]) -> Gathered:
+    """Return what reads some cells at once, again and again; nothing, if one of them is None."""
+    return _gather(() if None in cells else cells)
+
+
 _NEVER_WRITTEN: Final[dict[Any, Any]] = {}
 #: Can be read in place of one whose dictionary is no more.
 DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
@@ -105,36 +137,6 @@ DEAD_CELL: Final[Cell] = cell_of(_NEVER_WRITTEN)
 CELL_SIZE: Final = 8
 #: So many versions are compared at once, then so many of those, and of those: few of thousands differ.
 _AT_ONCE: Final = 512 * CELL_SIZE, 64 * CELL_SIZE, 8 * CELL_SIZE
-
-
-class Cells:
-    """Many cells, which are read at once, again and again.
-
-    Args:
-        cells: the cells. If one of them is None, nothing can be read.
-    """
-
-    __slots__ = ("_cells", "_words")
-
-    def __init__(self, cells: Sequence[Cell | None]) -> None:
-        self._cells: Sequence[Cell] = () if None in cells else cells
-        # In place of the cells, where the interpreter lets them be read.
-        self._words: ScatteredWords | None = None
-        if _scattered is not None:
-            self._words, self._cells = _scattered(self._cells), ()
-
-    def read(self) -> bytes:
-        """Return the versions that the cells hold, in order."""
-        return read_cells(self._cells) if self._words is None else self._words.read()
-
-    def extended(self, cells: Sequence[Cell]) -> Cells:
-        """Return these cells, and more behind them, none of which is None."""
-        more = Cells(())
-        if _scattered is None:
-            more._cells = [*self._cells, *cells]
-        else:
-            more._words = _scattered(cells, self._words)
-        return more
 
 
 def other_cells(before: bytes, now: bytes) -> Iterator[int]:

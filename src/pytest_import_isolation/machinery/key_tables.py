@@ -7,11 +7,13 @@ takes to compare the keys and values one by one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from operator import eq, methodcaller
 from typing import Any, Final, TypeAlias
 
 from pytest_import_isolation.machinery.raw_memory import Memory, memory_at
+from pytest_import_isolation.machinery.scattered_memory import ARE_READ, Pieces, packed
 
 _WORD: Final = 8
 #: Where a dictionary has the address of its table; behind it that of values that lie somewhere else.
@@ -26,6 +28,12 @@ _NOWHERE: Final = bytes(_WORD)
 #: No two states of all tables have the same number.
 _NUMBERS: Final = count(1)
 _memory_at: Final[Any] = memory_at
+_read_piece: Final = methodcaller("read")
+#: To gather tables takes longer than to read them one by one. So often they have to be found the same before.
+_CALM: Final = 2
+#: What was added is gathered by itself up to this part of the whole.
+_LARGEST_PART: Final = 16
+_CAN_GATHER: Final = ARE_READ
 
 
 def _number(data: bytes) -> int:
@@ -120,6 +128,69 @@ def read_tables(tables: Iterable[KeyTable]) -> bytes:
     except AttributeError as error:
         raise TypeError(str(error)) from None
     return b"".join(found)
+
+
+class GatheredTables:
+    """Many tables, which are read at once, again and again.
+
+    As long as no table changes, all are compared within one call, in which no other thread runs: first where
+    they are, and only if all are still there their heads, which tell how large they are, and what is in them.
+
+    Args:
+        tables: the tables.
+        before: tables to read before these.
+    """
+
+    __slots__ = ("_before", "_known", "_pieces", "_same", "_tables", "_then")
+
+    def __init__(self, tables: Sequence[KeyTable], before: GatheredTables | None = None) -> None:
+        self._tables, self._before = tables, before
+        # The numbers that they had when they were read one by one, joined, and how often that was so.
+        self._known, self._same = b"", 0
+        # What reads them, and what it would read then.
+        self._pieces: list[Pieces] = []
+        self._then: list[bytes] = []
+
+    def read(self) -> bytes:
+        """Return the numbers of the tables, in order."""
+        return self._read() if self._before is None else self._before._read() + self._read()
+
+    def _read(self) -> bytes:
+        if self._pieces and all(map(eq, map(_read_piece, self._pieces), self._then)):
+            return self._known
+        numbers, self._pieces = read_tables(self._tables), []
+        self._same = self._same + 1 if numbers == self._known else 0
+        self._known = numbers
+        if self._same >= _CALM and _CAN_GATHER:
+            self._gather()
+        return numbers
+
+    def extended(self, tables: Sequence[KeyTable]) -> GatheredTables:
+        """Return these tables, and more behind them."""
+        before = self._before
+        if before is None:
+            return GatheredTables(tables, self)
+        if len(self._tables) * _LARGEST_PART < len(before._tables):
+            return GatheredTables([*self._tables, *tables], before)
+        return GatheredTables(tables, GatheredTables([*before._tables, *self._tables]))
+
+    def _gather(self) -> None:
+        seen = [table._seen for table in self._tables]
+        by_size: dict[int, list[_Seen]] = {}
+        for one in seen:
+            by_size.setdefault(one[3], []).append(one)
+        places = packed(id(table.dictionary) + _PLACE for table in self._tables)
+        pieces = [Pieces(places, _POINTERS), Pieces(_joined_tables(seen), _HEAD)]
+        then = [b"".join(pointers for pointers, *_ in seen), b"".join(head for _, _, head, *_ in seen)]
+        for size, those in by_size.items():
+            pieces.append(Pieces(_joined_tables(those), size))
+            then.append(b"".join(content for *_, content, _ in those))
+        self._then, self._pieces = then, pieces
+
+
+def _joined_tables(seen: Iterable[_Seen]) -> bytes:
+    """Return where the tables of some dictionaries are."""
+    return b"".join(pointers[:_WORD] for pointers, *_ in seen)
 
 
 def _are_in_place() -> bool:
