@@ -349,3 +349,34 @@ def test_what_hooks_print_before_the_test_is_shown_once(suite: Suite) -> None:
     )
     assert [run.output.count(words) for words in said] == [0, 1, 1, 1, 1, 2, 0]
     assert re.search(r"Captured stdout call -+\ncaptured\n", run.output)
+
+
+def test_a_plugin_that_reads_the_command_line_itself_reads_all_of_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "reader.py": """
+                def pytest_addoption(parser):
+                    parser.addoption("--hooks")
+                    parser.addoption("--more")
+
+                def pytest_load_initial_conftests(early_config, parser, args):
+                    found = parser.parse_known_args(args)
+                    early_config.found = found.hooks, found.more
+            """,
+            "test_it.py": """
+                import pytest
+
+                @pytest.mark.isolated_imports(process="cold")
+                def test_cold(request):
+                    assert request.config.found == ("app", "rest")
+                    assert "--hooks=app" in request.config.invocation_params.args
+
+                @pytest.mark.isolated_imports(process="cold")
+                def test_plain_asserts():
+                    with pytest.raises(AssertionError, match="^$"):
+                        assert 1 == 2
+            """,
+        },
+        "-p", "reader", "--hooks=app", "--assert=plain", ini="addopts = --more=rest\n", report=False,
+    )  # fmt: skip
+    assert run.outcomes == {"passed": 2}

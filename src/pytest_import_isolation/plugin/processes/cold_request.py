@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import shlex
 import stat
 import sys
 from types import ModuleType
@@ -80,10 +81,17 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
     if config.inipath is not None:
         options["inifilename"] = str(config.inipath)
     names = [*(config.option.plugins or ()), *_LEFT_OUT]
+    typed = [*map(str, config.invocation_params.args)]
     factory: Any = getattr(config, "_tmp_path_factory", None)
     return {
         "options": options,
-        "arguments": [part for name in names for part in ("-p", name)] + [str(item.path)],
+        "arguments": [
+            *(part for name in names for part in ("-p", name)),
+            f"--assert={config.option.assertmode}",
+            str(item.path),
+        ],
+        "typed": typed,
+        "given": [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed],
         "path": str(item.path),
         "nodeid": item.nodeid,
         "number": number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,24 @@ from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
+
+#: What is asked of this process, while it configures its run.
+_request: dict[str, Any] = {}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, args: list[str]
+) -> Generator[None, object, object]:
+    """Let plugins that read the command line themselves read the one of pytest's process."""
+    private: Any = early_config
+    params = early_config.invocation_params
+    private.invocation_params = type(params)(args=_request["typed"], plugins=params.plugins, dir=params.dir)
+    own, args[:] = args.copy(), _request["given"]
+    try:
+        return (yield)
+    finally:
+        args[:] = own
 
 
 def run(parent: Parent, request: dict[str, Any], stacks: int) -> None:
@@ -50,7 +69,8 @@ def _session(parent: Parent, request: dict[str, Any], stacks: int) -> pytest.Ses
 
     shown = warnings.showwarning
     warnings.showwarning = _show_nothing  # the parent has shown what plugins warn of
-    config = Config.fromdictargs(request["options"], request["arguments"])
+    _request.update(request)
+    config = Config.fromdictargs(request["options"], ["-p", __name__, *request["arguments"]])
     config.args = [request["path"]]
     silence = _Silence(config)
     private: Any = config
