@@ -1384,16 +1384,21 @@ def test_other_plugins_that_fork_are_refused(suite: Suite, option: str) -> None:
     assert f"both run tests in processes of their own; leave {option} out" in run.output
 
 
-def test_an_option_that_deletes_what_was_asked_for_in_another_process_is_refused(suite: Suite) -> None:
+def test_a_test_stays_here_if_a_plugin_deletes_what_was_asked_for_elsewhere(suite: Suite) -> None:
     files = {
         "conftest.py": """
-            import pytest
+            import os, pytest
+
+            MAIN = os.getpid()
 
             def pytest_addoption(parser):
                 parser.addoption("--snapshot-update", dest="update_snapshots", action="store_true")
 
             @pytest.fixture
             def snapshot(): return 1
+
+            @pytest.fixture
+            def is_here(): return os.getpid() == MAIN
         """,
         "test_it.py": """
             import pytest
@@ -1401,28 +1406,19 @@ def test_an_option_that_deletes_what_was_asked_for_in_another_process_is_refused
             @pytest.fixture
             def as_json(snapshot): return snapshot
 
-            @pytest.mark.isolated_imports(process=True)
-            def test_other(): pass
+            pytestmark = pytest.mark.isolated_imports(process={process})
 
-            def test_here(as_json): pass
-        """,
-        "test_json.py": """
-            import pytest
-            from test_it import as_json
+            def test_other(is_here): assert not is_here
 
-            @pytest.mark.isolated_imports(process=True)
-            def test_elsewhere(as_json): pass
+            def test_compares(is_here, as_json, request): assert is_here is request.config.option.update_snapshots
+
+            def test_another(is_here): assert not is_here
         """,
     }
-    run = suite.run(files, "--snapshot-update", report=False)
-    assert run.status == 4
-    assert (
-        "test_json.py::test_elsewhere: process='test': --snapshot-update would delete what this test compares, "
-        "since the end of the run does not know what a process of its own asked for; with --snapshot-update, run "
-        "it without" in run.output
-    )
-    assert suite.run(files, "--snapshot-update", "test_it.py", report=False).outcomes == {"passed": 2}
-    assert suite.run(files, report=False).outcomes == {"passed": 3}
+    for process in ("True", "'file'"):
+        marked = {**files, "test_it.py": files["test_it.py"].format(process=process)}
+        assert suite.run(marked, "--snapshot-update", report=False).outcomes == {"passed": 3}
+        assert suite.run(marked, report=False).outcomes == {"passed": 3}
 
 
 def test_without_fork_the_message_says_what_else_there_is(suite: Suite) -> None:

@@ -19,7 +19,6 @@ from pytest_import_isolation.plugin.processes.forks import Forks
 from pytest_import_isolation.plugin.processes.gathering import ParentState
 from pytest_import_isolation.plugin.processes.modes import COLD, FILE, Mode, mode_key, mode_of
 from pytest_import_isolation.plugin.processes.refusals import (
-    refuse_deletion,
     refuse_loaded_extensions,
     refuse_other_plugins,
     refuse_without_fork,
@@ -79,7 +78,6 @@ class ProcessTests:
             who = f"{item.nodeid}: process={mode.kind!r}"
             refuse_other_plugins(self._config, who)
             refuse_without_fork(who)
-            refuse_deletion(item, who)
             parameters = parameters_of(item, {})  # mistakes are told already
             if parameters is not None:
                 refuse_loaded_extensions(mode, parameters.fresh, item.nodeid)

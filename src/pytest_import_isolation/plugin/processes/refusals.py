@@ -21,9 +21,6 @@ _OTHERS: Final = {
     "isolate": ("--isolate", "pytest-isolate"),
     "cleanslate": ("--cleanslate", "pytest-cleanslate"),
 }
-#: Options by which a plugin deletes at the end of a run, in pytest's process, what no test asked for there;
-#: and the fixture with which tests ask.
-_DELETERS: Final = {"update_snapshots": ("--snapshot-update", "snapshot")}
 
 
 def refuse_other_plugins(config: pytest.Config, who: str) -> None:
@@ -40,24 +37,6 @@ def refuse_other_plugins(config: pytest.Config, who: str) -> None:
         if getattr(config.option, name, False):
             raise pytest.UsageError(
                 f"{who} and {option} of {plugin} both run tests in processes of their own; leave {option} out"
-            )
-
-
-def refuse_deletion(item: pytest.Item, who: str) -> None:
-    """Refuse to run a test elsewhere if a plugin would take it for one that does not need its files any more.
-
-    Args:
-        item: the test.
-        who: what asks for a process.
-
-    Raises:
-        pytest.UsageError: there is such a plugin.
-    """
-    for name, (option, fixture) in _DELETERS.items():
-        if getattr(item.config.option, name, False) is True and fixture in getattr(item, "fixturenames", ()):
-            raise pytest.UsageError(
-                f"{who}: {option} would delete what this test compares, since the end of the run does not "
-                f"know what a process of its own asked for; with {option}, run it without"
             )
 
 
