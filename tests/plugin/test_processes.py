@@ -1384,6 +1384,43 @@ def test_other_plugins_that_fork_are_refused(suite: Suite, option: str) -> None:
     assert f"both run tests in processes of their own; leave {option} out" in run.output
 
 
+def test_a_test_stays_here_if_a_plugin_deletes_what_was_asked_for_elsewhere(suite: Suite) -> None:
+    files = {
+        "conftest.py": """
+            import os, pytest
+
+            MAIN = os.getpid()
+
+            def pytest_addoption(parser):
+                parser.addoption("--snapshot-update", dest="update_snapshots", action="store_true")
+
+            @pytest.fixture
+            def snapshot(): return 1
+
+            @pytest.fixture
+            def is_here(): return os.getpid() == MAIN
+        """,
+        "test_it.py": """
+            import pytest
+
+            @pytest.fixture
+            def as_json(snapshot): return snapshot
+
+            pytestmark = pytest.mark.isolated_imports(process={process})
+
+            def test_other(is_here): assert not is_here
+
+            def test_compares(is_here, as_json, request): assert is_here is request.config.option.update_snapshots
+
+            def test_another(is_here): assert not is_here
+        """,
+    }
+    for process in ("True", "'file'"):
+        marked = {**files, "test_it.py": files["test_it.py"].format(process=process)}
+        assert suite.run(marked, "--snapshot-update", report=False).outcomes == {"passed": 3}
+        assert suite.run(marked, report=False).outcomes == {"passed": 3}
+
+
 def test_without_fork_the_message_says_what_else_there_is(suite: Suite) -> None:
     run = suite.run(
         {"conftest.py": "import os\ndel os.fork\n", "test_it.py": "def test_it(): pass\n"},

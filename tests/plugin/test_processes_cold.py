@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -268,3 +269,114 @@ def test_coverage_measures_cold_processes(suite: Suite) -> None:
     assert {line: contexts for line, contexts in cold[2].items() if line != "1"} == {
         line: contexts for line, contexts in plain[2].items() if line != "1"
     }
+
+
+def test_a_file_that_a_plugin_writes_for_an_option_is_not_emptied_by_cold_processes(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "writer.py": """
+                def pytest_addoption(parser):
+                    parser.addoption("--ends", help="a file for the ends of tests")
+                    parser.addoption("--database", help="a file that tests read and write")
+
+                def pytest_configure(config):
+                    global ENDS, BASE
+                    ENDS = open(config.option.ends, "w", buffering=1)
+                    BASE = open(config.option.database, "r+")
+
+                def pytest_runtest_logreport(report):
+                    if report.when == "call":
+                        ENDS.write(f"{report.nodeid}\\n")
+            """,
+            "data.txt": "data",
+            "test_it.py": """
+                import os
+                import pytest
+
+                def test_here(): os.chdir("/")
+
+                @pytest.mark.isolated_imports(process="cold")
+                @pytest.mark.parametrize("n", [1, 2])
+                def test_cold(n, request):
+                    with open(os.path.join(request.config.rootpath, request.config.option.database)) as file:
+                        assert file.read() == "data"
+            """,
+        },
+        "-p", "writer", "--ends=ends.txt", "--database=data.txt", report=False,
+    )  # fmt: skip
+    assert run.outcomes == {"passed": 3}
+    ends = (suite.root / "ends.txt").read_text(encoding="utf-8").splitlines()
+    assert ends == ["test_it.py::test_here", "test_it.py::test_cold[1]", "test_it.py::test_cold[2]"]
+
+
+def test_what_hooks_print_before_the_test_is_shown_once(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "conftest.py": """
+                import os, pytest
+                print("a conftest is loaded")
+
+                def pytest_configure(): print("it configures")
+                def pytest_sessionstart(): print("it starts")
+                def pytest_collection_modifyitems(): os.system("echo it orders")
+                def pytest_collection_finish(): print("it has collected")
+
+                @pytest.fixture
+                def shows(capsys):
+                    with capsys.disabled():
+                        print("it is shown")
+            """,
+            "test_it.py": """
+                import pytest
+                pytestmark = pytest.mark.isolated_imports(process="cold")
+                print("a file is loaded")
+
+                def test_passes(shows): print("unseen")
+                def test_fails(shows): print("captured"); assert 0
+            """,
+        },
+        report=False,
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1}
+    said = (
+        "is loaded",
+        "it configures",
+        "it starts",
+        "it orders",
+        "it has collected",
+        "it is shown",
+        "unseen",
+    )
+    assert [run.output.count(words) for words in said] == [0, 1, 1, 1, 1, 2, 0]
+    assert re.search(r"Captured stdout call -+\ncaptured\n", run.output)
+
+
+def test_a_plugin_that_reads_the_command_line_itself_reads_all_of_it(suite: Suite) -> None:
+    run = suite.run(
+        {
+            "reader.py": """
+                def pytest_addoption(parser):
+                    parser.addoption("--hooks")
+                    parser.addoption("--more")
+
+                def pytest_load_initial_conftests(early_config, parser, args):
+                    found = parser.parse_known_args(args)
+                    early_config.found = found.hooks, found.more
+            """,
+            "test_it.py": """
+                import pytest
+
+                @pytest.mark.isolated_imports(process="cold")
+                def test_cold(request):
+                    assert request.config.found == ("app", "rest")
+                    assert "--hooks=app" in request.config.invocation_params.args
+
+                @pytest.mark.isolated_imports(process="cold")
+                def test_plain_asserts():
+                    with pytest.raises(AssertionError, match="^$"):
+                        assert 1 == 2
+            """,
+        },
+        "-p", "reader", "--hooks=app", "--assert=plain", ini="addopts = --more=rest\n", report=False,
+    )  # fmt: skip
+    assert run.outcomes == {"passed": 2}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
+import shlex
+import stat
 import sys
 from types import ModuleType
 from typing import Any, Final
@@ -16,6 +19,7 @@ from pytest_import_isolation.processes.coverage_data import running_coverage
 #: Options that would select other tests, start other processes, or write what the parent writes.
 _CHANGED: Final[dict[str, Any]] = {
     "cacheclear": False,
+    "clean_alluredir": False,
     "collectonly": False,
     "dist": "no",
     "distload": False,
@@ -68,15 +72,26 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
     config = item.config
     options = {name: value for name, value in vars(config.option).items() if _can_be_told(value)}
     options |= {name: value for name, value in _CHANGED.items() if name in options}
+    written = _files_written_here()
+    if written:
+        folder = str(config.invocation_params.dir)
+        options |= {name: os.devnull for name, value in options.items() if _file(folder, value) in written}
     options.pop("file_or_dir", None)
     options |= {"rootdir": str(config.rootpath), "plugins": [], IN_CHILD: True}
     if config.inipath is not None:
         options["inifilename"] = str(config.inipath)
     names = [*(config.option.plugins or ()), *_LEFT_OUT]
+    typed = [*map(str, config.invocation_params.args)]
     factory: Any = getattr(config, "_tmp_path_factory", None)
     return {
         "options": options,
-        "arguments": [part for name in names for part in ("-p", name)] + [str(item.path)],
+        "arguments": [
+            *(part for name in names for part in ("-p", name)),
+            f"--assert={config.option.assertmode}",
+            str(item.path),
+        ],
+        "typed": typed,
+        "given": [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed],
         "path": str(item.path),
         "nodeid": item.nodeid,
         "number": number,
@@ -86,6 +101,39 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
         "worker": getattr(config, "workerinput", None) and _plain(config.workerinput),  # type: ignore[attr-defined]
         "coverage": _coverage_settings(config),
     }
+
+
+def _files_written_here() -> set[tuple[int, int]]:
+    """Return the files that are open for writing, and not for reading, in this process.
+
+    A plugin that opens the file of an option when a run begins would empty it in each cold process. What can
+    also be read, as a database, is for the tests too.
+    """
+    try:
+        import fcntl
+
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except (ImportError, OSError, ValueError):  # there is no such folder
+        return set()
+    written = set()
+    for number in numbers:
+        with contextlib.suppress(OSError):  # it is closed, as the one of the folder is
+            found = os.fstat(number)
+            mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+            if stat.S_ISREG(found.st_mode) and mode == os.O_WRONLY:
+                written.add((found.st_dev, found.st_ino))
+    return written
+
+
+def _file(folder: str, value: Any) -> tuple[int, int] | None:
+    """Return what tells the file that an option names from all others, None if it names none."""
+    if type(value) is not str or not value:
+        return None
+    try:
+        found = os.stat(os.path.join(folder, value))
+    except (OSError, ValueError):  # it is no path
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _can_be_told(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,24 @@ from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
+
+#: What is asked of this process, while it configures its run.
+_request: dict[str, Any] = {}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, args: list[str]
+) -> Generator[None, object, object]:
+    """Let plugins that read the command line themselves read the one of pytest's process."""
+    private: Any = early_config
+    params = early_config.invocation_params
+    private.invocation_params = type(params)(args=_request["typed"], plugins=params.plugins, dir=params.dir)
+    own, args[:] = args.copy(), _request["given"]
+    try:
+        return (yield)
+    finally:
+        args[:] = own
 
 
 def run(parent: Parent, request: dict[str, Any], stacks: int) -> None:
@@ -50,8 +69,10 @@ def _session(parent: Parent, request: dict[str, Any], stacks: int) -> pytest.Ses
 
     shown = warnings.showwarning
     warnings.showwarning = _show_nothing  # the parent has shown what plugins warn of
-    config = Config.fromdictargs(request["options"], request["arguments"])
+    _request.update(request)
+    config = Config.fromdictargs(request["options"], ["-p", __name__, *request["arguments"]])
     config.args = [request["path"]]
+    silence = _Silence(config)
     private: Any = config
     if request["worker"] is not None:
         private.workerinput = request["worker"]
@@ -67,13 +88,39 @@ def _session(parent: Parent, request: dict[str, Any], stacks: int) -> pytest.Ses
     if measured is not None and request["coverage"][1]:
         config.pluginmanager.register(_Contexts(measured.running), "_cov_contexts")
     session = pytest.Session.from_config(config)
-    loop = _Loop(parent, request, stacks, measured, folder)
+    loop = _Loop(parent, request, stacks, measured, folder, silence)
     config.pluginmanager.register(loop, "import-isolation-cold-loop")
     return session
 
 
 def _show_nothing(*_: object, **__: object) -> None:
     """Stand in the place of :func:`warnings.showwarning`."""
+
+
+class _Silence:
+    """Drops what hooks print before the test, unless nothing is captured: they have printed it in the parent.
+
+    Args:
+        config: the run.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        if self._capture is not None:
+            self._capture.resume_global_capture()
+            # pytest lets go each time that it has collected something.
+            self._capture.suspend_global_capture = self._suspend
+
+    def _suspend(self, in_: bool = False) -> None:
+        if in_:  # somebody wants to type, into a debugger
+            type(self._capture).suspend_global_capture(self._capture, in_=True)
+
+    def end(self) -> None:
+        """Let what is printed be shown, or captured for the test."""
+        if self._capture is not None:
+            del self._capture.suspend_global_capture
+            self._capture.suspend_global_capture()
+            self._capture.read_global_capture()
 
 
 def _allow_loaded_plugins() -> None:
@@ -121,6 +168,7 @@ class _Loop:
         stacks: see :func:`run`.
         measured: what coverage measures here.
         folder: the directory in which the test runs.
+        silence: ends before the test.
     """
 
     def __init__(
@@ -130,12 +178,14 @@ class _Loop:
         stacks: int,
         measured: ChildCoverage | None,
         folder: str,
+        silence: _Silence,
     ) -> None:
         self._parent = parent
         self._request = request
         self._stacks = stacks
         self._measured = measured
         self._folder = folder
+        self._silence = silence
         self._failures: list[str] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -157,6 +207,7 @@ class _Loop:
             self._parent.tell("uncollected", "\n\n".join(self._failures))
             return True
         os.chdir(self._folder)
+        self._silence.end()
         self._parent.tell("begun")
         forwarder = Forwarder(session.config)
         forwarder.choose(session)

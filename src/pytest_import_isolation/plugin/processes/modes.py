@@ -16,6 +16,9 @@ TEST: Final = "test"
 FILE: Final = "file"
 COLD: Final = "cold"
 _BY_OPTION: Final = {"process": TEST, "process-file": FILE}
+#: Options by which a plugin deletes at the end of a run, in pytest's process, what no test asked for there;
+#: and the fixture with which tests ask.
+_DELETERS: Final = {"update_snapshots": "snapshot"}
 
 
 class Mode(NamedTuple):
@@ -35,6 +38,8 @@ mode_key = pytest.StashKey[Mode]()
 def mode_of(item: pytest.Item, settings: Settings) -> Mode | None:
     """Return how a test runs, None for one that runs in this process. The nearest mark wins.
 
+    A test stays here, whatever is asked, if a plugin would take its files for those of no test.
+
     Raises:
         pytest.UsageError: a mark cannot be used.
     """
@@ -50,10 +55,19 @@ def mode_of(item: pytest.Item, settings: Settings) -> Mode | None:
                     kind = _kind(given[name], who)
                 else:
                     timeout = seconds(given[name], who)
-    if kind is None:
+    if kind is None or _is_missed_at_the_end(item):
         return None
     file = item.getparent(pytest.File)  # type: ignore[type-abstract]
     return Mode(kind, timeout, item.path if file is None else file.path)
+
+
+def _is_missed_at_the_end(item: pytest.Item) -> bool:
+    """Tell whether a plugin would delete what a test asked for in another process."""
+    asks = getattr(item, "fixturenames", ())
+    return any(
+        fixture in asks and getattr(item.config.option, name, False) is True
+        for name, fixture in _DELETERS.items()
+    )
 
 
 def _kind(value: object, who: str) -> str | None:
