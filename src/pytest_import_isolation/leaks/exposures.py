@@ -88,7 +88,7 @@ class Exposures:
             self._let_go(name)  # somebody laid something over a leak, maybe, and the leak is back
             known = self._in_place.get(name)
         if known is not None and known.is_of(change):
-            return known
+            return known.judged_again(taints=taints)
         watched = WatchedChange(change, polluter, taints=taints)
         if known is not None:
             self._cover(known)
@@ -248,7 +248,7 @@ class Exposures:
         if new:
             self._by_way_of.update(dict.fromkeys(new, watched))
             self._listen(new)
-        if watched.taints and asker.module in running:
+        if watched.taints_who_asks_for(wanted) and asker.module in running:
             spec = spec_of(sys.modules.get(asker.module))
             self.taints.append(Taint(asker.module, wanted, watched, spec))
         if not watched.is_own(here.nodeid):

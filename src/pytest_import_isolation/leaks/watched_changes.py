@@ -48,6 +48,19 @@ class WatchedChange:
         """Tell whether a change leaves the same as this one did."""
         return self.change.what == change.what and self.change.after is change.after
 
+    def taints_who_asks_for(self, wanted: str) -> bool:
+        """Tell whether a module that asks for a name keeps something of this change.
+
+        Who imports what asked for a fake has met that, but may have nothing of it.
+        """
+        return self.taints and (wanted == self.name or wanted.startswith(f"{self.name}."))
+
+    def judged_again(self, *, taints: bool) -> WatchedChange:
+        """Return this change, with a later judgement of it: where it was made, that was a first guess."""
+        if not self.leaks:
+            self.taints = taints
+        return self
+
     @property
     def is_in_place(self) -> bool:
         """Whether it is still there to be met; what was removed is met until it is back itself."""
