@@ -246,6 +246,25 @@ def test_they_are_read_at_once_and_else_one_by_one(monkeypatch: pytest.MonkeyPat
 
 
 @needs_versions
+def test_an_audit_hook_may_forbid_it_later(run_script: Callable[..., str]) -> None:
+    lines = (
+        "import sys",
+        "from pytest_import_isolation.machinery.dict_versions import gathered, cell_of, read_cells",
+        "dictionaries = [{}, {}, {}]",
+        "cells = [*map(cell_of, dictionaries)]",
+        "before = gathered(cells)",
+        "def hook(event, arguments):",
+        "    if event.startswith('ctypes'): raise RuntimeError(event)",
+        "sys.addaudithook(hook)",
+        "for many in (before, gathered(cells)):",
+        "    for dictionary in dictionaries:",
+        "        assert [many.read() for _ in range(6)] == [read_cells(cells)] * 6",
+        "        dictionary['one'] = 1",
+    )
+    run_script("\n".join(lines))
+
+
+@needs_versions
 @pytest.mark.parametrize("event", ["ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle"])
 def test_an_audit_hook_may_forbid_to_read_them_at_once(event: str, run_script: Callable[..., str]) -> None:
     lines = (

@@ -95,7 +95,11 @@ class Versions:
         cells = [*map(_cell_of, more)]
         if None in cells or self._cells is None:
             return False
-        self.spaces, self._cells = [*self.spaces, *more], self._cells.extended(cells)
+        try:
+            self._cells = self._cells.extended(cells)
+        except Exception:  # an audit hook may forbid it
+            return False
+        self.spaces = [*self.spaces, *more]
         self.restless = [*self.restless, *restless]
         self.known = now + read_cells(cells)
         return True

@@ -127,7 +127,11 @@ else:
 
 def gathered(cells: Sequence[Cell | None]) -> Gathered:
     """Return what reads some cells at once, again and again; nothing, if one of them is None."""
-    return _gather(() if None in cells else cells)
+    known = () if None in cells else cells
+    try:
+        return _gather(known)
+    except Exception:  # as above
+        return _Joined(known)
 
 
 _NEVER_WRITTEN: Final[dict[Any, Any]] = {}

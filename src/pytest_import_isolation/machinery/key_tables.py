@@ -161,8 +161,11 @@ class GatheredTables:
         numbers, self._pieces = read_tables(self._tables), []
         self._same = self._same + 1 if numbers == self._known else 0
         self._known = numbers
-        if self._same >= _CALM and _CAN_GATHER:
-            self._gather()
+        if self._same == _CALM and _CAN_GATHER:
+            try:
+                self._gather()
+            except Exception:  # an audit hook may forbid it
+                self._pieces = []
         return numbers
 
     def extended(self, tables: Sequence[KeyTable]) -> GatheredTables:
@@ -185,6 +188,8 @@ class GatheredTables:
         for size, those in by_size.items():
             pieces.append(Pieces(_joined_tables(those), size))
             then.append(b"".join(content for *_, content, _ in those))
+        # Another thread may have looked at one of them since.
+        self._known = b"".join(number for *_, number in seen)
         self._then, self._pieces = then, pieces
 
 
