@@ -93,11 +93,15 @@ class Versions:
         """
         more, restless = _sorted(spaces)
         cells = [*map(_cell_of, more)]
-        if None in cells or self._cells is None:
+        known, deaths = self._cells, self._deaths
+        if None in cells or known is None:
             return False
         try:
-            self._cells = self._cells.extended(cells)
+            self._cells = known.extended(cells)
         except Exception:  # an audit hook may forbid it
+            return False
+        if deaths != self._deaths:  # another thread has let go of one meanwhile
+            self._cells = None
             return False
         self.spaces = [*self.spaces, *more]
         self.restless = [*self.restless, *restless]

@@ -15,8 +15,6 @@ from pytest_import_isolation.machinery.named_tuples import NamedTuple
 
 #: The size of a word, in bytes.
 WORD: Final = 8
-#: Of a buffer, what its items are: for what is done here that does not matter.
-_FORMAT: Final = b"B"
 _CDECL, _PYTHON_API = 1, 4
 
 
@@ -84,13 +82,15 @@ class Pieces:
         #: Where they lie.
         self.addresses = addresses
         number = len(addresses) // WORD
-        # How many there are, how far apart their pointers lie, and how far the pieces from where these point.
+        # How many there are, how far apart their pointers lie, and how far the pieces from where these point;
+        # and what each is: so many bytes.
         shape, strides, suboffsets = packed((number,)), packed((WORD,)), packed((0,))
+        kind = b"%ds" % size
         dimensions = is_readonly = (1).to_bytes(4, sys.byteorder)
         sizes = packed((_place_of(addresses), 0, number * size, size)) + is_readonly + dimensions
-        buffer = sizes + packed((*map(_place_of, (_FORMAT, shape, strides, suboffsets)), 0))
+        buffer = sizes + packed((*map(_place_of, (kind, shape, strides, suboffsets)), 0))
         # The view has pointers into these.
-        self._held = shape, strides, suboffsets, buffer
+        self._held = kind, shape, strides, suboffsets, buffer
         #: Returns what they hold now, joined.
         self.read: Callable[[], bytes] = _machine.make_view(buffer).tobytes if number else bytes
 
