@@ -98,7 +98,7 @@ class Versions:
             return False
         try:
             self._cells = known.extended(cells)
-        except Exception:  # an audit hook may forbid it
+        except Exception:  # an audit hook may forbid to ask where they are
             return False
         if deaths != self._deaths:  # another thread has let go of one meanwhile
             self._cells = None

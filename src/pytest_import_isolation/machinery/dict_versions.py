@@ -130,7 +130,7 @@ def gathered(cells: Sequence[Cell | None]) -> Gathered:
     known = () if None in cells else cells
     try:
         return _gather(known)
-    except Exception:  # as above
+    except Exception:  # an audit hook may forbid to ask where they are
         return _Joined(known)
 
 

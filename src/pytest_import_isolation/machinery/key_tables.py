@@ -13,18 +13,17 @@ from operator import eq, methodcaller
 from typing import Any, Final, TypeAlias
 
 from pytest_import_isolation.machinery.raw_memory import Memory, memory_at
-from pytest_import_isolation.machinery.scattered_memory import ARE_READ, Pieces, packed
+from pytest_import_isolation.machinery.scattered_memory import ARE_READ, WORD, Pieces, packed
 
-_WORD: Final = 8
 #: Where a dictionary has the address of its table; behind it that of values that lie somewhere else.
-_PLACE: Final = object.__basicsize__ + 2 * _WORD
-_POINTERS: Final = 2 * _WORD
+_PLACE: Final = object.__basicsize__ + 2 * WORD
+_POINTERS: Final = 2 * WORD
 #: What stands at the begin of a table: the number of its users, its kind, its sizes.
-_HEAD: Final = 4 * _WORD
+_HEAD: Final = 4 * WORD
 _INDEX_SIZE, _KIND = 9, 10
 #: The kind of a table of which all keys are strings: only those are known here.
 _STRINGS: Final = 1
-_NOWHERE: Final = bytes(_WORD)
+_NOWHERE: Final = bytes(WORD)
 #: No two states of all tables have the same number.
 _NUMBERS: Final = count(1)
 _memory_at: Final[Any] = memory_at
@@ -33,7 +32,6 @@ _read_piece: Final = methodcaller("read")
 _CALM: Final = 2
 #: What was added is gathered by itself up to this part of the whole.
 _LARGEST_PART: Final = 16
-_CAN_GATHER: Final = ARE_READ
 
 
 def _number(data: bytes) -> int:
@@ -95,15 +93,15 @@ class KeyTable:
         if before is not None and before[0] == pointers:
             memory = before[1]
         else:
-            memory = _memory_at(_number(pointers[:_WORD]))
-        if pointers[_WORD:] == _NOWHERE:
+            memory = _memory_at(_number(pointers[:WORD]))
+        if pointers[WORD:] == _NOWHERE:
             # Both as in `read_tables()`.
             found = memory[:_HEAD] if place[:_POINTERS] == pointers else b""
             if found and found[_KIND] == _STRINGS:
-                head, entries = found, _number(found[_HEAD - _WORD :])
-                size = _HEAD + (1 << head[_INDEX_SIZE]) + entries * 2 * _WORD
+                head, entries = found, _number(found[_HEAD - WORD :])
+                size = _HEAD + (1 << head[_INDEX_SIZE]) + entries * 2 * WORD
                 content = memory[:size] if place[:_POINTERS] == pointers and memory[:_HEAD] == head else b""
-        return pointers, memory, head, size, content, next(_NUMBERS).to_bytes(_WORD, sys.byteorder)
+        return pointers, memory, head, size, content, next(_NUMBERS).to_bytes(WORD, sys.byteorder)
 
     def renew(self) -> bytes:
         """Look at all anew, give it another number, and return that."""
@@ -161,10 +159,10 @@ class GatheredTables:
         numbers, self._pieces = read_tables(self._tables), []
         self._same = self._same + 1 if numbers == self._known else 0
         self._known = numbers
-        if self._same == _CALM and _CAN_GATHER:
+        if self._same == _CALM and ARE_READ:
             try:
                 self._gather()
-            except Exception:  # an audit hook may forbid it
+            except Exception:  # an audit hook may forbid it, and raise anything
                 self._pieces = []
         return numbers
 
@@ -195,7 +193,7 @@ class GatheredTables:
 
 def _joined_tables(seen: Iterable[_Seen]) -> bytes:
     """Return where the tables of some dictionaries are."""
-    return b"".join(pointers[:_WORD] for pointers, *_ in seen)
+    return b"".join(pointers[:WORD] for pointers, *_ in seen)
 
 
 def _are_in_place() -> bool:
@@ -218,8 +216,8 @@ def _are_in_place() -> bool:
         if probe.copy() != probe or table.value != seen[-1]:
             return False
     filled = {f"name {number}": object() for number in range(20)}
-    addresses = (id(each).to_bytes(_WORD, sys.byteorder) for entry in filled.items() for each in entry)
-    return len(set(seen)) == len(seen) and KeyTable(filled).entries == b"".join(addresses)
+    addresses = packed(id(each) for entry in filled.items() for each in entry)
+    return len(set(seen)) == len(seen) and KeyTable(filled).entries == addresses
 
 
 #: Whether tables can be read here.

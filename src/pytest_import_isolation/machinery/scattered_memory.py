@@ -124,7 +124,7 @@ def _are_read() -> bool:
     try:
         types = Pieces(packed(id(each) + WORD for each in objects), WORD)
         return types.read() == packed(id(type(each)) for each in objects)
-    except Exception:
+    except Exception:  # as above; from Python 3.15 on hooks are asked about each call
         return False
 
 

@@ -40,6 +40,8 @@ _CHANGED: Final[dict[str, Any]] = {
 _WHEN_A_RUN_BEGINS: Final = ("_pytest._argcomplete", "readline", "pdb")
 #: Says in a child that it is one.
 IN_CHILD: Final = "import_isolation_in_child"
+#: Has the arguments that somebody typed for pytest's process, and all that it was given.
+COMMAND_LINE: Final = "import_isolation_command_line"
 #: It measures here with the settings of the parent, not with its own.
 _LEFT_OUT: Final = ("no:pytest_cov",)
 
@@ -77,11 +79,12 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
         folder = str(config.invocation_params.dir)
         options |= {name: os.devnull for name, value in options.items() if _file(folder, value) in written}
     options.pop("file_or_dir", None)
-    options |= {"rootdir": str(config.rootpath), "plugins": [], IN_CHILD: True}
+    typed = [*map(str, config.invocation_params.args)]
+    given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed]
+    options |= {"rootdir": str(config.rootpath), "plugins": [], IN_CHILD: True, COMMAND_LINE: (typed, given)}
     if config.inipath is not None:
         options["inifilename"] = str(config.inipath)
     names = [*(config.option.plugins or ()), *_LEFT_OUT]
-    typed = [*map(str, config.invocation_params.args)]
     factory: Any = getattr(config, "_tmp_path_factory", None)
     return {
         "options": options,
@@ -90,8 +93,6 @@ def request_for(item: pytest.Item, number: int) -> dict[str, Any]:
             f"--assert={config.option.assertmode}",
             str(item.path),
         ],
-        "typed": typed,
-        "given": [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed],
         "path": str(item.path),
         "nodeid": item.nodeid,
         "number": number,

@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 
 from pytest_import_isolation.plugin.processes.child_session import ChildSession
+from pytest_import_isolation.plugin.processes.cold_request import COMMAND_LINE
 from pytest_import_isolation.plugin.processes.errors import describe
 from pytest_import_isolation.plugin.processes.events import Forwarder
 from pytest_import_isolation.processes.child import Parent
 from pytest_import_isolation.processes.coverage_data import ChildCoverage
-
-#: What is asked of this process, while it configures its run.
-_request: dict[str, Any] = {}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -28,8 +26,9 @@ def pytest_load_initial_conftests(
     """Let plugins that read the command line themselves read the one of pytest's process."""
     private: Any = early_config
     params = early_config.invocation_params
-    private.invocation_params = type(params)(args=_request["typed"], plugins=params.plugins, dir=params.dir)
-    own, args[:] = args.copy(), _request["given"]
+    typed, given = getattr(early_config.option, COMMAND_LINE)
+    private.invocation_params = type(params)(args=typed, plugins=params.plugins, dir=params.dir)
+    own, args[:] = args.copy(), given
     try:
         return (yield)
     finally:
@@ -69,7 +68,6 @@ def _session(parent: Parent, request: dict[str, Any], stacks: int) -> pytest.Ses
 
     shown = warnings.showwarning
     warnings.showwarning = _show_nothing  # the parent has shown what plugins warn of
-    _request.update(request)
     config = Config.fromdictargs(request["options"], ["-p", __name__, *request["arguments"]])
     config.args = [request["path"]]
     silence = _Silence(config)
