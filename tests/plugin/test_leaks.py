@@ -687,6 +687,44 @@ def test_one_file_under_two_names(suite: Suite) -> None:
     assert len(run.leaks) == 1
 
 
+_TWO_NAMES = {
+    "tools/__init__.py": "",
+    "tools/hammer.py": "",
+    "test_it.py": """\
+        import sys
+        import tools.hammer
+
+        def test_it(monkeypatch):
+            monkeypatch.syspath_prepend("tools")
+            import hammer
+    """,
+    "test_file.py": """\
+        import sys
+        import tools.nail
+
+        sys.path.insert(0, "tools")
+        import nail
+        sys.path.pop(0)
+
+        def test_it():
+            pass
+    """,
+    "tools/nail.py": "",
+}
+
+
+@pytest.mark.parametrize("mode", ["file", "test", "process"])
+def test_what_isolation_takes_back_of_two_names_is_contained_and_what_files_share_is_not(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(_TWO_NAMES, f"--isolate-imports={mode}")
+    found = {leak["name"]: leak for leak in run.report["leaks"] if leak["kind"] == "twice-loaded"}
+    assert {name: leak["contained"] for name, leak in found.items()} == {"hammer": True, "nail": False}
+    assert found["hammer"]["location"] == {"file": "test_it.py", "line": 6, "exact": True}
+    assert found["nail"]["location"] == {"file": "test_file.py", "line": 5, "exact": True}
+    assert found["nail"]["polluter"]["nodeid"] == "test_file.py"
+
+
 def test_a_module_that_shows_the_file_of_another_one_is_no_second_copy_of_it(suite: Suite) -> None:
     run = suite.run(
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from pytest_import_isolation.leaks.first_imports import FirstImports
 from pytest_import_isolation.leaks.places import Places
@@ -11,6 +11,7 @@ from pytest_import_isolation.machinery.modules import executed_file_of, places_e
 from pytest_import_isolation.parking.ownership import can_be_imported
 from pytest_import_isolation.report.records import Leak, Polluter, make_leak
 from pytest_import_isolation.state.origins import Origins
+from pytest_import_isolation.state.single_changes import SingleChange
 
 
 class TwiceLoaded:
@@ -29,17 +30,21 @@ class TwiceLoaded:
         # Not lists: every garbage collection would look at each.
         self._names_by_file: dict[str, tuple[str, ...]] = {}
 
-    def leaks(self, importers: Mapping[str, Polluter]) -> Iterator[Leak]:
-        """Yield the first-party files among these modules that are loaded under another name too.
+    def leaks(
+        self, changes: Iterable[SingleChange], maker: Callable[[SingleChange], Polluter]
+    ) -> Iterator[Leak]:
+        """Yield the first-party files that were loaded under another name too.
 
         Args:
-            importers: who imported each module.
+            changes: what is different; the modules that were entered among it.
+            maker: tells who made one of the changes.
         """
-        files = {
-            name: file
-            for name in importers
-            if can_be_imported(name) and (file := self._first_party_file(name))
+        entered = {
+            change.key: change
+            for change in changes
+            if change.what == "entry" and type(change.key) is str and can_be_imported(change.key)
         }
+        files = {name: file for name in entered if (file := self._first_party_file(name))}
         for name, file in files.items():
             for other in self._names_with_file(name, file, files):
                 if other in (name, "__main__") or not can_be_imported(other):
@@ -51,7 +56,7 @@ class TwiceLoaded:
                     f"The file {self._places.shorten(file)} is loaded as {other} and as {name}: "
                     "two modules, two copies of every class."
                 )
-                first = self._first_imports.leak(name, importers[name])
+                first = self._first_imports.leak(name, maker(entered[name]))
                 yield make_leak(
                     "twice-loaded", name, first.polluter, detail, location=first.location, chain=first.chain
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -211,11 +211,8 @@ class Boundaries:
         polluter: Polluter,
         worst: str,
     ) -> None:
-        loaded: dict[str, Polluter] = {}
         for change, cause in (*zip(found, found, strict=True), *unbound):
-            by = self._polluter_of(change, cause, polluter)
-            if change is cause and change.what == "entry" and type(change.key) is str:
-                loaded[change.key] = by
+            by = self._polluter_of(change, polluter, cause)
             if not self._runner.is_own(change):
                 compared = self.originals.compared(change)
                 leak = self._judge.leak(compared, by)
@@ -229,7 +226,7 @@ class Boundaries:
                 if sys.modules.get(reload.name) is reload.module:  # a fresh copy that left harms nobody
                     self.contents.record_reload(reload, by, worst)
         self._forget_imports()
-        for leak in self._twice_loaded.leaks(loaded):
+        for leak in self._twice_loaded.leaks(found, lambda change: self._polluter_of(change, polluter)):
             self.found.record(leak, worst)
         self.tainted.record(lambda change: self.attribution.polluter_of(change, polluter), worst)
 
@@ -238,10 +235,12 @@ class Boundaries:
         is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
         return WARNING if is_by_hook else worst
 
-    def _polluter_of(self, change: SingleChange, cause: SingleChange, polluter: Polluter) -> Polluter:
+    def _polluter_of(
+        self, change: SingleChange, polluter: Polluter, cause: SingleChange | None = None
+    ) -> Polluter:
         """Return who made a change; a hook of a conftest or plugin answers for all but what it imports."""
-        by = self.attribution.polluter_of(cause, polluter)
-        decider = self._leak_watch.deciders.of(cause)
+        by = self.attribution.polluter_of(cause or change, polluter)
+        decider = self._leak_watch.deciders.of(cause or change)
         if decider is None or is_first_import(change, self._origins):
             return by
         return by._replace(nodeid=decider)
@@ -287,13 +286,27 @@ class Boundaries:
             note_lines(self._leak_watch.places, self.test)
         for change, cause in (*zip(changes, changes, strict=True), *self._judge.unbound(changes, polluter)):
             if not self._runner.is_own(change):
-                leak = self._judge.leak(change, self._polluter_of(change, cause, polluter))
+                leak = self._judge.leak(change, self._polluter_of(change, polluter, cause))
                 if leak is not None and leak.severity != INFO:
                     capped = self.found.capped(leak, self._worst_of(leak, cause, ERROR))
                     self.found.leaks.append(capped._replace(contained=True))
                 elif leak is not None and self._is_first_of_all(leak):
                     self._imported_inside.add(leak.name)
                     self.found.leaks.append(leak)
+        self.record_copies(changes, polluter, contained=True)
+
+    def record_copies(
+        self, changes: Iterable[SingleChange], polluter: Polluter, *, contained: bool = False
+    ) -> None:
+        """Record the files that were loaded under a second name in a window or world.
+
+        Args:
+            changes: what is different in it.
+            polluter: who made the changes.
+            contained: whether it is about to undo them.
+        """
+        for leak in self._twice_loaded.leaks(changes, lambda change: self._polluter_of(change, polluter)):
+            self.found.leaks.append(leak._replace(contained=contained))
 
     def _is_first_of_all(self, leak: Leak) -> bool:
         """Tell whether a module was imported first in a window or world, which may forget it."""

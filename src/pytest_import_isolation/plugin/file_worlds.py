@@ -107,12 +107,15 @@ class FileWorlds:
         del loaded
         has_copies = self._executions.have_thrown_out()
         is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_copies
+        polluter = Polluter(file.nodeid, "collect")
+        if not is_harmful:
+            suite.record_copies(difference, polluter)
         if not is_harmful and not is_apart:
             suite.worlds.dissolve()
             return
         if is_harmful:
-            suite.record(difference, Polluter(file.nodeid, "collect"))
-            suite.record_contents(contents, Polluter(file.nodeid, "collect"))
+            suite.record(difference, polluter)
+            suite.record_contents(contents, polluter)
         else:
             trial.is_common = suite.is_common_or_foreign
         suite.put_away()

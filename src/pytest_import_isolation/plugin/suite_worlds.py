@@ -224,6 +224,11 @@ class SuiteWorlds:
             if stays:
                 self._boundaries.rebase()
 
+    def record_copies(self, difference: Difference, polluter: Polluter) -> None:
+        """Let the report say which files are loaded under two names in a world that others will share."""
+        if self._boundaries is not None:
+            self._boundaries.record_copies(single_changes(difference), polluter)
+
     def record_contents(self, findings: Findings, polluter: Polluter) -> None:
         """Let the report say what a world contains in modules; see :meth:`record`."""
         if self._boundaries is not None:
