@@ -1444,6 +1444,32 @@ def test_what_a_test_only_deletes_was_put_there_by_another(suite: Suite) -> None
     assert [(leak["kind"], leak["name"]) for leak in run.leaks] == [("tainted", "shop.flags")]
 
 
+def test_what_a_conftest_only_puts_back_was_taken_away_by_another(suite: Suite) -> None:
+    """The application of importlib_metadata does so, and its conftest begins with what was there."""
+    run = suite.run(
+        {
+            "shop/__init__.py": "import colorsys\nif hasattr(colorsys, 'ONE_SIXTH'):\n    del colorsys.ONE_SIXTH\n",
+            "conftest.py": """\
+                import colorsys
+
+                def pytest_configure():
+                    if not hasattr(colorsys, "ONE_SIXTH"):
+                        put_back()
+
+                def put_back():
+                    colorsys.ONE_SIXTH = 1 / 6
+            """,
+            "test_a.py": "import shop\n\ndef test_it():\n    pass\n",
+            "test_b.py": """\
+                def test_it():
+                    import colorsys
+                    colorsys.ONE_THIRD = 0
+            """,
+        }
+    )
+    assert [(leak["kind"], leak["name"]) for leak in run.leaks] == [("attribute-left", "colorsys.ONE_THIRD")]
+
+
 @pytest.mark.parametrize("mode", ["file", "test"])
 def test_a_module_that_a_test_executes_again_is_put_back_with_what_it_stores_itself(
     suite: Suite, mode: str

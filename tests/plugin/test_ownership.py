@@ -594,6 +594,49 @@ def test_but_what_a_test_makes_and_hands_to_a_library_is_its_own(suite: Suite, m
     assert [kind for kind, _ in run.kinds] == ["finder-added", "finder-added"]
 
 
+_REMEMBERS_ALL: Final = """
+    import sys
+
+    class Patcher:
+        SEEN = set()
+
+        def note(self):
+            self.SEEN.update(sys.modules.values())
+"""
+
+
+@pytest.mark.parametrize("mode", _MODES[1:])
+def test_what_an_application_installs_leaves_with_it_whoever_remembers_its_modules(
+    suite: Suite, mode: tuple[str, ...]
+) -> None:
+    files = {
+        f"{_INSTALLED}keeplib.py": _REMEMBERS_ALL,
+        "conftest.py": "import keeplib",
+        f"{_FIRST_PARTY}shop.py": """
+            import sys
+
+            class Finder:
+                @staticmethod
+                def find_spec(name, path=None, target=None):
+                    return None
+
+            sys.meta_path.append(Finder())
+        """,
+    }
+    for name in ("one", "two"):
+        files[f"test_{name}.py"] = """
+            import sys
+            sys.modules["backend"] = sys
+            import shop
+            import keeplib
+
+            def test_it():
+                keeplib.Patcher().note()
+                assert [type(each) for each in sys.meta_path if type(each).__name__ == "Finder"] == [shop.Finder]
+        """
+    assert suite.run(files, *mode, ini=_INI).outcomes == {"passed": 2}
+
+
 @pytest.mark.parametrize("what", _LATER)
 def test_also_if_a_marked_test_calls_it(suite: Suite, what: str) -> None:
     mark = "import pytest\n    @pytest.mark.isolated_imports"

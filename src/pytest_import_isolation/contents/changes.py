@@ -46,6 +46,11 @@ class ContentChange(NamedTuple):
         return f"{self.space.name}.{self.name}"
 
     @property
+    def is_there(self) -> bool:
+        """Whether something stands there now."""
+        return self.after is not ABSENT
+
+    @property
     def is_none(self) -> bool:
         """Whether what stands there does as well as what stood there.
 

@@ -41,7 +41,8 @@ class HookWrites:
             change: the change.
             files: the test code that was running.
         """
-        written = () if change.submodule is not None else self._sources.writing(files, change.name)
+        is_open = change.submodule is None
+        written = self._sources.writing(files, change.name, is_there=change.is_there) if is_open else ()
         found = [self._hooks_of(file, change.name) for file in written]
         if not found or None in found:
             return None

@@ -91,6 +91,8 @@ class Writes(NamedTuple):
     of_others: frozenset[str]
     #: Those of them that statements delete, and do nothing else with.
     deleted: frozenset[str]
+    #: Those of them that statements store, and do nothing else with.
+    put: frozenset[str]
     #: Names that strings and keywords say, in a text that can set what a string names.
     said: frozenset[str]
     #: Whether it can write to globals whose names it does not say.
@@ -106,7 +108,7 @@ class Writes(NamedTuple):
 
 _NO_NAMES: Final = frozenset[str]()
 _NOTHING: Final = Writes(
-    _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, is_dynamic=False, targets=NO_TARGETS
+    _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, _NO_NAMES, is_dynamic=False, targets=NO_TARGETS
 )
 
 
@@ -187,24 +189,25 @@ class SourceWrites:
             found = self._patched[file] = tuple(dict.fromkeys(patched_in(self.text(file))))
         return found
 
-    def writing(self, files: tuple[str, ...], name: str, *, puts: bool = False) -> tuple[str, ...]:
-        """Return those of some files that can write to an attribute of that name.
+    def writing(self, files: tuple[str, ...], name: str, *, is_there: bool) -> tuple[str, ...]:
+        """Return those of some files that can have changed an attribute of that name.
 
         Args:
             files: the files.
             name: the name of the attribute.
-            puts: whether something stands there, so that it was somebody else where a file only deletes it.
+            is_there: whether it is there now. Then it was no file that only deletes it, and else none that
+                only stores it.
         """
-        found = self._writing.get((files, name, puts))
+        found = self._writing.get((files, name, is_there))
         if found is None:
             found = tuple(
                 file
                 for file in files
                 if may_write_to(self.text(file), name)
                 and name in self.of(file).any
-                and not (puts and name in self.of(file).deleted)
+                and name not in (self.of(file).deleted if is_there else self.of(file).put)
             )
-            self._writing[files, name, puts] = found
+            self._writing[files, name, is_there] = found
         return found
 
     def copies(self, file: str, name: str) -> bool:
@@ -255,6 +258,7 @@ def writes_of(source: str) -> Writes:
     attributes: set[str] = set()
     of_others: set[str] = set()
     put: set[str] = set()
+    deleted: set[str] = set()
     said: set[str] = set()
     sets_by_name = any(word in source for word in _SETTERS)
     looked_up = {id(name) for node in nodes for name in _names_looked_up(node)} if sets_by_name else set()
@@ -263,15 +267,14 @@ def writes_of(source: str) -> Writes:
             own.update(node.names)
         stored = [*names_stored(node)]
         attributes.update(stored)
-        if not isinstance(getattr(node, "ctx", None), ast.Del):
-            put.update(stored)
+        (deleted if isinstance(getattr(node, "ctx", None), ast.Del) else put).update(stored)
         if not is_own_attribute(node):
             of_others.update(stored)
         if sets_by_name and id(node) not in looked_up:
             said.update(names_said(node))
     packages = [*packages_changed(everything)] if PATH in source else []
     if packages:
-        for names in (attributes, of_others, put):
+        for names in (attributes, of_others, put, deleted):
             names.add(PATH)
     if PATH in source and changes_own_path(everything):
         own.add(PATH)
@@ -280,6 +283,7 @@ def writes_of(source: str) -> Writes:
         frozenset(attributes),
         frozenset(of_others),
         frozenset(of_others - put - said),
+        frozenset(of_others - deleted - said),
         frozenset(said),
         is_dynamic=any(word in source for word in _DYNAMIC),
         targets=targets_of(

@@ -102,7 +102,7 @@ class Writers:
     def _is_of_tests(self, change: ContentChange, files: tuple[str, ...]) -> bool:
         is_certain = self._is_stand_in(change) or self._is_imported(change, files)
         is_open = not is_certain and change.submodule is None
-        written = self.sources.writing(files, change.name, puts=change.after is not ABSENT) if is_open else ()
+        written = self.sources.writing(files, change.name, is_there=change.is_there) if is_open else ()
         if not (is_certain or written):
             return False
         # The text of the module itself may be long: it is read last.

@@ -269,7 +269,10 @@ class _Deciding:
         wanted = {
             name
             for name in self.real
-            if top_level(name) in self.given.installing and name not in self.given.tainted
+            if top_level(name) in self.given.installing
+            # What an application installed leaves with it, whoever remembers its modules.
+            and self.verdicts[name].origin is Origin.FOREIGN
+            and name not in self.given.tainted
         }
         for name, module in self.given.survivors.items():
             if type(name) is not str or name in _OF_THE_INTERPRETER:
