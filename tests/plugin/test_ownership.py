@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -2391,3 +2391,67 @@ def test_a_library_may_put_what_it_derived_from_a_finder_into_its_place(
     run = suite.run(files, *mode, ini=_INI)
     assert run.outcomes == {"passed": 5}
     assert run.kinds == []
+
+
+_THROWN_OUT: Final = {
+    "popped": "sys.modules.pop('envlib', None)",
+    "deleted": "del sys.modules['envlib']",
+    "found by the begin of its name": "for name in list(sys.modules):\n"
+    "    if name == 'envlib' or name.startswith('envlib.'):\n"
+    "        del sys.modules[name]",
+    "patched": "__import__('pytest').MonkeyPatch().delitem(sys.modules, 'envlib')",
+}
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("how", _THROWN_OUT)
+def test_a_library_that_a_fixture_throws_out_by_name_is_executed_again(
+    suite: Suite, how: str, mode: tuple[str, ...]
+) -> None:
+    files = {
+        f"{_INSTALLED}envlib.py": "import os\n\nMODE = os.environ['MODE_OF_LIB']\n",
+        "test_it.py": f"""
+            import sys
+            import pytest
+
+            @pytest.fixture(autouse=True)
+            def _anew():
+                yield
+                {indent(_THROWN_OUT[how], " " * 16).strip()}
+
+            @pytest.mark.parametrize("mode", ["one", "two", "three"])
+            def test_it(monkeypatch, mode):
+                monkeypatch.setenv("MODE_OF_LIB", mode)
+                import envlib
+                assert envlib.MODE == mode
+        """,
+    }
+    assert suite.run(files, *mode, ini=_INI).outcomes == {"passed": 3}
+
+
+@pytest.mark.neighbours("numpy")
+def test_and_comes_back_if_it_is_compiled(suite: Suite) -> None:
+    run = suite.run(
+        """
+        import sys
+        import pytest
+
+        _seen = set()
+
+        @pytest.fixture(autouse=True)
+        def _anew():
+            yield
+            for name in list(sys.modules):
+                if name.startswith("numpy."):
+                    del sys.modules[name]
+            del sys.modules["numpy"]
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_it(number):
+            import numpy
+            _seen.add(id(numpy))
+            assert len(_seen) == 1 and numpy.arange(3).sum() == 3
+        """,
+        "--isolate-imports=test",
+    )
+    assert run.outcomes == {"passed": 3}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from types import MappingProxyType
+from typing import Final
 
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
+    ancestors,
     loaded_among,
     missing_among,
     namespace,
     parent_of,
     top_level,
 )
+from pytest_import_isolation.machinery.regexes import regex
+from pytest_import_isolation.machinery.source_text import text_of
 from pytest_import_isolation.parking.belongings import Belonging
 from pytest_import_isolation.parking.evicted import evicted_modules
 from pytest_import_isolation.parking.finder import FINDER
@@ -25,6 +30,11 @@ from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.window.open_windows import home_of_copy, open_windows
 from pytest_import_isolation.window.removal import package_holding
 from pytest_import_isolation.window.window import Window
+
+#: What takes an entry out of ``sys.modules``.
+_EVICTION: Final = regex(r"\bdel\b.*modules\[|modules\.pop\(|delitem\(.*modules")
+#: So many lines before it may say which: a loop, and conditions.
+_LINES_BEFORE: Final = 3
 
 
 def parked(
@@ -128,17 +138,22 @@ def _is_covered(window: Window, name: str) -> bool:
 def park_evicted(window: Window) -> None:
     """Park the foreign modules that were loaded in a window and thrown out.
 
-    Without this the next import would execute them a second time.
+    Without this the next import would execute them a second time. Where test code has thrown them out by
+    name, that is what it wants, and pure Python is not parked.
     """
     makers: dict[str, object] = {}
     came: dict[str, object] = dict(evicted_modules(window.asked_for(), window.log, window.origins))
-    for name in window.returned.names.copy():  # other threads add to it
-        if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules:
-            module = FINDER.lot.returned(name)
-            if window.origins.verdict(name, module).origin is Origin.FOREIGN:
-                FINDER.lot.park_as_before(name)
-                came.pop(name, None)
-                makers[name] = module
+    returned = {
+        name: FINDER.lot.returned(name)
+        for name in window.returned.names.copy()  # other threads add to it
+        if name not in sys.modules and name not in FINDER.lot and name not in window.around.modules
+    }
+    again = _wanted_again(window, {**came, **returned})
+    for name, module in returned.items():
+        if name not in again and window.origins.verdict(name, module).origin is Origin.FOREIGN:
+            FINDER.lot.park_as_before(name)
+            came.pop(name, None)
+            makers[name] = module
     for name, module in came.items():
         verdict = window.origins.verdict(name, module)
         if verdict.origin is not Origin.FOREIGN:  # a first-party one may have come back after unloaded=
@@ -146,11 +161,49 @@ def park_evicted(window: Window) -> None:
         if name in window.around.modules or (not verdict.is_extension and _is_of_copy(window, name, came)):
             # The first copy comes back with the window's end. C code may still point to what this one made.
             FINDER.lot.retire([module])
-        else:
+        elif name not in again:
             FINDER.lot.park({name: parked(window, name, module, came)})
             makers[name] = module
+    for module in again.values():
+        FINDER.lot.forget(module)
     if makers:
         _park_entered(window, makers)
+
+
+def _wanted_again(window: Window, evicted: Mapping[str, object]) -> Mapping[str, object]:
+    """Return those of some modules that test code has thrown out by name, so that they are executed again.
+
+    Those of packages with extension modules are not among them, as in :func:`bring_evicted_back`.
+    """
+    files = window.writing_files() if evicted else ()
+    statements = [statement for file in files for statement in _evictions_in(text_of(file))]
+    named = {
+        name: module
+        for name, module in evicted.items()
+        if any(_is_quoted(part, text) for text in statements for part in (name, *ancestors(name)))
+    }
+    if not named:
+        return named
+    packages = {*map(top_level, named)}
+    loaded = [(n, m) for n, m in sys.modules.copy().items() if type(n) is str and top_level(n) in packages]
+    of_c = {top_level(n) for n, m in (*evicted.items(), *loaded) if window.origins.verdict(n, m).is_extension}
+    of_c |= window.log.packages_of_c
+    return {name: module for name, module in named.items() if top_level(name) not in of_c}
+
+
+def _evictions_in(text: str) -> Iterator[str]:
+    """Yield the lines of a text that take entries out of ``sys.modules``, each with those before it."""
+    for found in _EVICTION.finditer(text):
+        start = found.start()
+        for _ in range(1 + _LINES_BEFORE):
+            start = max(text.rfind("\n", 0, start), 0)
+        end = text.find("\n", found.end())
+        yield text[start : end if end != -1 else None]
+
+
+def _is_quoted(name: str, text: str) -> bool:
+    """Tell whether a text has a name, or the begin of one, between quotes."""
+    return name in text and re.search(rf"""['"]{re.escape(name)}['".]""", text) is not None
 
 
 def _is_of_copy(window: Window, name: str, came: Mapping[str, object]) -> bool:
