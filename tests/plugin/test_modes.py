@@ -389,3 +389,46 @@ def test_a_suite_of_text_files_can_do_without_pytests_collection_of_python_files
     assert run.outcomes == ({"passed": 1, "failed": 1} if mode == "off" else {"passed": 2})
     (leak,) = run.leaks
     assert (leak["kind"], leak["name"], leak["contained"]) == ("fake-left", "plum", mode != "off")
+
+
+_DOCUMENT = {
+    "app/__init__.py": "",
+    "app/part.py": "class Part: pass\n",
+    "conftest.py": """
+        import pytest
+
+        class Example(pytest.Item):
+            def __init__(self, *, text, space, **kwargs):
+                super().__init__(**kwargs)
+                self.text, self.space = text, space
+
+            def runtest(self):
+                exec(self.text, self.space)
+
+            def getparent(self, cls):  # sybil's has one of its own
+                return self.parent if cls is pytest.Module else None
+
+        class Document(pytest.File):
+            def collect(self):
+                space = {}
+                for number, text in enumerate(self.path.read_text().split("---"), 1):
+                    yield Example.from_parent(self, name=f"example {number}", text=text, space=space)
+
+        def pytest_collect_file(file_path, parent):
+            if file_path.suffix == ".doc":
+                return Document.from_parent(parent, path=file_path)
+    """,
+    "a.doc": (
+        "import sys, app.part\nPart = app.part.Part\nsys.modules['plum'] = sys"
+        "\n---\nimport plum\n---\nassert isinstance(Part(), app.part.Part)"
+    ),
+    "b.doc": "import sys\nassert 'plum' not in sys.modules",
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test", "process", "process-file"])
+def test_the_examples_of_a_document_rely_on_each_other(suite: Suite, mode: str) -> None:
+    run = suite.run(_DOCUMENT, f"--isolate-imports={mode}")
+    assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})
+    leak = run.leak("fake-left", "plum")
+    assert (leak["polluter"]["nodeid"], leak["contained"]) == ("a.doc::example 1", mode != "off")
