@@ -432,3 +432,37 @@ def test_the_examples_of_a_document_rely_on_each_other(suite: Suite, mode: str) 
     assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})
     leak = run.leak("fake-left", "plum")
     assert (leak["polluter"]["nodeid"], leak["contained"]) == ("a.doc::example 1", mode != "off")
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_a_plugin_that_rebinds_the_containers_of_sys_around_its_tests_is_no_polluter(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            **_DOCUMENT,
+            "lib/site-packages/checking.py": """
+                import pytest, sys
+
+                class Case(pytest.Item):
+                    def runtest(self):
+                        sys.path, sys.modules = sys.path[:], sys.modules.copy()
+
+                class Cases(pytest.File):
+                    def collect(self):
+                        yield Case.from_parent(self, name="case")
+
+                def pytest_collect_file(file_path, parent):
+                    if file_path.suffix == ".yml":
+                        return Cases.from_parent(parent, path=file_path)
+            """,
+            "a.yml": "case: x: int = 'a'",
+            "a.doc": "import sys\n---\nsys.path = sys.path[:]",
+        },
+        *("-p", "checking", f"--isolate-imports={mode}"),
+        ini="pythonpath = lib/site-packages\n",
+    )
+    assert run.outcomes == {"passed": 4}
+    (leak,) = run.leaks
+    assert (leak["kind"], leak["name"]) == ("rebound", "sys.path")
+    assert (leak["polluter"]["nodeid"], leak["contained"]) == ("a.doc::example 2", mode != "off")
