@@ -426,7 +426,7 @@ _DOCUMENT = {
 }
 
 
-@pytest.mark.parametrize("mode", ["off", "file", "test", "process", "process-file"])
+@pytest.mark.parametrize("mode", ["off", "file", "process-file"])
 def test_the_examples_of_a_document_rely_on_each_other(suite: Suite, mode: str) -> None:
     run = suite.run(_DOCUMENT, f"--isolate-imports={mode}")
     assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})

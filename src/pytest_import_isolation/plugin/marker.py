@@ -49,14 +49,6 @@ class Asked(NamedTuple):
     processes: bool
 
 
-def is_part_of_document(item: pytest.Item) -> bool:
-    """Tell whether a test is an example of a document, or a cell of a notebook: these rely on earlier ones.
-
-    A plugin collects it. The functions, methods and doctests that pytest collects stand alone.
-    """
-    return not isinstance(item, (pytest.Function, pytest.DoctestItem))
-
-
 def asked_by(items: Iterable[pytest.Item]) -> Asked:
     """Return what the marks of some tests ask for.
 

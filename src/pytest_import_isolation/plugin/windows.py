@@ -17,7 +17,7 @@ from pytest_import_isolation.machinery.functions import function_in
 from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.plugin.executions import Executions
 from pytest_import_isolation.plugin.interruptions import Interruptions
-from pytest_import_isolation.plugin.marker import MARKER, is_part_of_document, parameters_of
+from pytest_import_isolation.plugin.marker import MARKER, parameters_of
 from pytest_import_isolation.plugin.options import Settings
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.report.records import Polluter
@@ -185,7 +185,7 @@ class ItemWindows:
             parameters = parameters_of(item, mistakes)
             if parameters is not None:
                 self.watch_reports()
-            elif self._settings.isolate == "test" and not is_part_of_document(item):
+            elif self._settings.isolate == "test":
                 parameters = NOTHING_ASKED
             if parameters is not None:
                 self.watch_tests()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
-from pytest_import_isolation.plugin.marker import MARKER, PROCESS_NAMES, is_part_of_document
+from pytest_import_isolation.plugin.marker import MARKER, PROCESS_NAMES
 from pytest_import_isolation.plugin.options import Settings
 
 TEST: Final = "test"
@@ -44,8 +44,6 @@ def mode_of(item: pytest.Item, settings: Settings) -> Mode | None:
         pytest.UsageError: a mark cannot be used.
     """
     kind = _BY_OPTION.get(settings.isolate or "")
-    if kind == TEST and is_part_of_document(item):
-        kind = FILE
     timeout = settings.process_timeout
     given: dict[str, Any] = {}
     for node, mark in item.iter_markers_with_node(MARKER):
