@@ -1499,3 +1499,40 @@ def test_a_module_that_a_test_executes_again_is_put_back_with_what_it_stores_its
         ini="pythonpath = .\n",
     )
     assert run.outcomes == {"passed": 6}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_who_says_a_number_or_text_anew_changes_nothing(suite: Suite, mode: str) -> None:
+    run = suite.run(
+        {
+            "shop.py": "RATE = 0.1\nNAME = 'a shop'\nLONG = 100000\nSIZES = (1.5, 'x y')\nclass Cart:\n    RATE = 0.1\n",
+            "test_a.py": """\
+                import shop
+
+                class Number(float):
+                    def __eq__(self, other):
+                        raise RuntimeError
+                    __hash__ = float.__hash__
+
+                def setup_function():
+                    shop.RATE, shop.NAME, shop.LONG, shop.SIZES = 0.1, "a shop", 100000, (1.5, "x y")
+                    shop.Cart.RATE = 0.1
+
+                def test_nothing():
+                    assert shop.RATE == 0.1
+
+                def test_something():
+                    shop.RATE = 0.1 + 0.2
+                    shop.LONG = 100000.0
+                    shop.NAME = Number(0.1)
+                    shop.SIZES = (Number(1.5), "x y")
+            """,
+            "test_b.py": "import shop\ndef test_it():\n    assert (shop.RATE, shop.LONG) == (0.1, 100000)\n",
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == ({"passed": 2, "failed": 1} if mode == "off" else {"passed": 3})
+    assert [(leak["name"], leak["polluter"]["nodeid"], leak["location"]["line"]) for leak in run.leaks] == [
+        (f"shop.{name}", "test_a.py::test_something", line)
+        for name, line in (("RATE", 16), ("NAME", 18), ("LONG", 17), ("SIZES", 19))
+    ]

@@ -389,3 +389,80 @@ def test_a_suite_of_text_files_can_do_without_pytests_collection_of_python_files
     assert run.outcomes == ({"passed": 1, "failed": 1} if mode == "off" else {"passed": 2})
     (leak,) = run.leaks
     assert (leak["kind"], leak["name"], leak["contained"]) == ("fake-left", "plum", mode != "off")
+
+
+_DOCUMENT = {
+    "app/__init__.py": "",
+    "app/part.py": "class Part: pass\n",
+    "conftest.py": """
+        import pytest
+
+        class Example(pytest.Item):
+            def __init__(self, *, text, space, **kwargs):
+                super().__init__(**kwargs)
+                self.text, self.space = text, space
+
+            def runtest(self):
+                exec(self.text, self.space)
+
+            def getparent(self, cls):  # sybil's has one of its own
+                return self.parent if cls is pytest.Module else None
+
+        class Document(pytest.File):
+            def collect(self):
+                space = {}
+                for number, text in enumerate(self.path.read_text().split("---"), 1):
+                    yield Example.from_parent(self, name=f"example {number}", text=text, space=space)
+
+        def pytest_collect_file(file_path, parent):
+            if file_path.suffix == ".doc":
+                return Document.from_parent(parent, path=file_path)
+    """,
+    "a.doc": (
+        "import sys, app.part\nPart = app.part.Part\nsys.modules['plum'] = sys"
+        "\n---\nimport plum\n---\nassert isinstance(Part(), app.part.Part)"
+    ),
+    "b.doc": "import sys\nassert 'plum' not in sys.modules",
+}
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "process-file"])
+def test_the_examples_of_a_document_rely_on_each_other(suite: Suite, mode: str) -> None:
+    run = suite.run(_DOCUMENT, f"--isolate-imports={mode}")
+    assert run.outcomes == ({"passed": 3, "failed": 1} if mode == "off" else {"passed": 4})
+    leak = run.leak("fake-left", "plum")
+    assert (leak["polluter"]["nodeid"], leak["contained"]) == ("a.doc::example 1", mode != "off")
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_a_plugin_that_rebinds_the_containers_of_sys_around_its_tests_is_no_polluter(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            **_DOCUMENT,
+            "lib/site-packages/checking.py": """
+                import pytest, sys
+
+                class Case(pytest.Item):
+                    def runtest(self):
+                        sys.path, sys.modules = sys.path[:], sys.modules.copy()
+
+                class Cases(pytest.File):
+                    def collect(self):
+                        yield Case.from_parent(self, name="case")
+
+                def pytest_collect_file(file_path, parent):
+                    if file_path.suffix == ".yml":
+                        return Cases.from_parent(parent, path=file_path)
+            """,
+            "a.yml": "case: x: int = 'a'",
+            "a.doc": "import sys\n---\nsys.path = sys.path[:]",
+        },
+        *("-p", "checking", f"--isolate-imports={mode}"),
+        ini="pythonpath = lib/site-packages\n",
+    )
+    assert run.outcomes == {"passed": 4}
+    (leak,) = run.leaks
+    assert (leak["kind"], leak["name"]) == ("rebound", "sys.path")
+    assert (leak["polluter"]["nodeid"], leak["contained"]) == ("a.doc::example 2", mode != "off")

@@ -391,3 +391,31 @@ def test_a_line_is_not_claimed_for_code_that_is_called_too_often_to_be_watched(
     # The statement of a file that is watched was seen to begin.
     assert leak["location"]["exact"] is is_watched
     assert leak["chain"] == []
+
+
+@pytest.mark.parametrize("mode", ["off", "test"])
+def test_what_a_thread_imports_that_executes_installed_code_only_has_no_place(
+    suite: Suite, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "lib/site-packages/loading.py": "def load():\n    import loaded\n",
+            "lib/site-packages/loaded.py": "import within\n",
+            "lib/site-packages/within.py": "",
+            "test_it.py": """\
+                import loading, threading
+
+                def test_thread():
+                    thread = threading.Thread(target=loading.load)
+                    thread.start()
+                    thread.join()
+            """,
+        },
+        f"--isolate-imports={mode}",
+        ini="pythonpath = lib/site-packages\n",
+    )
+    assert run.outcomes == {"passed": 1}
+    found = {leak["name"]: leak for leak in run.report["leaks"]}
+    for name in ("loaded", "within"):
+        assert (found[name]["kind"], found[name]["location"], found[name]["chain"]) == ("loaded", None, [])
+        assert found[name]["polluter"]["nodeid"] == "test_it.py::test_thread"

@@ -352,3 +352,53 @@ def test_what_a_test_took_out_and_a_teardown_imports_again_is_the_first_copy_aft
     )
     assert run.outcomes == {"passed": 3}
     assert [(leak["kind"], leak["contained"]) for leak in run.leaks] == [("replaced", True)]
+
+
+@pytest.mark.parametrize("mode", ["off", "file", "test"])
+def test_what_a_session_fixture_loads_where_something_is_faked_is_bound_to_the_package_of_others(
+    suite: Any, mode: str
+) -> None:
+    run = suite.run(
+        {
+            "app/__init__.py": "",
+            "app/early.py": "",
+            "app/late.py": "X = 1",
+            "app/sub/__init__.py": "",
+            "app/sub/deep.py": "X = 2",
+            "conftest.py": """
+                import pytest
+
+                @pytest.fixture(scope="session", autouse=True)
+                def late():
+                    import app.late, app.sub.deep
+                    return app.late
+            """,
+            "test_a.py": """
+                import sys, types
+                sys.modules["plum"] = types.ModuleType("plum")
+                def test_a(): pass
+            """,
+            "test_b.py": """
+                import app.early
+
+                def test_b(late):
+                    import app.late, app.sub.deep
+                    assert app.late is late
+                    assert app.sub.deep.X == 2
+
+                def test_again(late):
+                    from app import late as other
+                    assert other is late
+            """,
+            "test_c.py": """
+                import app.early
+
+                def test_c(late):
+                    import app.late
+                    assert app.late.X == 1
+            """,
+        },
+        f"--isolate-imports={mode}",
+    )
+    assert run.outcomes == {"passed": 4}
+    assert [(leak["name"], leak["contained"]) for leak in run.leaks] == [("plum", mode != "off")]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pytest_import_isolation.contents.path_changes import PATH
 from pytest_import_isolation.contents.read_names import names_read_later
 from pytest_import_isolation.contents.spaces import GONE, Copy, Space, value_of
-from pytest_import_isolation.contents.values import is_same
+from pytest_import_isolation.contents.values import is_same, is_same_constant
 from pytest_import_isolation.machinery.lazy_imports import LAZY_TYPE
 from pytest_import_isolation.machinery.modules import (
     ABSENT,
@@ -56,8 +56,10 @@ class ContentChange(NamedTuple):
 
         Who reads an inherited attribute of a class, and puts that back, leaves an attribute of its own.
         """
+        if self.before is self.after or is_same_constant(self.before, self.after):
+            return True
         if not self.space.is_class:
-            return self.before is self.after
+            return False
         if is_same(self.before, self.after):
             return True
         both = (self.before, self.after)

@@ -42,6 +42,8 @@ _COPIED: Final = frozenset(
         *("__annotations__", "__annotate__", "__type_params__"),
     )
 )
+#: By identity: a metaclass may compare and hash as it likes.
+_CONSTANTS: Final = frozenset(map(id, (int, float, complex, str, bytes, tuple)))
 _MOCKS: Final = frozenset(("unittest.mock", "mock", "mock.mock"))
 _home_of_function: Final[Callable[[Any], object]] = attrgetter("__module__")
 _LARGEST: Final = 10**9
@@ -96,6 +98,23 @@ def _has_same_attributes(own: dict[Any, object], others: dict[Any, object]) -> b
         return False
     names = (own.keys() | others.keys()) - _COPIED
     return all(own.get(name, ABSENT) is others.get(name, ABSENT) for name in names)
+
+
+def is_same_constant(value: object, other: object) -> bool:
+    """Tell whether two values are equal, and of types of which no object can be told from an equal one.
+
+    Who sets a number or a text to what it was makes another object of it. No code of users compares these.
+    """
+    kind = type(value)
+    if kind is not type(other) or id(kind) not in _CONSTANTS:
+        return False
+    if kind is tuple:
+        both: tuple[Any, Any] = (value, other)
+        return len(both[0]) == len(both[1]) and all(
+            one is another or (type(one) is not tuple and is_same_constant(one, another))
+            for one, another in zip(*both, strict=True)
+        )
+    return value == other
 
 
 def is_definition(value: object) -> bool:

@@ -78,7 +78,7 @@ class Judge:
             return None
         if self._was_executed_by_a_tool(change, polluter):
             return None if change.after is ABSENT else self._first_imports.leak(change.key, polluter)
-        found = self._judge(change)
+        found = None if self._was_rebound_by_a_plugin(change, polluter) else self._judge(change)
         if found is None:
             return None
         name = found.name
@@ -239,6 +239,20 @@ class Judge:
             and not is_second_name(change.key, change.after)
             and self._places.file_that_says(change, "modules") is None
             and "modules" not in self._places.text_of(polluter)
+        )
+
+    def _was_rebound_by_a_plugin(self, change: SingleChange, polluter: Polluter) -> bool:
+        """Tell whether it was a plugin that put another object in place of a container of ``sys``.
+
+        It runs something that is no Python code, such as an example for a type checker, between two of them.
+        """
+        if change.what != "rebound" or "::" not in polluter.nodeid:
+            return False
+        word = change.key.rpartition(".")[2]
+        return (
+            self._places.file_of(polluter).suffix != ".py"
+            and word not in self._places.text_of(polluter)
+            and self._places.file_that_says(change, word) is None
         )
 
     def _judge(self, change: SingleChange) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from itertools import chain, repeat
 from types import ModuleType
 from typing import Any, Final
@@ -235,3 +235,19 @@ def bind(space: dict[str, Any] | None, child: str, value: object) -> None:
         space.pop(child, None)
     else:
         space[child] = value
+
+
+def bind_others(laid: Mapping[Any, object], before: Mapping[Any, object]) -> None:
+    """Give packages the submodules that are loaded, and were imported beside another copy of the package.
+
+    A fixture of the session did so, in the world of a file that plants fakes.
+
+    Args:
+        laid: entries that were laid over others just now, among them the packages.
+        before: what was loaded before that.
+    """
+    packages = {name for name, module in laid.items() if before.get(name, module) is not module}
+    for name in before if packages else ():
+        parent, child = parent_of(name) if type(name) is str else ("", "")
+        if parent in packages and name not in laid and bound_value(name) is ABSENT:
+            bind(parent_namespace(name), child, sys.modules.get(name, ABSENT))

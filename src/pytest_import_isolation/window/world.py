@@ -21,7 +21,7 @@ from pytest_import_isolation.state.odd_keys import entries_in, is_plain
 from pytest_import_isolation.state.origins import Origin, Origins
 from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.state.snapshot import ImportState
-from pytest_import_isolation.state.submodule_attributes import bound_value
+from pytest_import_isolation.state.submodule_attributes import bind_others, bound_value
 from pytest_import_isolation.state.writing import lay
 from pytest_import_isolation.watching.executed_modules import EXECUTED
 from pytest_import_isolation.watching.import_log import ImportLog
@@ -156,6 +156,7 @@ class World:
             if FINDER.lot.module(name) is module:
                 FINDER.lot.bring_back(name, is_asked=False)
         lay(self.overlay, is_own_finder)
+        bind_others(self.overlay.entries, self.window.around.modules)
         self.window.own_items.items.update(self._own_items)
         if self.window.contents is not None:
             self.window.contents.lay(self._contents)
