@@ -22,6 +22,7 @@ _PROJECT: Final = {
     "shop/mail.py": "import net\ndef send(): return net.send()\n",
     "shop/late.py": "def send():\n    import net\n    return net.send()\n",
     "shop/copy.py": "from net import send\n",
+    "shop/settings.py": "import os\nURL = os.environ.get('SHOP_URL', 'real')\n",
     "shop/pins.py": "from board import PIN\n",
     "exports/__init__.py": "def part(): return 'real'\n",
     "exports/part.py": "",
@@ -206,6 +207,13 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         'import net\nmonkeypatch.setattr(net, "send", lambda: "fake")\nimport shop.copy',
         '(fresh="shop.copy")', "def test_victim():\n    from shop.copy import send\n    assert send() == 'real'\n",
         '@pytest.mark.isolated_imports(fresh="shop.copy")',
+    ),
+    "tainted-by-variable": _Case(
+        "shop.settings", 'import os\nos.environ["SHOP_URL"] = "fake"\nimport shop.settings',
+        'monkeypatch.setenv("SHOP_URL", "fake")\nimport shop.settings',
+        "Change the variable with monkeypatch",
+        "def test_victim():\n    from shop.settings import URL\n    assert URL == 'real'\n",
+        '@pytest.mark.isolated_imports(fresh="shop.settings")',
     ),
     "twice-loaded": _Case(
         "cart", 'import shop.cart\nsys.path.append("shop")\nimport cart\nsys.path.remove("shop")',

@@ -53,6 +53,8 @@ class PatchedImport(NamedTuple):
     attributes: tuple[ContentChange, ...]
     #: Whether something that refuses imports was in place, and it takes a refusal.
     is_refused: bool = False
+    #: Whether a test left a variable that it read as it was then: isolation does not undo that.
+    has_left_variables: bool = False
 
 
 class PatchedImports:
@@ -162,6 +164,11 @@ class PatchedImports:
         self._adopt()
         self._setting_up.pop()
 
+    @property
+    def environment(self) -> EnvironmentReads:
+        """Is told of the fixtures of several tests."""
+        return self._environment
+
     def _adopt(self) -> None:
         self._environment.adopt(self._setting_up[-1])
         self._setting_up[-1] = read_variables()
@@ -176,8 +183,10 @@ class PatchedImports:
 
     def _told(self, variables: Variables) -> Iterator[str]:
         setters = self._setters() if variables else {}
-        for name, value in sorted((decoded(key), value) for key, value in variables.items()):
-            yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, 'the test')}"
+        for key, value in sorted(variables.items(), key=lambda pair: decoded(pair[0])):
+            name = decoded(key)
+            who = "a fixture" if self._environment.is_by_fixture(key, value) else "the test"
+            yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, who)}"
 
     def _attributes(self, module: object, file: str) -> Iterator[ContentChange]:
         space = namespace(module) or {}
@@ -205,9 +214,17 @@ class PatchedImports:
         for patched in found.values():
             if sys.modules.get(patched.name, ABSENT) is not ABSENT:
                 yield (
-                    patched,
+                    patched._replace(has_left_variables=self._are_left(patched.variables)),
                     f"It was first imported while {listing(patched.patched, _MOST)}, and it stays loaded.",
                 )
+
+    def _are_left(self, variables: Variables) -> bool:
+        """Tell whether a variable has the same value now, and no fixture that lives gave it that."""
+        now = read_variables() if variables else None
+        return now is not None and any(
+            now.get(key) == value and not self._environment.is_by_fixture(key, value)
+            for key, value in variables.items()
+        )
 
 
 def _full_name(change: ContentChange) -> str:

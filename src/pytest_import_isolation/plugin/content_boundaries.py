@@ -187,7 +187,9 @@ class ContentBoundaries:
         here = self._here()
         if here is None:
             return []
-        return self._of_tests(CONTENTS.written(self._base, held), here)
+        # What fixtures of several tests wrote is part of the base.
+        written = [*self.of_fixtures.in_place(), *CONTENTS.written(self._base, held)]
+        return self._of_tests(written, here)
 
     def _of_tests(self, changes: Iterable[ContentChange], polluter: Polluter) -> list[ContentChange]:
         return self._leaks.writers.of_tests(changes, partial(self._leaks.test_code, polluter))
@@ -223,7 +225,7 @@ class ContentBoundaries:
                 detail,
                 location=place(patched.name) or self._leaks.places.of_text(polluter, patched.name),
                 severity=WARNING,
-                case="tainted-by-patch",
+                case="tainted-by-variable" if patched.has_left_variables else "tainted-by-patch",
             )
             change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
             number = len(self._found.leaks)

@@ -77,6 +77,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Import {name} before it is patched, or mark the test with "
         '@pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
     ),
+    "tainted-by-variable": (
+        "Change the variable with monkeypatch, which puts it back. And import {name} before that, or mark "
+        'the test with @pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
+    ),
     "tainted-by-others": (
         "Contain the change of what {name} asked for, which another test or file left: "
         "{name} gets the real module then."
