@@ -180,3 +180,79 @@ def test_no_option_is_named_for_a_variable_that_a_test_left(suite: Suite) -> Non
     assert _tainted(run) == [("error", "shop.settings", "test_a.py::test_it")]
     assert "Change the variable with monkeypatch" in run.leak("tainted", "shop.settings")["advice"]
     assert "--isolate-imports" not in run.output
+
+
+_AT_THE_TOP: Final = """
+    import os
+    from unittest.mock import patch
+    import shop.config
+
+    with patch.dict(os.environ, INP_URL="local"), patch("shop.config.MODE", "test"):
+        try:
+            import nothing_of_that_name
+        except ImportError:
+            pass
+        import shop.settings
+        import shop.modes
+
+    def test_it():
+        assert (shop.settings.URL, shop.modes.MODE) == ("local", "test")
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--import-mode=importlib",)], ids=["prepend", "importlib"])
+def test_a_file_patches_while_it_is_imported(suite: Suite, options: tuple[str, ...]) -> None:
+    files = {**_APP, "tests/__init__.py": "", "tests/test_a.py": _AT_THE_TOP}
+    run = suite.run(files, "--import-leak-report", *options)
+    assert _tainted(run) == _by("tests/test_a.py")
+    settings = run.leak("tainted", "shop.settings")
+    assert (
+        settings["detail"] == "It was first imported while INP_URL was set by the file, and it stays loaded."
+    )
+    assert (settings["polluter"]["phase"], settings["location"]["line"]) == ("collect", 11)
+    contained = suite.run(files, "--isolate-imports=file", "--import-leak-fail", *options)
+    assert contained.outcomes == {"passed": 3}
+    assert {leak["contained"] for leak in contained.leaks if leak["kind"] == "tainted"} == {True}
+
+
+def test_two_files_that_patch_get_a_copy_each(suite: Suite) -> None:
+    other = _AT_THE_TOP.replace("local", "other")
+    run = suite.run({**_APP, "test_a.py": _AT_THE_TOP, "test_a2.py": other}, "--isolate-imports=test")
+    assert run.outcomes == {"passed": 4}
+
+
+def test_what_is_there_for_all_tests_taints_nothing(suite: Suite) -> None:
+    run = suite.run(
+        {
+            **{name: text for name, text in _APP.items() if name != "test_b.py"},
+            "loud.py": "import os\nos.environ['INP_LOUD'] = '1'\nLOUD = os.environ['INP_LOUD']\n",
+            "test_a.py": """
+            import os
+            os.environ["INP_URL"] = "local"
+            import loud
+            from shop import settings, modes
+
+            def test_it():
+                assert settings.URL == "local"
+            """,
+            # Pytest loads it when it collects the directory, after the file.
+            "tests/conftest.py": """
+            import os
+            from unittest.mock import patch
+
+            with patch.dict(os.environ, INP_WORD="word"):
+                import word
+            """,
+            "word.py": "import os\nWORD = os.environ.get('INP_WORD')\n",
+            "tests/test_b.py": """
+            from shop.settings import URL
+            import word
+
+            def test_it():
+                assert (URL, word.WORD) == ("local", "word")
+            """,
+        },
+        "--import-leak-report",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert _tainted(run) == []

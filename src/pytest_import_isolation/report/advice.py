@@ -179,6 +179,10 @@ _FOR_FILES: Final[Mapping[str, str]] = {
         "Import {name} before anything is blocked, or block it with "
         '"with IsolatedImportContext(missing=...):", which forgets {name} after the block.'
     ),
+    "tainted-by-patch": (
+        "Import {name} before it is patched, or do both, to patch and to import it, in "
+        '"with IsolatedImportContext():", which forgets {name} after the block.'
+    ),
     "path-added-by-temporary": _CONTEXT_IN_FILE,
     "path-removed": _CONTEXT_IN_FILE,
     "path-moved": _CONTEXT_IN_FILE,

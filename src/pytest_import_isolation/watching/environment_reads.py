@@ -138,13 +138,22 @@ class EnvironmentReads:
         environ.encodekey = encodekey
         self._undo = undo
 
+    def begin_anew(self) -> None:
+        """Note the same for an import that a test file does while it is imported itself."""
+        self._listen_no_more()
+        self._then = None
+        self.begin()
+
     def end(self) -> None:
         """Note that no module is being imported any more: what the imports set is around the test now."""
+        self._listen_no_more()
+        then, self._then = self._then, None
+        self.adopt(then)
+
+    def _listen_no_more(self) -> None:
         if self._undo is not None:
             self._undo()
             self._undo = None
-        then, self._then = self._then, None
-        self.adopt(then)
 
 
 def _variables() -> Variables | None:
