@@ -325,11 +325,7 @@ class Boundaries:
         self.tainted.record_kept(kept, by)
 
     def take_patched_imports(self) -> bool:
-        """Record the modules that a test or file imported first while something was patched.
-
-        Returns:
-            Whether there are any.
-        """
+        """Record what a test or file imported first under a patch, and tell whether there is any."""
         patched = self.contents.patched
         places = self._leak_watch.places
         return bool(patched) and patched.take(self.found.first_importers.get, places.of_first_import)
