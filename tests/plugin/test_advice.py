@@ -22,6 +22,7 @@ _PROJECT: Final = {
     "shop/mail.py": "import net\ndef send(): return net.send()\n",
     "shop/late.py": "def send():\n    import net\n    return net.send()\n",
     "shop/copy.py": "from net import send\n",
+    "shop/settings.py": "import os\nURL = os.environ.get('SHOP_URL', 'real')\n",
     "shop/pins.py": "from board import PIN\n",
     "exports/__init__.py": "def part(): return 'real'\n",
     "exports/part.py": "",
@@ -207,6 +208,13 @@ _IN_TESTS: Final[Mapping[str, _Case]] = {
         '(fresh="shop.copy")', "def test_victim():\n    from shop.copy import send\n    assert send() == 'real'\n",
         '@pytest.mark.isolated_imports(fresh="shop.copy")',
     ),
+    "tainted-by-variable": _Case(
+        "shop.settings", 'import os\nos.environ["SHOP_URL"] = "fake"\nimport shop.settings',
+        'monkeypatch.setenv("SHOP_URL", "fake")\nimport shop.settings',
+        "Change the variable with monkeypatch",
+        "def test_victim():\n    from shop.settings import URL\n    assert URL == 'real'\n",
+        '@pytest.mark.isolated_imports(fresh="shop.settings")',
+    ),
     "twice-loaded": _Case(
         "cart", 'import shop.cart\nsys.path.append("shop")\nimport cart\nsys.path.remove("shop")',
         "import shop.cart", "under one name everywhere",
@@ -272,6 +280,12 @@ _IN_FILES: Final[Mapping[str, _Case]] = {
         "", "sys.path_hooks.append(open)", f"{_OPEN}\n    sys.path_hooks.append(open)", f'"{_OPEN}"'
     ),
     "hook-removed": _Case("", "del sys.path_hooks[0]", f"{_OPEN}\n    del sys.path_hooks[0]", f'"{_OPEN}"'),
+    "tainted-by-patch": _Case(
+        "shop.copy", 'import net\nwith patch("net.send", lambda: "fake"):\n    import shop.copy',
+        'import net\nwith IsolatedImportContext(), patch("net.send", lambda: "fake"):\n    import shop.copy',
+        '"with IsolatedImportContext():"',
+        "def test_victim():\n    from shop.copy import send\n    assert send() == 'real'\n",
+    ),
     "evicted": _Case(
         "wsgiref", "with patch.dict(sys.modules):\n    import wsgiref.util",
         "import wsgiref.util\nwith patch.dict(sys.modules):\n    import wsgiref.util",
@@ -543,7 +557,7 @@ def test_also_in_a_fixture_of_a_wider_scope(suite: Suite, kind: str, scope: str)
     run = suite.run({**files, "test_b.py": polluter(case.leaks)}, *case.options)
     found = kind.partition("-by-")[0]
     [leak, *_] = [one for one in run.leaks if one["kind"] == found and one["name"].startswith(case.name)]
-    by = {"class": "test_b.py::TestIt", "module": "test_b.py", "session": ""}[scope]
+    by = "test_b.py::TestIt" if scope == "class" else "test_b.py"
     if kind == "reloaded":  # of a reload that test is told in whose setup it was
         by = "test_b.py::TestIt::test_polluter"
     assert leak["polluter"] == {"nodeid": by, "phase": "setup"}

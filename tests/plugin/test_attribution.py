@@ -619,3 +619,33 @@ def test_a_file_answers_for_what_it_changed_before_its_import_failed(suite: Suit
         ("path-added", "/zz", "test_a.py", "collect"),
         ("rebound", "sys.path_hooks", "test_a.py", "collect"),
     ]
+
+
+def test_a_thread_that_runs_the_import_function_itself(suite: Suite) -> None:
+    """No frame of the users' own stands on its stack."""
+    run = suite.run(
+        {
+            "lib/plum.py": "import fig\n",
+            "lib/fig.py": "",
+            "pytest.ini": "[pytest]\npythonpath = lib\n",
+            "test_it.py": """
+                import importlib
+                from concurrent.futures import ThreadPoolExecutor
+                from threading import Thread
+
+                def test_thread():
+                    thread = Thread(target=importlib.import_module, args=["plum"])
+                    thread.start()
+                    thread.join()
+
+                def test_pool():
+                    with ThreadPoolExecutor() as pool:
+                        list(pool.map(__import__, ["wave", "colorsys"]))
+            """,
+        },
+        "--import-leak-report",
+        "-vv",
+    )
+    assert run.outcomes == {"passed": 2}
+    assert run.leak("loaded", "plum")["polluter"]["nodeid"] == "test_it.py::test_thread"
+    assert "INTERNALERROR" not in run.output

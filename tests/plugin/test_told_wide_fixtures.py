@@ -1082,3 +1082,35 @@ def test_what_a_fixture_changes_through_one_that_lives_on_is_a_leak(suite: Suite
         ("fake-left", "plum", "setup"),
         ("path-added", "nowhere_1", "setup"),
     }
+
+
+@pytest.mark.parametrize("scope", ["package", "session"])
+def test_the_file_is_named_that_defines_a_fixture_for_the_run(suite: Suite, scope: str) -> None:
+    run = suite.run(
+        {
+            "lib/plum.py": "PRICE = SIZE = 1\n",
+            "pytest.ini": "[pytest]\npythonpath = lib\n",
+            "test_it.py": f"""
+                import sys
+                import plum
+                import pytest
+
+                @pytest.fixture(scope="{scope}")
+                def fruit():
+                    sys.modules["fig"] = object()
+                    plum.PRICE = 2
+                    yield
+                    sys.modules["lime"] = object()
+                    plum.SIZE = 2
+
+                def test_one(fruit): pass
+            """,
+            "test_other.py": "def test_last(): pass",
+        }
+    )
+    assert sorted(_blamed(run)) == [
+        ("attribute-left", "plum.PRICE", "test_it.py", "setup"),
+        ("attribute-left", "plum.SIZE", "test_it.py", "teardown"),
+        ("fake-left", "fig", "test_it.py", "setup"),
+        ("fake-left", "lime", "test_it.py", "teardown"),
+    ]

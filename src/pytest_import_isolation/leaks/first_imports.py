@@ -76,6 +76,8 @@ class FirstImports:
 
     def _followed(self, name: str, way: Way, known: _Known) -> _Known:
         """Return the chain of a module, and so on, given those of the module that its way goes on with."""
+        if not way.statements:  # a thread that runs import_module() itself, say
+            return known
         chain, location = known
         if not way.statements:  # a thread that executes installed code only
             return known

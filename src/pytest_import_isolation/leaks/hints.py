@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pytest_import_isolation.machinery.modules import ABSENT, home_of, namespace
 from pytest_import_isolation.machinery.named_tuples import NamedTuple
+from pytest_import_isolation.report.advice import FOR_TESTS
 from pytest_import_isolation.report.records import MODULE_KINDS, Exposure, Leak
 from pytest_import_isolation.report.seen_from import Relocate, leaks_seen_from
 from pytest_import_isolation.state.origins import describe, describe_beside
@@ -147,6 +148,8 @@ def _containing(met: Met) -> str | None:
     leak, polluter, nodeid = met.leak, met.leak.polluter.nodeid, met.exposure.nodeid
     if leak.kind == "name-clash" and _CONTAIN not in leak.advice:
         return None  # packages of one name clash there too
+    if leak.kind == "tainted" and leak.advice == FOR_TESTS["tainted-by-variable"].format(name=leak.name):
+        return None  # a module that is executed anew reads the variable anew
     # Nothing isolates a test from itself, or from what is there for the whole run.
     if polluter in ("", nodeid) or met.ends_with_file is False:
         return None

@@ -38,6 +38,9 @@ _COMMON: Final = frozenset(
     map(id, (type(None), bool, int, float, str, bytes, tuple, type(Ellipsis), type(NotImplemented)))
 )
 _MOST: Final = 3
+#: The phases in which a test may patch something for a while, and that in which the text of a file may.
+_TESTING: Final = ("setup", "call")
+_COLLECTING: Final = ("collect",)
 
 
 class PatchedImport(NamedTuple):
@@ -53,10 +56,12 @@ class PatchedImport(NamedTuple):
     attributes: tuple[ContentChange, ...]
     #: Whether something that refuses imports was in place, and it takes a refusal.
     is_refused: bool = False
+    #: Whether a test left a variable that it read as it was then: isolation does not undo that.
+    has_left_variables: bool = False
 
 
 class PatchedImports:
-    """Listens to executions during tests.
+    """Listens to executions during tests, and during the collection of test files.
 
     Args:
         origins: gives the verdicts on modules.
@@ -83,6 +88,8 @@ class PatchedImports:
         self._setting_up: list[Variables | None] = []
         # What imports called and asked when the test began.
         self._function: object = import_function()
+        # Whether a test file is being collected, and no test runs.
+        self._is_collection = False
         self._finders: tuple[object, ...] = ()
 
     def start(self) -> None:
@@ -102,25 +109,45 @@ class PatchedImports:
         """Whether there are modules that :meth:`take` will look at."""
         return bool(self._found)
 
-    def begin_test(self) -> None:
-        """Take the environment of now as what is around a test."""
+    def begin(self, *, is_collection: bool = False) -> None:
+        """Take the environment of now as what is around a test, or the collection of a test file."""
+        self._is_collection = is_collection
         self._environment.set_around()
         self._function, self._finders = import_function(), items_of("meta_path")
         self._found.clear()
 
+    def end_collection(self) -> None:
+        """Listen to no more of what is collected, until another test file is."""
+        self._is_collection = False
+
     def _begun(self, name: str) -> None:
         """Note that a module is about to be imported."""
-        here = self._here()
-        if here is not None and here.phase in ("setup", "call"):
+        if self._listens_to(self._here()):
             if self._setting_up:
                 self._adopt()
-            self._environment.begin()
+            if self._is_collection and self._is_by_test_file():
+                self._environment.begin_anew()
+            else:
+                self._environment.begin()
+
+    def _listens_to(self, here: Polluter | None) -> bool:
+        return here is not None and here.phase in (_COLLECTING if self._is_collection else _TESTING)
+
+    def _is_by_test_file(self) -> bool:
+        """Tell whether a test file does the innermost import, while it is imported itself."""
+        importer = EXECUTED.running(1)
+        file = None if importer is None else file_of(sys.modules.get(importer))
+        return file is not None and self._origins.is_test_file(file)
 
     def _executed(self, name: str, module: object) -> None:
         """Note that a module was imported."""
         here = self._here()
-        if here is None or here.phase not in ("setup", "call"):
-            return
+        if here is not None and self._listens_to(here):
+            self._judge(name, module, here)
+            if self._is_collection and self._is_by_test_file():
+                self._environment.end()
+
+    def _judge(self, name: str, module: object, here: Polluter) -> None:
         if not self._origins.is_first_party(name, module) or name in self._found:
             return
         file = file_of(module)
@@ -128,7 +155,7 @@ class PatchedImports:
             return
         variables = self._variables(name, file)
         attributes = () if self._setting_up else (*self._attributes(module, file),)
-        refusing = [*self._refusing(module, file)]
+        refusing = [] if self._is_collection else [*self._refusing(module, file)]
         if variables or attributes or refusing:
             patched = (f"{full_name} was patched" for full_name in (*map(_full_name, attributes), *refusing))
             told = (*self._told(variables), *patched)
@@ -162,6 +189,11 @@ class PatchedImports:
         self._adopt()
         self._setting_up.pop()
 
+    @property
+    def environment(self) -> EnvironmentReads:
+        """Is told of the fixtures of several tests."""
+        return self._environment
+
     def _adopt(self) -> None:
         self._environment.adopt(self._setting_up[-1])
         self._setting_up[-1] = read_variables()
@@ -176,8 +208,14 @@ class PatchedImports:
 
     def _told(self, variables: Variables) -> Iterator[str]:
         setters = self._setters() if variables else {}
-        for name, value in sorted((decoded(key), value) for key, value in variables.items()):
-            yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, 'the test')}"
+        for key, value in sorted(variables.items(), key=lambda pair: decoded(pair[0])):
+            name = decoded(key)
+            who = "a fixture" if self._environment.is_by_fixture(key, value) else self._who
+            yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, who)}"
+
+    @property
+    def _who(self) -> str:
+        return "the file" if self._is_collection else "the test"
 
     def _attributes(self, module: object, file: str) -> Iterator[ContentChange]:
         space = namespace(module) or {}
@@ -200,14 +238,28 @@ class PatchedImports:
                 yield change
 
     def take(self) -> Iterator[tuple[PatchedImport, str]]:
-        """Yield the modules that stay loaded at the end of a test, each with the sentence about it."""
+        """Yield the modules that stay loaded at the end, each with the sentence about it.
+
+        What a file leaves as a module met it when it was collected is there for all tests.
+        """
         found, self._found = self._found, {}
         for patched in found.values():
-            if sys.modules.get(patched.name, ABSENT) is not ABSENT:
+            is_there = self._is_collection and (
+                self._are_left(patched.variables) or any(one.is_in_place for one in patched.attributes)
+            )
+            if not is_there and sys.modules.get(patched.name, ABSENT) is not ABSENT:
                 yield (
-                    patched,
+                    patched._replace(has_left_variables=self._are_left(patched.variables)),
                     f"It was first imported while {listing(patched.patched, _MOST)}, and it stays loaded.",
                 )
+
+    def _are_left(self, variables: Variables) -> bool:
+        """Tell whether a variable has the same value now, and no fixture that lives gave it that."""
+        now = read_variables() if variables else None
+        return now is not None and any(
+            now.get(key) == value and not self._environment.is_by_fixture(key, value)
+            for key, value in variables.items()
+        )
 
 
 def _full_name(change: ContentChange) -> str:

@@ -324,12 +324,11 @@ class Boundaries:
         """Record the modules that a test had executed with a fake of its own, and that stay after it."""
         self.tainted.record_kept(kept, by)
 
-    def take_patched_imports(self) -> None:
-        """Record the modules that the running test imported first while something was patched."""
-        if not self.contents.has_patched_imports:
-            return
+    def take_patched_imports(self) -> bool:
+        """Record what a test or file imported first under a patch, and tell whether there is any."""
+        patched = self.contents.patched
         places = self._leak_watch.places
-        self.contents.take_patched_imports(self.found.first_importers.get, places.of_first_import)
+        return bool(patched) and patched.take(self.found.first_importers.get, places.of_first_import)
 
     @contextmanager
     def swapping(self) -> Iterator[None]:

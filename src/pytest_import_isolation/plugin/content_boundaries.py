@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Set
 from functools import partial
 from pathlib import Path
@@ -31,22 +29,19 @@ from pytest_import_isolation.leaks.module_contents import (
     leak_of_reload,
     path_adder,
 )
-from pytest_import_isolation.leaks.patched_imports import PatchedImports, SharedEnvironments
 from pytest_import_isolation.leaks.places import Places
 from pytest_import_isolation.leaks.reloads import is_of_c_code, is_without_effect
 from pytest_import_isolation.machinery.functions import function_in
-from pytest_import_isolation.machinery.modules import ABSENT, namespace
+from pytest_import_isolation.machinery.modules import namespace
 from pytest_import_isolation.plugin.fixture_contents import FixtureContents
+from pytest_import_isolation.plugin.patched_modules import PatchedModules
 from pytest_import_isolation.report.records import (
     ERROR,
     WARNING,
     Exposure,
-    Location,
     Polluter,
-    make_leak,
 )
 from pytest_import_isolation.state.origins import Origins
-from pytest_import_isolation.state.single_changes import SingleChange
 from pytest_import_isolation.watching.import_log import Reload
 
 #: The phases that a test has.
@@ -95,7 +90,6 @@ class ContentBoundaries:
         # By what was written to: what stood there at the end of a phase, and that phase.
         self._phases: dict[tuple[Space, str], tuple[int, str]] = {}
         self._looked = set[str]()  # the phases of the test that were looked at
-        self._environments = SharedEnvironments()
         # The modules whose reloads were told since the last boundary, by the identities of their namespaces.
         self._reloaded: set[int] = set()
         if is_on:
@@ -105,16 +99,18 @@ class ContentBoundaries:
         self._undone = set[int]()  # those that isolation undid
         self._base: State = CONTENTS.take() if is_on else {}
         self._last: State = self._base  # at the end of the last phase that was looked at
-        #: Finds the modules that were first imported while something was patched.
-        self._patched = PatchedImports(origins, here, self._written_now, self._setters)
+        #: Records the modules that were first imported while something was patched.
+        self.patched = PatchedModules(
+            origins, here, self._written_now, found, leaks.places, is_undone=is_undone
+        )
         if is_on:
-            self._patched.start()
-            config.add_cleanup(self._patched.stop)
+            self.patched.imports.start()
+            config.add_cleanup(self.patched.imports.stop)
         #: Does the same for fixtures of a wider scope.
         self.of_fixtures = FixtureContents(
             leaks,
             found,
-            self._patched,
+            self.patched.imports,
             self._of_tests,
             self._follow,
             self._is_reloaded,
@@ -157,6 +153,11 @@ class ContentBoundaries:
         """Whether the test code that runs, or a conftest or helper that it uses, may write to modules."""
         return not self._is_harmless
 
+    def begin_collection(self) -> None:
+        """Take note that a test file is collected from now on, before it is."""
+        if self.is_on:
+            self.patched.begin_collection()
+
     def begin_tests(self, file: Path) -> None:
         """Take note that the tests of a file run from now on."""
         if self.is_on:
@@ -172,64 +173,18 @@ class ContentBoundaries:
         self._test = item
         self._looked.clear()
         if self.is_on:
-            self._patched.begin_test()
-
-    def begin_call(self) -> None:
-        """Take note that a test is set up."""
-        self._environments.begin_call()
-
-    @property
-    def excused(self) -> list[int]:
-        """The numbers of leaks that are none: all later tests had the environment that a module read."""
-        return self._environments.shared()
+            self.patched.begin_test(item)
 
     def _written_now(self, held: Callable[[], Set[int]]) -> list[ContentChange]:
         here = self._here()
         if here is None:
             return []
-        return self._of_tests(CONTENTS.written(self._base, held), here)
+        # What fixtures of several tests wrote is part of the base.
+        written = [*self.of_fixtures.in_place(), *CONTENTS.written(self._base, held)]
+        return self._of_tests(written, here)
 
     def _of_tests(self, changes: Iterable[ContentChange], polluter: Polluter) -> list[ContentChange]:
         return self._leaks.writers.of_tests(changes, partial(self._leaks.test_code, polluter))
-
-    def _setters(self) -> dict[str, str]:
-        """Return what set variables of the environment, as far as monkeypatch did."""
-        patch = getattr(self._test, "funcargs", {}).get("monkeypatch")
-        items = getattr(patch, "_setitem", ()) if type(patch) is pytest.MonkeyPatch else ()
-        return {key: "monkeypatch" for where, key, _ in items if where is os.environ and type(key) is str}
-
-    @property
-    def has_patched_imports(self) -> bool:
-        """Whether the running test imported a module first while something was patched."""
-        return self.is_on and bool(self._patched)
-
-    def take_patched_imports(
-        self, by: Callable[[str, Polluter], Polluter | None], place: Callable[[str], Location | None]
-    ) -> None:
-        """Record the modules that a test imported first while something was patched.
-
-        Args:
-            by: returns who imported a module first, given who ran then.
-            place: returns the statement that did so.
-        """
-        for patched, detail in self._patched.take():
-            polluter = by(patched.name, patched.by) or patched.by
-            if polluter.nodeid != patched.by.nodeid:
-                continue  # a second copy, which is told as what took the place of the first
-            leak = make_leak(
-                "tainted",
-                patched.name,
-                polluter,
-                detail,
-                location=place(patched.name) or self._leaks.places.of_text(polluter, patched.name),
-                severity=WARNING,
-                case="tainted-by-patch",
-            )
-            change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
-            number = len(self._found.leaks)
-            self._found.record_suspect(leak, change, contained=self._is_undone)
-            if len(self._found.leaks) > number and not patched.is_refused:
-                self._environments.note(number, patched)
 
     def is_unchanged(self) -> bool:
         """Tell whether nothing was written since the last boundary."""

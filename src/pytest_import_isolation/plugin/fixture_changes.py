@@ -21,7 +21,7 @@ from pytest_import_isolation.machinery.modules import ABSENT
 from pytest_import_isolation.machinery.paths import is_conftest
 from pytest_import_isolation.plugin.content_boundaries import ContentBoundaries
 from pytest_import_isolation.plugin.fixture_functions import has_fixture
-from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many
+from pytest_import_isolation.plugin.fixture_scopes import ends_with_file, is_for_many, owner_of
 from pytest_import_isolation.plugin.runner import Runner
 from pytest_import_isolation.plugin.users_code import UsersCode
 from pytest_import_isolation.plugin.wrapped_functions import users_file
@@ -140,21 +140,21 @@ class FixtureChanges:
             else:
                 yield from self._set_up(fixturedef, request)
         finally:
-            nodeid = request.node.nodeid
+            nodeid = owner_of(fixturedef, request.node.nodeid)
             decider = self._decider_of(fixturedef) if nodeid and contents is not None else None
             of_fixtures.end(fixturedef, decider or nodeid, contents)
 
     def _set_up(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, None]:
-        living = _Living(request.node.nodeid, len(self._found.leaks))
+        living = _Living(owner_of(fixturedef, request.node.nodeid), len(self._found.leaks))
         try:
             yield
         finally:
             # A fixture that the setup asked for answers for itself.
             others = self.explained
             changes = list(single_changes(living.before.differences(is_own_finder)))
-            polluter = Polluter(request.node.nodeid, "setup")
+            polluter = Polluter(living.nodeid, "setup")
             changes += [change for change, _ in self._judge.unbound(changes, polluter)]
             living.changes = [
                 change

@@ -23,6 +23,7 @@ from pytest_import_isolation.plugin.fixture_scopes import ends_with_file
 from pytest_import_isolation.plugin.taken_back import TakenBack
 from pytest_import_isolation.report.records import Polluter
 from pytest_import_isolation.watching.import_log import Reload
+from pytest_import_isolation.watching.process_effects import Variables, read_variables
 
 
 class Before(NamedTuple):
@@ -31,6 +32,18 @@ class Before(NamedTuple):
     state: State
     #: What :meth:`.FixtureReloads.begin` returned.
     reloads: set[int]
+
+
+class _Written(NamedTuple):
+    """What a fixture that is alive wrote."""
+
+    #: Whose it is.
+    nodeid: str
+    changes: list[ContentChange]
+    #: What of that a reload did.
+    reloaded: frozenset[Space]
+    #: Whether it is there for the whole run.
+    is_for_all: bool = False
 
 
 class FixtureContents:
@@ -70,9 +83,11 @@ class FixtureContents:
         #: Knows what they had executed again.
         self.reloads = FixtureReloads(reloads)
         self._is_undone = is_undone
-        # By the identities of fixtures: whose they are, what they wrote, and what of that a reload did.
-        self._living: dict[int, tuple[str, list[ContentChange], frozenset[Space]]] = {}
+        # By the identities of fixtures.
+        self._living: dict[int, _Written] = {}
         self._at_teardown: dict[int, tuple[str, Before]] = {}
+        # The environments before the fixtures that are being set up, the innermost last.
+        self._environments: list[Variables | None] = []
 
     def begin(self, fixturedef: pytest.FixtureDef[Any], *, is_looked_at: bool) -> Before | None:
         """Note that a fixture is about to be set up.
@@ -82,6 +97,8 @@ class FixtureContents:
         """
         if fixturedef.scope == "session":
             self._patched.begin_session_fixture()
+        else:
+            self._environments.append(read_variables())
         return Before(CONTENTS.take(), self.reloads.begin()) if is_looked_at else None
 
     def end(self, fixturedef: pytest.FixtureDef[Any], nodeid: str, before: Before | None) -> None:
@@ -94,18 +111,28 @@ class FixtureContents:
         """
         if fixturedef.scope == "session":
             self._patched.end_session_fixture()
+        else:
+            self._patched.environment.end_fixture(id(fixturedef), self._environments.pop())
         if before is None:
             return
         self.reloads.end(fixturedef, before.reloads, ends_with_file=ends_with_file(fixturedef))
         changes = CONTENTS.changes(before.state)
         self._follow(changes)
         if changes:
-            self._living[id(fixturedef)] = (nodeid, changes, self._reloaded_among(changes))
+            is_for_all = fixturedef.scope == "session"
+            self._living[id(fixturedef)] = _Written(
+                nodeid, changes, self._reloaded_among(changes), is_for_all=is_for_all
+            )
         # Finalizers run in reverse order: this one before the fixture's own.
         fixturedef.addfinalizer(partial(self._begin_teardown, fixturedef, nodeid))
 
     def _begin_teardown(self, fixturedef: pytest.FixtureDef[Any], nodeid: str) -> None:
         self._at_teardown[id(fixturedef)] = nodeid, Before(CONTENTS.take(), self.reloads.begin())
+
+    def in_place(self) -> list[ContentChange]:
+        """Return what fixtures wrote that is there still, without those of the whole run."""
+        written = (change for one in self._living.values() if not one.is_for_all for change in one.changes)
+        return [change for change in written if change.is_in_place and not change.is_none]
 
     def finish(self, fixturedef: pytest.FixtureDef[Any], *, ends_with_file: bool) -> None:
         """Report what a fixture did not take back.
@@ -115,7 +142,8 @@ class FixtureContents:
             ends_with_file: whether what it left is undone with its file, where that is isolated.
         """
         owner, then = self._at_teardown.pop(id(fixturedef), ("", None))
-        nodeid, written, reloaded = self._living.pop(id(fixturedef), (owner, [], frozenset()))
+        self._patched.environment.finish_fixture(id(fixturedef))
+        nodeid, written, reloaded, _ = self._living.pop(id(fixturedef), _Written(owner, [], frozenset()))
         if then is None:
             if not written:
                 return

@@ -28,3 +28,13 @@ def ends_with_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
 def would_outlive_file(fixturedef: pytest.FixtureDef[Any]) -> bool:
     """Tell whether pytest tears a wide fixture of a test file down later than with the last test of it."""
     return fixturedef.scope not in _INSIDE and _is_of_file(fixturedef)
+
+
+def owner_of(fixturedef: pytest.FixtureDef[Any], nodeid: str) -> str:
+    """Return who answers for a fixture.
+
+    Args:
+        fixturedef: the fixture.
+        nodeid: whose it is for pytest: that of the run says nothing, but a test file may define it.
+    """
+    return nodeid or (fixturedef.baseid if _is_of_file(fixturedef) else "")

@@ -208,6 +208,8 @@ class Observer:
             # A package is not imported when it is collected, and a test file under a name of its own then.
             if not is_package and mode != "importlib":
                 self._leak_watch.clashes.expect_package(collector.path, comes_first=mode == "prepend")
+            if not is_package:
+                boundaries.contents.begin_collection()
         is_folder = isinstance(collector, pytest.Directory)
         if is_folder and (conftest := collector.path / "conftest.py").is_file():
             self._runner.expect_entry_for(conftest)  # also if it raises
@@ -217,6 +219,8 @@ class Observer:
                 if report.failed:
                     self._blame()
             finally:
+                boundaries.take_patched_imports()
+                boundaries.contents.patched.imports.end_collection()
                 if not is_part or boundaries.has_changes():
                     boundaries.cut(here)
                     boundaries.note_collected(here)
@@ -314,7 +318,7 @@ class Observer:
             looks = count(failures, "look")
             self._output.remark(f"{looks} at lines failed, and what changed there is inferred: {failure}")
         # Nobody asks who imported this plugin.
-        excused = self.boundaries.contents.excused
+        excused = self.boundaries.contents.patched.excused
         of_fixtures = self.boundaries.contents.of_fixtures
         taken_back = of_fixtures.reloads.taken_back
         undone = self.boundaries.undone.numbers | of_fixtures.taken_back.numbers

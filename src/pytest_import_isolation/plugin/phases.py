@@ -94,7 +94,7 @@ class Phases:
         else:
             self._attribution.end_phase("setup", (), has_attributes=True)
             self._leak_watch.here = Polluter(here.nodeid, "call")
-        self._boundaries.contents.begin_call()
+        self._boundaries.contents.patched.begin_call()
 
     def begin_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Take note of what the call changed; later, if nothing of the users' own runs in the teardown.

@@ -77,6 +77,10 @@ FOR_TESTS: Final[Mapping[str, str]] = {
         "Import {name} before it is patched, or mark the test with "
         '@pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
     ),
+    "tainted-by-variable": (
+        "Change the variable with monkeypatch, which puts it back. And import {name} before that, or mark "
+        'the test with @pytest.mark.isolated_imports(fresh="{name}"): its copy goes with the test.'
+    ),
     "tainted-by-others": (
         "Contain the change of what {name} asked for, which another test or file left: "
         "{name} gets the real module then."
@@ -174,6 +178,10 @@ _FOR_FILES: Final[Mapping[str, str]] = {
     "tainted-by-block": (
         "Import {name} before anything is blocked, or block it with "
         '"with IsolatedImportContext(missing=...):", which forgets {name} after the block.'
+    ),
+    "tainted-by-patch": (
+        "Import {name} before it is patched, or do both, to patch and to import it, in "
+        '"with IsolatedImportContext():", which forgets {name} after the block.'
     ),
     "path-added-by-temporary": _CONTEXT_IN_FILE,
     "path-removed": _CONTEXT_IN_FILE,

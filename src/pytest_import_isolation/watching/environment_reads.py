@@ -15,6 +15,7 @@ from pytest_import_isolation.watching.process_effects import (
     ENVIRONMENT,
     Variables,
     copy_environment,
+    read_variables,
     variables_in,
 )
 
@@ -36,19 +37,54 @@ class EnvironmentReads:
         # The environment when the import began that is not over.
         self._then: Variables | None = None
         self._undo: Callable[[], None] | None = None
+        # By the identities of fixtures that are alive: the variables they changed, before and after.
+        self._fixtures: dict[int, dict[Any, tuple[Any, Any]]] = {}
+        # Those that were alive when the test began, the last one first.
+        self._alive: list[dict[Any, tuple[Any, Any]]] = []
         #: By module, the keys that its execution asked for.
         self.asked: dict[str, set[str]] = {}
 
     def set_around(self) -> None:
         """Take the environment of now as what is around a test."""
         self._known, self._copy = None, copy_environment()
+        self._alive = [*self._fixtures.values()][::-1]
         self.asked.clear()
+
+    def end_fixture(self, key: int, before: Variables | None) -> None:
+        """Take note of what the setup of a fixture did that several tests have, but not all.
+
+        That is not around tests, as long as the fixture lives.
+
+        Args:
+            key: its identity.
+            before: the environment before its setup.
+        """
+        now = read_variables()
+        if now is None or before is None or now == before:
+            return
+        self._fixtures[key] = {
+            name: (before.get(name), now.get(name))
+            for name in now.keys() | before.keys()
+            if before.get(name) != now.get(name)
+        }
+
+    def finish_fixture(self, key: int) -> None:
+        """Forget a fixture, which is torn down."""
+        self._fixtures.pop(key, None)
+
+    def is_by_fixture(self, key: Any, value: Any) -> bool:
+        """Tell whether a fixture of several tests gave a variable its value, None if it removed it."""
+        return any(key in changes and changes[key][1] == value for changes in self._fixtures.values())
 
     @property
     def _around(self) -> Variables | None:
         copy, self._copy = self._copy, None
         if copy is not None:
-            self._known = _without_pytests(copy)
+            self._known = around = _without_pytests(copy)
+            for key, (before, after) in (pair for one in self._alive for pair in one.items()):
+                if around.get(key) == after:
+                    around.pop(key, None)
+                    around.update({} if before is None else {key: before})
         return self._known
 
     def adopt(self, before: Variables | None) -> None:
@@ -102,13 +138,22 @@ class EnvironmentReads:
         environ.encodekey = encodekey
         self._undo = undo
 
+    def begin_anew(self) -> None:
+        """Note the same for an import that a test file does while it is imported itself."""
+        self._listen_no_more()
+        self._then = None
+        self.begin()
+
     def end(self) -> None:
         """Note that no module is being imported any more: what the imports set is around the test now."""
+        self._listen_no_more()
+        then, self._then = self._then, None
+        self.adopt(then)
+
+    def _listen_no_more(self) -> None:
         if self._undo is not None:
             self._undo()
             self._undo = None
-        then, self._then = self._then, None
-        self.adopt(then)
 
 
 def _variables() -> Variables | None:

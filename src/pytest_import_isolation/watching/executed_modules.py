@@ -120,10 +120,10 @@ class ExecutedModules:
         """Whether imports are watched: somebody wants that, and importlib is one of which it is known how."""
         return self._users > 0 and self._watch is not None
 
-    def running(self) -> str | None:
-        """Return the module whose body is running in this thread, None if there is none."""
-        running = self._running.get(get_ident())
-        return running[-1].name if running else None
+    def running(self, around: int = 0) -> str | None:
+        """Return the innermost module whose body runs in this thread, or one around it; None if none."""
+        running = self._running.get(get_ident(), ())
+        return running[-1 - around].name if len(running) > around else None
 
     def begin_anew(self) -> None:
         """Forget which modules were executed; what they made stays known."""
