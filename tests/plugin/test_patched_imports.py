@@ -210,15 +210,16 @@ def test_a_file_patches_while_it_is_imported(suite: Suite, options: tuple[str, .
         settings["detail"] == "It was first imported while INP_URL was set by the file, and it stays loaded."
     )
     assert (settings["polluter"]["phase"], settings["location"]["line"]) == ("collect", 11)
-    contained = suite.run(files, "--isolate-imports=file", "--import-leak-fail", *options)
-    assert contained.outcomes == {"passed": 3}
-    assert {leak["contained"] for leak in contained.leaks if leak["kind"] == "tainted"} == {True}
-
-
-def test_two_files_that_patch_get_a_copy_each(suite: Suite) -> None:
-    other = _AT_THE_TOP.replace("local", "other")
-    run = suite.run({**_APP, "test_a.py": _AT_THE_TOP, "test_a2.py": other}, "--isolate-imports=test")
-    assert run.outcomes == {"passed": 4}
+    for text, contained in (
+        (_AT_THE_TOP, False),
+        (f"{_AT_THE_TOP}\n    sys.modules['smtplib'] = sys\n", True),
+    ):
+        files["tests/test_a.py"] = f"    import sys\n{text}"
+        isolated = suite.run(files, "--isolate-imports=file", *options)
+        assert isolated.outcomes == ({"passed": 3} if contained else {"passed": 1, "failed": 2})
+        # Others share what it imported, unless the file has a world of its own for another reason.
+        told = {leak["contained"] for leak in isolated.report["leaks"] if leak["kind"] == "tainted"}
+        assert told == {contained}
 
 
 def test_what_is_there_for_all_tests_taints_nothing(suite: Suite) -> None:

@@ -235,11 +235,9 @@ class Boundaries:
         is_by_hook = leak.severity == ERROR and self._leak_watch.deciders.is_by_hook(cause)
         return WARNING if is_by_hook else worst
 
-    def _polluter_of(
-        self, change: SingleChange, polluter: Polluter, cause: SingleChange | None = None
-    ) -> Polluter:
+    def _polluter_of(self, change: SingleChange, by: Polluter, cause: SingleChange | None = None) -> Polluter:
         """Return who made a change; a hook of a conftest or plugin answers for all but what it imports."""
-        by = self.attribution.polluter_of(cause or change, polluter)
+        by = self.attribution.polluter_of(cause or change, by)
         decider = self._leak_watch.deciders.of(cause or change)
         if decider is None or is_first_import(change, self._origins):
             return by
@@ -324,11 +322,14 @@ class Boundaries:
         """Record the modules that a test had executed with a fake of its own, and that stay after it."""
         self.tainted.record_kept(kept, by)
 
-    def take_patched_imports(self) -> bool:
-        """Record what a test or file imported first under a patch, and tell whether there is any."""
-        patched = self.contents.patched
-        places = self._leak_watch.places
-        return bool(patched) and patched.take(self.found.first_importers.get, places.of_first_import)
+    def take_patched_imports(self, *, are_contained: bool = False) -> None:
+        """Record the modules that a test or file imported first while something was patched.
+
+        Args:
+            are_contained: whether the file that was collected keeps them to itself.
+        """
+        place = self._leak_watch.places.of_first_import
+        self.contents.patched.take(self.found.first_importers.get, place, are_contained=are_contained)
 
     @contextmanager
     def swapping(self) -> Iterator[None]:

@@ -105,9 +105,9 @@ class FileWorlds:
         difference, harmful = suite.judge(trial, file.path)
         contents = trial.window.written()
         del loaded
-        # What it loaded may hold something of first copies, or of what was patched meanwhile.
-        has_odd = self._executions.have_thrown_out() or suite.record_patched_imports()
-        is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_odd
+        has_copies = self._executions.have_thrown_out()
+        is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_copies
+        suite.record_patched_imports(are_contained=is_harmful)
         polluter = Polluter(file.nodeid, "collect")
         if not is_harmful:
             suite.record_copies(difference, polluter)
@@ -131,8 +131,8 @@ class FileWorlds:
         if is_usable:
             trial.test_modules = [module for module in [getattr(file, "_obj", None)] if module is not None]
             suite.own[file.path] = trial
-            # What it loaded may have been executed while they were so.
-            if not contents and not has_odd:
+            # What it loaded may have been executed while they were so, or hold something of first copies.
+            if not contents and not has_copies:
                 suite.lend_if_harmless(trial, harmful)
 
     def _is_to_be_apart(self) -> bool:

@@ -32,7 +32,7 @@ class PatchedModules:
         written: returns what test code has written to modules; see :class:`.PatchedImports`.
         found: takes the leaks.
         places: knows lines.
-        is_undone: whether what tests and files do to modules is undone when their file is over.
+        is_undone: whether what tests do to modules is undone when their file is over.
     """
 
     def __init__(
@@ -83,20 +83,20 @@ class PatchedModules:
         return {key: "monkeypatch" for where, key, _ in items if where is os.environ and type(key) is str}
 
     def take(
-        self, by: Callable[[str, Polluter], Polluter | None], place: Callable[[str], Location | None]
-    ) -> bool:
+        self,
+        by: Callable[[str, Polluter], Polluter | None],
+        place: Callable[[str], Location | None],
+        *,
+        are_contained: bool,
+    ) -> None:
         """Record those that stay loaded at the end of a test, or of a file's collection.
 
         Args:
             by: returns who imported a module first, given who ran then.
             place: returns the statement that did so.
-
-        Returns:
-            Whether there are any.
+            are_contained: whether the file that was collected keeps them to itself.
         """
-        is_any = False
         for patched, detail in self.imports.take():
-            is_any = True
             polluter = by(patched.name, patched.by) or patched.by
             if polluter.nodeid != patched.by.nodeid:
                 continue  # a second copy, which is told as what took the place of the first
@@ -111,7 +111,7 @@ class PatchedModules:
             )
             change = SingleChange("entry", patched.name, ABSENT, sys.modules.get(patched.name))
             number = len(self._found.leaks)
-            self._found.record_suspect(leak, change, contained=self._is_undone)
+            contained = are_contained if self._test is None else self._is_undone
+            self._found.record_suspect(leak, change, contained=contained)
             if len(self._found.leaks) > number and not patched.is_refused:
                 self._environments.note(number, patched)
-        return is_any

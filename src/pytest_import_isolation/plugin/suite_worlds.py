@@ -234,9 +234,14 @@ class SuiteWorlds:
         if self._boundaries is not None:
             self._boundaries.record_contained_contents(findings, polluter)
 
-    def record_patched_imports(self) -> bool:
-        """Let the report say what was imported while something was patched, and tell whether anything was."""
-        return self._boundaries is not None and self._boundaries.take_patched_imports()
+    def record_patched_imports(self, *, are_contained: bool) -> None:
+        """Let the report say what a file imported while something was patched.
+
+        Args:
+            are_contained: whether the file keeps that to itself, in a world of its own.
+        """
+        if self._boundaries is not None:
+            self._boundaries.take_patched_imports(are_contained=are_contained)
 
     def record_collection(self, nodeid: str) -> None:
         """Let the report say what another collection of a file changed in the file's own world."""
