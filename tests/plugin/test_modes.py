@@ -441,6 +441,7 @@ def test_a_plugin_that_rebinds_the_containers_of_sys_around_its_tests_is_no_poll
     run = suite.run(
         {
             **_DOCUMENT,
+            "conftest.py": f"\n        pytest_plugins = ['checking']{_DOCUMENT['conftest.py']}",
             "lib/site-packages/checking.py": """
                 import pytest, sys
 
@@ -459,7 +460,7 @@ def test_a_plugin_that_rebinds_the_containers_of_sys_around_its_tests_is_no_poll
             "a.yml": "case: x: int = 'a'",
             "a.doc": "import sys\n---\nsys.path = sys.path[:]",
         },
-        *("-p", "checking", f"--isolate-imports={mode}"),
+        f"--isolate-imports={mode}",
         ini="pythonpath = lib/site-packages\n",
     )
     assert run.outcomes == {"passed": 4}
