@@ -6,16 +6,21 @@ import functools
 import gc
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
 import warnings
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from benchmarks.cachegrind import counted, counting, found_valgrind
 from benchmarks.machine import installed
 from benchmarks.paired import Spread, alternate, ratio
 from benchmarks.suites import ROOT, Plan
 from benchmarks.tables import Section, Table, times
+
+if TYPE_CHECKING:
+    from pytest_import_isolation import IsolatedImportContext
 
 _ROUNDS: Final = {"full": 25, "check": 7, "small": 1}
 #: eventlet imports its dependencies a second time, under other names, and renames what it gets.
@@ -26,6 +31,10 @@ _PACKAGES: Final = {
 }
 _PLAIN: Final = "plain"
 _WINDOW: Final = "window"
+#: In place of a package: what else the process executes is counted.
+_NOTHING: Final = "-"
+#: Before the others: ends with the import.
+_COUNTED: Final = "counted"
 
 
 class _Cost(NamedTuple):
@@ -59,12 +68,24 @@ def measure(plan: Plan) -> Section:
         ]
         ratios[f"{package}, times plain"], ratios[f"{package}, whole window, times plain"] = found
         rows.append((package, *map(times, found)))
+    counts = _count_all(plan, env, packages) if plan.size == "full" else []
+    ratios.update({f"{package}, instructions, times plain": spread for package, spread in counts})
+    counted_rows = tuple((package, times(spread)) for package, spread in counts)
     return Section(
         "imports",
         "The first import of a package in a window, beside the same import without one, in a fresh process each, in "
         "which the plugin has opened and closed one before. CPU time of the thread. The second column also has what opens the window and what closes it, which parks all that "
-        "was imported.",
-        (Table("In a window / without", ("package", "the import", "with opening and closing"), tuple(rows)),),
+        "was imported. Below, the instructions of the import, as cachegrind counts them: no noise, and no caches.",
+        (
+            Table(
+                "In a window / without", ("package", "the import", "with opening and closing"), tuple(rows)
+            ),
+            *(
+                [Table("In a window / without, instructions", ("package", "the import"), counted_rows)]
+                if counts
+                else ()
+            ),
+        ),
         ratios=ratios,
         missing=tuple(
             f"{name}, which is not installed" for name in _PACKAGES[plan.size] if name not in packages
@@ -73,16 +94,57 @@ def measure(plan: Plan) -> Section:
     )
 
 
-def _import(how: str, package: str) -> _Cost:
+def _count_all(plan: Plan, env: dict[str, str], packages: list[str]) -> list[tuple[str, Spread]]:
+    """Return by how much more instructions the import of each package takes in a window."""
+    valgrind = found_valgrind()
+    if valgrind is None:
+        return []
+    written = plan.workshop.root / "counted.out"
+    tool = counting(valgrind, written)
+
+    def count(how: str, package: str) -> int:
+        command = [sys.executable, "-m", __name__, _COUNTED, how, package]
+        subprocess.run([*tool, *command], env=env | {"PYTHONHASHSEED": "0"}, check=True)
+        return counted(written)
+
+    empty = {how: count(how, _NOTHING) for how in (_PLAIN, _WINDOW)}
+    found = []
+    for package in packages:
+        cost = {how: count(how, package) - empty[how] for how in empty}
+        found.append((package, Spread.of([cost[_WINDOW] / cost[_PLAIN]])))
+    return found
+
+
+def _import_and_end(how: str, package: str) -> None:
+    """Import a package in a window or without one, and end the process as it is."""
     warnings.simplefilter("ignore")
-    # Both begin in the same state: eventlet, for one, looks through all that is loaded for each module that it renames.
+    context = _prepared()
+    if how == _WINDOW:
+        context.__enter__()
+    if package != _NOTHING:
+        importlib.import_module(package)
+    os._exit(0)
+
+
+def _prepared() -> IsolatedImportContext:
+    """Return a context in the state in which both ways begin.
+
+    A window was open before: what the plugin loads for its first one is loaded. eventlet, for one, looks through
+    all that is loaded for each module that it renames. And all garbage is collected: whether the next collection
+    falls into an import is chance, and a tenth of it.
+    """
     from pytest_import_isolation import IsolatedImportContext
 
     context = IsolatedImportContext()
-    with context:  # what the plugin loads for its first window is loaded
+    with context:
         pass
-    # And after a full collection: whether the next one falls into an import is chance, and a tenth of it.
     gc.collect()
+    return context
+
+
+def _import(how: str, package: str) -> _Cost:
+    warnings.simplefilter("ignore")
+    context = _prepared()
     if how == _PLAIN:
         start = time.thread_time()
         importlib.import_module(package)
@@ -98,4 +160,6 @@ def _import(how: str, package: str) -> _Cost:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == _COUNTED:
+        _import_and_end(*sys.argv[2:])
     print(json.dumps(_import(*sys.argv[1:])))

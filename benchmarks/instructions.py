@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import which
 
+from benchmarks.cachegrind import counted, counting, found_valgrind
 from benchmarks.paired import Spread
-from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, Plan, SuiteError, run_pytest
+from benchmarks.suites import PLAIN_PYTEST, PLUGIN, ROOT, Plan, run_pytest
 from benchmarks.tables import Section, Table, times
 from benchmarks.trivial import MODES, PLAIN
 
@@ -19,12 +19,11 @@ _STARTS = {
     "report": ("-p", PLUGIN, "--import-leak-report"),
     "=test": ("-p", PLUGIN, "--isolate-imports=test"),
 }
-_SUMMARY = "summary: "
 
 
 def measure(plan: Plan) -> Section:
     """Count what the modes execute, with many tests and with one."""
-    valgrind = which("valgrind")
+    valgrind = found_valgrind()
     tests = _TESTS[plan.size]
     tables: list[Table] = []
     ratios: dict[str, Spread] = {}
@@ -70,9 +69,5 @@ def _count(
         SuiteError: the run went wrong, or nothing was counted.
     """
     written = scratch / "counted.out"
-    within = (valgrind, "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={written}", "-q")
-    run_pytest(folder, given, env, passed=passed, within=within)
-    for line in written.read_text().splitlines():
-        if line.startswith(_SUMMARY):
-            return int(line.removeprefix(_SUMMARY))
-    raise SuiteError("cachegrind wrote no summary")
+    run_pytest(folder, given, env, passed=passed, within=counting(valgrind, written))
+    return counted(written)
