@@ -168,7 +168,7 @@ def test_instructions_are_counted_beside_those_of_plain_pytest(
             file.write_text(f"fl=a.c\nsummary: {number}\n")
         return Cost(1.0, 1.0, {})
 
-    monkeypatch.setattr(instructions, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(instructions, "found_valgrind", lambda: "/bin/valgrind")
     monkeypatch.setattr(instructions, "run_pytest", fake_run)
     monkeypatch.setattr(workshop, "write_trivial", lambda *given: ROOT)
 
@@ -185,7 +185,7 @@ def test_instructions_are_counted_beside_those_of_plain_pytest(
 def test_instructions_are_not_counted_without_valgrind(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instructions, "which", lambda name: None)
+    monkeypatch.setattr(instructions, "found_valgrind", lambda: None)
 
     section = instructions.measure(Plan("full", workshop))
 
