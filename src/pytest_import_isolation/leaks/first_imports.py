@@ -76,11 +76,9 @@ class FirstImports:
 
     def _followed(self, name: str, way: Way, known: _Known) -> _Known:
         """Return the chain of a module, and so on, given those of the module that its way goes on with."""
-        if not way.statements:  # a thread that runs import_module() itself, say
+        if not way.statements:  # a thread that runs import_module() itself, or other installed code only
             return known
         chain, location = known
-        if not way.statements:  # a thread that executes installed code only
-            return known
         asked = [name, *(by.module for by in way.statements[:-1])]
         for module, by in zip(reversed(asked), reversed(way.statements), strict=True):
             file = self._places.shorten(by.file)

@@ -82,7 +82,8 @@ class PatchedImports:
         self._here = here
         self._contents = contents
         self._setters = setters
-        self._environment = EnvironmentReads(EXECUTED.running)
+        #: Is told of the fixtures of several tests.
+        self.environment = EnvironmentReads(EXECUTED.running)
         self._found: dict[str, PatchedImport] = {}
         # Where fixtures of the whole run are being set up: the environment before.
         self._setting_up: list[Variables | None] = []
@@ -96,23 +97,19 @@ class PatchedImports:
         """Listen from now on."""
         EXECUTED.when_begun.append(self._begun)
         EXECUTED.when_executed.append(self._executed)
-        EXECUTED.when_finished.append(self._environment.end)
+        EXECUTED.when_finished.append(self.environment.end)
 
     def stop(self) -> None:
         """Listen no more."""
         EXECUTED.when_begun.remove(self._begun)
         EXECUTED.when_executed.remove(self._executed)
-        EXECUTED.when_finished.remove(self._environment.end)
-        self._environment.end()
-
-    def __bool__(self) -> bool:
-        """Whether there are modules that :meth:`take` will look at."""
-        return bool(self._found)
+        EXECUTED.when_finished.remove(self.environment.end)
+        self.environment.end()
 
     def begin(self, *, is_collection: bool = False) -> None:
         """Take the environment of now as what is around a test, or the collection of a test file."""
         self._is_collection = is_collection
-        self._environment.set_around()
+        self.environment.set_around()
         self._function, self._finders = import_function(), items_of("meta_path")
         self._found.clear()
 
@@ -126,9 +123,9 @@ class PatchedImports:
             if self._setting_up:
                 self._adopt()
             if self._is_collection and self._is_by_test_file():
-                self._environment.begin_anew()
+                self.environment.begin_anew()
             else:
-                self._environment.begin()
+                self.environment.begin()
 
     def _listens_to(self, here: Polluter | None) -> bool:
         return here is not None and here.phase in (_COLLECTING if self._is_collection else _TESTING)
@@ -145,7 +142,7 @@ class PatchedImports:
         if here is not None and self._listens_to(here):
             self._judge(name, module, here)
             if self._is_collection and self._is_by_test_file():
-                self._environment.end()
+                self.environment.end()
 
     def _judge(self, name: str, module: object, here: Polluter) -> None:
         if not self._origins.is_first_party(name, module) or name in self._found:
@@ -189,18 +186,13 @@ class PatchedImports:
         self._adopt()
         self._setting_up.pop()
 
-    @property
-    def environment(self) -> EnvironmentReads:
-        """Is told of the fixtures of several tests."""
-        return self._environment
-
     def _adopt(self) -> None:
-        self._environment.adopt(self._setting_up[-1])
+        self.environment.adopt(self._setting_up[-1])
         self._setting_up[-1] = read_variables()
 
     def _variables(self, name: str, file: str) -> Variables:
-        asked = self._environment.asked.get(name)
-        changed = self._environment.changed() if asked else {}
+        asked = self.environment.asked.get(name)
+        changed = self.environment.changed() if asked else {}
         if asked and changed and all(decoded(key) in asked for key in read_variables() or ()):
             # It copied the environment, or looked through it: what counts is what it says.
             asked = {key for key in asked if key in text_of(file)}
@@ -210,7 +202,7 @@ class PatchedImports:
         setters = self._setters() if variables else {}
         for key, value in sorted(variables.items(), key=lambda pair: decoded(pair[0])):
             name = decoded(key)
-            who = "a fixture" if self._environment.is_by_fixture(key, value) else self._who
+            who = "a fixture" if self.environment.is_by_fixture(key, value) else self._who
             yield f"{name} was {'removed' if value is None else 'set'} by {setters.get(name, who)}"
 
     @property
@@ -257,7 +249,7 @@ class PatchedImports:
         """Tell whether a variable has the same value now, and no fixture that lives gave it that."""
         now = read_variables() if variables else None
         return now is not None and any(
-            now.get(key) == value and not self._environment.is_by_fixture(key, value)
+            now.get(key) == value and not self.environment.is_by_fixture(key, value)
             for key, value in variables.items()
         )
 

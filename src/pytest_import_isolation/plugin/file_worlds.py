@@ -109,15 +109,14 @@ class FileWorlds:
         is_harmful = bool(harmful or contents) or suite.replaces_import(difference) or has_copies
         suite.record_patched_imports(are_contained=is_harmful)
         polluter = Polluter(file.nodeid, "collect")
-        if not is_harmful:
-            suite.record_copies(difference, polluter)
-        if not is_harmful and not is_apart:
-            suite.worlds.dissolve()
-            return
         if is_harmful:
             suite.record(difference, polluter)
             suite.record_contents(contents, polluter)
         else:
+            suite.record_copies(difference, polluter)
+            if not is_apart:
+                suite.worlds.dissolve()
+                return
             trial.is_common = suite.is_common_or_foreign
         suite.put_away()
         shared = suite.shared(file.path)

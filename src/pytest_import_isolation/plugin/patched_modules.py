@@ -53,10 +53,6 @@ class PatchedModules:
         self._environments = SharedEnvironments()
         self._test: pytest.Item | None = None
 
-    def __bool__(self) -> bool:
-        """Whether there are some that :meth:`take` will look at."""
-        return bool(self.imports)
-
     def begin_test(self, item: pytest.Item) -> None:
         """Take what is there now as what is around a test."""
         self._test = item
